@@ -1,0 +1,45 @@
+# Every target sets up .venv by itself (bootstrap.py, from the lock files).
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check unit e2e redteam bench lock format dev setup clean
+
+run:            ## start everything and run the demonstration (ONCE=1: exit when it is done)
+	@$(PYTHON) bootstrap.py run
+	@$(BIN)/kaizen up --demo $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED))
+
+test: dev       ## everything
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: dev      ## format, lint, types, floors
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest tests/architecture
+
+unit: dev
+	$(BIN)/python -m pytest -n 2 tests/unit tests/properties tests/conformance tests/architecture
+
+e2e: dev
+	$(BIN)/python -m pytest tests/e2e
+
+redteam: dev
+	$(BIN)/kaizen redteam
+
+bench: dev
+	$(BIN)/python -m benchmarks
+
+format: dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock:           ## renew the lock files from pyproject.toml (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra server --extra demo --group build pyproject.toml -o requirements/run.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra server --extra demo --group dev -c requirements/run.lock pyproject.toml -o requirements/dev.lock
+
+setup dev:
+	@$(PYTHON) bootstrap.py dev
+
+clean:
+	rm -rf .venv .kaizen build dist

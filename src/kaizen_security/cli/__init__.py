@@ -1,0 +1,66 @@
+"""The command ``kaizen``: one file a command, loaded when it is asked for.
+
+A command module has ``add_arguments(parser)`` and ``run(args) -> int`` (the exit status: 0 good, 1 the answer is no, 2 the command
+was used wrongly).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from kaizen_security import __version__
+from kaizen_security.contract.errors import KaizenError
+
+COMMANDS = {
+    "up": "start control plane, sidecar and egress proxy together (--demo: with a demonstration agent)",
+    "server": "the control plane: API and web console",
+    "sidecar": "the Observer next to the agent",
+    "egress": "the egress proxy",
+    "inspect": "ask for the verdict on one action",
+    "explain": "show why a verdict is what it is",
+    "replay": "take recorded actions or runs through the Observer again",
+    "redteam": "run the red-team corpus and print its scorecard",
+    "keys": "make, list and revoke API keys",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser with every command's name and line, none of their arguments: those are loaded by ``main``."""
+    top = argparse.ArgumentParser(
+        prog="kaizen",
+        description="Runtime security for AI agents: judges what an agent does, never what it says.",
+        epilog="kaizen COMMAND --help tells the rest.",
+    )
+    top.add_argument("--version", action="version", version=f"kaizen {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, line in COMMANDS.items():
+        commands.add_parser(name, help=line, add_help=False)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] not in COMMANDS:
+        parser().parse_args(words or ["--help"])
+        return 2
+    module = importlib.import_module(f"kaizen_security.cli.{words[0]}")
+    command = argparse.ArgumentParser(
+        prog=f"kaizen {words[0]}", description=COMMANDS[words[0]][:1].upper() + COMMANDS[words[0]][1:] + "."
+    )
+    module.add_arguments(command)
+    try:
+        status: int = module.run(command.parse_args(words[1:]))
+    except KaizenError as err:
+        print(f"kaizen {words[0]}: {err}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (``kaizen replay … | head``); there is nobody left to tell.
+        sys.stderr.close()
+        return 0
+    return status

@@ -1,0 +1,1 @@
+"""The demonstration of ``make run``: a real agent with real tools, worked and attacked."""

@@ -1,0 +1,1 @@
+"""The Observer: learns what one agent normally does and judges each action. Pure."""

@@ -1,0 +1,1 @@
+"""Learners: each one part of what an agent normally does."""

@@ -1,0 +1,1 @@
+"""The red-team corpus: runnable attacks with benign twins."""

@@ -1,0 +1,1 @@
+"""The runtime: the shell around the Observer (clock, lanes, completion)."""

@@ -1,0 +1,1 @@
+"""The sidecar: the Observer as a process next to the agent."""

@@ -1,0 +1,1 @@
+"""The store: where verdicts, agents, policy and keys are kept."""
