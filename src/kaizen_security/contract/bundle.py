@@ -12,20 +12,10 @@ import json
 from dataclasses import dataclass
 
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.codec import (
-    array,
-    boolean,
-    decode_declaration,
-    encode_declaration,
-    instant,
-    obj,
-    parse,
-    plain,
-    rfc3339,
-    text,
-)
+from kaizen_security.contract.codec import decode_declaration, encode_declaration
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.errors import InvalidInput
+from kaizen_security.contract.fields import array, boolean, instant, obj, parse, plain, rfc3339, text
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
 
