@@ -59,9 +59,10 @@ class NoInstaller(Exception):
 
 def installer() -> list[str]:
     """The command that installs into ``.venv``, which is created on the way. Raises NoInstaller."""
-    if (VENV / "bin" / "pip").exists():
-        return [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    # Run it rather than look for it: a .venv whose Python was upgraded away is still a folder full of files.
+    if PYTHON.exists() and subprocess.run([PYTHON, "-m", "pip", "--version"], **quiet).returncode == 0:
+        return [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], **quiet).returncode == 0:
         return installer()
     shutil.rmtree(VENV, ignore_errors=True)

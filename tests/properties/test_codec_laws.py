@@ -16,7 +16,7 @@ from tests.properties import strategies as s
 
 KEYS = tuple(
     "kind tool target metadata action verdict decision evidence confidence step at agent delegation tools destinations "
-    "version mode policies pending content run_id".split()  # noqa: SIM905
+    "version mode policies pending content run_id".split()
 )
 KEY = b.signing_key(b.key_hash("kz_live_example"))
 
