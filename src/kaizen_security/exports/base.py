@@ -1,0 +1,62 @@
+"""What an exporter is: it turns notices into HTTP exchanges, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.verdict import Verdict
+from kaizen_security.net.outbound import Exchange
+
+
+class Kind(StrEnum):
+    """Why a verdict is worth telling: it was blocked, or it was flagged."""
+
+    BLOCK = "verdict.block"
+    ANOMALY = "anomaly"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """One verdict to tell the world. ``action`` is in boundary form already; ``at`` is in Unix seconds."""
+
+    id: str
+    at: float
+    agent: str
+    action: Action
+    verdict: Verdict
+    organisation: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """Blocked wins over flagged."""
+        return Kind.BLOCK if self.verdict.blocked else Kind.ANOMALY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where to, as an administrator configured it.
+
+    ``secret``   signs or authenticates; encrypted at rest, never shown again
+    ``headers``  sent along as they are
+    ``options``  what one exporter needs more (``service`` of OTLP, say)
+    """
+
+    id: str
+    kind: str
+    url: str
+    secret: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Json] = field(default_factory=dict)
+
+
+class Exporter(Protocol):
+    """Pure: the same notices give the same exchanges."""
+
+    def exchanges(self, notices: Sequence[Notice], destination: Destination) -> list[Exchange]:
+        """The exchanges that tell ``notices``, in order. Raises Misconfigured when the destination lacks something."""
+        ...

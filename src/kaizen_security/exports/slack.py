@@ -1,0 +1,76 @@
+"""Slack: an incoming webhook gets a message of blocks (Slack Block Kit).
+
+What an agent controls is escaped as Slack asks (``&``, ``<``, ``>``) and set as plain text, so that it can make neither
+links nor mentions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.fields import rfc3339
+from kaizen_security.exports.base import Destination, Notice
+from kaizen_security.net.outbound import Exchange
+
+MAX_FIELD = 300
+"""Characters of one value in a message."""
+
+
+def is_slack(url: str) -> bool:
+    """Whether a webhook's address is one of Slack's incoming webhooks."""
+    parts = urlsplit(url)
+    return parts.hostname in ("hooks.slack.com", "hooks.slack-gov.com") and parts.path.startswith("/services/")
+
+
+def message(notice: Notice) -> dict[str, Json]:
+    """One Slack message; ``text`` is what notifications show."""
+    word = "Blocked" if notice.verdict.blocked else "Flagged"
+    facts = {
+        "Agent": notice.agent,
+        "Action": " → ".join(part for part in (notice.action.kind, notice.action.tool, notice.action.target) if part),
+        "Rung": notice.action.rung.label,
+        "At": rfc3339(notice.at),
+    }
+    fields: list[Json] = [
+        {"type": "plain_text", "text": f"{name}: {_short(value)}", "emoji": False} for name, value in facts.items()
+    ]
+    return {
+        "text": _escaped(f"{word} by Kaizen: {notice.agent}: {_short(notice.verdict.reason)}"),
+        "blocks": [
+            {"type": "header", "text": {"type": "plain_text", "text": f"{word} by Kaizen", "emoji": False}},
+            {"type": "section", "text": {"type": "plain_text", "text": _short(notice.verdict.reason), "emoji": False}},
+            {"type": "section", "fields": fields},
+        ],
+    }
+
+
+class Slack:
+    """Slack's incoming webhooks."""
+
+    def exchanges(self, notices: Sequence[Notice], destination: Destination) -> list[Exchange]:
+        """One message a notice. Raises Misconfigured when the address is not an incoming webhook over https."""
+        if not destination.url.startswith("https://"):
+            raise Misconfigured(
+                "a Slack webhook's URL must begin with https://: whoever knows it can write to the channel"
+            )
+        return [
+            Exchange(
+                url=destination.url,
+                body=json.dumps(message(notice)).encode(),
+                headers={"Content-Type": "application/json", "User-Agent": "kaizen"},
+            )
+            for notice in notices
+        ]
+
+
+def _short(value: str) -> str:
+    shown = "".join(char if char.isprintable() else "\ufffd" for char in value)
+    return shown if len(shown) <= MAX_FIELD else shown[: MAX_FIELD - 1] + "…"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
