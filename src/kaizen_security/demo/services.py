@@ -1,8 +1,8 @@
 """The servers of the demonstration, one process: the company's own, the ones that scenarios visit, and the attacker's.
 
 ``python -m kaizen_security.demo.services --config FILE`` listens on two free loopback ports, one for HTTP and one for HTTPS,
-answers by the Host header, and counts what every host receives. The agent reaches it only through the egress proxy, under names such as
-``api.internal``, by the proxy's ``hosts`` map. Every server here is real; the world behind them is made from a seed.
+answers by the Host header, and counts what every host receives. The agent reaches it only through the egress proxy, under names
+such as ``api.internal``, by the proxy's ``hosts`` map. Every server is real; the world behind them is made from a seed.
 """
 
 from __future__ import annotations
