@@ -1,0 +1,108 @@
+"""The control plane as an ASGI application: the API of ``spec/openapi.yaml`` and the console's pages."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kaizen_security.contract.errors import KaizenError
+from kaizen_security.runtime import clock as clocks
+from kaizen_security.runtime.clock import Clock
+from kaizen_security.server.api import health
+from kaizen_security.server.auth import Auth
+from kaizen_security.server.context import Context
+from kaizen_security.server.http import as_api_error, error_answer
+from kaizen_security.server.live import Live
+from kaizen_security.store.base import Store
+
+READERS = 4
+"""Threads that wait for the store."""
+
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""What every answer carries unless it says otherwise itself (the console's pages bring their own policy)."""
+
+
+class SecurityHeaders:
+    """ASGI middleware: the headers of every answer."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
+        self._app = app
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, adding what is missing when the answer starts."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return error_answer(as_api_error(error))
+
+
+def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False) -> Starlette:
+    """The application over ``store``, which stays the caller's to close. ``secure``: it is reached over HTTPS."""
+    executor = ThreadPoolExecutor(READERS, thread_name_prefix="store")
+    live = Live()
+    context = Context(
+        store=store, clock=clock, live=live, auth=Auth(store, clock, executor, secure=secure), executor=executor
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        try:
+            yield {}
+        finally:
+            live.close()
+            executor.shutdown()
+
+    headers = dict(_HEADERS)
+    if secure:
+        headers["Strict-Transport-Security"] = "max-age=31536000"
+    handlers: dict[Any, Callable[..., Any]] = {KaizenError: _failed, HTTPException: _failed, Exception: _failed}
+    app = Starlette(
+        routes=_routes(context),
+        middleware=[Middleware(SecurityHeaders, headers)],
+        exception_handlers=handlers,
+        lifespan=lifespan,
+    )
+    # A redirect would make deployed clients turn their POST into a GET.
+    app.router.redirect_slashes = False
+    return app
+
+
+def _routes(context: Context) -> list[BaseRoute]:
+    found: list[BaseRoute] = [*health.routes(context)]
+    if importlib.util.find_spec("kaizen_security.server.console.routes") is not None:
+        console = importlib.import_module("kaizen_security.server.console.routes")
+        found.extend(console.routes(context))
+    return found
