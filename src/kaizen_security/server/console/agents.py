@@ -1,0 +1,183 @@
+"""An agent as the console shows it: its rung in words, its day as a sparkline, its declaration. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.verdict import Mode
+from kaizen_security.server.console.lines import agent_href
+from kaizen_security.server.console.words import MODE_MEANS, MODE_WORD, RUNG_MEANS, RUNG_SHORT, ago
+from kaizen_security.store.base import Agent, Hour
+
+HOURS: Final = 24
+MAX_SHOWN: Final = 200
+"""Entries of one list of a declaration that are shown."""
+_HEIGHT: Final = 28.0
+_STEP: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One hour of a sparkline, in the units of its view box (120 by 30); ``mark`` is ``flag`` or ``block`` when there were some."""
+
+    x: float
+    y: float
+    height: float
+    mark: str
+    mark_y: float
+    mark_height: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sparkline:
+    """``spoken`` says in words what the bars show."""
+
+    bars: tuple[Bar, ...]
+    spoken: str
+    actions: int
+    flagged: int
+    blocked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    """An agent in a list or on its page; counts are of the last 24 hours."""
+
+    name: str
+    href: str
+    settings_href: str
+    seen_short: str
+    seen_long: str
+    rung: int
+    rung_label: str
+    rung_short: str
+    rung_means: str
+    mode: Mode
+    mode_word: str
+    mode_means: str
+    paused: bool
+    declared_word: str
+    baseline_word: str
+    baseline_means: str
+    hours: Sparkline
+    actions: int
+    flagged: int
+    blocked: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclarationView:
+    """``lists`` are (heading, entries); ``more`` counts the entries that are not shown."""
+
+    purpose: str
+    lists: tuple[tuple[str, tuple[str, ...]], ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingStep:
+    """One button: it posts ``name=value`` to the agent's settings."""
+
+    name: str
+    value: str
+    word: str
+
+
+def sparkline(hours: Iterable[Hour], now: float) -> Sparkline:
+    """The last 24 hours up to ``now`` (Unix seconds), oldest first. Hours outside are left out; absent hours are empty."""
+    first = int(now // 3600) - HOURS + 1
+    places: list[list[int]] = [[0, 0, 0] for _ in range(HOURS)]
+    for hour in hours:
+        place = int(hour.at // 3600) - first
+        if 0 <= place < HOURS:
+            for column, count in enumerate((hour.actions, hour.flagged, hour.blocked)):
+                places[place][column] += count
+    highest = max(1, *(place[0] for place in places))
+    actions, flagged, blocked = (sum(place[column] for place in places) for column in range(3))
+    return Sparkline(
+        bars=tuple(_bar(place, counts, highest) for place, counts in enumerate(places) if counts[0]),
+        spoken=f"Last 24 hours: {actions} actions, {flagged} flagged, {blocked} blocked",
+        actions=actions,
+        flagged=flagged,
+        blocked=blocked,
+    )
+
+
+def _bar(place: int, counts: Sequence[int], highest: int) -> Bar:
+    height = max(2.0, round(_HEIGHT * counts[0] / highest, 1))
+    mark = "block" if counts[2] else "flag" if counts[1] else ""
+    # Never too small to see: one block among a thousand actions is what one looks for.
+    marked = min(height, max(4.0, round(_HEIGHT * max(counts[1], counts[2]) / highest, 1))) if mark else 0.0
+    return Bar(
+        x=place * _STEP + 0.5,
+        y=round(29.0 - height, 1),
+        height=height,
+        mark=mark,
+        mark_y=round(29.0 - marked, 1),
+        mark_height=marked,
+    )
+
+
+def agent_view(agent: Agent, hours: Iterable[Hour], now: float, *, ready: bool | None) -> AgentView:
+    """``agent`` at ``now``; ``ready``: whether its baseline has enough, None where this server holds none."""
+    spark = sparkline(hours, now)
+    rung = agent.rung
+    return AgentView(
+        name=agent.name,
+        href=agent_href(agent.name),
+        settings_href=agent_href(agent.name, "/agent/settings"),
+        seen_short=f"seen {ago(agent.last_seen, now)}" if agent.last_seen else "not seen yet",
+        seen_long=f"Last seen {ago(agent.last_seen, now)}." if agent.last_seen else "",
+        rung=int(rung or 0),
+        rung_label=rung.label if rung else "none",
+        rung_short=RUNG_SHORT[rung] if rung else "declared, but no action has come",
+        rung_means=RUNG_MEANS[rung] if rung else "It was declared or set up, but no action has come yet.",
+        mode=agent.mode,
+        mode_word="Paused" if agent.paused else MODE_WORD[agent.mode],
+        mode_means=MODE_MEANS[agent.mode],
+        paused=agent.paused,
+        declared_word=_declared(agent.declaration),
+        baseline_word={None: "with its sidecar", False: "Learning", True: "Ready"}[ready],
+        baseline_means={
+            None: "What is normal for it is learned by the Observer in its sidecar.",
+            False: "Its baseline is still learning, so novelty is not judged yet.",
+            True: "Its baseline is ready: what it has never done before is flagged.",
+        }[ready],
+        hours=spark,
+        actions=spark.actions,
+        flagged=spark.flagged,
+        blocked=spark.blocked,
+    )
+
+
+def _declared(declaration: Declaration) -> str:
+    parts = [
+        f"{len(entries)} {word}{'' if len(entries) == 1 else 's'}"
+        for entries, word in ((declaration.tools, "tool"), (declaration.destinations, "destination"))
+        if entries
+    ]
+    return ", ".join(parts) or "Not declared"
+
+
+def declaration_view(declaration: Declaration) -> DeclarationView:
+    """A declaration with its lists bounded."""
+    lists = (("Tools", declaration.tools), ("Destinations", declaration.destinations))
+    return DeclarationView(
+        purpose=declaration.purpose,
+        lists=tuple((name, entries[:MAX_SHOWN]) for name, entries in lists),
+        more=sum(max(0, len(entries) - MAX_SHOWN) for _, entries in lists),
+    )
+
+
+def setting_steps(agent: Agent) -> tuple[SettingStep, ...]:
+    """What a person may change of an agent here."""
+    if agent.mode is Mode.OBSERVE:
+        mode = SettingStep(name="mode", value=Mode.ENFORCE.value, word="Switch to enforce")
+    else:
+        mode = SettingStep(name="mode", value=Mode.OBSERVE.value, word="Switch to observe")
+    if agent.paused:
+        return (mode, SettingStep(name="paused", value="false", word="Go on flagging"))
+    return (mode, SettingStep(name="paused", value="true", word="Pause flagging"))

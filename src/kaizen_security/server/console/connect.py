@@ -1,0 +1,36 @@
+"""What to type to connect an agent, filled with this server's address and the agent's name. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snippets:
+    """Text to copy: a shell's or Python's, already quoted for it."""
+
+    key: str
+    python: str
+    proxy: str
+    cli: str
+
+
+def snippets(agent: str, address: str) -> Snippets:
+    """Snippets for ``agent`` with the control plane at ``address`` (a URL). Both are quoted, for a name may hold anything."""
+    # ascii: what is copied has nothing in it that cannot be seen.
+    name, url = ascii(agent), ascii(address)
+    shell_name, shell_url = shlex.quote(agent), shlex.quote(address)
+    return Snippets(
+        key=f"kaizen keys create --agent {shell_name}\nexport KAIZEN_API_KEY=kz_live_…",
+        python=(
+            "from kaizen_security import Kaizen\n"
+            f"kaizen = Kaizen(agent={name}, base_url={url})\n"
+            "search = kaizen.guard(search)   # any function that is a tool of your agent\n"
+        ),
+        proxy=(
+            f"KAIZEN_AGENT={shell_name} KAIZEN_API_URL={shell_url} kaizen egress\n"
+            "export HTTP_PROXY=http://127.0.0.1:8080 HTTPS_PROXY=http://127.0.0.1:8080\n"
+        ),
+        cli=f"KAIZEN_API_URL={shell_url} kaizen inspect --agent {shell_name} --tool send_mail --target mail.example:443\n",
+    )

@@ -1,0 +1,159 @@
+"""The evidence drawer: everything that is known about one verdict, as values for the template. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.attacks import ATTACKS
+from kaizen_security.contract.finding import Finding
+from kaizen_security.server.console.lines import Line, line, text_of
+from kaizen_security.server.console.words import (
+    DECIDED_BY,
+    ORIGIN_WORD,
+    STATUS_MEANS,
+    STATUS_WORD,
+    Shown,
+    TriageStep,
+    triage_steps,
+)
+from kaizen_security.store.base import VerdictRow
+
+MAX_FACTS: Final = 100
+"""Facts of one action that are shown; what is left out is counted."""
+_OWASP: Final = "https://genai.owasp.org/resource/owasp-top-10-for-agentic-applications-for-2026/"
+_ATLAS: Final = "https://atlas.mitre.org/techniques/"
+
+Fact = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingView:
+    """One finding: ``facts`` in the order of reading, ``ids`` the attack class's ids in other taxonomies with their addresses."""
+
+    kind: str
+    detection: str
+    facts: tuple[Fact, ...]
+    attack: str
+    ids: tuple[tuple[str, str], ...]
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawer:
+    """One verdict with its evidence and what stands beside it, oldest first."""
+
+    line: Line
+    status_word: str
+    status_means: str
+    steps: tuple[TriageStep, ...]
+    findings: tuple[FindingView, ...]
+    silence: str
+    notes: tuple[str, ...]
+    action: tuple[Fact, ...]
+    known: tuple[Fact, ...]
+    decided_by: str
+    timeline: tuple[Line, ...]
+    timeline_of: str
+
+
+def drawer(row: VerdictRow, beside: Sequence[VerdictRow], now: float) -> Drawer:
+    """The drawer of ``row``; ``beside`` are the rows of the same action, deed or run, itself among them or not."""
+    shown_line = line(row, now)
+    others = sorted(
+        {other.id: other for other in (*beside, row)}.values(), key=lambda other: (other.created_at, other.id)
+    )
+    return Drawer(
+        line=shown_line,
+        status_word=STATUS_WORD[row.status],
+        status_means=STATUS_MEANS[row.status],
+        steps=triage_steps(row.status, shown_line.shown),
+        findings=tuple(_finding(finding) for finding in row.evidence),
+        silence=_silence(shown_line.shown),
+        notes=row.notes,
+        action=_bounded(_action_facts(row.action)),
+        known=tuple((name, value) for name, value in _known(row) if value),
+        decided_by=DECIDED_BY[row.origin],
+        timeline=tuple(line(other, now) for other in others),
+        timeline_of="Its run" if row.run_id else "The same action, as others saw it",
+    )
+
+
+def _finding(finding: Finding) -> FindingView:
+    attack = ATTACKS.get(finding.attack)
+    ids: list[tuple[str, str]] = []
+    if attack is not None:
+        ids = [(f"OWASP {id_}", _OWASP) for id_ in attack.owasp]
+        ids += [(f"ATLAS {id_}", _ATLAS + id_) for id_ in attack.atlas]
+    facts = (
+        ("Field", finding.field),
+        ("Expected", finding.expected),
+        ("Seen", finding.observed),
+        ("Value", finding.value),
+        ("Says who", finding.source),
+    )
+    return FindingView(
+        kind=finding.kind,
+        detection=finding.detection,
+        facts=tuple(fact for fact in facts if fact[1]),
+        attack=attack.title if attack is not None else "",
+        ids=tuple(ids),
+        advice=finding.advice,
+    )
+
+
+def _silence(state: Shown) -> str:
+    if state is Shown.BLOCK:
+        return "The block came without a finding; its reason is all that was reported."
+    return "No detection had anything to say about this action."
+
+
+def _known(row: VerdictRow) -> Iterator[Fact]:
+    yield "Source", row.source
+    yield "Claimed or evaluated", ORIGIN_WORD[row.origin]
+    yield "Confidence", "" if row.confidence is None else f"{row.confidence:.0%}"
+    yield "Severity", row.severity.value
+    yield "Policy version", row.policy_version
+    yield "Run", row.run_id
+    yield "Act", row.act_id
+    yield "Action id", row.action_id
+    yield "Verdict id", row.id
+
+
+_TYPED: Final = ("kind", "tool", "publisher", "target", "hash", "at")
+
+
+def _action_facts(action: dict[str, Json]) -> Iterator[Fact]:
+    for key in _TYPED:
+        if value := text_of(action.get(key)):
+            yield key, value
+    for key in ("delegation", "seen_by"):
+        names = action.get(key)
+        if isinstance(names, list) and names:
+            yield key, " → ".join(map(text_of, names))
+    yield from _flat(action.get("metadata"), "metadata")
+
+
+def _flat(value: Json, path: str) -> Iterator[Fact]:
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from _flat(below, f"{path}.{key}")
+    elif isinstance(value, list):
+        for place, below in enumerate(value):
+            yield from _flat(below, f"{path}[{place}]")
+    else:
+        yield path.removeprefix("metadata."), value if isinstance(value, str) else json.dumps(value)
+
+
+def _bounded(facts: Iterator[Fact]) -> tuple[Fact, ...]:
+    kept: list[Fact] = []
+    for count, fact in enumerate(facts):
+        if count < MAX_FACTS:
+            kept.append(fact)
+        elif count == MAX_FACTS:
+            kept.append(("…", "and more, which the JSON form of this page holds"))
+            break
+    return tuple(kept)

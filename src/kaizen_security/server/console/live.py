@@ -1,0 +1,114 @@
+"""Live verdicts as server-sent events (HTML Living Standard, section 9.2): bounded, resumable, and ended with the session."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+import anyio
+
+from kaizen_security.server.console.filters import Filters
+from kaizen_security.server.console.lines import line
+from kaizen_security.server.console.render import fragment
+from kaizen_security.server.context import Context
+from kaizen_security.server.live import Subscription
+from kaizen_security.store.base import VerdictRow
+
+SETTLE: Final = 0.25
+"""Seconds between a verdict and a look into the store, so that a burst is one look."""
+IDLE: Final = 3.0
+"""Seconds after which a stream looks by itself: rows of another process wake nobody here."""
+BURST: Final = 25
+"""Verdicts of one look; of more, the newest are sent, and the page is told that some were left out."""
+BEAT: Final = 15.0
+"""Seconds between two comments that keep a proxy from closing the connection; the session is checked as often."""
+LONGEST: Final = 900.0
+"""Seconds of one stream. The browser then connects again and resumes with Last-Event-ID."""
+PER_SESSION: Final = 8
+AT_ONCE: Final = 200
+
+
+class TooManyStreams(Exception):
+    """This session, or the whole server, follows as many streams as it may."""
+
+
+class Streams:
+    """Counts the open streams, of each session and in all."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    def enter(self, session: str) -> None:
+        """One more of ``session``. Raises TooManyStreams."""
+        if self._open[session] >= PER_SESSION or self._open.total() >= AT_ONCE:
+            raise TooManyStreams(f"at most {PER_SESSION} live pages of one session, {AT_ONCE} in all")
+        self._open[session] += 1
+
+    def leave(self, session: str) -> None:
+        """One less of ``session``."""
+        self._open[session] -= 1
+        if self._open[session] <= 0:
+            del self._open[session]
+
+
+async def follow(
+    context: Context,
+    organisation: int,
+    chosen: Filters,
+    *,
+    after: str,
+    alive: Callable[[], Awaitable[bool]],
+) -> AsyncIterator[str]:
+    """Events for every verdict newer than the row ``after`` that ``chosen`` lets through, oldest first.
+
+    The broadcaster only wakes: what is sent comes from the store by the page's own query, so that nothing is missed.
+    Ends after LONGEST seconds, when the server stops, and when ``alive`` (is the session still valid) says no.
+    """
+    yield "retry: 2000\n\n"
+    started = beaten = context.clock()
+    with context.live.subscribe(organisation) as subscription:
+        going = True
+        while going and (now := context.clock()) - started < LONGEST:
+            found = await context.call(
+                context.store.verdicts, organisation, chosen.query(now, limit=BURST + 1, after=after)
+            )
+            if len(found) > BURST:
+                yield event("skipped", "")
+            for row in reversed(found[:BURST]):
+                yield verdict_event(row, chosen, now)
+                after = row.id
+            if now - beaten >= BEAT:
+                beaten = now
+                if not await alive():
+                    yield event("signed-out", "")
+                    return
+                yield ": still here\n\n"
+            going = await _woken(subscription)
+
+
+async def _woken(subscription: Subscription | None) -> bool:
+    """Wait until there may be something new; False when the server stops."""
+    if subscription is None:
+        await anyio.sleep(IDLE)
+        return True
+    try:
+        if await subscription.next(within=IDLE) is None:
+            return False
+    except TimeoutError:
+        return True
+    await anyio.sleep(SETTLE)
+    return True
+
+
+def verdict_event(row: VerdictRow, chosen: Filters, now: float) -> str:
+    """One verdict as the row that the page puts on top, with its id to resume from."""
+    query = chosen.address("")
+    return event("verdict", fragment("row.html", line=line(row, now), query=query, opened=""), id_=row.id)
+
+
+def event(name: str, data: str, *, id_: str = "") -> str:
+    """One event. Line ends in ``data`` each begin a new ``data:`` line, so that nothing in it can forge a field."""
+    head = f"id: {id_}\n" if id_ else ""
+    body = "".join(f"data: {text}\n" for text in data.splitlines() or [""])
+    return f"{head}event: {name}\n{body}\n"

@@ -1,0 +1,144 @@
+"""What each page shows, taken from the store. Blocking: the routes call these from a worker thread."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from kaizen_security.server.console.agents import (
+    HOURS,
+    AgentView,
+    DeclarationView,
+    SettingStep,
+    agent_view,
+    declaration_view,
+    setting_steps,
+)
+from kaizen_security.server.console.evidence import Drawer, drawer
+from kaizen_security.server.console.filters import PAGE, Filters
+from kaizen_security.server.console.lines import Line, line
+from kaizen_security.store.base import Agent, Hour, Store, VerdictQuery, VerdictRow
+
+MAX_CHOICES: Final = 500
+"""Agents that the filter offers, the ones seen last first; any other can be named in the address."""
+MAX_AGENTS: Final = 500
+"""Agents on the agents' page, the ones seen last first."""
+BESIDE: Final = 40
+"""Rows of the drawer's timeline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Today:
+    """Counts of this day in UTC."""
+
+    actions: int = 0
+    flagged: int = 0
+    blocked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictPage:
+    """One page of verdicts; ``more``: there are older ones. ``rows`` are what the lines were made of."""
+
+    rows: tuple[VerdictRow, ...]
+    lines: tuple[Line, ...]
+    more: bool
+    today: Today
+    agents: tuple[str, ...]
+    empty: bool
+
+
+def verdict_page(store: Store, organisation: int, chosen: Filters, now: float) -> VerdictPage:
+    """The verdicts that ``chosen`` lets through at ``now`` (Unix seconds), newest first."""
+    # One more than is shown tells whether there is a next page, without counting.
+    found = store.verdicts(organisation, chosen.query(now, limit=PAGE + 1))
+    agents = _latest(store.agents(organisation))
+    names = tuple(agent.name for agent in agents[:MAX_CHOICES])
+    if chosen.agent and chosen.agent not in names:
+        names = (chosen.agent, *names)
+    return VerdictPage(
+        rows=found[:PAGE],
+        lines=tuple(line(row, now) for row in found[:PAGE]),
+        more=len(found) > PAGE,
+        today=_today(store, organisation, now),
+        agents=names,
+        empty=not found and not chosen.any and not chosen.before,
+    )
+
+
+def _today(store: Store, organisation: int, now: float) -> Today:
+    day = datetime.fromtimestamp(now, UTC).date().isoformat()
+    for counted in store.days(organisation, since=day):
+        if counted.day == day:
+            return Today(actions=counted.actions, flagged=counted.flagged, blocked=counted.blocked)
+    return Today()
+
+
+def drawer_of(store: Store, organisation: int, row: VerdictRow, now: float) -> Drawer:
+    """The drawer of ``row`` with the rows beside it: of the same run, else of the same deed, else of the same action."""
+    return drawer(row, beside(store, organisation, row), now)
+
+
+def beside(store: Store, organisation: int, row: VerdictRow) -> tuple[VerdictRow, ...]:
+    """Rows of the same run, deed or action as ``row``, newest first, at most BESIDE, around ``row`` in time.
+
+    All of the same agent: a run's id is the agent's word, and another agent's rows would not belong here.
+    """
+    if row.run_id:
+        older = VerdictQuery(agent=row.agent, run_id=row.run_id, before=row.id, limit=BESIDE // 2)
+        found = store.verdicts(organisation, older)
+        newer = VerdictQuery(agent=row.agent, run_id=row.run_id, after=row.id, limit=BESIDE)
+        # "Newest first" gives the run's end when it is longer than that; the ones next to this row are its last.
+        return (*store.verdicts(organisation, newer)[-BESIDE // 2 :], row, *found)
+    if row.act_id:
+        return store.verdicts(organisation, VerdictQuery(agent=row.agent, act_id=row.act_id, limit=BESIDE))
+    if row.action_id:
+        return store.verdicts(organisation, VerdictQuery(agent=row.agent, action_id=row.action_id, limit=BESIDE))
+    return (row,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPage:
+    """One agent, its declaration, what can be changed, and its latest verdicts."""
+
+    agent: AgentView
+    declaration: DeclarationView
+    steps: tuple[SettingStep, ...]
+    rows: tuple[VerdictRow, ...]
+    lines: tuple[Line, ...]
+
+
+def agents_page(store: Store, organisation: int, now: float) -> tuple[tuple[AgentView, Agent], ...]:
+    """Every agent (at most MAX_AGENTS, the ones seen last first)."""
+    hours = _hours(store, organisation, now)
+    return tuple(
+        (agent_view(agent, hours.get(agent.name, ()), now, ready=None), agent)
+        for agent in _latest(store.agents(organisation))[:MAX_AGENTS]
+    )
+
+
+def agent_page(store: Store, organisation: int, agent: Agent, now: float) -> AgentPage:
+    """The page of ``agent``."""
+    hours = _hours(store, organisation, now, agent.name)
+    found = store.verdicts(organisation, VerdictQuery(agent=agent.name, limit=20))
+    return AgentPage(
+        agent=agent_view(agent, hours.get(agent.name, ()), now, ready=None),
+        declaration=declaration_view(agent.declaration),
+        steps=setting_steps(agent),
+        rows=found,
+        lines=tuple(line(row, now) for row in found),
+    )
+
+
+def _hours(store: Store, organisation: int, now: float, agent: str = "") -> dict[str, list[Hour]]:
+    by_agent: defaultdict[str, list[Hour]] = defaultdict(list)
+    since = (now // 3600 - HOURS + 1) * 3600
+    for hour in store.hours(organisation, since=since, agent=agent):
+        by_agent[hour.agent].append(hour)
+    return by_agent
+
+
+def _latest(agents: tuple[Agent, ...]) -> list[Agent]:
+    return sorted(agents, key=lambda agent: (-agent.last_seen, agent.name))

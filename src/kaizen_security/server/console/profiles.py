@@ -1,0 +1,125 @@
+"""The agents' pages: all of them, one with its declaration and settings, and how to connect another."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from kaizen_security.contract.errors import InvalidInput
+from kaizen_security.contract.fields import MAX_NAME, plain
+from kaizen_security.contract.verdict import Mode
+from kaizen_security.server.console.connect import snippets
+from kaizen_security.server.console.desk import Desk, form
+from kaizen_security.server.console.filters import Filters
+from kaizen_security.server.console.lines import agent_href
+from kaizen_security.server.console.pages import agent_page, agents_page
+from kaizen_security.server.console.render import HEADERS, page, wants_json
+from kaizen_security.server.console.twin import agent_document, page_document, snippets_document
+from kaizen_security.server.console.words import ago
+from kaizen_security.server.context import Context
+from kaizen_security.server.http import answer, not_found
+from kaizen_security.store.base import Agent, Role, User
+
+_DONE: Final = {
+    "observe": "This agent is now in observe mode.",
+    "enforce": "This agent is now in enforce mode.",
+    "paused": "Nothing of this agent is flagged until you go on.",
+    "resumed": "Its actions are flagged again.",
+}
+
+
+def routes(desk: Desk) -> list[Route]:
+    """``/agents``, ``/agent?name=``, its settings, and ``/connect``."""
+    pages = _Agents(desk.context)
+    return [
+        Route("/agents", desk.signed_in(pages.all), methods=["GET"]),
+        Route("/agent", desk.signed_in(pages.one), methods=["GET"]),
+        Route("/agent/settings", desk.signed_in(pages.settings), methods=["POST"]),
+        Route("/connect", desk.signed_in(pages.connect), methods=["GET"]),
+    ]
+
+
+class _Agents:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def all(self, request: Request, user: User) -> Response:
+        """Every agent with its rung."""
+        context = self._context
+        found = await context.call(agents_page, context.store, user.organisation, context.clock())
+        if wants_json(request):
+            return answer({"agents": [agent_document(view, agent) for view, agent in found]}, headers=HEADERS)
+        return page("agents.html", here="agents", who=user.name, agents=[view for view, _ in found])
+
+    async def one(self, request: Request, user: User) -> Response:
+        """One agent."""
+        context = self._context
+        agent = await self._agent(request, user)
+        found = await context.call(agent_page, context.store, user.organisation, agent, context.clock())
+        chosen = Filters(agent=agent.name)
+        if wants_json(request):
+            latest = page_document(found.rows, chosen, more=False)["verdicts"]
+            return answer({"agent": agent_document(found.agent, agent), "verdicts": latest}, headers=HEADERS)
+        return page(
+            "agent.html",
+            here="agents",
+            who=user.name,
+            agent=found.agent,
+            declaration=found.declaration,
+            steps=found.steps if user.role is Role.ADMIN else (),
+            lines=found.lines,
+            all=chosen.address(),
+            done=_DONE.get(request.query_params.get("done", ""), ""),
+            query="",
+            opened="",
+        )
+
+    async def settings(self, request: Request, user: User) -> Response:
+        """Change its mode, or pause it."""
+        agent = await self._agent(request, user)
+        said = await form(request)
+        mode, paused = said.get("mode", ""), said.get("paused", "")
+        if mode not in ("", *Mode) or paused not in ("", "true", "false") or not (mode or paused):
+            raise InvalidInput("settings", "must be a mode (observe, enforce) or paused (true, false)")
+        await self._context.call(
+            self._context.store.settings,
+            user.organisation,
+            agent.name,
+            at=self._context.clock(),
+            mode=Mode(mode) if mode else None,
+            paused=None if not paused else paused == "true",
+        )
+        done = mode or ("paused" if paused == "true" else "resumed")
+        return RedirectResponse(f"{agent_href(agent.name)}&done={done}", 303, HEADERS)
+
+    async def _agent(self, request: Request, user: User) -> Agent:
+        name = plain(request.query_params.get("name", ""), "name", limit=MAX_NAME)
+        agent = await self._context.call(self._context.store.agent, user.organisation, name)
+        if agent is None:
+            raise not_found("there is no agent of that name")
+        return agent
+
+    async def connect(self, request: Request, user: User) -> Response:
+        """What to type to connect an agent, and whether it was seen."""
+        context = self._context
+        name = plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME) or "my-agent"
+        agent = await context.call(context.store.agent, user.organisation, name)
+        seen = agent.last_seen if agent is not None else 0.0
+        texts = snippets(name, f"{request.url.scheme}://{request.url.netloc}")
+        if wants_json(request):
+            return answer(snippets_document(name, texts, seen=seen), headers=HEADERS)
+        here = Filters(agent=name)
+        return page(
+            "connect.html",
+            here="connect",
+            who=user.name,
+            agent=name,
+            snippets=texts,
+            seen=ago(seen, context.clock()) if seen else "",
+            check=here.address("/connect"),
+            live=here.address("/verdicts/live"),
+            agent_href=agent_href(name),
+        )
