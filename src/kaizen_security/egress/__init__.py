@@ -1,1 +1,1 @@
-"""The egress proxy: every connection of an agent, seen where it leaves. Standard library only."""
+"""The egress proxy: sees every connection of an agent whose traffic is routed through it. Standard library only."""
