@@ -210,6 +210,7 @@ class VerdictQuery:
 
     ``q``      text that reason, agent, tool or target contain, in any case
     ``since``  created at that instant or later; ``after`` only rows newer than the row of that id, ``before`` only older ones
+    ``nearest``  of the rows newer than ``after``, the oldest instead of the newest (still given newest first)
     ``limit``  1 to 1,000
     ``run_id``, ``act_id``, ``action_id``  rows of that run, of that deed, of that action (the console's timeline)
     """
@@ -225,6 +226,7 @@ class VerdictQuery:
     limit: int = 100
     offset: int = 0
     before: str = ""
+    nearest: bool = False
     run_id: str = ""
     act_id: str = ""
     action_id: str = ""
@@ -253,7 +255,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hour:
-    """Counts of one agent in one hour, which began at ``at`` (Unix seconds, a multiple of 3,600): rows, rows with findings, blocks."""
+    """Counts of one agent in the hour that began at ``at`` (a multiple of 3,600): rows, rows with findings, blocks."""
 
     agent: str
     at: float

@@ -1,0 +1,219 @@
+"""Rows on their way in: turned into columns in the caller's thread, written many to a statement in the writer's.
+
+One statement for many rows is one call into SQLite, during which Python's lock is free, so the event loop keeps running.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.codec import encode_finding
+from kaizen_security.contract.verdict import Verdict
+from kaizen_security.store.base import Appended, NewVerdict, Origin
+from kaizen_security.store.codes import (
+    DECISION_CODE,
+    ORIGIN_CODE,
+    SEVERITY_CODE,
+    STATUS_CODE,
+    RowIds,
+    action_key,
+    public_id,
+)
+
+_COLUMNS = (
+    "id organisation_id agent_id created_at origin source rung kind tool publisher target hash metadata more action_id run_id "
+    "act_id action_key decision severity reason evidence confidence notes policy_version status"
+).split()
+_CHUNKS = (100, 25, 5, 1)
+"""Rows a statement may have: few different ones, so that each stays prepared."""
+_KEY = _COLUMNS.index("action_key") - 3
+_json = msgspec.json.Encoder().encode
+
+
+def _statement(rows: int) -> str:
+    one = "(" + ",".join("?" * len(_COLUMNS)) + ")"
+    # Only the key that makes a row single may be met twice; any other conflict is an error, not a duplicate.
+    return (
+        f"INSERT INTO verdicts ({','.join(_COLUMNS)}) VALUES {','.join([one] * rows)} "  # noqa: S608 - constants only
+        "ON CONFLICT (agent_id, action_key) WHERE action_key IS NOT NULL DO NOTHING"
+    )
+
+
+_INSERT = {rows: _statement(rows) for rows in _CHUNKS}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One row as columns from ``created_at`` on, whose agent's number and whose own are not known yet."""
+
+    agent: str
+    columns: tuple[Any, ...]
+    hour: int
+    rung: int
+    counted: bool
+    flagged: bool
+    blocked: bool
+
+
+def prepare(row: NewVerdict) -> Prepared:
+    """Everything that can be done before the writer's turn."""
+    action, verdict = row.action, row.verdict
+    source = action.source
+    rung = int(action.rung)
+    flagged = bool(verdict.evidence)
+    columns = (
+        row.created_at,
+        ORIGIN_CODE[row.origin],
+        source,
+        rung,
+        action.kind,
+        action.tool,
+        action.publisher,
+        action.target,
+        action.hash,
+        _json(action.metadata).decode(),
+        _more(action),
+        action.id,
+        action.run_id,
+        action.act_id,
+        action_key(row.origin, source, action.id) if action.id else None,
+        *_said(verdict),
+        STATUS_CODE[row.status],
+    )
+    return Prepared(
+        action.agent,
+        columns,
+        int(row.created_at // 3600),
+        rung,
+        row.origin is not Origin.SERVER,
+        flagged,
+        verdict.blocked,
+    )
+
+
+def _said(verdict: Verdict) -> tuple[Any, ...]:
+    return (
+        DECISION_CODE[verdict.decision],
+        SEVERITY_CODE[verdict.severity],
+        verdict.reason,
+        _json([encode_finding(finding) for finding in verdict.evidence]).decode() if verdict.evidence else "",
+        verdict.confidence,
+        _json(verdict.notes).decode() if verdict.notes else "",
+        verdict.policy_version,
+    )
+
+
+def _more(action: Action) -> str:
+    if not (action.at or action.delegation or action.seen_by):
+        return ""
+    more: dict[str, Any] = {}
+    if action.at:
+        more["at"] = action.at
+    if action.delegation:
+        more["delegation"] = action.delegation
+    if action.seen_by:
+        more["seen_by"] = action.seen_by
+    return _json(more).decode()
+
+
+class Ingest:
+    """Writes prepared rows; belongs to the writer's thread. Counters are gathered for the whole group and written by ``flush``."""
+
+    def __init__(self, connection: sqlite3.Connection, ids: RowIds, ensure: Callable[[int, str], int]) -> None:
+        self._connection = connection
+        self._ids = ids
+        self._ensure = ensure
+        self._agents: dict[tuple[int, str], int] = {}
+        self._hours: dict[tuple[int, int], list[int]] = {}
+        self._seen: dict[int, tuple[float, float, int]] = {}
+
+    def forget(self) -> None:
+        """The transaction was undone: what it entered is not there."""
+        self._agents.clear()
+        self._hours.clear()
+        self._seen.clear()
+
+    def forget_agents(self) -> None:
+        """One call was undone: agents that it entered are not there."""
+        self._agents.clear()
+
+    def append(self, organisation: int, rows: Sequence[Prepared], at: float) -> Appended:
+        """Write rows. Raises LimitReached before anything is written."""
+        numbers = [self._agent(organisation, row.agent) for row in rows]
+        ids = list(self._ids.take(len(rows), at))
+        start = 0
+        missing: list[int] = []
+        for size in _CHUNKS:
+            while len(rows) - start >= size:
+                missing += self._insert(organisation, rows, numbers, ids, range(start, start + size))
+                start += size
+        duplicates = frozenset(missing)
+        for index in missing:
+            ids[index] = self._older(numbers[index], rows[index])
+        for index, row in enumerate(rows):
+            if index not in duplicates:
+                self._count(numbers[index], row)
+        return Appended(ids=tuple(map(public_id, ids)), duplicates=duplicates)
+
+    def _agent(self, organisation: int, name: str) -> int:
+        found = self._agents.get((organisation, name))
+        if found is None:
+            found = self._agents[organisation, name] = self._ensure(organisation, name)
+        return found
+
+    def _insert(
+        self, organisation: int, rows: Sequence[Prepared], numbers: list[int], ids: list[int], chunk: range
+    ) -> list[int]:
+        values: list[Any] = []
+        for i in chunk:
+            values += (ids[i], organisation, numbers[i])
+            values += rows[i].columns
+        written = self._connection.execute(_INSERT[len(chunk)], values).rowcount
+        if written == len(chunk):
+            return []
+        there = self._connection.execute(
+            f"SELECT id FROM verdicts WHERE id IN ({','.join('?' * len(chunk))})",  # noqa: S608 - question marks only
+            [ids[i] for i in chunk],
+        )
+        kept = {number for (number,) in there}
+        return [i for i in chunk if ids[i] not in kept]
+
+    def _older(self, agent: int, row: Prepared) -> int:
+        found = self._connection.execute(
+            "SELECT id FROM verdicts WHERE agent_id = ? AND action_key = ?", (agent, row.columns[_KEY])
+        ).fetchone()
+        return int(found[0])
+
+    def _count(self, agent: int, row: Prepared) -> None:
+        counts = self._hours.setdefault((agent, row.hour), [0, 0, 0])
+        counts[0] += row.counted
+        counts[1] += row.flagged
+        counts[2] += row.blocked
+        at = row.columns[0]
+        first, last, rung = self._seen.get(agent, (at, at, 0))
+        self._seen[agent] = (min(first, at), max(last, at), max(rung, row.rung))
+
+    def flush(self) -> None:
+        """Write what was counted since the last time: once a group, not once a row."""
+        self._connection.executemany(
+            "INSERT INTO hours (agent_id, hour, actions, flagged, blocked, reviews) VALUES (?, ?, ?, ?, ?, 0) "
+            "ON CONFLICT (agent_id, hour) DO UPDATE SET actions = actions + excluded.actions, "
+            "flagged = flagged + excluded.flagged, blocked = blocked + excluded.blocked",
+            [(*key, *counts) for key, counts in self._hours.items()],
+        )
+        totals: dict[int, list[int]] = {}
+        for (agent, _), counts in self._hours.items():
+            totals[agent] = [a + b for a, b in zip(counts, totals.get(agent, [0, 0, 0]), strict=True)]
+        self._connection.executemany(
+            "UPDATE agents SET first_seen = CASE WHEN first_seen > 0 THEN first_seen ELSE ? END, last_seen = max(last_seen, ?), "
+            "rung = max(rung, ?), actions = actions + ?, flagged = flagged + ?, blocked = blocked + ? WHERE id = ?",
+            [(*self._seen[agent], *counts, agent) for agent, counts in totals.items()],
+        )
+        self._hours.clear()
+        self._seen.clear()

@@ -1,0 +1,38 @@
+"""Bringing a database to the newest form of its tables, at every start; the migrations are inside the package."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from kaizen_security.store.base import NewerDatabase
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "kaizen_security.store:migrations")
+    return config
+
+
+def newest() -> str:
+    """The revision of this program."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def upgrade(connection: Connection, *, to: str = "head") -> None:
+    """Apply the migrations that are missing. Raises NewerDatabase when the database knows one that this program does not."""
+    config = _config()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is not None and current not in known:
+        raise NewerDatabase(
+            f"the database is at revision {current}, which this program (newest: {newest()}) does not know: it was written by a "
+            "newer Kaizen. Start that one, or restore a backup made before the upgrade"
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, to)

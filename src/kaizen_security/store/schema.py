@@ -1,0 +1,195 @@
+"""The tables, as the newest migration leaves them (a test compares the two).
+
+Closed sets are kept as small integers (``codes.py``) and rows point at their agent by number: indexes are most of what a row costs.
+Partial indexes hold only the few rows that people look for. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+organisations = Table(
+    "organisations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(256), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("org_policy", Text, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("organisation_id", Integer, ForeignKey("organisations.id"), nullable=False),
+    Column("name", String(256), nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("password", String(512), nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id"), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+links = Table(
+    "sign_in_links",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id"), nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("organisation_id", Integer, ForeignKey("organisations.id"), nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("prefix", String(32), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("scope", String(16), nullable=False),
+    Column("agent", String(256), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("last_used_at", Double, nullable=False),
+    Column("revoked_at", Double, nullable=False),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("organisation_id", Integer, ForeignKey("organisations.id"), nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("declaration", Text, nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("judge_enabled", Boolean, nullable=False),
+    Column("first_seen", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("rung", SmallInteger, nullable=False),
+    Column("actions", BigInteger, nullable=False),
+    Column("flagged", BigInteger, nullable=False),
+    Column("blocked", BigInteger, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Index("agents_by_name", "organisation_id", "name", unique=True),
+)
+
+baselines = Table(
+    "baselines",
+    metadata,
+    Column("agent_id", Integer, ForeignKey("agents.id"), primary_key=True),
+    Column("state", LargeBinary, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("organisation_id", Integer, ForeignKey("organisations.id"), primary_key=True),
+    Column("name", String(256), primary_key=True),
+    Column("mode", String(64), nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("agent_id", Integer, ForeignKey("agents.id"), primary_key=True),
+    Column("signature", String(64), primary_key=True),
+    Column("verdict_id", String(32), nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+hours = Table(
+    "hours",
+    metadata,
+    Column("agent_id", Integer, ForeignKey("agents.id"), primary_key=True),
+    Column("hour", Integer, primary_key=True),
+    Column("actions", BigInteger, nullable=False),
+    Column("flagged", BigInteger, nullable=False),
+    Column("blocked", BigInteger, nullable=False),
+    Column("reviews", BigInteger, nullable=False),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("organisation_id", Integer, nullable=False),
+    Column("agent_id", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("origin", SmallInteger, nullable=False),
+    Column("source", String(256), nullable=False),
+    Column("rung", SmallInteger, nullable=False),
+    Column("kind", String(256), nullable=False),
+    Column("tool", String(256), nullable=False),
+    Column("publisher", String(256), nullable=False),
+    Column("target", Text, nullable=False),
+    Column("hash", String(256), nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("more", Text, nullable=False),
+    Column("action_id", String(256), nullable=False),
+    Column("run_id", String(256), nullable=False),
+    Column("act_id", String(256), nullable=False),
+    Column("action_key", BigInteger),
+    Column("decision", SmallInteger, nullable=False),
+    Column("severity", SmallInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("confidence", Double),
+    Column("notes", Text, nullable=False),
+    Column("policy_version", String(256), nullable=False),
+    Column("status", SmallInteger, nullable=False),
+)
+
+Index("verdicts_by_organisation", verdicts.c.organisation_id, verdicts.c.id)
+Index("verdicts_by_agent", verdicts.c.agent_id, verdicts.c.id)
+Index(
+    "verdicts_once",
+    verdicts.c.agent_id,
+    verdicts.c.action_key,
+    unique=True,
+    sqlite_where=text("action_key IS NOT NULL"),
+    postgresql_where=text("action_key IS NOT NULL"),
+)
+Index(
+    "verdicts_flagged",
+    verdicts.c.organisation_id,
+    verdicts.c.id,
+    sqlite_where=text("severity > 0"),
+    postgresql_where=text("severity > 0"),
+)
+Index(
+    "verdicts_reviewed",
+    verdicts.c.organisation_id,
+    verdicts.c.status,
+    verdicts.c.id,
+    sqlite_where=text("status > 0"),
+    postgresql_where=text("status > 0"),
+)
