@@ -89,11 +89,11 @@ def asked(line: str) -> Job:
     doc = json.loads(line)
     kind = doc.pop("do")
     if kind == "Attach":
-        declared = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in doc["declaration"].items()
-        }
-        policies = tuple(Policy(**policy) for policy in doc["policies"])
-        return Attach(job=doc["job"], agent=doc["agent"], declaration=Declaration(**declared), policies=policies)
+        declared = doc.pop("declaration")
+        tools, destinations = tuple(declared.pop("tools")), tuple(declared.pop("destinations"))
+        declaration = Declaration(tools=tools, destinations=destinations, **declared)
+        policies = tuple(Policy(**policy) for policy in doc.pop("policies"))
+        return Attach(**doc, declaration=declaration, policies=policies)
     if kind == "Work":
         calls = tuple(Call(**call) for call in doc["task"].pop("calls"))
         return Work(job=doc["job"], agent=doc["agent"], task=Task(**doc["task"], calls=calls))

@@ -1,0 +1,191 @@
+"""What a person, or a program, sees of ``kaizen up``: one interface, three forms (live terminal, plain lines, JSON lines)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Protocol, TextIO
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.depth import Rung
+from kaizen_security.demo.account import Outcome, Row, Scorecard
+
+
+class View(Protocol):
+    """Where ``kaizen up`` says what happens."""
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        ...
+
+    def started(self, name: str, address: str) -> None:
+        """A part can be used now."""
+        ...
+
+    def secret(self, **values: str) -> None:
+        """Something that is shown this once."""
+        ...
+
+    def progress(self, phase: str, done: int, total: int, actions: int) -> None:
+        """How far a phase is; ``actions`` verdicts so far."""
+        ...
+
+    def verdict(self, row: Row, note: str = "") -> None:
+        """A verdict of the line, as it arrives."""
+        ...
+
+    def scorecard(self, card: Scorecard, summary: Mapping[str, Json]) -> None:
+        """The end of the demonstration."""
+        ...
+
+    def close(self) -> None:
+        """Nothing follows for now."""
+        ...
+
+
+def sentence(row: Row) -> str:
+    """Decision, rung, agent, action and reason in one line."""
+    what = " → ".join(part for part in (row.tool or row.kind, row.host or row.target) if part)
+    word = row.decision.upper() if row.decision == "block" else ("FLAG" if row.flagged else "allow")
+    return f"{word:<5}  rung {row.rung} {Rung(row.rung).label if row.rung in list(Rung) else '?'}  {row.agent}: {what[:90]}  ({row.reason})"
+
+
+def card_lines(card: Scorecard) -> list[str]:
+    """The scorecard in plain lines."""
+    attacks = len(card.outcomes)
+    rungs = ", ".join(f"{count} by rung {rung} ({Rung(rung).label})" for rung, count in card.by_rung.items())
+    share = f" ({100 * card.caught / attacks:.0f}%)" if attacks else ""
+    lines = [
+        f"attacks caught       {card.caught}/{attacks}{share}" + (f": {rungs}" if rungs else ""),
+        f"false flags          {len(card.false)}/{card.benign} benign actions",
+        f"bodies that ran      {sum(outcome.ran for outcome in card.outcomes if outcome.caught)} of the caught attacks "
+        "(seen only on the wire, or flagged and not blocked)",
+    ]
+    lines += [f"bytes that reached {host}: {count}" for host, count in sorted(card.outside.items())]
+    if card.listed:
+        lines.append(f"listed misses        {len(card.listed)}:")
+        lines += [f"  {outcome.attack.key}: {outcome.attack.excuse}" for outcome in card.listed]
+    lines += [f"MISSED               {missed(outcome)}" for outcome in card.missed]
+    lines += [f"FALSE FLAG           {sentence(row)}" for row in card.false]
+    lines += [f"UNSEEN               {what}: the line has no verdict on it" for what in card.unseen[:20]]
+    return lines
+
+
+def missed(outcome: Outcome) -> str:
+    """A miss that nobody listed, for people."""
+    wanted = " or ".join(outcome.attack.detections)
+    return f"{outcome.attack.key}: {outcome.attack.title}; expected a finding of {wanted}, got: {outcome.reason}"
+
+
+class Plain:
+    """Lines, for a pipe or a file."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._told = (-1, "")
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        print(text, file=self._out, flush=True)
+
+    def started(self, name: str, address: str) -> None:
+        """A part can be used now."""
+        self.say(f"  {name:<16} {address}")
+
+    def secret(self, **values: str) -> None:
+        """Shown this once."""
+        for name, value in values.items():
+            self.say(f"  {name.replace('_', ' '):<16} {value}")
+
+    def progress(self, phase: str, done: int, total: int, actions: int) -> None:
+        """A line for each tenth."""
+        tenth = 10 * done // total if total else 10
+        if (tenth, phase) != self._told:
+            self._told = (tenth, phase)
+            self.say(f"{phase}: {done}/{total}, {actions} verdicts")
+
+    def verdict(self, row: Row, note: str = "") -> None:
+        """Only what somebody should look at."""
+        if not row.silent:
+            self.say(sentence(row) + (f"  [{note}]" if note else ""))
+
+    def scorecard(self, card: Scorecard, summary: Mapping[str, Json]) -> None:
+        """The end of the demonstration."""
+        self.say("")
+        for line in card_lines(card):
+            self.say(line)
+        self.say("")
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class Lines:
+    """One JSON document a line, each with ``event``; the last of a demonstration is ``summary``."""
+
+    def __init__(self, out: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+
+    def _emit(self, event: str, **values: Json) -> None:
+        print(json.dumps({"event": event, **values}), file=self._out, flush=True)
+
+    def say(self, text: str) -> None:
+        """Text for people."""
+        if text:
+            self._emit("said", text=text)
+
+    def started(self, name: str, address: str) -> None:
+        """A part can be used now."""
+        self._emit("started", name=name, address=address)
+
+    def secret(self, **values: str) -> None:
+        """Shown this once."""
+        self._emit("secret", **values)
+
+    def progress(self, phase: str, done: int, total: int, actions: int) -> None:
+        """Every step."""
+        self._emit("progress", phase=phase, done=done, total=total, actions=actions)
+
+    def verdict(self, row: Row, note: str = "") -> None:
+        """Every verdict."""
+        self._emit(
+            "verdict",
+            id=row.id,
+            agent=row.agent,
+            source=row.source,
+            rung=row.rung,
+            tool=row.tool,
+            target=row.target,
+            decision=row.decision,
+            flagged=row.flagged,
+            reason=row.reason,
+            note=note,
+        )
+
+    def scorecard(self, card: Scorecard, summary: Mapping[str, Json]) -> None:
+        """The end of the demonstration."""
+        self._emit("summary", **summary)
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+def summarise(card: Scorecard, *, seed: int, seconds: float, tasks: int, verdicts: int) -> dict[str, Json]:
+    """The scorecard as a document. ``caught + listed misses + misses = attacks``; ``seconds`` from the first task to the last verdict."""
+    return {
+        "good": card.good,
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "learned_tasks": tasks,
+        "verdicts": verdicts,
+        "attacks": len(card.outcomes),
+        "caught": card.caught,
+        "caught_by_rung": {str(rung): count for rung, count in card.by_rung.items()},
+        "listed_misses": [{"attack": outcome.attack.key, "reason": outcome.attack.excuse} for outcome in card.listed],
+        "misses": [missed(outcome) for outcome in card.missed],
+        "benign": card.benign,
+        "false_flags": [sentence(row) for row in card.false],
+        "unseen": list[Json](card.unseen),
+        "bytes_outside": {host: count for host, count in card.outside.items()},
+    }
