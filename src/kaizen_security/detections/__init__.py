@@ -1,1 +1,13 @@
-"""Detections: one rule a file, each with its page, its attack class and its examples."""
+"""Detections: one rule a file, each with its page, its attack class and its examples.
+
+A detection is a module with ``ABOUT``, ``detect(action, context)``, ``FIRES`` and ``SILENT``. Listed in ``BUILTIN``, its page
+(``docs/reference/detections.md``) and its tests come by themselves; its weight is a row in ``observer/weigh.py``.
+"""
+
+from __future__ import annotations
+
+from kaizen_security.detections import correlation, declaration, novelty, policy
+from kaizen_security.observer.detection import Detection
+
+BUILTIN: tuple[Detection, ...] = (policy, correlation, declaration, novelty)
+"""Every detection that is asked, in order."""

@@ -1,0 +1,175 @@
+"""Baseline: what one agent normally does, as learners over its kinds, tools, sources and destinations.
+
+Two sides are kept apart: what was *told* (cooperative rung, chokepoint) and what was *seen* (egress, kernel). What an agent says of
+itself so never teaches what ground truth expects, and a feed that has just been attached starts young and abstains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Self
+
+from kaizen_security.contract import canonical
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.depth import Rung
+from kaizen_security.contract.errors import InvalidInput
+from kaizen_security.contract.fields import obj
+from kaizen_security.observer.learners.novelty import Novelty
+
+FORMAT = 1
+
+SIDES = ("told", "seen")
+DIMENSIONS = ("kind", "tool", "source", "destination")
+
+ROOM: Mapping[tuple[str, str], int] = {
+    ("told", "kind"): 16,
+    ("told", "tool"): 96,
+    ("told", "source"): 12,
+    ("told", "destination"): 72,
+    ("seen", "kind"): 12,
+    ("seen", "tool"): 16,
+    ("seen", "source"): 6,
+    ("seen", "destination"): 96,
+}
+"""Distinct values kept, chosen so that a full baseline of longest values stays within 64 KB of memory."""
+
+
+class Feature(NamedTuple):
+    """One value of an action that the baseline knows or does not."""
+
+    side: str
+    dimension: str
+    value: str
+
+
+def side(action: Action) -> str:
+    """``seen`` for ground truth, ``told`` for the rest."""
+    return "seen" if action.rung >= Rung.EGRESS else "told"
+
+
+def destination(action: Action) -> str:
+    """The canonical host that the action reaches, ``""`` when it reaches none."""
+    place = canonical.destination(action.kind, action.target) if action.target else None
+    return "" if place is None else place.host or action.target.strip()
+
+
+def _destination(action: Action) -> str:
+    # To be known is a kind of permission: a text that other clients read as another host is not the plain host.
+    place = canonical.destination(action.kind, action.target) if action.target else None
+    if place is None:
+        return ""
+    if place.readable and not place.also:
+        return place.host
+    return "|".join((place.host, *place.also)) + ("" if place.readable else "|unreadable")
+
+
+def features(action: Action) -> tuple[Feature, ...]:
+    """The values of ``action`` that a baseline is made of; absent ones are left out."""
+    where = side(action)
+    values = (
+        ("kind", canonical.permitted(action.kind)),
+        ("tool", canonical.permitted(action.tool)),
+        ("source", action.source),
+        ("destination", _destination(action)),
+    )
+    return tuple(Feature(where, dimension, value) for dimension, value in values if value)
+
+
+class Baseline:
+    """The learners of one agent. ``replica`` names who adds to it."""
+
+    __slots__ = ("_learners", "replica")
+
+    def __init__(self, *, replica: str = "local") -> None:
+        self.replica = replica
+        self._learners = {key: Novelty(capacity=room, replica=replica) for key, room in ROOM.items()}
+
+    def learner(self, where: str, dimension: str) -> Novelty:
+        """The learner of one side's dimension."""
+        return self._learners[where, dimension]
+
+    def knows(self, feature: Feature) -> bool:
+        """Whether the value was ever learned (and is remembered)."""
+        return self._learners[feature.side, feature.dimension].count(feature.value) > 0
+
+    def learn(self, unit: Iterable[Feature]) -> None:
+        """Take one unit: a lone action, or everything that one run did. Each value counts once, however often it came.
+
+        So neither a chatty run nor a crafted one weighs more than any other.
+        """
+        for feature in sorted(set(unit)):
+            self._learners[feature.side, feature.dimension].learn_one(feature.value)
+
+    @property
+    def seen(self) -> int:
+        """Units learned: the observations of kinds, which every action has."""
+        return sum(self._learners[where, "kind"].seen for where in SIDES)
+
+    @property
+    def forgotten(self) -> int:
+        """Values that had to make room."""
+        return sum(learner.forgotten for learner in self._learners.values())
+
+    def poisoning_budget(self, tolerance: float) -> dict[str, dict[str, int | float | None]]:
+        """How many crafted actions move the boundary by one value, for each side and dimension.
+
+        ``actions``  ``1`` while the dimension abstains: one unflagged, completed action (each in a run of its own) teaches one
+                     value. ``None`` once it speaks: a new value is flagged, and what is flagged is never learned.
+        ``until``    further observations, none of them new, until it speaks; 0 when it does
+        ``unseen``   the probability of a harmless new value that it works with
+        """
+        budget: dict[str, dict[str, int | float | None]] = {}
+        for (where, dimension), learner in self._learners.items():
+            speaks = learner.seen >= learner.grace and learner.unseen <= tolerance
+            budget[f"{where}.{dimension}"] = {
+                "actions": None if speaks and dimension != "source" else 1,
+                "until": 0 if speaks else self._until(learner, tolerance),
+                "unseen": round(learner.unseen, 6),
+            }
+        return budget
+
+    @staticmethod
+    def _until(learner: Novelty, tolerance: float) -> int:
+        rare = learner.unseen * (learner.seen + 1)
+        return max(learner.grace - learner.seen, round(rare / tolerance) - 1 - learner.seen, 1)
+
+    def profile(self) -> dict[str, Json]:
+        """What was learned, for people: values by dimension, both sides together, most often seen first."""
+        shown: dict[str, Json] = {}
+        for dimension in DIMENSIONS:
+            counts: dict[str, int] = {}
+            for where in SIDES:
+                learner = self._learners[where, dimension]
+                for value in learner.values():
+                    counts[value] = counts.get(value, 0) + learner.count(value)
+            shown[dimension] = [
+                {"value": value, "count": n}
+                for value, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+            ]
+        return shown
+
+    def merge(self, other: Baseline) -> Baseline:
+        """What both know; commutative, associative, idempotent. Goes on as ``self.replica``."""
+        merged = Baseline(replica=self.replica)
+        merged._learners = {key: learner.merge(other._learners[key]) for key, learner in self._learners.items()}
+        return merged
+
+    def to_json(self) -> dict[str, Json]:
+        """The whole state. ``from_json`` gives it back."""
+        learners = {f"{where}.{dimension}": one.to_json() for (where, dimension), one in self._learners.items()}
+        return {"format": FORMAT, "learners": learners}
+
+    @classmethod
+    def from_json(cls, document: Json, *, replica: str = "local") -> Self:
+        """The baseline in a document, going on as ``replica``. Raises InvalidInput naming the field."""
+        doc = obj(document, "baseline")
+        if doc.get("format") != FORMAT:
+            raise InvalidInput("baseline.format", f"must be {FORMAT}")
+        learners = obj(doc.get("learners", {}), "baseline.learners")
+        baseline = cls(replica=replica)
+        for (where, dimension), room in ROOM.items():
+            name = f"{where}.{dimension}"
+            baseline._learners[where, dimension] = Novelty.from_json(
+                learners.get(name, {}), capacity=room, replica=replica, field=f"baseline.{name}"
+            )
+        return baseline

@@ -1,0 +1,106 @@
+"""What a detection is to the Observer: a name, a status, and a pure function from an action in its context to findings.
+
+The detections themselves live one floor up and are handed in; the Observer knows none of them by name except in the table of
+``weigh``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
+from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.verdict import Mode
+from kaizen_security.observer.baseline import Baseline
+from kaizen_security.observer.rules import Rules
+from kaizen_security.observer.run import Run
+
+
+class Status(StrEnum):
+    """How far a detection is trusted. CANDIDATE: counted only. INCUBATING: may flag. STABLE: may block, where the table says so."""
+
+    CANDIDATE = "candidate"
+    INCUBATING = "incubating"
+    STABLE = "stable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """A detection's own page. ``attacks`` are ids of ``contract.attacks``; ``misses`` says what it cannot see."""
+
+    name: str
+    title: str
+    says: str
+    status: Status
+    attacks: tuple[str, ...] = ()
+    misses: str = ""
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a detection may look at besides the action. It changes none of it.
+
+    ``tolerance``   highest probability of a harmless new value at which novelty still speaks
+    ``correlated``  what the correlation said when the action was noted
+    """
+
+    rules: Rules
+    baseline: Baseline
+    run: Run | None = None
+    correlated: Finding | None = None
+    tolerance: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """A detection says that it does not know, and why. It becomes a note of the verdict, never a finding."""
+
+    why: str
+
+
+Said: TypeAlias = Finding | Abstention
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A case beside the code: after ``before`` (each one unit, learned if unflagged) comes ``action``.
+
+    ``kinds``  the kinds of the findings that it must give, in order; empty for a case that stays silent
+    """
+
+    name: str
+    action: Action
+    kinds: tuple[str, ...] = ()
+    before: tuple[Action, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    declaration: Declaration = field(default=NOTHING_DECLARED)
+    mode: Mode = Mode.OBSERVE
+
+
+class Detection(Protocol):
+    """The shape of a detection's module."""
+
+    @property
+    def ABOUT(self) -> About:
+        """Its page."""
+        ...
+
+    @property
+    def FIRES(self) -> tuple[Example, ...]:
+        """Cases in which it says something."""
+        ...
+
+    @property
+    def SILENT(self) -> tuple[Example, ...]:
+        """Cases in which it must not."""
+        ...
+
+    def detect(self, action: Action, context: Context) -> Iterable[Said]:
+        """What it says of the action. Pure."""
+        ...

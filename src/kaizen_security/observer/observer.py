@@ -1,0 +1,208 @@
+"""The Observer of one agent: note what arrives, assess actions, conclude questions, learn what was harmless, wake to settle.
+
+Pure: the time is given, nothing waits, and the same steps at the same times give the same verdicts. One lane: its owner calls it
+from one place at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.compiled_correlation import Correlation
+from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.step import Effect, End, Result, Step
+from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.observer.baseline import Baseline, Feature, features
+from kaizen_security.observer.detection import Context, Detection
+from kaizen_security.observer.question import Answer, Question, Word
+from kaizen_security.observer.rules import Rules, no_rules
+from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting
+from kaizen_security.observer.weigh import TOLERANCE, Heard, Weighed, weigh
+
+LIMITS = Limits()
+
+
+class Observer:
+    """Judges one agent. ``detections`` are asked in their order; ``baseline`` is what it starts from.
+
+    ``counted``  findings of candidate detections, which are counted and nothing else
+    """
+
+    __slots__ = (
+        "_correlation",
+        "_loose",
+        "_noted",
+        "_runs",
+        "baseline",
+        "counted",
+        "detections",
+        "limits",
+        "losses",
+        "rules",
+    )
+
+    def __init__(
+        self,
+        *,
+        detections: Sequence[Detection],
+        baseline: Baseline | None = None,
+        rules: Rules | None = None,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.detections = tuple(detections)
+        self.baseline = baseline or Baseline()
+        self.rules = rules or no_rules()
+        self.limits = limits
+        self.losses = Losses()
+        self.counted: dict[str, int] = {}
+        self._runs = Runs(limits, self.losses)
+        self._loose = Run("")
+        self._correlation = Correlation()
+        self._noted: tuple[Action, Finding | None] | None = None
+
+    # --- note -----------------------------------------------------------------------------------------------------------
+
+    def note(self, step: Step, now: float) -> None:
+        """Take in what arrived, before anything is said of it. ``now`` in Unix seconds.
+
+        A Result completes the action that it answers, an Effect the act that it is of, an End the whole run.
+        """
+        if isinstance(step, End):
+            self._end(step)
+            return
+        run = self._run(step.run_id, now)
+        if isinstance(step, Action):
+            if len(step.delegation) > len(run.delegation):
+                run.delegation = step.delegation
+            # Always, so that a read counts that came before the policy did; whether it matters is the detection's to say.
+            self._noted = (step, self._correlation.see(step))
+        elif isinstance(step, Result):
+            self._completed(run, step.action_id, failed=step.failed)
+        elif isinstance(step, Effect):
+            self._completed(run, run.by_act(step.action.act_id) or step.action.id, failed=False)
+
+    def _run(self, run_id: str, now: float) -> Run:
+        return self._runs.touch(run_id, now) if run_id else self._loose
+
+    def _completed(self, run: Run, action_id: str, *, failed: bool) -> None:
+        waiting = run.waiting.pop(action_id, None)
+        # A failed action is not something that the agent does: probing for credentials must not become normal.
+        if waiting is not None and not failed:
+            self._teach(run, waiting.features)
+
+    def _teach(self, run: Run, found: tuple[Feature, ...]) -> None:
+        if run is self._loose:
+            self.baseline.learn(found)
+        else:
+            run.complete(found, self.limits, self.losses)
+
+    def _end(self, step: End) -> None:
+        self._correlation.end("", step.agent, step.run_id)
+        run = self._runs.end(step.run_id)
+        if run is not None:
+            self._settle(run, completed=step.completed)
+
+    def _settle(self, run: Run, *, completed: bool) -> None:
+        if run.flagged:
+            return
+        if completed:
+            for waiting in run.waiting.values():
+                run.complete(waiting.features, self.limits, self.losses)
+        self.baseline.learn(run.done)
+
+    # --- assess and conclude ----------------------------------------------------------------------------------------------
+
+    def assess(self, action: Action, now: float) -> Verdict | Question:
+        """What every detection says of the action, weighed. Teaches nothing and changes nothing.
+
+        Always a Verdict today: no detection asks yet.
+        """
+        return self.weighed(action, now).verdict
+
+    def weighed(self, action: Action, now: float) -> Weighed:
+        """``assess``, and beside the verdict whether the action is clean enough to be learned from."""
+        noted, correlated = self._noted or (None, None)
+        context = Context(
+            rules=self.rules,
+            baseline=self.baseline,
+            run=self._runs.get(action.run_id) if action.run_id else None,
+            correlated=correlated if noted is action else None,
+            tolerance=TOLERANCE,
+        )
+        heard = [Heard(one.ABOUT, tuple(one.detect(action, context))) for one in self.detections]
+        return weigh(action, heard, self.rules, now)
+
+    def conclude(self, question: Question, answer: Answer | None, now: float) -> Verdict:
+        """The verdict on a question. No answer, or a late one: the floor stands.
+
+        A model may only raise. A person may release what is releasable, never a policy's deny.
+        """
+        floor = replace(question.floor, at=now)
+        if answer is None or now > question.expires_at:
+            return floor
+        if answer.by == "person" and answer.word is Word.ALLOW_ONCE and question.releasable:
+            return replace(floor, decision=Decision.ALLOW, notes=(*floor.notes, "released once by a person"))
+        if answer.word in (Word.SUSPICIOUS, Word.MALICIOUS, Word.BLOCK):
+            reason = f"reasoning judge ({answer.word.value}, confidence {answer.confidence or 0:g}): {answer.why}"
+            if answer.by == "person":
+                reason = floor.reason
+            return replace(floor, decision=Decision.BLOCK, reason=reason, confidence=answer.confidence)
+        return floor
+
+    # --- learn and wake ---------------------------------------------------------------------------------------------------
+
+    def learn(self, action: Action, weighed: Weighed, now: float, *, completed: bool) -> None:
+        """What the verdict means for learning.
+
+        Flagged or blocked: never learned, nor anything else of its run. Clean and completed: taught when its run is over, or at
+        once when it has none. Clean and not completed: waits for its Result, its Effect, its run's End, or ``wake``.
+        """
+        for name in weighed.counted:
+            self.counted[name] = self.counted.get(name, 0) + 1
+        run = self._run(action.run_id, now)
+        if not weighed.clean or weighed.verdict.blocked:
+            run.waiting.pop(action.id, None)
+            if run is not self._loose:
+                self._runs.flag(run)
+            return
+        if run.flagged:
+            return
+        found = features(action)
+        if completed:
+            run.waiting.pop(action.id, None)
+            self._teach(run, found)
+        else:
+            run.wait(action.id, Waiting(found, action.act_id, now), self.limits, self.losses)
+
+    def complete(self, action: Action) -> None:
+        """The action, inspected before, is reported as done: it waits no longer."""
+        run = self._runs.get(action.run_id) if action.run_id else self._loose
+        if run is not None:
+            self._completed(run, action.id, failed=False)
+
+    def fold(self, actions: Iterable[Action]) -> None:
+        """A person says that these are normal. The only way in which something flagged is ever learned."""
+        for action in actions:
+            self.baseline.learn(features(action))
+
+    def wake(self, now: float) -> tuple[Verdict, ...]:
+        """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more.
+
+        No verdicts today: nothing that is late is a finding yet.
+        """
+        loose = self._loose.waiting
+        while loose:
+            first = next(iter(loose))
+            if now - loose[first].since < self.limits.settle:
+                break
+            self.baseline.learn(loose.pop(first).features)
+        for run in self._runs.idle(now):
+            self._settle(run, completed=True)
+        return ()
+
+    @property
+    def runs(self) -> int:
+        """Runs that are remembered."""
+        return len(self._runs)

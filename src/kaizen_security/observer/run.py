@@ -1,0 +1,161 @@
+"""Run: what is remembered of one execution while it lasts. Bounded in number and in size; what had to go is counted.
+
+No text of a run is kept: today nothing needs it. What is kept is which actions wait for their completion, what the completed ones
+would teach, whether anything was flagged, and who handed the work down.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kaizen_security.observer.baseline import Feature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds for one agent. Times in seconds.
+
+    ``runs``       runs remembered at once; the one touched longest ago goes first, unlearned
+    ``waiting``    actions of one run, or without one, that wait for their completion
+    ``features``   distinct values that one run can teach
+    ``flagged``    ids of flagged runs that are remembered after the run itself is forgotten
+    ``settle``     a lone action (no run) that nobody called failed counts as completed after this long
+    ``idle``       a run in which nothing happened for this long counts as over
+    """
+
+    runs: int = 128
+    waiting: int = 64
+    features: int = 64
+    flagged: int = 1024
+    settle: float = 5.0
+    idle: float = 300.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Losses:
+    """What bounds cost, by reason. Shown by ``GET /healthz`` and ``/metrics``."""
+
+    runs_evicted: int = 0
+    waiting_evicted: int = 0
+    features_dropped: int = 0
+    flagged_forgotten: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        """Reason to number."""
+        return {
+            "runs_evicted": self.runs_evicted,
+            "waiting_evicted": self.waiting_evicted,
+            "features_dropped": self.features_dropped,
+            "flagged_forgotten": self.flagged_forgotten,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An allowed, unflagged action whose completion nobody has seen yet. ``since`` in Unix seconds."""
+
+    features: tuple[Feature, ...]
+    act_id: str
+    since: float
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution of the agent. ``delegation`` is the longest chain that any of its actions carried."""
+
+    id: str
+    at: float = 0.0
+    steps: int = 0
+    flagged: bool = False
+    delegation: tuple[str, ...] = ()
+    waiting: OrderedDict[str, Waiting] = field(default_factory=OrderedDict)
+    done: set[Feature] = field(default_factory=set)
+
+    def touch(self, at: float) -> None:
+        """Something of the run arrived."""
+        self.at = max(self.at, at)
+        self.steps += 1
+
+    def wait(self, action_id: str, waiting: Waiting, limits: Limits, losses: Losses) -> None:
+        """Remember an action until it completes."""
+        self.waiting[action_id] = waiting
+        if len(self.waiting) > limits.waiting:
+            self.waiting.popitem(last=False)
+            losses.waiting_evicted += 1
+
+    def complete(self, features: tuple[Feature, ...], limits: Limits, losses: Losses) -> None:
+        """An action has completed: this is what the run will teach, if nothing in it gets flagged."""
+        for feature in features:
+            if feature in self.done:
+                continue
+            if len(self.done) >= limits.features:
+                losses.features_dropped += 1
+            else:
+                self.done.add(feature)
+
+    def by_act(self, act_id: str) -> str:
+        """The id of the waiting action with that ``act_id``, ``""`` when there is none."""
+        return next((key for key, one in self.waiting.items() if act_id and one.act_id == act_id), "")
+
+
+class Runs:
+    """The runs of one agent, the latest touched last."""
+
+    __slots__ = ("_flagged", "_limits", "_losses", "_runs")
+
+    def __init__(self, limits: Limits, losses: Losses) -> None:
+        self._limits = limits
+        self._losses = losses
+        self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._flagged: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs.values())
+
+    def get(self, run_id: str) -> Run | None:
+        """The run, if it is remembered."""
+        return self._runs.get(run_id)
+
+    def touch(self, run_id: str, at: float) -> Run:
+        """The run, made when it is new, as the latest touched. May evict the one touched longest ago."""
+        run = self._runs.get(run_id)
+        if run is None:
+            run = self._runs[run_id] = Run(run_id, flagged=run_id in self._flagged)
+            if len(self._runs) > self._limits.runs:
+                self._runs.popitem(last=False)
+                self._losses.runs_evicted += 1
+        else:
+            self._runs.move_to_end(run_id)
+        run.touch(at)
+        return run
+
+    def flag(self, run: Run) -> None:
+        """Something in the run was flagged: nothing of it is learned, also when its id comes again after its end."""
+        run.flagged = True
+        run.waiting.clear()
+        run.done.clear()
+        self._flagged[run.id] = None
+        self._flagged.move_to_end(run.id)
+        if len(self._flagged) > self._limits.flagged:
+            self._flagged.popitem(last=False)
+            self._losses.flagged_forgotten += 1
+
+    def end(self, run_id: str) -> Run | None:
+        """Take the run out."""
+        return self._runs.pop(run_id, None)
+
+    def idle(self, now: float) -> tuple[Run, ...]:
+        """Take out the runs in which nothing happened for ``limits.idle`` seconds."""
+        late = []
+        for run in self._runs.values():
+            if now - run.at < self._limits.idle:
+                break
+            late.append(run)
+        for run in late:
+            del self._runs[run.id]
+        return tuple(late)

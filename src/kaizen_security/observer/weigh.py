@@ -1,0 +1,161 @@
+"""From findings to a verdict: order and weights, all of them, in this one file.
+
+Policy denies whatever the mode; the rest flags, and in enforce mode blocks where the table says so. What was learned never stands
+on the side of letting something through: no row of the table looks at a baseline to remove a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from kaizen_security.contract import canonical, reasons
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.verdict import Decision, Mode, Verdict
+from kaizen_security.observer.baseline import destination
+from kaizen_security.observer.detection import About, Abstention, Said, Status
+from kaizen_security.observer.rules import Rules
+
+TOLERANCE = 0.01
+"""Novelty speaks while a harmless new value is expected at most once in 100 observations: the stated false-positive budget."""
+
+
+class Blocks(Enum):
+    """When a stable detection's finding blocks."""
+
+    ALWAYS = "always"
+    ENFORCE = "in enforce mode"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """``rank``: whose reason comes first, 1 before 2."""
+
+    rank: int
+    blocks: Blocks
+
+
+TABLE = {
+    "policy": Weight(1, Blocks.ALWAYS),
+    "correlation": Weight(2, Blocks.ALWAYS),
+    "declaration": Weight(3, Blocks.ENFORCE),
+    "novelty": Weight(4, Blocks.NEVER),
+}
+"""The order of the detections. Those for secrets, gaps, taint and provenance belong between correlation and declaration."""
+
+UNKNOWN = Weight(9, Blocks.NEVER)
+"""A detection without a row may flag."""
+
+NO_POLICY_YET = "no policy received yet: judged without policy and declaration"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one detection said of the action."""
+
+    about: About
+    said: tuple[Said, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The verdict, and whether the action may ever be learned from (a paused agent's flags still forbid it).
+
+    ``counted``  names of the candidate detections that said something, once for each finding
+    """
+
+    verdict: Verdict
+    clean: bool
+    counted: tuple[str, ...] = ()
+
+
+def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float) -> Weighed:
+    """The verdict over everything that was said. ``now`` in Unix seconds."""
+    notes = [one.why for hear in heard for one in hear.said if isinstance(one, Abstention)]
+    loud: list[tuple[Weight, About, Finding]] = []
+    counted: list[str] = []
+    for hear in sorted(heard, key=lambda hear: _weight(hear.about).rank):
+        findings = [one for one in hear.said if isinstance(one, Finding)]
+        if hear.about.status is Status.CANDIDATE:
+            counted += [hear.about.name] * len(findings)
+            continue
+        loud += [(_weight(hear.about), hear.about, one) for one in findings]
+    clean = not loud
+    if rules.paused:
+        quiet = [entry for entry in loud if not _blocks(entry, Mode.OBSERVE)]
+        loud = [entry for entry in loud if _blocks(entry, Mode.OBSERVE)]
+        notes.append("paused: recorded, not flagged" + (f" ({len(quiet)} findings)" if quiet else ""))
+    return Weighed(_verdict(action, loud, rules, notes, now), clean, tuple(counted))
+
+
+def _weight(about: About) -> Weight:
+    return TABLE.get(about.name, UNKNOWN)
+
+
+def _blocks(entry: tuple[Weight, About, Finding], mode: Mode) -> bool:
+    weight, about, _ = entry
+    if about.status is not Status.STABLE:
+        return False
+    return weight.blocks is Blocks.ALWAYS or (weight.blocks is Blocks.ENFORCE and mode is Mode.ENFORCE)
+
+
+def _verdict(
+    action: Action, loud: list[tuple[Weight, About, Finding]], rules: Rules, notes: list[str], now: float
+) -> Verdict:
+    blocked = any(_blocks(entry, rules.mode) for entry in loud)
+    reason = reason_of(action, tuple(finding for _, _, finding in loud))
+    if not rules.received:
+        notes.append(NO_POLICY_YET)
+        if rules.mode is Mode.ENFORCE:
+            blocked, reason = True, reasons.FAILED_CLOSED
+    return Verdict(
+        decision=Decision.BLOCK if blocked else Decision.ALLOW,
+        reason=reason,
+        evidence=tuple(finding for _, _, finding in loud),
+        notes=tuple(notes),
+        action_id=action.id,
+        policy_version=rules.version,
+        at=now,
+    )
+
+
+def reason_of(action: Action, findings: tuple[Finding, ...]) -> str:
+    """The reason string: a policy's alone, since that is what a client says by itself; else all that was found, in order."""
+    policy = [finding.kind for finding in findings if finding.detection == "policy"]
+    if policy:
+        return reasons.blocked_by_policy(policy)
+    if any(finding.detection == "correlation" for finding in findings):
+        return reasons.CORRELATION
+    if not findings:
+        return reasons.NO_POLICY_MATCHED
+    said = [
+        *_about(findings, "declaration", "undeclared"),
+        *_about(findings, "novelty", "anomaly"),
+        *(f"{one.detection}: {one.kind} ({one.value})." for one in findings if one.detection not in TABLE),
+    ]
+    return " ".join([*said, *_both(action, findings)])
+
+
+def _about(findings: tuple[Finding, ...], detection: str, form: str) -> list[str]:
+    parts = {one.field: one.value for one in findings if one.detection == detection}
+    if not parts:
+        return []
+    tool, target = parts.get("tool", ""), parts.get("target", "")
+    if form == "undeclared":
+        return [reasons.undeclared(tool=tool, destination=target)]
+    return [reasons.anomaly(kind=parts.get("kind", ""), tool=tool, destination=target)]
+
+
+def _both(action: Action, findings: tuple[Finding, ...]) -> list[str]:
+    # The wire contract: a flag on an action that has both names both. The one that is in order is named for what it is.
+    fields = {one.field for one in findings}
+    where = destination(action)
+    said = []
+    if action.tool and "tool" not in fields and where:
+        said.append(f"Tool: {canonical.tool(action.tool)}.")
+    if where and "target" not in fields and action.tool:
+        said.append(f"Destination: {where}.")
+    return said

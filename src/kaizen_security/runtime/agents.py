@@ -1,0 +1,143 @@
+"""The agents that one process watches: an Observer and a lane each. Bounded; who had to go is counted, and kept by the shelf."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.bundle import Bundle
+from kaizen_security.contract.verdict import Mode
+from kaizen_security.detections import BUILTIN
+from kaizen_security.observer.baseline import Baseline
+from kaizen_security.observer.detection import Detection
+from kaizen_security.observer.observer import LIMITS, Observer
+from kaizen_security.observer.rules import RulesMaker, no_rules
+from kaizen_security.observer.run import Limits
+
+
+class AgentKey(NamedTuple):
+    """Whose agent, and which. Agents of two organisations may have the same name."""
+
+    organisation: str
+    agent: str
+
+
+class Shelf(Protocol):
+    """Where an agent's state goes when it has to leave memory, and comes back from."""
+
+    def load(self, key: AgentKey) -> Json:
+        """The baseline's document, None when there is none."""
+        ...
+
+    def save(self, key: AgentKey, baseline: Json) -> None:
+        """Keep the baseline's document."""
+        ...
+
+    def bundle(self, key: AgentKey) -> Bundle | None:
+        """The last good bundle of the agent."""
+        ...
+
+
+class NoShelf:
+    """Keeps nothing: an agent that leaves memory starts anew."""
+
+    def load(self, key: AgentKey) -> Json:
+        """Nothing."""
+        return None
+
+    def save(self, key: AgentKey, baseline: Json) -> None:
+        """Nowhere."""
+
+    def bundle(self, key: AgentKey) -> Bundle | None:
+        """None."""
+        return None
+
+
+class Lane:
+    """One agent's Observer, its lock and its time. The lock is held for microseconds, never across a wait."""
+
+    __slots__ = ("dirty", "lock", "now", "observer")
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.lock = threading.Lock()
+        self.now = 0.0
+        self.dirty = False
+
+
+class Agents:
+    """Lanes by agent, the latest used last.
+
+    ``most``     agents held in memory at once
+    ``before``   the mode that holds until an agent's first bundle arrives; in ENFORCE everything blocks until then
+    ``replica``  who adds to the baselines; two live processes that share baselines need different names
+    """
+
+    def __init__(
+        self,
+        *,
+        detections: Sequence[Detection] = BUILTIN,
+        shelf: Shelf | None = None,
+        most: int = 256,
+        before: Mode = Mode.OBSERVE,
+        replica: str = "local",
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.detections = tuple(detections)
+        self.shelf: Shelf = shelf or NoShelf()
+        self.most = most
+        self.replica = replica
+        self.limits = limits
+        self.evicted = 0
+        self.rules = RulesMaker()
+        self._before = no_rules(before)
+        self._lanes: OrderedDict[AgentKey, Lane] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def __iter__(self) -> Iterator[tuple[AgentKey, Lane]]:
+        with self._lock:
+            return iter(list(self._lanes.items()))
+
+    def lane(self, key: AgentKey) -> Lane:
+        """The agent's lane, made (or taken from the shelf) when it is not in memory. Raises InvalidInput on a broken baseline."""
+        with self._lock:
+            lane = self._lanes.get(key)
+            if lane is not None:
+                self._lanes.move_to_end(key)
+                return lane
+            lane = self._lanes[key] = Lane(self._observer(key))
+            if len(self._lanes) > self.most:
+                gone, old = self._lanes.popitem(last=False)
+                self.evicted += 1
+                with old.lock:
+                    self.shelf.save(gone, old.observer.baseline.to_json())
+            return lane
+
+    def _observer(self, key: AgentKey) -> Observer:
+        kept = self.shelf.load(key)
+        bundle = self.shelf.bundle(key)
+        return Observer(
+            detections=self.detections,
+            baseline=Baseline(replica=self.replica) if kept is None else Baseline.from_json(kept, replica=self.replica),
+            rules=self._before if bundle is None else self.rules.make(bundle),
+            limits=self.limits,
+        )
+
+    def save(self) -> int:
+        """Put the baselines that changed since the last time on the shelf; how many those were."""
+        saved = 0
+        for key, lane in self:
+            with lane.lock:
+                if not lane.dirty:
+                    continue
+                lane.dirty = False
+                document = lane.observer.baseline.to_json()
+            self.shelf.save(key, document)
+            saved += 1
+        return saved

@@ -1,0 +1,223 @@
+"""The Inspector: the one way of an action through the Observer, for the sidecar, the control plane, the corpus and replay.
+
+Synchronous and quick. One lane an agent, held for note, assess, conclude and learn, never across a wait. The same action (same id)
+is judged once; asking again gives the same verdict.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from kaizen_security.contract import reasons
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.bundle import Bundle
+from kaizen_security.contract.depth import Rung
+from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.step import Step
+from kaizen_security.contract.verdict import Decision, Mode, Verdict
+from kaizen_security.observer.weigh import TOLERANCE
+from kaizen_security.runtime.agents import AgentKey, Agents, Lane
+from kaizen_security.runtime.clock import Clock, new_id
+from kaizen_security.runtime.clock import now as wall
+
+log = logging.getLogger(__name__)
+
+SKEW = 60.0
+"""Seconds that a stated time may be ahead of the clock; one further ahead is not believed."""
+
+
+class Inspector:
+    """Judges the actions of many agents. Safe to call from several threads.
+
+    ``agents``      where the Observers are; its own, without a shelf, when none is given
+    ``clock``       gives Unix seconds for what states no time
+    ``ids``         gives an id to an action that has none
+    ``remembered``  verdicts kept for repeated ids, all agents together; the oldest go first
+    """
+
+    def __init__(
+        self,
+        agents: Agents | None = None,
+        *,
+        clock: Clock = wall,
+        ids: Callable[[], str] = new_id,
+        remembered: int = 16_384,
+    ) -> None:
+        self.agents = agents if agents is not None else Agents()
+        self._clock = clock
+        self._ids = ids
+        self._remembered = remembered
+        self._verdicts: OrderedDict[tuple[AgentKey, str], tuple[int, Verdict]] = OrderedDict()
+        self._memory = threading.Lock()
+        self.failures = 0
+
+    # --- one action ---------------------------------------------------------------------------------------------------
+
+    def inspect(self, action: Action) -> Verdict:
+        """The verdict before the action runs. Learned only once it has completed. Idempotent by ``action.id``."""
+        return self._judge(action, completed=action.rung >= Rung.EGRESS)
+
+    def observe(self, action: Action) -> Verdict:
+        """The verdict on what is reported after the fact: note, assess, learn. Idempotent by ``action.id``.
+
+        The report of an action that was inspected before completes it and gets the verdict that it got then.
+        """
+        return self._judge(action, completed=True)
+
+    def _judge(self, action: Action, *, completed: bool) -> Verdict:
+        if not action.id:
+            action = replace(action, id=self._ids())
+        key = AgentKey(action.organisation, action.agent)
+        mark = _mark(action)
+        lane = self.agents.lane(key)
+        with lane.lock:
+            known = self._recall(key, action.id, mark)
+            if known is not None:
+                if completed:
+                    lane.observer.complete(action)
+                    lane.dirty = True
+                return known
+            verdict = self._line(lane, action, completed=completed)
+            self._remember(key, action.id, mark, verdict)
+            return verdict
+
+    def _line(self, lane: Lane, action: Action, *, completed: bool) -> Verdict:
+        now = self._time(lane, action.at)
+        observer = lane.observer
+        observer.wake(now)
+        try:
+            observer.note(action, now)
+            weighed = observer.weighed(action, now)
+            observer.learn(action, weighed, now, completed=completed)
+        except Exception:
+            # A detection that breaks must neither bring the agent down nor let everything through in silence.
+            self.failures += 1
+            log.exception("no verdict for action %s", action.id)
+            return _failed(action, lane, now)
+        lane.dirty = True
+        return weighed.verdict
+
+    def _time(self, lane: Lane, stated: float) -> float:
+        # An agent's time never runs backwards, or a late report would settle nothing and an early one everything.
+        clock = self._clock()
+        at = stated if stated and stated <= clock + SKEW else clock
+        lane.now = max(lane.now, at)
+        return lane.now
+
+    # --- the memory of verdicts -----------------------------------------------------------------------------------------
+
+    def _recall(self, key: AgentKey, action_id: str, mark: int) -> Verdict | None:
+        with self._memory:
+            known = self._verdicts.get((key, action_id))
+            if known is None or known[0] != mark:
+                # The same id on another deed is another action: a verdict must not be carried over to it.
+                return None
+            self._verdicts.move_to_end((key, action_id))
+            return known[1]
+
+    def _remember(self, key: AgentKey, action_id: str, mark: int, verdict: Verdict) -> None:
+        with self._memory:
+            self._verdicts[key, action_id] = (mark, verdict)
+            if len(self._verdicts) > self._remembered:
+                self._verdicts.popitem(last=False)
+
+    # --- the rest of a run ------------------------------------------------------------------------------------------------
+
+    def note(self, step: Step, *, organisation: str = "") -> None:
+        """Take in a step of a run. An Action among the steps is observed, and its verdict dropped: use ``observe`` for it."""
+        if isinstance(step, Action):
+            self.observe(step)
+            return
+        lane = self.agents.lane(AgentKey(organisation, step.agent))
+        with lane.lock:
+            now = self._time(lane, step.at)
+            lane.observer.wake(now)
+            lane.observer.note(step, now)
+            lane.dirty = True
+
+    def configure(self, agent: str, bundle: Bundle, *, organisation: str = "") -> None:
+        """Put a bundle in force. Raises Misconfigured naming policy and rule; then the one before stays in force."""
+        rules = self.agents.rules.make(bundle)
+        lane = self.agents.lane(AgentKey(organisation, agent))
+        with lane.lock:
+            lane.observer.rules = rules
+
+    def wake(self, now: float) -> tuple[Verdict, ...]:
+        """Settle in every agent what needed time. ``now`` in Unix seconds."""
+        settled: list[Verdict] = []
+        for _, lane in self.agents:
+            with lane.lock:
+                lane.now = max(lane.now, now)
+                settled += lane.observer.wake(lane.now)
+                lane.dirty = True
+        return tuple(settled)
+
+    # --- what a person does ------------------------------------------------------------------------------------------------
+
+    def fold(self, agent: str, actions: Iterable[Action], *, organisation: str = "") -> None:
+        """A person says that these actions are normal for the agent: learn them, flagged or not."""
+        lane = self.agents.lane(AgentKey(organisation, agent))
+        with lane.lock:
+            lane.observer.fold(actions)
+            lane.dirty = True
+
+    def profile(self, agent: str, *, organisation: str = "") -> dict[str, Json]:
+        """What the agent's baseline holds, how old it is, what moving it would cost, and what bounds have cost."""
+        lane = self.agents.lane(AgentKey(organisation, agent))
+        with lane.lock:
+            observer = lane.observer
+            budget: dict[str, Json] = {}
+            for name, row in observer.baseline.poisoning_budget(TOLERANCE).items():
+                budget[name] = dict(row.items())
+            return {
+                "agent": agent,
+                "seen": observer.baseline.seen,
+                "learned": observer.baseline.profile(),
+                "poisoning_budget": budget,
+                "losses": {**observer.losses.to_json(), "values_forgotten": observer.baseline.forgotten},
+                "candidates": dict(observer.counted),
+            }
+
+
+def _mark(action: Action) -> int:
+    """Tells deeds apart that carry the same id. Only ever compared within one process."""
+    return hash(
+        (
+            action.kind,
+            action.tool,
+            action.publisher,
+            action.target,
+            action.hash,
+            action.run_id,
+            repr(action.metadata) if action.metadata else "",
+        )
+    )
+
+
+def _failed(action: Action, lane: Lane, now: float) -> Verdict:
+    # Nobody can answer: the policy still blocks, enforce mode blocks, and what is left is allowed with a finding that says so.
+    rules = lane.observer.rules
+    finding = Finding(
+        kind="unprotected",
+        value="",
+        source="observer",
+        detection="observer",
+        observed="a detection failed on this action; the process's own output says how",
+        advice="Report it as a defect; until it is mended only policy is applied.",
+    )
+    verdict = Verdict(
+        decision=Decision.BLOCK, reason=reasons.FAILED_CLOSED, action_id=action.id, policy_version=rules.version, at=now
+    )
+    try:
+        policy = rules.policy.decide(action)
+    except Exception:  # noqa: BLE001 -- a listed boundary: what broke is logged above, here it only decides how to fail
+        return replace(verdict, evidence=(finding,))
+    if policy.blocked:
+        return replace(verdict, reason=policy.reason, evidence=(*policy.evidence, finding))
+    if rules.mode is Mode.ENFORCE:
+        return replace(verdict, evidence=(finding,))
+    return replace(verdict, decision=Decision.ALLOW, reason=policy.reason, evidence=(finding,))
