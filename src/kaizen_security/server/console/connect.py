@@ -20,9 +20,9 @@ def snippets(agent: str, address: str) -> Snippets:
     """Snippets for ``agent`` with the control plane at ``address`` (a URL). Both are quoted, for a name may hold anything."""
     # ascii: what is copied has nothing in it that cannot be seen.
     name, url = ascii(agent), ascii(address)
-    shell_name, shell_url = shlex.quote(agent), shlex.quote(address)
+    shell_name, shell_url = _for_a_shell(agent), _for_a_shell(address)
     return Snippets(
-        key=f"kaizen keys create --agent {shell_name}\nexport KAIZEN_API_KEY=kz_live_…",
+        key=f"kaizen keys create --agent={shell_name}\nexport KAIZEN_API_KEY=kz_live_…",
         python=(
             "from kaizen_security import Kaizen\n"
             f"kaizen = Kaizen(agent={name}, base_url={url})\n"
@@ -32,5 +32,18 @@ def snippets(agent: str, address: str) -> Snippets:
             f"KAIZEN_AGENT={shell_name} KAIZEN_API_URL={shell_url} kaizen egress\n"
             "export HTTP_PROXY=http://127.0.0.1:8080 HTTPS_PROXY=http://127.0.0.1:8080\n"
         ),
-        cli=f"KAIZEN_API_URL={shell_url} kaizen inspect --agent {shell_name} --tool send_mail --target mail.example:443\n",
+        cli=f"KAIZEN_API_URL={shell_url} kaizen inspect --agent={shell_name} --tool send_mail --target mail.example:443\n",
     )
+
+
+def _for_a_shell(text: str) -> str:
+    """``text`` as one word for bash or zsh. What cannot be seen, or is no ASCII, is written as an escape, as in ``ascii``."""
+    if text.isascii() and text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(_escaped(char) for char in text) + "'"
+
+
+def _escaped(char: str) -> str:
+    if char in "'\\":
+        return "\\" + char
+    return char if char.isascii() and char.isprintable() else f"\\U{ord(char):08x}"

@@ -85,8 +85,7 @@ def problem(request: Request, error: ApiError) -> Response:
         return error_answer(error)
     title = _TITLES.get(error.status, "Something went wrong")
     template = "problem-part.html" if is_part(request) else "problem.html"
-    said = error.message[:1].upper() + error.message[1:] + ("" if error.message.endswith(".") else ".")
-    answer = page(template, here="", who=getattr(request.state, "who", ""), title=title, text=said)
+    answer = page(template, here="", who=getattr(request.state, "who", ""), title=title, text=error.message)
     answer.status_code = error.status
     answer.headers.update(error.headers)
     return answer

@@ -27,6 +27,8 @@ MAX_AGENTS: Final = 500
 """Agents on the agents' page, the ones seen last first."""
 BESIDE: Final = 40
 """Rows of the drawer's timeline."""
+NEAR: Final = 150
+"""Rows of the same agent, each way, among which they are looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,26 +79,29 @@ def _today(store: Store, organisation: int, now: float) -> Today:
 
 
 def drawer_of(store: Store, organisation: int, row: VerdictRow, now: float) -> Drawer:
-    """The drawer of ``row`` with the rows beside it: of the same run, else of the same deed, else of the same action."""
+    """The drawer of ``row`` with the rows beside it."""
     return drawer(row, beside(store, organisation, row), now)
 
 
 def beside(store: Store, organisation: int, row: VerdictRow) -> tuple[VerdictRow, ...]:
-    """Rows of the same run, deed or action as ``row``, newest first, at most BESIDE, around ``row`` in time.
+    """Rows of the same run, deed or action as ``row``, newest first, itself among them, at most BESIDE.
 
-    All of the same agent: a run's id is the agent's word, and another agent's rows would not belong here.
+    Looked for among the agent's NEAR rows before it and after it, since what belongs together was done together: an index over runs
+    would cost every verdict that is kept. Rows of other agents never belong here, whatever run they claim.
     """
-    if row.run_id:
-        older = VerdictQuery(agent=row.agent, run_id=row.run_id, before=row.id, limit=BESIDE // 2)
-        found = store.verdicts(organisation, older)
-        newer = VerdictQuery(agent=row.agent, run_id=row.run_id, after=row.id, limit=BESIDE)
-        # "Newest first" gives the run's end when it is longer than that; the ones next to this row are its last.
-        return (*store.verdicts(organisation, newer)[-BESIDE // 2 :], row, *found)
-    if row.act_id:
-        return store.verdicts(organisation, VerdictQuery(agent=row.agent, act_id=row.act_id, limit=BESIDE))
-    if row.action_id:
-        return store.verdicts(organisation, VerdictQuery(agent=row.agent, action_id=row.action_id, limit=BESIDE))
-    return (row,)
+    older = store.verdicts(organisation, VerdictQuery(agent=row.agent, before=row.id, limit=NEAR))
+    newer = store.verdicts(organisation, VerdictQuery(agent=row.agent, after=row.id, limit=NEAR, nearest=True))
+    half = BESIDE // 2
+    return (
+        *[other for other in newer if _together(row, other)][-half:],
+        row,
+        *[other for other in older if _together(row, other)][:half],
+    )
+
+
+def _together(row: VerdictRow, other: VerdictRow) -> bool:
+    same = ((row.run_id, other.run_id), (row.act_id, other.act_id), (row.action_id, other.action_id))
+    return any(ours and ours == theirs for ours, theirs in same)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

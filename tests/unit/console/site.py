@@ -1,0 +1,80 @@
+"""A real control plane on loopback with a real store, for the console's tests."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import uvicorn
+
+from kaizen_security.runtime import clock
+from kaizen_security.server import passwords
+from kaizen_security.server.app import create_app
+from kaizen_security.store.base import NewVerdict, Origin, Role, Status
+from kaizen_security.store.sqlite import SqliteStore
+
+USER = "ana"
+PASSWORD = "correct-horse-battery"
+
+
+class Site:
+    """``url`` is where it listens; ``organisation`` the one tenant, whose administrator is USER and whose reader is ``vera``."""
+
+    def __init__(self, directory):
+        self.store = SqliteStore(directory)
+        now = clock.now()
+        self.organisation = self.store.create_organisation("Example", boundary_key=bytes(32), at=now).id
+        record = passwords.hash_password(PASSWORD)
+        self.user = self.store.create_user(self.organisation, USER, role=Role.ADMIN, password=record, at=now)
+        self.reader = self.store.create_user(self.organisation, "vera", role=Role.VIEWER, password=record, at=now)
+        self.url = ""
+
+    def keep(self, action, verdict, *, origin=Origin.OBSERVER, status=Status.OPEN, at=None):
+        """Store a verdict as an observer's report would; its id."""
+        new = NewVerdict(
+            action=action, verdict=verdict, origin=origin, status=status, created_at=clock.now() if at is None else at
+        )
+        return self.store.append(self.organisation, [new]).result(10).ids[0]
+
+    def session(self, user=None):
+        """A signed-in session's token, without the slow hashing."""
+        token = passwords.new_token(passwords.SESSION_PREFIX)
+        now = clock.now()
+        who = (user or self.user).id
+        self.store.create_session(who, passwords.token_hash(token), at=now, expires_at=now + 3600)
+        return token
+
+    def client(self, *, user=None, signed_in=True):
+        """A client that behaves as our own pages do: it states its Origin."""
+        cookies = {"kaizen_session": self.session(user)} if signed_in else {}
+        return httpx.Client(base_url=self.url, cookies=cookies, headers={"Origin": self.url}, trust_env=False)
+
+
+@contextmanager
+def running(directory):
+    """A site that listens on a free port of loopback."""
+    site = Site(directory)
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        create_app(site.store), log_level="warning", lifespan="on", loop="asyncio", timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    site.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    deadline = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < deadline, "the server did not start"
+        assert thread.is_alive(), "the server ended while it started"
+        time.sleep(0.01)
+    try:
+        yield site
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()
+        site.store.close()
+        assert not thread.is_alive(), "the server did not stop"
