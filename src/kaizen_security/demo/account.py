@@ -18,6 +18,10 @@ GROUND_TRUTH = "egress"
 """The source of what the proxy saw."""
 
 
+NO_VERDICT = "no verdict"
+"""The reason of an attack of which the line has no row."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One verdict as the control plane gives it. ``at`` is when the action happened (Unix seconds), not when the row arrived."""
@@ -199,7 +203,7 @@ def _outcome(attack: Attack, rows: Sequence[Row], *, ran: bool) -> Outcome:
         named = not attack.detections or set(attack.detections) & set(entry.detections)
         if named and not entry.silent and (entry.decision == "block" or not attack.block):
             return Outcome(attack=attack, rung=entry.rung, reason=entry.reason, ran=ran)
-    return Outcome(attack=attack, rung=0, reason=rows[0].reason if rows else "no verdict", ran=ran)
+    return Outcome(attack=attack, rung=0, reason=rows[0].reason if rows else NO_VERDICT, ran=ran)
 
 
 def _observed(card: Scorecard, run: Run, seen: Sequence[Row]) -> None:

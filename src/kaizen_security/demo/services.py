@@ -1,6 +1,6 @@
 """The servers of the demonstration, one process: the company's own, the ones that scenarios visit, and the attacker's.
 
-``python -m kaizen_security.demo.services --config FILE`` listens on two free loopback ports, one for HTTP and one for HTTPS,
+``python -m kaizen_security.demo.services --config FILE`` listens on two loopback ports, one for HTTP and one for HTTPS,
 answers by the Host header, and counts what every host receives. The agent reaches it only through the egress proxy, under names
 such as ``api.internal``, by the proxy's ``hosts`` map. Every server is real; the world behind them is made from a seed.
 """
@@ -37,13 +37,14 @@ class Config:
 
     ``hosts``  every name that gets a certificate
     ``pages``  ``"METHOD URL without query"`` to the body that answers it, before the world is asked
-    ``ready``  the file to which the process writes ``{"http": port, "https": port}`` when it listens
+    ``http``, ``https``  ports on loopback
     ``authority``  the file to which the certificate of its CA is written
     """
 
     seed: int
     hosts: tuple[str, ...]
-    ready: str
+    http: int
+    https: int
     authority: str
     pages: dict[str, Json] = field(default_factory=dict)
 
@@ -202,11 +203,11 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, backend: Backend, context: ssl.SSLContext | None) -> None:
+    def __init__(self, backend: Backend, port: int, context: ssl.SSLContext | None = None) -> None:
         self.backend = backend
         self.scheme = "https" if context else "http"
         self._context = context
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", port), Handler)
 
     def finish_request(self, request: object, client_address: object) -> None:
         """In the connection's own thread: the handshake of one slow client must not keep the others waiting."""
@@ -238,11 +239,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", required=True, type=Path)
     config = Config.read(parser.parse_args(argv).config)
     backend = Backend(config)
-    plain = Server(backend, None)
-    secure = Server(backend, certificates(config.hosts, Path(config.authority)))
+    plain = Server(backend, config.http)
+    secure = Server(backend, config.https, certificates(config.hosts, Path(config.authority)))
     for server in (plain, secure):
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
-    Path(config.ready).write_text(json.dumps({"http": plain.server_port, "https": secure.server_port}))
     print(f"listening on 127.0.0.1:{plain.server_port} (HTTP) and 127.0.0.1:{secure.server_port} (HTTPS)", flush=True)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     return 0

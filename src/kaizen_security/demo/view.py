@@ -47,8 +47,10 @@ class View(Protocol):
 def sentence(row: Row) -> str:
     """Decision, rung, agent, action and reason in one line."""
     what = " → ".join(part for part in (row.tool or row.kind, row.host or row.target) if part)
-    word = row.decision.upper() if row.decision == "block" else ("FLAG" if row.flagged else "allow")
-    return f"{word:<5}  rung {row.rung} {Rung(row.rung).label if row.rung in list(Rung) else '?'}  {row.agent}: {what[:90]}  ({row.reason})"
+    word = "BLOCK" if row.decision == "block" else "FLAG" if row.flagged else "allow"
+    rung = Rung(row.rung).label if row.rung in list(Rung) else "?"
+    what = " → ".join(part for part in (row.tool or row.kind, row.host or row.target) if part)
+    return f"{word:<5}  rung {row.rung} {rung}  {row.agent}: {what[:90]}  ({row.reason})"
 
 
 def card_lines(card: Scorecard) -> list[str]:
@@ -172,7 +174,7 @@ class Lines:
 
 
 def summarise(card: Scorecard, *, seed: int, seconds: float, tasks: int, verdicts: int) -> dict[str, Json]:
-    """The scorecard as a document. ``caught + listed misses + misses = attacks``; ``seconds`` from the first task to the last verdict."""
+    """The scorecard as a document. ``caught + listed misses + misses = attacks``; ``seconds`` from first task to last verdict."""
     return {
         "good": card.good,
         "seed": seed,
@@ -187,5 +189,5 @@ def summarise(card: Scorecard, *, seed: int, seconds: float, tasks: int, verdict
         "benign": card.benign,
         "false_flags": [sentence(row) for row in card.false],
         "unseen": list[Json](card.unseen),
-        "bytes_outside": {host: count for host, count in card.outside.items()},
+        "bytes_outside": {**card.outside},
     }
