@@ -103,7 +103,8 @@ def _listeners(number: int, proc: Path) -> set[str]:
 
 def _holds(process: Path, sockets: set[str]) -> bool:
     try:
-        return any(os.readlink(entry) in sockets for entry in os.scandir(process / "fd"))
+        with os.scandir(process / "fd") as entries:
+            return any(os.readlink(entry) in sockets for entry in entries)
     except OSError:
         # Another user's, or gone since the folder was listed.
         return False
