@@ -18,7 +18,7 @@ from kaizen_security.contract.bundle import decode_policy
 from kaizen_security.contract.codec import decode_declaration
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
-from kaizen_security.contract.fields import MAX_NAME, array, boolean, obj, plain, text, texts
+from kaizen_security.contract.fields import MAX_NAME, array, boolean, check_json, obj, plain, text, texts
 from kaizen_security.redteam.computed import compute, fill
 from kaizen_security.redteam.scenario import Deed, Effect, Expected, Move, Say, Scenario, Session, Shelf
 
@@ -82,7 +82,24 @@ def _load(path: Path) -> dict[str, Json]:
         data: dict[str, Json] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
         raise Misconfigured(f"{path}: is not a TOML file that can be read: {err}") from err
+    try:
+        check_json(data, "")
+        _no_dates(data, "")
+    except InvalidInput as err:
+        raise Misconfigured(f"{path}: {err}") from err
     return data
+
+
+def _no_dates(value: object, field: str) -> None:
+    """TOML has dates and times, JSON has not. Raises InvalidInput."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _no_dates(item, f"{field}.{key}" if field else key)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _no_dates(item, f"{field}[{i}]")
+    elif not isinstance(value, bool | int | float | str):
+        raise InvalidInput(field, "is a date or a time; write it in quotes")
 
 
 def _check_ids(documents: Iterable[Document]) -> None:

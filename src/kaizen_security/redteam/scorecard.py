@@ -201,6 +201,11 @@ class Scorecard:
         """Scenario and step of every miss that is not on the list."""
         return tuple(key for key in self._missed if key not in self.misses.keys)
 
+    def unlisted_of(self, shelf: Shelf) -> tuple[tuple[str, str], ...]:
+        """The same of one shelf."""
+        ids = {played.scenario.id for played in self.of(shelf)}
+        return tuple(key for key in self.unlisted if key[0] in ids)
+
     @property
     def recovered(self) -> tuple[tuple[str, str], ...]:
         """Scenario and step of every listed miss that was played and is caught: it has to leave the list."""
