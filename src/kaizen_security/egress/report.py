@@ -207,6 +207,7 @@ class Reporter:
             "kept": self._counts["kept"],
             "delivered": self._counts["delivered"],
             "queued": len(self._queue),
+            "waiting": self._spool.pending,
             "lost": dict(lost),
             "trouble": self.trouble,
         }
@@ -219,8 +220,7 @@ class Reporter:
             self._stopping.wait(GATHER)
             self._some.clear()
             while self._queue:
-                for _ in range(min(SLICE, len(self._queue))):
-                    self._keep_one(self._queue.popleft())
+                self._keep_slice([self._queue.popleft() for _ in range(min(SLICE, len(self._queue)))])
                 self._kept.set()
                 # Lets the loop have the interpreter between slices.
                 self._abandon.wait(0.001)
@@ -228,11 +228,14 @@ class Reporter:
                 self._kept.set()
                 return
 
-    def _keep_one(self, record: Record) -> None:
-        # Set before the fields are read: a record that ends right now is then reported twice rather than not at all.
-        record.taken = True
-        if self._spool.append(record.encode()):
-            self._counts["kept"] += 1
+    def _keep_slice(self, records: list[Record]) -> None:
+        for record in records:
+            # Set before the fields are read: a record that ends right now is then reported twice rather than not at all.
+            record.taken = True
+        refused = [record.encode() for record in records if record.refusal is not None]
+        passed = [record.encode() for record in records if record.refusal is None]
+        # The spool counts what it does not take; refusals still fit when it is full of the rest.
+        self._counts["kept"] += self._spool.extend(refused, urgent=True) + self._spool.extend(passed)
 
     def _send(self) -> None:
         sink = self._sink()
@@ -271,3 +274,5 @@ class Reporter:
         self._sender.join(timeout)
         self._abandon.set()
         self._kept.set()
+        self._sender.join(1.0)
+        self._spool.close()

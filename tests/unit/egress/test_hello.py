@@ -1,0 +1,120 @@
+"""The TLS hello: real ones are read, cut and noisy ones give a name, nothing, or ValueError."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaizen_security.egress.hello import MAX_HELLO, Hello, Peek, parse
+
+
+def real(name: str | None = "api.example", alpn: tuple[str, ...] = ("h2", "http/1.1")) -> bytes:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+REAL = real()
+
+
+def in_records(hello: bytes, size: int) -> bytes:
+    """The same handshake message cut into records of ``size`` bytes."""
+    message = hello[5:]
+    parts = [message[at : at + size] for at in range(0, len(message), size)]
+    return b"".join(b"\x16\x03\x01" + len(part).to_bytes(2, "big") + part for part in parts)
+
+
+def test_a_real_hello_is_read():
+    assert parse(REAL) == Hello(sni="api.example", alpn=("h2", "http/1.1"))
+
+
+def test_a_hello_without_a_name_is_read():
+    assert parse(real(None, ())) == Hello()
+
+
+def test_the_name_is_lower_case():
+    assert parse(real("API.Example")) == Hello(sni="api.example", alpn=("h2", "http/1.1"))
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 100])
+def test_a_hello_split_over_records_is_read(size):
+    assert parse(in_records(REAL, size)) == parse(REAL)
+
+
+@given(st.integers(0, len(REAL) - 1))
+def test_a_cut_hello_needs_more(cut):
+    assert parse(REAL[:cut]) is None
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_give_a_name_nothing_or_value_error(data):
+    with suppress(ValueError):
+        assert parse(data) is None or isinstance(parse(data), Hello)
+
+
+@given(st.integers(0, len(REAL) - 1), st.integers(0, 255), st.integers(0, len(REAL)))
+def test_a_noisy_hello_gives_a_name_nothing_or_value_error(at, byte, cut):
+    data = bytearray(REAL)
+    data[at] = byte
+    try:
+        hello = parse(bytes(data[:cut]))
+    except ValueError:
+        return
+    assert hello is None or hello.sni.isascii()
+
+
+def test_more_bytes_after_the_hello_do_not_matter():
+    assert parse(REAL + b"\x14\x03\x03\x00\x01\x01") == parse(REAL)
+
+
+def test_a_hello_longer_than_its_bound_is_no_hello():
+    message = b"\x01" + (MAX_HELLO).to_bytes(3, "big")
+    with pytest.raises(ValueError):
+        parse(b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message)
+
+
+@pytest.mark.parametrize(
+    "data", [b"GET / HTTP/1.1\r\n", b"SSH-2.0-x\r\n", b"\x80\x2e\x01\x03\x01", b"\x16\x03\x01\x00\x00", b"x"]
+)
+def test_what_is_not_tls_is_said_to_be_not(data):
+    with pytest.raises(ValueError):
+        parse(data)
+
+
+def test_peek_lets_everything_go_that_is_no_tls():
+    peek = Peek()
+    assert peek.see(b"SSH-2.0-x\r\n") == b"SSH-2.0-x\r\n"
+    assert peek.hello is None
+    assert peek.readable
+
+
+def test_peek_holds_a_hello_back_until_it_is_whole():
+    peek = Peek()
+    assert peek.see(REAL[:100]) is None
+    assert peek.see(REAL[100:] + b"more") == REAL + b"more"
+    assert peek.hello is not None
+    assert peek.hello.sni == "api.example"
+
+
+def test_peek_lets_a_hello_that_is_none_go_and_says_so():
+    peek = Peek()
+    bad = b"\x16\x03\x01\x00\x05\x02aaaa"
+    assert peek.see(bad) == bad
+    assert not peek.readable
+
+
+def test_peek_lets_a_cut_hello_go_when_the_client_has_ended():
+    peek = Peek()
+    assert peek.see(REAL[:50]) is None
+    assert peek.see(b"") == REAL[:50]
