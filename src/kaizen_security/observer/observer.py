@@ -40,6 +40,7 @@ class Observer:
         "detections",
         "limits",
         "losses",
+        "organisation",
         "rules",
     )
 
@@ -50,12 +51,14 @@ class Observer:
         baseline: Baseline | None = None,
         rules: Rules | None = None,
         limits: Limits = LIMITS,
+        organisation: str = "",
     ) -> None:
         self.detections = tuple(detections)
         self.baseline = baseline or Baseline()
         self.rules = rules or no_rules()
         self.limits = limits
         self.losses = Losses()
+        self.organisation = organisation
         self.counted: dict[str, int] = {}
         self._runs = Runs(limits, self.losses)
         self._loose = Run("")
@@ -99,7 +102,7 @@ class Observer:
             run.complete(found, self.limits, self.losses)
 
     def _end(self, step: End) -> None:
-        self._correlation.end("", step.agent, step.run_id)
+        self._correlation.end(self.organisation, step.agent, step.run_id)
         run = self._runs.end(step.run_id)
         if run is not None:
             self._settle(run, completed=step.completed)
@@ -123,16 +126,20 @@ class Observer:
 
     def weighed(self, action: Action, now: float) -> Weighed:
         """``assess``, and beside the verdict whether the action is clean enough to be learned from."""
+        context = self.context(action)
+        heard = [Heard(one.ABOUT, tuple(one.detect(action, context))) for one in self.detections]
+        return weigh(action, heard, self.rules, now)
+
+    def context(self, action: Action) -> Context:
+        """What the detections may look at besides the action."""
         noted, correlated = self._noted or (None, None)
-        context = Context(
+        return Context(
             rules=self.rules,
             baseline=self.baseline,
             run=self._runs.get(action.run_id) if action.run_id else None,
             correlated=correlated if noted is action else None,
             tolerance=TOLERANCE,
         )
-        heard = [Heard(one.ABOUT, tuple(one.detect(action, context))) for one in self.detections]
-        return weigh(action, heard, self.rules, now)
 
     def conclude(self, question: Question, answer: Answer | None, now: float) -> Verdict:
         """The verdict on a question. No answer, or a late one: the floor stands.

@@ -127,6 +127,7 @@ class Agents:
             baseline=Baseline(replica=self.replica) if kept is None else Baseline.from_json(kept, replica=self.replica),
             rules=self._before if bundle is None else self.rules.make(bundle),
             limits=self.limits,
+            organisation=key.organisation,
         )
 
     def save(self) -> int:

@@ -47,18 +47,24 @@ class Tally:
         self.lost = 0  # observations of values that made room
         self.forgotten = 0  # how many values made room
 
-    def add(self, x: str, room: bool) -> None:
-        """One more observation of ``x``; without ``room`` the rarest value goes first."""
+    def add(self, x: str) -> None:
+        """One more observation of ``x``."""
         self.total += 1
-        if x not in self.counts and not room:
-            if not self.counts:
-                self.lost += 1
-                self.forgotten += 1
-                return
-            rarest = min(self.counts, key=self.counts.__getitem__)
-            self.lost += self.counts.pop(rarest)
-            self.forgotten += 1
         self.counts[x] = self.counts.get(x, 0) + 1
+
+    def make_room(self) -> tuple[str, int]:
+        """Forget the rarest, then oldest, value: which, and how often it was observed."""
+        rarest = min(self.counts, key=self.counts.__getitem__)
+        n = self.counts.pop(rarest)
+        self.lost += n
+        self.forgotten += 1
+        return rarest, n
+
+    def pass_by(self) -> None:
+        """An observation of a value for which there is no room at all."""
+        self.total += 1
+        self.lost += 1
+        self.forgotten += 1
 
     def plus(self, other: Tally) -> Tally:
         """The sum of two parts."""
@@ -108,7 +114,19 @@ class Novelty:
     ``replica``   who adds; two live replicas of one agent must have different names
     """
 
-    __slots__ = ("_base", "_epoch", "_folded", "_once", "_own", "_parts", "capacity", "grace", "replica", "seen")
+    __slots__ = (
+        "_base",
+        "_epoch",
+        "_folded",
+        "_once",
+        "_own",
+        "_parts",
+        "_size",
+        "capacity",
+        "grace",
+        "replica",
+        "seen",
+    )
 
     def __init__(self, *, capacity: int = 128, grace: int = 20, replica: str = "local") -> None:
         self.capacity = capacity
@@ -127,7 +145,9 @@ class Novelty:
         )
         self._own = self._parts.setdefault((self.replica, generation), Tally())
         self.seen = sum(tally.total for tally in self._tallies())
-        self._once = sum(1 for x in self.values() if self.count(x) == 1)
+        known = self.values()
+        self._size = len(known)
+        self._once = sum(1 for x in known if self.count(x) == 1)
 
     def _tallies(self) -> Iterator[Tally]:
         yield self._base
@@ -166,13 +186,24 @@ class Novelty:
         """Take one observation of ``x`` into this replica's part."""
         x = short(x)
         before = self.count(x)
-        forgotten = self._own.forgotten
-        self._own.add(x, room=before > 0 or len(self.values()) < self.capacity)
         self.seen += 1
-        if self._own.forgotten != forgotten:
-            self._once = sum(1 for value in self.values() if self.count(value) == 1)
-        elif before < 2:
+        if not before and self._size >= self.capacity and not self._forget_one():
+            self._own.pass_by()
+            return
+        self._own.add(x)
+        if before < 2:
             self._once += 1 if before == 0 else -1
+            self._size += before == 0
+
+    def _forget_one(self) -> bool:
+        # Only this replica's own part may change; when it holds nothing, there is nothing to make room with.
+        if not self._own.counts:
+            return False
+        gone, n = self._own.make_room()
+        left = self.count(gone)
+        self._once += (left == 1) - (left + n == 1)
+        self._size -= left == 0
+        return True
 
     def merge(self, other: Self) -> Self:
         """A new learner that knows what both know. Commutative, associative, idempotent in what is known.

@@ -1,0 +1,124 @@
+"""Checks that every learner and every detection has to pass, ours and those that others write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import permutations
+from typing import TypeVar
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.attacks import ATTACKS
+from kaizen_security.contract.bundle import Bundle
+from kaizen_security.contract.finding import Finding
+from kaizen_security.observer.baseline import Baseline
+from kaizen_security.observer.detection import Detection, Example
+from kaizen_security.observer.learners.protocol import Learner
+from kaizen_security.observer.observer import Observer
+from kaizen_security.observer.rules import RulesMaker
+
+L = TypeVar("L", bound=Learner)
+
+
+def check_learner(make: Callable[[str], L], load: Callable[[Json, str], L], values: Sequence[str]) -> None:
+    """The laws of learners. ``make(replica)`` makes an empty one, ``load(document, replica)`` reads one back.
+
+    Raises AssertionError that names the law: scores in [0, 1], scoring teaches nothing, the state survives JSON, merging is
+    commutative, associative and idempotent, and equal to learning in one place.
+    """
+    assert make("a").score_one("x") == 0.0, "before grace the score is 0"
+    learner = make("a")
+    for value in values:
+        before = _state(learner)
+        for asked in (value, value + "?", ""):
+            assert 0.0 <= learner.score_one(asked) <= 1.0, "scores are in [0, 1]"
+        assert _state(learner) == before, "scoring teaches nothing"
+        learner.learn_one(value)
+    again = load(json.loads(json.dumps(learner.to_json())), "a")
+    assert _state(again) == _state(learner), "the state survives JSON"
+    _check_merge(make, values)
+    whole = make("a")
+    for value in values:
+        whole.learn_one(value)
+    parts = _spread(make, values)
+    merged = parts[0].merge(parts[1]).merge(parts[2])
+    assert merged.seen == whole.seen, "merging is learning in one place"
+    for asked in {*values, "never seen"}:
+        assert merged.score_one(asked) == whole.score_one(asked), "merging is learning in one place"
+
+
+def _check_merge(make: Callable[[str], L], values: Sequence[str]) -> None:
+    parts = _spread(make, values)
+    results = set()
+    for first, second, third in permutations(parts):
+        results.add(_state(first.merge(second).merge(third)))
+        results.add(_state(first.merge(second.merge(third))))
+        results.add(_state(first.merge(second).merge(third).merge(second).merge(first)))
+    assert len(results) == 1, "merging is commutative, associative and idempotent"
+
+
+def _spread(make: Callable[[str], L], values: Sequence[str]) -> list[L]:
+    parts = [make(name) for name in ("a", "b", "c")]
+    for i, value in enumerate(values):
+        parts[i % 3].learn_one(value)
+    return parts
+
+
+def _state(learner: Learner) -> str:
+    return json.dumps(learner.to_json(), sort_keys=True)
+
+
+def check_detection(detection: Detection) -> None:
+    """A detection's page is whole, its examples do what they say, and its findings explain themselves.
+
+    Raises AssertionError naming the example.
+    """
+    about = detection.ABOUT
+    assert about.name, "a detection has a name"
+    assert about.title, "a detection has a title"
+    assert about.says, "a detection says what it says"
+    assert about.misses, "a detection says what it misses"
+    assert set(about.attacks) <= set(ATTACKS), f"{about.name}: unknown attack class"
+    assert detection.FIRES, f"{about.name}: no example fires"
+    assert detection.SILENT, f"{about.name}: no example stays silent"
+    for example in detection.FIRES:
+        assert example.kinds, f"{about.name}: {example.name}: says no kinds"
+        found = run_example(detection, example)
+        kinds = tuple(one.kind for one in found)
+        assert kinds == example.kinds, f"{about.name}: {example.name}: expected {example.kinds}, got {kinds}"
+        for finding in found:
+            _check_finding(detection, example, finding)
+    for example in detection.SILENT:
+        found = run_example(detection, example)
+        assert not found, f"{about.name}: {example.name}: must stay silent, said {found}"
+
+
+def _check_finding(detection: Detection, example: Example, finding: Finding) -> None:
+    where = f"{detection.ABOUT.name}: {example.name}"
+    assert finding.detection == detection.ABOUT.name, f"{where}: a finding names its detection"
+    for part in ("kind", "source", "field", "expected", "observed", "advice"):
+        assert getattr(finding, part), f"{where}: a finding states its {part}"
+    assert len(finding.value) <= 512, f"{where}: a value is at most 512 characters"
+    assert not finding.attack or finding.attack in ATTACKS, f"{where}: unknown attack class {finding.attack}"
+
+
+def run_example(detection: Detection, example: Example) -> tuple[Finding, ...]:
+    """What the detection alone says of an example, after everything before it was noted and learned."""
+    bundle = Bundle(
+        agent="example",
+        version=1,
+        policies=example.policies,
+        declaration=example.declaration,
+        mode=example.mode,
+    )
+    observer = Observer(detections=(detection,), baseline=Baseline(), rules=RulesMaker().make(bundle))
+    now = 1_000_000_000.0
+    for i, action in enumerate(example.before):
+        now += 1
+        before = replace(action, agent="example", id=f"before-{i}")
+        observer.note(before, now)
+        observer.learn(before, observer.weighed(before, now), now, completed=True)
+    last = replace(example.action, agent="example", id="example")
+    observer.note(last, now + 1)
+    return tuple(one for one in detection.detect(last, observer.context(last)) if isinstance(one, Finding))

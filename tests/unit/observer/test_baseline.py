@@ -1,0 +1,129 @@
+"""The baseline: what an action teaches, the two sides, the bound, the poisoning budget."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+
+import pytest
+
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.errors import InvalidInput
+from kaizen_security.observer.baseline import ROOM, Baseline, Feature, features
+
+
+def values(action):
+    return {feature.dimension: feature.value for feature in features(action)}
+
+
+def test_an_action_teaches_its_kind_tool_source_and_destination_in_canonical_form():
+    action = Action(tool=" Search ", target="https://API.Example.:443/v1?key=secret", metadata={"source": "langchain"})
+    assert values(action) == {
+        "kind": "tool_call",
+        "tool": "search",
+        "source": "langchain",
+        "destination": "api.example",
+    }
+
+
+def test_a_path_is_no_destination():
+    assert "destination" not in values(Action(kind="file", target="/etc/passwd"))
+
+
+@pytest.mark.parametrize("spelling", ["0x7f000001", "127.1", "2130706433", "[::ffff:127.0.0.1]"])
+def test_every_spelling_of_an_address_is_never_a_new_plain_name(spelling):
+    known = values(Action(kind="connect", target="127.0.0.1:443"))["destination"]
+    assert values(Action(kind="connect", target=f"{spelling}:443"))["destination"].split("|")[0] == known
+
+
+def test_a_text_that_another_client_reads_as_another_host_is_not_the_known_host():
+    plain = values(Action(kind="http", target="https://api.example/"))["destination"]
+    twofold = values(Action(kind="http", target="https://api.example\\@attacker.example/"))["destination"]
+    assert twofold != plain
+
+
+def test_what_the_agent_says_does_not_teach_what_ground_truth_expects():
+    baseline = Baseline()
+    told = Action(kind="connect", target="api.example:443")
+    seen = Action(kind="connect", target="api.example:443", metadata={"source": "egress"})
+    baseline.learn(features(told))
+    assert all(baseline.knows(feature) for feature in features(told))
+    assert not any(baseline.knows(feature) for feature in features(seen))
+
+
+def test_a_run_teaches_each_value_once_however_often_it_came():
+    baseline = Baseline()
+    baseline.learn(list(features(Action(tool="search"))) * 50)
+    assert baseline.learner("told", "tool").seen == 1
+
+
+def test_a_baseline_survives_json():
+    baseline = Baseline(replica="a")
+    for n in range(50):
+        baseline.learn(features(Action(tool=f"t{n % 7}", target=f"h{n % 5}.example:443")))
+    document = json.loads(json.dumps(baseline.to_json()))
+    assert Baseline.from_json(document, replica="a").to_json() == baseline.to_json()
+
+
+@pytest.mark.parametrize("document", [None, {}, {"format": 2}, {"format": 1, "learners": {"told.tool": {"base": 3}}}])
+def test_a_broken_baseline_is_refused(document):
+    with pytest.raises(InvalidInput, match="baseline"):
+        Baseline.from_json(document)
+
+
+def memory(thing):
+    """Bytes of everything that is reachable from ``thing`` and belongs to it alone."""
+    seen, todo, total = set(), [thing], 0
+    while todo:
+        one = todo.pop()
+        if id(one) in seen or isinstance(one, type) or (isinstance(one, int) and -6 < one < 257):
+            continue
+        seen.add(id(one))
+        total += sys.getsizeof(one)
+        todo += [other for other in gc.get_referents(one) if not isinstance(other, type)]
+    return total
+
+
+@pytest.mark.slow
+def test_a_million_hostile_actions_leave_at_most_64_kilobytes():
+    baseline = Baseline()
+    unit = [
+        tuple(Feature(side, dimension, f"{side}{n % 5000:04}" + "v" * 300) for side, dimension in ROOM)
+        for n in range(5000)
+    ]
+    for n in range(1_000_000 // len(ROOM)):
+        baseline.learn(unit[n % 5000])
+    assert memory(baseline) <= 64 * 1024
+    assert len(json.dumps(baseline.to_json(), ensure_ascii=False)) <= 64 * 1024
+    assert baseline.forgotten > 100_000
+
+
+def test_the_poisoning_budget_is_one_while_a_dimension_abstains_and_none_once_it_speaks():
+    baseline = Baseline()
+    young = baseline.poisoning_budget(0.01)["told.tool"]
+    assert young["actions"] == 1
+    assert young["until"] == 99
+    for n in range(99):
+        baseline.learn(features(Action(tool=f"t{n % 3}")))
+    grown = baseline.poisoning_budget(0.01)["told.tool"]
+    assert grown == {"actions": None, "until": 0, "unseen": 0.01}
+
+
+def test_the_budget_says_how_many_observations_are_missing():
+    baseline = Baseline()
+    for n in range(150):
+        baseline.learn(features(Action(tool=f"t{n % 3}" if n < 147 else f"once{n}")))
+    until = baseline.poisoning_budget(0.01)["told.tool"]["until"]
+    for _ in range(until - 1):
+        baseline.learn(features(Action(tool="t0")))
+    assert baseline.poisoning_budget(0.01)["told.tool"]["actions"] == 1
+    baseline.learn(features(Action(tool="t0")))
+    assert baseline.poisoning_budget(0.01)["told.tool"]["actions"] is None
+
+
+def test_the_profile_shows_what_was_learned_most_often_first():
+    baseline = Baseline()
+    for tool in ["a", "b", "b"]:
+        baseline.learn(features(Action(tool=tool)))
+    assert baseline.profile()["tool"] == [{"value": "b", "count": 2}, {"value": "a", "count": 1}]
