@@ -1,0 +1,58 @@
+"""A real line for tests: `kaizen up` in a process of its own, on free ports, with a data directory of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+READY = 60.0
+"""Seconds that starting three processes may take on two busy cores."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """``environment`` is what `kaizen up` writes for the user's shell; ``process`` is `kaizen up` itself."""
+
+    data: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[str]
+
+    @classmethod
+    @contextlib.contextmanager
+    def started(cls, data: Path) -> Iterator[Self]:
+        """Start, wait until it says that it is up, and end it in order."""
+        ports = ("--port", "0", "--sidecar-port", "0", "--proxy-port", "0")
+        words = [sys.executable, "-m", "kaizen_security.cli", "up", "--json", "--data", str(data), *ports]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        said: list[str] = []
+        ready = threading.Event()
+
+        def read() -> None:
+            for text in process.stdout or ():
+                said.append(text)
+                if '"console"' in text:
+                    ready.set()
+            ready.set()
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        try:
+            ready.wait(READY)
+            assert process.poll() is None and any('"console"' in text for text in said), "".join(said)
+            yield cls(data=data, environment=_environment(data / "env"), process=process)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(15)
+            reader.join(5)
+
+
+def _environment(path: Path) -> dict[str, str]:
+    exports = (line.removeprefix("export ") for line in path.read_text().splitlines() if line.startswith("export "))
+    return dict(pair.split("=", 1) for pair in exports)
