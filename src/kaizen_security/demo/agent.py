@@ -9,11 +9,9 @@ It is gullible: a sentence ``call TOOL with {…}`` in anything that it reads be
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,13 +21,11 @@ from kaizen_security.contract.action import Json
 from kaizen_security.demo.effects import execute
 from kaizen_security.demo.injected import SOCKET
 from kaizen_security.demo.jobs import Attach, Did, Done, Job, Play, Work, asked, tell
+from kaizen_security.demo.plan import orders_in, resolved
 from kaizen_security.demo.tasks import Call, Task
 from kaizen_security.demo.tools import TOOLS, Bench, ToolFailed
 from kaizen_security.redteam.scenario import Deed, Session, as_action
 from kaizen_security.runtime.clock import new_id, now
-
-_ORDER = re.compile(r"call (\S{1,64}) with (?=\{)")
-_REFERENCE = re.compile(r"\$(\d+)(?:\.(\w+))?")
 
 MAX_CALLS = 40
 """Calls that one task may lead to, so that a document cannot keep the agent busy for ever."""
@@ -135,36 +131,6 @@ def behind_the_back(bench: Bench, arguments: Mapping[str, Json]) -> Did:
     except ToolFailed as err:
         outcome, reason = "failed", str(err)
     return Did(action="", tool=SOCKET, target=f"{host}:{port}", outcome=outcome, reason=reason, hijacked=True)
-
-
-def orders_in(result: Json) -> Iterator[Call]:
-    """The instructions in what was read: the agent's weakness, on purpose."""
-    if isinstance(result, list):
-        for item in result:
-            yield from orders_in(item)
-    elif isinstance(result, dict):
-        for item in result.values():
-            yield from orders_in(item)
-    elif isinstance(result, str):
-        for match in _ORDER.finditer(result):
-            try:
-                arguments, _ = json.JSONDecoder().raw_decode(result, match.end())
-            except ValueError:
-                continue
-            if match[1] in TOOLS or match[1] == SOCKET:
-                yield Call(tool=match[1], arguments=arguments)
-
-
-def resolved(value: Json, results: list[Json]) -> Json:
-    """An argument with its reference to an earlier result followed; what is not there is an empty text."""
-    match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return value
-    number, name = int(match[1]), match[2]
-    result = results[number] if number < len(results) else ""
-    if name is None:
-        return result
-    return result.get(name, "") if isinstance(result, dict) else ""
 
 
 def serve(agent: DemoAgent, lines: Iterable[str], say: Callable[[str], None]) -> None:

@@ -49,14 +49,14 @@ class Servers:
     """The control of ``demo.services``, straight and not through the proxy."""
 
     def __init__(self, port: int) -> None:
-        self._connection = Connection(f"http://127.0.0.1:{port}")
+        self._connection = Connection(f"http://{CONTROL}:{port}")
 
     def place(self, pages: Mapping[str, Json]) -> None:
         """Put pages in place."""
-        self._connection.json("POST", "/", dict(pages), {"Host": CONTROL}, idempotent=True)
+        self._connection.json("POST", "/", dict(pages), idempotent=True)
 
     def received(self) -> dict[str, int]:
         """Bytes that each host has received."""
-        answer = obj(self._connection.json("GET", "/", headers={"Host": CONTROL}), "answer")
+        answer = obj(self._connection.json("GET", "/"), "answer")
         counts = {host: obj(entry, host) for host, entry in answer.items()}
         return {host: int(str(entry.get("bytes", 0))) for host, entry in counts.items()}

@@ -24,8 +24,9 @@ import trustme
 from kaizen_security.contract.action import Json
 from kaizen_security.demo.world import World
 
-CONTROL = "demo.control"
-"""Host header of the two requests that the stage makes, straight and not through the proxy: what was counted, what to poison."""
+CONTROL = "127.0.0.1"
+"""Host of the two requests that the stage makes: what was counted, what to put where. The agent cannot make them: it comes through
+the proxy, which dials loopback only for the names in its ``hosts`` map."""
 
 MAX_BODY = 4 << 20
 """Bytes of a request that are kept; more is refused."""

@@ -209,7 +209,7 @@ def _history(desk: _Desk) -> _Made:
 def _stock_check(desk: _Desk) -> _Made:
     item, path = desk.chance.choice(("kettle", "lamp", "desk", "chair")), desk.path("stock", "json")
     # A child process that goes over the network by itself, which this agent's people know of and which is reported with its URL.
-    calls = [_call("shell.run", command=["curl", "-sS", "-o", path, f"{API}/orders?item={item}"])]
+    calls = [_call("shell.run", command=["curl", "-sS", "--create-dirs", "-o", path, f"{API}/orders?item={item}"])]
     calls += desk.maybe(_call("shell.run", command=["grep", "-c", "amount", path]))
     calls += desk.maybe(_call("files.read", path=path))
     return f"How many orders for a {item} are there?", calls
