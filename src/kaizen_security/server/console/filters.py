@@ -49,6 +49,11 @@ class Filters:
         """Something is left out."""
         return bool(self.pairs())
 
+    @property
+    def searches(self) -> bool:
+        """It asks for something that no index knows."""
+        return bool(self.q or self.source)
+
     def pairs(self) -> dict[str, str]:
         """The parts that say something, without the place in the list."""
         named = {name: getattr(self, name) for name in ("q", "agent", "decision", "status", "source", "since")}

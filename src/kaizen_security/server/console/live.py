@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 import anyio
 
 from kaizen_security.server.console.filters import Filters
 from kaizen_security.server.console.lines import line
+from kaizen_security.server.console.pages import newest_id
 from kaizen_security.server.console.render import fragment
 from kaizen_security.server.context import Context
 from kaizen_security.server.live import Subscription
-from kaizen_security.store.base import VerdictRow
+from kaizen_security.store.base import Store, VerdictQuery, VerdictRow
 
 SETTLE: Final = 0.25
 """Seconds between a verdict and a look into the store, so that a burst is one look."""
@@ -22,7 +24,7 @@ IDLE: Final = 3.0
 BURST: Final = 25
 """Verdicts of one look; of more, the newest are sent, and the page is told that some were left out."""
 BEAT: Final = 15.0
-"""Seconds between two comments that keep a proxy from closing the connection; the session is checked as often."""
+"""Seconds between two signs of life that keep a proxy from closing the connection; the session is checked as often."""
 LONGEST: Final = 900.0
 """Seconds of one stream. The browser then connects again and resumes with Last-Event-ID."""
 PER_SESSION: Final = 8
@@ -70,21 +72,28 @@ async def follow(
     with context.live.subscribe(organisation) as subscription:
         going = True
         while going and (now := context.clock()) - started < LONGEST:
-            found = await context.call(
-                context.store.verdicts, organisation, chosen.query(now, limit=BURST + 1, after=after)
+            found, head = await context.call(
+                _look, context.store, organisation, chosen.query(now, limit=BURST + 1, after=after)
             )
             if len(found) > BURST:
                 yield event("skipped", "")
             for row in reversed(found[:BURST]):
                 yield verdict_event(row, chosen, now)
-                after = row.id
+            after = max(after, head, *(row.id for row in found[:1]))
             if now - beaten >= BEAT:
                 beaten = now
                 if not await alive():
                     yield event("signed-out", "")
                     return
-                yield ": still here\n\n"
+                # An id without data: the browser resumes from here and never asks for what was looked through already.
+                yield f"id: {after}\n\n" if after else ": still here\n\n"
             going = await _woken(subscription)
+
+
+def _look(store: Store, organisation: int, query: VerdictQuery) -> tuple[tuple[VerdictRow, ...], str]:
+    # The newest of all first: what is committed in between is then found by the query, or by the next look.
+    head = newest_id(store, organisation)
+    return store.verdicts(organisation, query), head
 
 
 async def _woken(subscription: Subscription | None) -> bool:
@@ -98,6 +107,11 @@ async def _woken(subscription: Subscription | None) -> bool:
     except TimeoutError:
         return True
     await anyio.sleep(SETTLE)
+    # One look sees everything that has come meanwhile.
+    with suppress(TimeoutError):
+        while await subscription.next(within=0.001) is not None:
+            pass
+        return False
     return True
 
 

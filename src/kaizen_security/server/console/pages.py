@@ -21,6 +21,8 @@ from kaizen_security.server.console.filters import PAGE, Filters
 from kaizen_security.server.console.lines import Line, line
 from kaizen_security.store.base import Agent, Hour, Store, VerdictQuery, VerdictRow
 
+WINDOW: Final = 50_000
+"""Rows that a page looks through for a text or a source; older ones are a link away."""
 MAX_CHOICES: Final = 500
 """Agents that the filter offers, the ones seen last first; any other can be named in the address."""
 MAX_AGENTS: Final = 500
@@ -42,11 +44,18 @@ class Today:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictPage:
-    """One page of verdicts; ``more``: there are older ones. ``rows`` are what the lines were made of."""
+    """One page of verdicts. ``rows`` are what the lines were made of.
+
+    ``older``      the id before which the next page begins, ``""`` on the last one
+    ``newest``     the id of the newest row of all when the page was made: from there on it is followed live
+    ``looked_to``  when not None: not everything was searched, only what is newer than that instant (Unix seconds)
+    """
 
     rows: tuple[VerdictRow, ...]
     lines: tuple[Line, ...]
-    more: bool
+    older: str
+    looked_to: float | None
+    newest: str
     today: Today
     agents: tuple[str, ...]
     empty: bool
@@ -54,20 +63,47 @@ class VerdictPage:
 
 def verdict_page(store: Store, organisation: int, chosen: Filters, now: float) -> VerdictPage:
     """The verdicts that ``chosen`` lets through at ``now`` (Unix seconds), newest first."""
-    # One more than is shown tells whether there is a next page, without counting.
-    found = store.verdicts(organisation, chosen.query(now, limit=PAGE + 1))
+    newest = newest_id(store, organisation)
+    found, older, looked_to = _found(store, organisation, chosen, now)
     agents = _latest(store.agents(organisation))
     names = tuple(agent.name for agent in agents[:MAX_CHOICES])
     if chosen.agent and chosen.agent not in names:
         names = (chosen.agent, *names)
     return VerdictPage(
-        rows=found[:PAGE],
-        lines=tuple(line(row, now) for row in found[:PAGE]),
-        more=len(found) > PAGE,
+        rows=found,
+        lines=tuple(line(row, now) for row in found),
+        older=older,
+        looked_to=looked_to,
+        newest=newest,
         today=_today(store, organisation, now),
         agents=names,
         empty=not found and not chosen.any and not chosen.before,
     )
+
+
+def newest_id(store: Store, organisation: int) -> str:
+    """The id of the newest row of all, ``""`` when there is none."""
+    head = store.verdicts(organisation, VerdictQuery(limit=1))
+    return head[0].id if head else ""
+
+
+def _found(
+    store: Store, organisation: int, chosen: Filters, now: float
+) -> tuple[tuple[VerdictRow, ...], str, float | None]:
+    """A page's rows, where the next begins, and how far back a search went."""
+    edge: tuple[VerdictRow, ...] = ()
+    if chosen.searches:
+        # No index knows these, so a page reads at most WINDOW rows. The last of them is the next page's beginning.
+        reach = VerdictQuery(agent=chosen.agent, before=chosen.before, limit=2, offset=WINDOW - 1)
+        edge = store.verdicts(organisation, reach)
+    after = edge[1].id if len(edge) == 2 else ""
+    # One more than is shown tells whether there is a next page, without counting.
+    found = store.verdicts(organisation, chosen.query(now, limit=PAGE + 1, after=after))
+    if len(found) > PAGE:
+        return found[:PAGE], found[PAGE - 1].id, None
+    if after and edge[1].created_at >= chosen.query(now).since:
+        return found, edge[0].id, edge[0].created_at
+    return found, "", None
 
 
 def _today(store: Store, organisation: int, now: float) -> Today:

@@ -61,7 +61,7 @@ class _Agents:
         found = await context.call(agent_page, context.store, user.organisation, agent, context.clock())
         chosen = Filters(agent=agent.name)
         if wants_json(request):
-            latest = page_document(found.rows, chosen, more=False)["verdicts"]
+            latest = page_document(found.rows, chosen, older="")["verdicts"]
             return answer({"agent": agent_document(found.agent, agent), "verdicts": latest}, headers=HEADERS)
         return page(
             "agent.html",

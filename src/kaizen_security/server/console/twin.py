@@ -15,10 +15,10 @@ from kaizen_security.server.console.filters import Filters
 from kaizen_security.store.base import Agent, VerdictRow
 
 
-def page_document(rows: Sequence[VerdictRow], chosen: Filters, *, more: bool) -> dict[str, Json]:
+def page_document(rows: Sequence[VerdictRow], chosen: Filters, *, older: str) -> dict[str, Json]:
     """The verdicts of one page; ``next`` is the address of the older ones, null on the last page."""
-    older = chosen.address(before=rows[-1].id, format="json") if more else None
-    return {"verdicts": [row_document(row) for row in rows], "next": older}
+    address = chosen.address(before=older, format="json") if older else None
+    return {"verdicts": [row_document(row) for row in rows], "next": address}
 
 
 def row_document(row: VerdictRow) -> dict[str, Json]:

@@ -19,6 +19,7 @@ from kaizen_security.server.console.pages import beside, drawer_of, verdict_page
 from kaizen_security.server.console.render import HEADERS, page, wants_json
 from kaizen_security.server.console.triage import learn, set_status
 from kaizen_security.server.console.twin import drawer_document, page_document
+from kaizen_security.server.console.words import moment
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import answer, not_found, too_many
 from kaizen_security.store.base import Role, Status, User, VerdictRow
@@ -64,7 +65,7 @@ class _Verdicts:
         now = context.clock()
         found = await context.call(verdict_page, context.store, user.organisation, chosen, now)
         if wants_json(request):
-            return answer(page_document(found.rows, chosen, more=found.more), headers=HEADERS)
+            return answer(page_document(found.rows, chosen, older=found.older), headers=HEADERS)
         first = not chosen.before
         values = _drawer_values(None if row is None else await self._drawer(user, row), chosen, user)
         return page(
@@ -79,8 +80,9 @@ class _Verdicts:
             agents=found.agents,
             lines=found.lines,
             live=chosen.address("/verdicts/live") if first else "",
-            newest=found.rows[0].id if found.rows else "",
-            older=chosen.address(before=found.rows[-1].id) if found.more else "",
+            newest=found.newest,
+            older=chosen.address(before=found.older) if found.older else "",
+            looked_to=None if found.looked_to is None else moment(found.looked_to, now),
             newer=chosen.address(),
             first=first,
             opened=row.id if row is not None else "",

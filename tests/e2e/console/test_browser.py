@@ -1,0 +1,258 @@
+"""The console in Debian's Chromium: live, by keyboard, on a telephone, and with an attacker's text in every field."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+import pytest
+
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.store.base import Status
+from tests.unit.console.rows import PAYLOADS, UNDECLARED
+from tests.unit.console.site import PASSWORD, USER, running
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed (apt-get install chromium)"),
+]
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+FLAGGED = Verdict(decision=Decision.ALLOW, reason="undeclared: something (attacker.example).", evidence=(UNDECLARED,))
+ALLOWED = Verdict(decision=Decision.ALLOW, reason="ok")
+BLOCKED = Verdict(decision=Decision.BLOCK, reason="blocked by policy: malicious domain", evidence=(UNDECLARED,))
+
+
+def connect(agent, target="attacker.example:443", **fields):
+    return Action(kind="connect", target=target, agent=agent, metadata={"source": "egress"}, **fields)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with running(tmp_path_factory.mktemp("console")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def tab(browser, site):
+    """A way to open a signed-in page; at the end, no page has complained about anything."""
+    complaints = []
+    with contextlib.ExitStack() as stack:
+
+        def opened(path, *, signed_in=True, **options):
+            context = browser.new_context(base_url=site.url, **options)
+            stack.callback(context.close)
+            context.set_default_timeout(15_000)
+            if signed_in:
+                context.add_cookies([{"name": "kaizen_session", "value": site.session(), "url": site.url}])
+            page = context.new_page()
+            page.on("console", lambda said: said.type in ("error", "warning") and complaints.append(said.text))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+            page.add_init_script(
+                "addEventListener('securitypolicyviolation', (e) => console.error('CSP ' + e.violatedDirective))"
+            )
+            page.goto(path)
+            return page
+
+        yield opened
+        assert complaints == []
+
+
+def is_live(page):
+    playwright.expect(page.locator("#live")).to_have_attribute("data-state", "on")
+
+
+def test_somebody_signs_in_and_comes_to_where_they_wanted(tab, site):
+    page = tab("/agents", signed_in=False)
+    assert page.url.endswith("/sign-in?next=%2Fagents")
+    playwright.expect(page.get_by_label("User")).to_be_focused()
+    page.keyboard.type(USER)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    playwright.expect(page.get_by_role("heading", name="Agents")).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    playwright.expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_an_empty_console_teaches_and_goes_on_with_the_first_action(browser, tmp_path):
+    with running(tmp_path / "empty") as fresh:
+        context = browser.new_context(base_url=fresh.url)
+        context.add_cookies([{"name": "kaizen_session", "value": fresh.session(), "url": fresh.url}])
+        page = context.new_page()
+        page.goto("/")
+        playwright.expect(page.get_by_text("from kaizen_security import Kaizen")).to_be_visible()
+        fresh.keep(connect("first"), ALLOWED)
+        playwright.expect(page.locator("#rows tr")).to_have_count(1, timeout=15_000)
+        context.close()
+
+
+def test_a_verdict_arrives_without_loading_the_page_again(tab, site):
+    site.keep(connect("arriver"), ALLOWED)
+    page = tab("/verdicts?agent=arriver")
+    page.evaluate("window.sameDocument = true")
+    is_live(page)
+    kept = site.keep(connect("arriver"), BLOCKED)
+    first = page.locator("#rows tr").first
+    playwright.expect(first).to_have_id(f"v-{kept}")
+    playwright.expect(first).to_contain_text("Blocked")
+    playwright.expect(page.locator("#spoken")).to_contain_text("Blocked: arriver, connect attacker.example:443")
+    assert page.evaluate("window.sameDocument")
+    page.get_by_role("button", name="Pause").click()
+    playwright.expect(page.locator("#live-word")).to_have_text("Paused")
+    site.keep(connect("arriver", "while-paused.example:443"), ALLOWED)
+    page.get_by_role("button", name="Go on").click()
+    playwright.expect(page.locator("#rows tr").first).to_contain_text("while-paused.example")
+
+
+def test_the_drawer_opens_and_closes_by_keyboard_and_has_an_address(tab, site):
+    older = site.keep(connect("keys", "older.example:443", run_id="run-k"), FLAGGED)
+    newer = site.keep(connect("keys", "newer.example:443", run_id="run-k"), FLAGGED)
+    page = tab("/verdicts?agent=keys")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    playwright.expect(page.locator(f"#v-{older} a.go")).to_be_focused()
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#drawer-title")).to_be_focused()
+    playwright.expect(page.locator("#drawer")).to_contain_text(UNDECLARED.advice)
+    assert page.url.endswith(f"/verdicts/{older}?agent=keys")
+    page.locator("#drawer .timeline a").click()
+    page.wait_for_url(f"**/verdicts/{newer}?agent=keys")
+    page.go_back()
+    playwright.expect(page.locator("#drawer .said").first).to_contain_text("older.example")
+    page.locator("#drawer").press("Escape")
+    playwright.expect(page.locator("#drawer")).to_be_hidden()
+    assert page.url.endswith("/verdicts?agent=keys")
+    assert page.evaluate("document.activeElement.closest('tr')?.id") == f"v-{older}"
+    page.goto(f"/verdicts/{newer}")
+    playwright.expect(page.locator("#drawer .said").first).to_contain_text("newer.example")
+
+
+def test_a_click_anywhere_on_a_row_opens_it(tab, site):
+    kept = site.keep(connect("clicker"), FLAGGED)
+    page = tab("/verdicts?agent=clicker")
+    page.locator(f"#v-{kept} .c-time").click()
+    playwright.expect(page.locator("#drawer-title")).to_have_text("connect")
+
+
+def test_filters_are_in_the_address(tab, site):
+    site.keep(connect("filterer"), FLAGGED)
+    site.keep(connect("filterer", "fine.internal:443"), ALLOWED)
+    page = tab("/verdicts?agent=filterer")
+    playwright.expect(page.locator("#rows tr")).to_have_count(2)
+    page.get_by_label("With findings only").check()
+    page.wait_for_url("**/verdicts?agent=filterer&flagged=1")
+    playwright.expect(page.locator("#rows tr")).to_have_count(1)
+    page.get_by_label("With findings only").uncheck()
+    page.wait_for_url("**/verdicts?agent=filterer")
+    page.keyboard.press("/")
+    page.keyboard.type("fine.int")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("q=fine.int"))
+    playwright.expect(page.locator("#rows tr")).to_have_count(1)
+    is_live(page)
+    site.keep(connect("filterer", "unfitting.internal:443"), ALLOWED)
+    fits = site.keep(connect("filterer", "fine.internal:8443"), ALLOWED)
+    playwright.expect(page.locator("#rows tr").first).to_have_id(f"v-{fits}")
+    playwright.expect(page.locator("#rows tr")).to_have_count(2)
+
+
+def test_triage_changes_the_verdict_and_its_row_in_place(tab, site):
+    kept = site.keep(connect("triaged"), FLAGGED)
+    page = tab(f"/verdicts/{kept}?agent=triaged")
+    page.evaluate("window.sameDocument = true")
+    page.get_by_role("button", name="Acknowledge").click()
+    playwright.expect(page.locator(f"#v-{kept}")).to_contain_text("Acknowledged")
+    playwright.expect(page.locator("#drawer")).to_contain_text("Somebody is looking at it.")
+    assert page.evaluate("window.sameDocument")
+    assert site.store.verdict(site.organisation, kept).status is Status.ACKNOWLEDGED
+    page.get_by_role("button", name="Reopen").click()
+    playwright.expect(page.get_by_role("button", name="Acknowledge")).to_be_visible()
+    assert site.store.verdict(site.organisation, kept).status is Status.OPEN
+
+
+def test_everything_also_works_without_scripts(tab, site):
+    kept = site.keep(connect("scriptless"), FLAGGED)
+    page = tab("/verdicts?agent=scriptless", java_script_enabled=False)
+    page.locator(f"#v-{kept} a.go").click()
+    page.get_by_role("button", name="Resolve").click()
+    playwright.expect(page.locator(f"#v-{kept}")).to_contain_text("Resolved")
+    page.get_by_role("link", name="Close").click()
+    page.get_by_label("With findings only").check()
+    page.get_by_role("button", name="Apply").click()
+    playwright.expect(page.locator("#rows tr")).to_have_count(1)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_what_an_agent_wrote_never_runs(tab, site, payload):
+    action = Action(
+        kind=payload, tool=payload, target=payload, agent=payload, run_id=payload, metadata={payload: payload}
+    )
+    bad = Verdict(decision=Decision.BLOCK, reason=payload, evidence=(UNDECLARED,), notes=(payload,))
+    kept = site.keep(action, bad)
+    site.store.declare(
+        site.organisation, payload, Declaration(tools=(payload,), destinations=(payload,), purpose=payload), at=1.0
+    )
+    page = tab("/verdicts")
+    is_live(page)
+    live = site.keep(action, bad)
+    page.locator(f"#v-{live} a.go").click()
+    playwright.expect(page.locator("#drawer-title")).to_be_focused()
+    page.locator("#drawer").get_by_role("link").nth(2).click()
+    playwright.expect(page.get_by_role("heading", name="What it is for")).to_be_visible()
+    for path in (f"/verdicts/{kept}", "/agents", "/connect"):
+        page.goto(path)
+        assert page.locator("img, iframe, script:not([src])").count() == 0
+    # `tab` then asserts: no dialog, no error, nothing that the policy had to stop.
+
+
+def test_a_waiting_connect_page_sees_the_first_action(tab, site):
+    page = tab("/connect?agent=awaited")
+    playwright.expect(page.locator("#waiting")).to_contain_text("Waiting for the first action of awaited")
+    playwright.expect(page.locator("#waiting .live")).to_have_attribute("data-state", "on")
+    site.keep(connect("awaited"), ALLOWED)
+    playwright.expect(page.locator("#waiting")).to_contain_text("was seen")
+
+
+@pytest.mark.parametrize("path", ["/verdicts", "/agents", "/agent?name=narrow", "/connect", "/sign-in"])
+def test_a_telephone_shows_everything_without_scrolling_sideways(tab, site, path):
+    kept = site.keep(connect("narrow", "https://" + "long" * 40 + ".example/"), BLOCKED)
+    page = tab(path, signed_in=path != "/sign-in", viewport={"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    if path == "/verdicts":
+        page.locator(f"#v-{kept}").click()
+        playwright.expect(page.locator("#drawer-title")).to_be_in_viewport()
+        box = page.locator("#drawer").bounding_box()
+        assert (box["x"], box["width"]) == (0, 400)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        page.get_by_role("link", name="Close").click()
+        playwright.expect(page.locator("#drawer")).to_be_hidden()
+
+
+def test_every_control_has_a_name_and_every_page_its_landmarks(tab, site):
+    kept = site.keep(connect("named"), FLAGGED)
+    for path in (f"/verdicts/{kept}", "/agents", "/agent?name=named", "/connect"):
+        page = tab(path)
+        tree = page.locator("body").aria_snapshot()
+        assert "- main" in tree
+        assert "- banner" in tree
+        assert re.search(r'- navigation "Console"', tree)
+        # A control without a name would stand there as its bare role.
+        assert not re.search(r"- (button|link|textbox|searchbox|combobox|checkbox)(:| *$)", tree, re.M), tree
