@@ -10,6 +10,7 @@ import copy
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from kaizen_security.contract.action import Json
@@ -83,23 +84,25 @@ def _load(path: Path) -> dict[str, Json]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
         raise Misconfigured(f"{path}: is not a TOML file that can be read: {err}") from err
     try:
-        check_json(data, "")
-        _no_dates(data, "")
+        check_json(data, "file")
+        _only_json(data, "")
     except InvalidInput as err:
         raise Misconfigured(f"{path}: {err}") from err
     return data
 
 
-def _no_dates(value: object, field: str) -> None:
-    """TOML has dates and times, JSON has not. Raises InvalidInput."""
+def _only_json(value: object, field: str) -> None:
+    """TOML has dates, times, nan and inf; JSON has not. Raises InvalidInput."""
     if isinstance(value, dict):
         for key, item in value.items():
-            _no_dates(item, f"{field}.{key}" if field else key)
+            _only_json(item, f"{field}.{key}" if field else key)
     elif isinstance(value, list):
         for i, item in enumerate(value):
-            _no_dates(item, f"{field}[{i}]")
+            _only_json(item, f"{field}[{i}]")
     elif not isinstance(value, bool | int | float | str):
         raise InvalidInput(field, "is a date or a time; write it in quotes")
+    elif isinstance(value, float) and not isfinite(value):
+        raise InvalidInput(field, "must be a number that JSON has")
 
 
 def _check_ids(documents: Iterable[Document]) -> None:

@@ -35,22 +35,22 @@ class _Part:
         return f"{agent}{self.tag}"
 
 
-def play(scenarios: Iterable[Scenario], target: Target, *, tag: str = "") -> Iterator[Played]:
-    """Play each scenario, its attack, its twin, and once more as the deployed runner would.
+def play(scenarios: Iterable[Scenario], target: Target, *, tag: str = "", deployed: bool = True) -> Iterator[Played]:
+    """Play each scenario: its attack, its twin, and (of the ten, with ``deployed``) once more as the deployed runner would.
 
     ``tag`` is put behind agents' names and action ids; give one that was never used before on a target that remembers.
     """
     for scenario in scenarios:
         attack = tuple(_perform(_Part(scenario, scenario.sessions, tag), target)) if scenario.sessions else ()
         twin = tuple(_perform(_Part(scenario, scenario.twin, f"{tag}-twin"), target))
-        deployed = scenario.shelf is Shelf.SCENARIOS
+        again = deployed and scenario.shelf is Shelf.SCENARIOS
         yield Played(
             scenario=scenario,
             attacks=tuple(judged for judged in attack if judged.deed.attacking),
             benign=tuple(judged for judged in twin if not judged.learning),
             baseline=tuple(judged for judged in (*attack, *twin) if judged.learning),
             policies=target.policies,
-            deployed=as_deployed(scenario, target, tag=f"{tag}-reports") if deployed else (),
+            deployed=as_deployed(scenario, target, tag=f"{tag}-reports") if again else (),
         )
 
 
