@@ -16,18 +16,15 @@ from types import FrameType
 from kaizen_security.contract.bundle import key_hash
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.fields import rfc3339
-from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.demo import corpus
 from kaizen_security.demo.feed import Feed, Servers
-from kaizen_security.demo.injected import POLICY
 from kaizen_security.demo.line import AGENT, CONTROL, EGRESS, SIDECAR, Line, choose_ports, inherited
 from kaizen_security.demo.ports import choose
 from kaizen_security.demo.programme import DEMO_AGENT, Programme, programme
 from kaizen_security.demo.services import Config
 from kaizen_security.demo.stage import AgentLine, Stage
 from kaizen_security.demo.view import Lines, Plain, View
-from kaizen_security.redteam.scenario import Scenario
+from kaizen_security.redteam.corpus import folder, load, misses
 from kaizen_security.runtime.clock import now
 from kaizen_security.server.setup import first_start, mint_key, sign_in_link
 from kaizen_security.store.sqlite import SqliteStore
@@ -129,9 +126,8 @@ class Up:
 
     def _programme(self) -> Programme:
         seed = self._args.seed if self._args.seed is not None else secrets.randbelow(1_000_000)
-        folder = self._args.corpus or Path(__file__).parents[3] / "red-team"
-        scenarios = corpus.scenarios(folder)
-        return programme(seed, scenarios, corpus.excuses(folder), (POLICY, *_blocklists(scenarios)))
+        place = self._args.corpus or folder()
+        return programme(seed, load(place), misses(place))
 
     def _say_moved(self) -> None:
         ports = self._line.ports
@@ -223,10 +219,10 @@ class Up:
         view.say(
             f"Demonstration with seed {play.seed}: {len(play.learning)} tasks to learn from, {play.attacks} attacks to meet."
         )
-        folder = line.data / "demo"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        authority = folder / "authority.pem"
+        place = line.data / "demo"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        authority = place / "authority.pem"
         http = choose(0).number
         ports = {"http": http, "https": choose(0, avoid={http}).number}
         config = Config(
@@ -245,7 +241,7 @@ class Up:
         self._start(keys, agent=DEMO_AGENT, hosts=hosts, credentials=passwords)
         since = rfc3339(now())
         agent = line.start_agent(keys.agent, authority=authority)
-        view.started(AGENT, f"pid {agent.process.pid}, its files in {folder / 'work'}")
+        view.started(AGENT, f"pid {agent.process.pid}, its files in {place / 'work'}")
         stage = Stage(
             programme=play,
             agent=AgentLine(agent),
@@ -268,14 +264,11 @@ class Up:
             token = sign_in_link(store)
         finally:
             store.close()
-        view.say("")
-        view.say(f"Console: {line.control_url}   (signs you in once, within ten minutes:)")
-        view.say(f"  {line.control_url}/sign-in?token={token}")
-        view.say("Attach an agent of your own:")
-        view.say(f"  . {_short(line.data / 'env')}")
-        view.say('  kaizen = Kaizen(agent="my-agent")        # from kaizen_security import Kaizen')
-        view.say("  search = kaizen.guard(search)            # any function that is a tool of your agent")
-        view.say("Ctrl-C ends everything; the data stays.")
+        view.up(
+            console=line.control_url,
+            sign_in=f"{line.control_url}/sign-in?token={token}",
+            environment=_short(line.data / "env"),
+        )
 
     def _stay(self) -> None:
         household = self._line.household
@@ -286,11 +279,6 @@ class Up:
                 household.restart(gone)
                 self._view.say(f"{gone.name} is started again")
             time.sleep(WATCH)
-
-
-def _blocklists(scenarios: tuple[Scenario, ...]) -> list[Policy]:
-    """The corpus's blocklists, which are an organisation's: put in force for everyone, so that the proxy knows them too."""
-    return [policy for scenario in scenarios for policy in scenario.policies if policy.mode == "blocklist"]
 
 
 def _short(path: Path) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.depth import Rung
 from kaizen_security.demo.account import Row, Scorecard
-from kaizen_security.demo.view import card_lines
+from kaizen_security.demo.view import card_lines, up_lines
 
 _COLOURS = {"block": "bold red", "flag": "bold yellow", "allow": "green"}
 
@@ -62,6 +62,12 @@ class Live:
         self._console.print(
             Panel(Text("\n".join(card_lines(card))), title="scorecard", border_style=style, expand=False)
         )
+
+    def up(self, *, console: str, sign_in: str, environment: str) -> None:
+        """How to go on."""
+        for line in up_lines(console, sign_in, environment):
+            # Not folded: a link must stay one word.
+            self._console.print(Text(line), soft_wrap=True)
 
     def close(self) -> None:
         """Take the picture down."""

@@ -12,11 +12,12 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.declared import compile_declaration
 from kaizen_security.contract.policy import Policy
 from kaizen_security.demo.account import Attack
-from kaizen_security.demo.injected import OUTSIDE, Injected, runs
+from kaizen_security.demo.injected import OUTSIDE, POLICY, Injected, runs
 from kaizen_security.demo.jobs import Job, Play, Work
 from kaizen_security.demo.tasks import DECLARATION, Task, benign
 from kaizen_security.demo.world import INSIDE
 from kaizen_security.redteam.scenario import Deed, Effect, Scenario, Session
+from kaizen_security.redteam.scorecard import Misses
 
 DEMO_AGENT = "demo-agent"
 """The agent that learns from hundreds of tasks; the corpus brings agents of its own."""
@@ -53,6 +54,8 @@ class Programme:
 
     ``hosts``  every ``(host, port, scheme)`` that anything in it reaches for
     ``pages``  what the servers answer, by ``"METHOD URL without query"``
+    ``policies``  the organisation's, in force on every rung
+    ``outside``  hosts that nobody declared: what arrives there has left
     """
 
     seed: int
@@ -70,10 +73,9 @@ class Programme:
         return sum(len(entry.attacks) for entry in self.meeting)
 
 
-def programme(
-    seed: int, scenarios: Iterable[Scenario], excuses: Mapping[str, str], policies: tuple[Policy, ...]
-) -> Programme:
-    """The programme for a seed. ``excuses``: listed misses, by the key of the attack (``SCENARIO`` or ``SCENARIO/STEP``)."""
+def programme(seed: int, scenarios: Iterable[Scenario], misses: Misses) -> Programme:
+    """The programme for a seed. ``misses`` are the corpus's known ones."""
+    excuses = {(miss.scenario, miss.step): miss.reason for miss in misses.entries}
     chance = random.Random(f"{seed}/programme")  # noqa: S311  a seeded play, no secret
     corpus = tuple(scenarios)
     tasks = benign(seed, LEARN + BETWEEN)
@@ -94,7 +96,7 @@ def programme(
         meeting=tuple(entry for block in meeting for entry in block),
         hosts=frozenset(_hosts(corpus)),
         pages=dict(_pages(corpus)),
-        policies=policies,
+        policies=(POLICY, *_blocklists(corpus)),
         outside=_outside(corpus),
     )
 
@@ -125,7 +127,7 @@ def _blocks(scenario: Scenario) -> list[list[Entry]]:
     ]
 
 
-def _sessions(scenario: Scenario, part: str, excuses: Mapping[str, str]) -> Iterator[Entry]:
+def _sessions(scenario: Scenario, part: str, excuses: Mapping[tuple[str, str], str]) -> Iterator[Entry]:
     sessions = scenario.sessions if part == "attack" else scenario.twin
     for number, session in enumerate(sessions):
         attacks = tuple(_attacks(scenario, session, excuses)) if part == "attack" else ()
@@ -137,7 +139,7 @@ def _play(job: str, session: Session, title: str, attacks: tuple[Attack, ...] = 
     return Entry(job=Play(job=job, session=session), agent=session.agent, title=title, attacks=attacks)
 
 
-def _attacks(scenario: Scenario, session: Session, excuses: Mapping[str, str]) -> Iterator[Attack]:
+def _attacks(scenario: Scenario, session: Session, excuses: Mapping[tuple[str, str], str]) -> Iterator[Attack]:
     for number, move in enumerate(session.moves):
         if not isinstance(move, Deed) or move.expected is None:
             continue
@@ -149,7 +151,7 @@ def _attacks(scenario: Scenario, session: Session, excuses: Mapping[str, str]) -
             detections=move.expected.detections,
             block=move.expected.block,
             move=number,
-            excuse=excuses.get(key) or excuses.get(scenario.id, ""),
+            excuse=excuses.get((scenario.id, move.name), ""),
         )
 
 
@@ -159,6 +161,12 @@ def _members(corpus: tuple[Scenario, ...]) -> Iterator[Member]:
         own = tuple(policy for policy in scenario.policies if policy.mode != "blocklist")
         for agent in scenario.agents:
             yield Member(name=agent, declaration=scenario.declaration, policies=own)
+
+
+def _blocklists(corpus: tuple[Scenario, ...]) -> Iterator[Policy]:
+    """Put in force for everyone, so that the proxy knows them too."""
+    for scenario in corpus:
+        yield from (policy for policy in scenario.policies if policy.mode == "blocklist")
 
 
 def _hosts(corpus: tuple[Scenario, ...]) -> Iterator[tuple[str, int, str]]:

@@ -39,6 +39,10 @@ class View(Protocol):
         """The end of the demonstration."""
         ...
 
+    def up(self, *, console: str, sign_in: str, environment: str) -> None:
+        """Everything runs and stays up: where the console is, a link that signs in once, and a file for the user's shell."""
+        ...
+
     def close(self) -> None:
         """Nothing follows for now."""
         ...
@@ -51,6 +55,21 @@ def sentence(row: Row) -> str:
     rung = Rung(row.rung).label if row.rung in list(Rung) else "?"
     what = " → ".join(part for part in (row.tool or row.kind, row.host or row.target) if part)
     return f"{word:<5}  rung {row.rung} {rung}  {row.agent}: {what[:90]}  ({row.reason})"
+
+
+def up_lines(console: str, sign_in: str, environment: str) -> list[str]:
+    """How to go on, for people."""
+    return [
+        "",
+        f"Console: {console}",
+        f"  {sign_in}",
+        "  (this link signs you in once, within ten minutes)",
+        "Attach an agent of your own, in three lines:",
+        f"  . {environment}",
+        '  kaizen = Kaizen(agent="my-agent")     # from kaizen_security import Kaizen',
+        "  search = kaizen.guard(search)         # any function that is a tool of your agent",
+        "Ctrl-C ends everything; the data stays.",
+    ]
 
 
 def card_lines(card: Scorecard) -> list[str]:
@@ -119,6 +138,11 @@ class Plain:
             self.say(line)
         self.say("")
 
+    def up(self, *, console: str, sign_in: str, environment: str) -> None:
+        """How to go on."""
+        for line in up_lines(console, sign_in, environment):
+            self.say(line)
+
     def close(self) -> None:
         """Nothing is held back."""
 
@@ -168,6 +192,10 @@ class Lines:
     def scorecard(self, card: Scorecard, summary: Mapping[str, Json]) -> None:
         """The end of the demonstration."""
         self._emit("summary", **summary)
+
+    def up(self, *, console: str, sign_in: str, environment: str) -> None:
+        """How to go on."""
+        self._emit("up", console=console, sign_in=sign_in, environment=environment)
 
     def close(self) -> None:
         """Nothing is held back."""

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from kaizen_security.demo import corpus
-from kaizen_security.demo.injected import POLICY, SOCKET, runs
+from kaizen_security.demo.injected import SOCKET, runs
 from kaizen_security.demo.jobs import Did, Done, Work, ask, asked, tell, told
 from kaizen_security.demo.plan import orders_in, resolved
 from kaizen_security.demo.programme import BETWEEN, DEMO_AGENT, LEARN, programme
 from kaizen_security.demo.tasks import DECLARATION
 from kaizen_security.demo.tools import TOOLS
-
-FOLDER = Path(__file__).parents[3] / "red-team"
+from kaizen_security.redteam.corpus import load, misses
 
 
 @pytest.fixture(scope="module")
 def scenarios():
-    return corpus.scenarios(FOLDER)
+    return load()
 
 
 def made(seed, scenarios):
-    return programme(seed, scenarios, corpus.excuses(FOLDER), (POLICY,))
+    return programme(seed, scenarios, misses())
 
 
 def test_at_least_two_hundred_tasks_are_learned_from_before_the_first_attack(scenarios):
