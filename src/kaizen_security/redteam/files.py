@@ -129,6 +129,9 @@ def _paired(
     _no_unknown_in(twin_path, twin, _TWIN)
     try:
         data = _filled(data)
+        # Checked before the twin is laid over them, so that what is wrong here is said of this file.
+        for key in ("baseline", "sessions"):
+            _sessions(data, key, "")
     except InvalidInput as err:
         raise Misconfigured(f"{path}: {err}") from err
     try:
