@@ -98,8 +98,9 @@ class DemoAgent:
 
     def close(self) -> None:
         """Hand over everything that was to be reported."""
-        for kaizen, _ in self._attached.values():
+        for kaizen, bench in self._attached.values():
             kaizen.close()
+            bench.close()
 
     def connections(self) -> tuple[str, ...]:
         """Hosts that connections were opened to since it was last asked."""

@@ -44,6 +44,10 @@ class Feed:
             self._since = max(self._since, *(created for created, _ in fresh))
         return [entry for _, entry in reversed(fresh)]
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
 
 class Servers:
     """The control of ``demo.services``, straight and not through the proxy."""
@@ -60,3 +64,7 @@ class Servers:
         answer = obj(self._connection.json("GET", "/"), "answer")
         counts = {host: obj(entry, host) for host, entry in answer.items()}
         return {host: int(str(entry.get("bytes", 0))) for host, entry in counts.items()}
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()

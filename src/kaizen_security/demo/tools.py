@@ -65,6 +65,10 @@ class Bench:
             "CREATE TABLE IF NOT EXISTS kept (shelf TEXT, id TEXT, content TEXT, PRIMARY KEY (shelf, id))"
         )
 
+    def close(self) -> None:
+        """Let go of the database."""
+        self.database.close()
+
     def inside(self, path: Json) -> Path:
         """The path within the working directory. Raises ToolFailed when it would leave it."""
         whole = (self.work / str(path).lstrip("/")).resolve()
