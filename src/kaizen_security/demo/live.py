@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.depth import Rung
 from kaizen_security.demo.account import Row, Scorecard
-from kaizen_security.demo.view import card_lines, up_lines
+from kaizen_security.demo.view import card_lines, deed, rung, shown, up_lines, word
 
 _COLOURS = {"block": "bold red", "flag": "bold yellow", "allow": "green"}
 
@@ -91,14 +90,11 @@ class Live:
 
 
 def _line(row: Row, *, dim: bool = False) -> Text:
-    word = "block" if row.decision == "block" else "flag" if row.flagged else "allow"
-    rung = Rung(row.rung).label if row.rung in list(Rung) else "?"
-    what = " → ".join(part for part in (row.tool or row.kind, row.host or row.target) if part)
     line = Text.assemble(
-        (f"  {word.upper():<6}", "dim" if dim else _COLOURS[word]),
-        (f"rung {row.rung} {rung:<22}", "dim" if dim else "magenta"),
-        (f"{row.agent}: {what[:70]}  ", "dim" if dim else ""),
-        (row.reason, "dim"),
+        (f"  {word(row).upper():<6}", "dim" if dim else _COLOURS[word(row)]),
+        (f"{rung(row.rung):<29}", "dim" if dim else "magenta"),
+        (f"{deed(row)}  ", "dim" if dim else ""),
+        (shown(row.reason), "dim"),
     )
     # One that passes by must not make the picture jump.
     line.no_wrap = dim

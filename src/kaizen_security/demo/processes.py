@@ -111,7 +111,8 @@ class Child:
     def obituary(self, lines: int = 8) -> str:
         """How it ended and its last log lines, for people. Buries it if it has ended."""
         status = None if self.alive() else self.bury()
-        last = [line for line in self.said().splitlines() if line.strip()][-lines:]
+        said = "".join(char if char.isprintable() or char == "\n" else " " for char in self.said())
+        last = [line for line in said.splitlines() if line.strip()][-lines:]
         tail = "".join(f"\n    {line[:300]}" for line in last)
         return f"{self.name} {ending(status)}; " + (
             f"its last lines ({self.command.log}):{tail}" if last else f"it said nothing ({self.command.log})"

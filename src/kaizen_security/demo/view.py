@@ -48,13 +48,31 @@ class View(Protocol):
         ...
 
 
+def shown(text: str, limit: int = 300) -> str:
+    """Text that an agent may have written, for a terminal: nothing in it can move the cursor or hide."""
+    safe = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text[:limit])
+    return safe + "…" if len(text) > limit else safe
+
+
+def word(row: Row) -> str:
+    """``block``, ``flag`` or ``allow``."""
+    return "block" if row.decision == "block" else "flag" if row.flagged else "allow"
+
+
+def rung(number: int) -> str:
+    """A rung as people read it: ``rung 3 ground truth (egress)``."""
+    return f"rung {number} {Rung(number).label}" if number in list(Rung) else f"rung {number}"
+
+
+def deed(row: Row) -> str:
+    """Who did what, and where to."""
+    what = " → ".join(part for part in (row.tool or row.kind, row.host or row.target) if part)
+    return f"{shown(row.agent, 40)}: {shown(what, 90)}"
+
+
 def sentence(row: Row) -> str:
     """Decision, rung, agent, action and reason in one line."""
-    what = " → ".join(part for part in (row.tool or row.kind, row.host or row.target) if part)
-    word = "BLOCK" if row.decision == "block" else "FLAG" if row.flagged else "allow"
-    rung = Rung(row.rung).label if row.rung in list(Rung) else "?"
-    what = " → ".join(part for part in (row.tool or row.kind, row.host or row.target) if part)
-    return f"{word:<5}  rung {row.rung} {rung}  {row.agent}: {what[:90]}  ({row.reason})"
+    return f"{word(row).upper():<5}  {rung(row.rung)}  {deed(row)}  ({shown(row.reason)})"
 
 
 def up_lines(console: str, sign_in: str, environment: str) -> list[str]:
@@ -75,7 +93,7 @@ def up_lines(console: str, sign_in: str, environment: str) -> list[str]:
 def card_lines(card: Scorecard) -> list[str]:
     """The scorecard in plain lines."""
     attacks = len(card.outcomes)
-    rungs = ", ".join(f"{count} by rung {rung} ({Rung(rung).label})" for rung, count in card.by_rung.items())
+    rungs = ", ".join(f"{count} by {rung(number)}" for number, count in card.by_rung.items())
     share = f" ({100 * card.caught / attacks:.0f}%)" if attacks else ""
     lines = [
         f"attacks caught       {card.caught}/{attacks}{share}" + (f": {rungs}" if rungs else ""),
@@ -85,18 +103,25 @@ def card_lines(card: Scorecard) -> list[str]:
     ]
     lines += [f"bytes that reached {host}: {count}" for host, count in sorted(card.outside.items())]
     if card.listed:
-        lines.append(f"listed misses        {len(card.listed)}:")
-        lines += [f"  {outcome.attack.key}: {outcome.attack.excuse}" for outcome in card.listed]
+        lines.append(f"listed misses        {len(card.listed)}, each known and with its reason:")
+        lines += [f"  {', '.join(keys)}: {reason}" for reason, keys in _by_reason(card.listed).items()]
     lines += [f"MISSED               {missed(outcome)}" for outcome in card.missed]
     lines += [f"FALSE FLAG           {sentence(row)}" for row in card.false]
     lines += [f"UNSEEN               {what}: the line has no verdict on it" for what in card.unseen[:20]]
     return lines
 
 
+def _by_reason(outcomes: list[Outcome]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        grouped.setdefault(outcome.attack.excuse, []).append(outcome.attack.key)
+    return grouped
+
+
 def missed(outcome: Outcome) -> str:
     """A miss that nobody listed, for people."""
     wanted = " or ".join(outcome.attack.detections)
-    return f"{outcome.attack.key}: {outcome.attack.title}; expected a finding of {wanted}, got: {outcome.reason}"
+    return f"{outcome.attack.key}: {outcome.attack.title}; expected a finding of {wanted}, got: {shown(outcome.reason)}"
 
 
 class Plain:
@@ -211,7 +236,7 @@ def summarise(card: Scorecard, *, seed: int, seconds: float, tasks: int, verdict
         "verdicts": verdicts,
         "attacks": len(card.outcomes),
         "caught": card.caught,
-        "caught_by_rung": {str(rung): count for rung, count in card.by_rung.items()},
+        "caught_by_rung": {str(number): count for number, count in card.by_rung.items()},
         "listed_misses": [{"attack": outcome.attack.key, "reason": outcome.attack.excuse} for outcome in card.listed],
         "misses": [missed(outcome) for outcome in card.missed],
         "benign": card.benign,

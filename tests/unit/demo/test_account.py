@@ -6,7 +6,7 @@ import pytest
 
 from kaizen_security.demo.account import Attack, Row, Run, row, score
 from kaizen_security.demo.jobs import Did, Done
-from kaizen_security.demo.view import card_lines, summarise
+from kaizen_security.demo.view import card_lines, sentence, summarise
 
 
 def seen(**fields):
@@ -199,3 +199,9 @@ def test_a_row_of_the_control_plane_is_read_whole():
     assert (entry.host, entry.flagged, entry.detections, entry.rung) == ("x.example", True, ("declaration",), 3)
     assert entry.at == pytest.approx(1767225601.25)
     assert not entry.silent
+
+
+def test_what_an_agent_writes_cannot_move_the_readers_terminal():
+    line = sentence(seen(tool="a\x1b[2Jb", target="x\u202ey", agent="z\r", reason="\x07" + "r" * 999))
+    assert line.isprintable()
+    assert len(line) < 600
