@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+from kaizen_security.contract.action import EGRESS_KINDS, KINDS
 from kaizen_security.contract.canonical_address import format6, ipv6, number
 from kaizen_security.contract.canonical_host import DEVIATIONS, host, transitional
 
@@ -251,7 +252,6 @@ def _nearest(name: str) -> str:
 
 # --- is it a place on a network? ---------------------------------------------------------------------------------------------
 
-_NETWORK_KINDS = frozenset({"connect", "http", "dns"})
 _URL_ONLY = frozenset({"file", "skill_load", "exec", "message"})
 _FILES = frozenset(
     "bat bin cab cat cc cfg cpp cs css csv dat db doc docx env exe gz html ini java js json key lock log md mk mov mp pdf pem "
@@ -272,12 +272,12 @@ def destination(kind: str, text: str) -> Target | None:
     """
     if not text:
         return None
-    if kind in _NETWORK_KINDS:
-        found = target(text)
+    kind = kind if kind in KINDS else kind.strip().lower()
+    found = target(text)
+    if kind in EGRESS_KINDS:
         if not found.host and found.also:
             return Target(scheme=found.scheme, host=found.also[0], path=found.path, also=found.also[1:])
         return found
-    found = target(text)
     if not found.host:
         return None
     if found.scheme:

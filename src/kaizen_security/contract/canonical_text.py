@@ -75,6 +75,8 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _NESTED = re.compile(r"%(?:25)+(?=[0-9a-fA-F]{2})")
 _ESCAPES = re.compile(r"(?:%[0-9a-fA-F]{2})+")
 _HOME = re.compile(r"\$(?:HOME|\{HOME\})(?=/|\Z)")
+_TELLING = re.compile(r"~|file:|[A-Za-z]:|\$HOME\Z|\$\{HOME\}\Z", re.IGNORECASE)
+_CWD = "\0cwd"  # no path holds a NUL
 _PROCESS = re.compile(r"/proc/(?:self|thread-self|[0-9]+)(?:/task/[0-9]+)?/(root|cwd)\Z")
 
 
@@ -96,7 +98,13 @@ def path(text: str) -> str:
     text = text[len(root) :]
     if text[:1] == "/":
         root += "/"
-    return _joined(root, _walk(root, text.split("/")))
+    home = not root and text[:1] == "~"
+    stack = _walk(root, text.split("/"), home=home)
+    if stack[:1] == [_CWD]:
+        root, stack = "", stack[1:]
+    # ./~ is a file in this directory; without its dot it would be the home directory.
+    guard = "./" if not root and not home and stack and _TELLING.match(stack[0]) else ""
+    return guard + root + "/".join(stack) or "."
 
 
 def _without_scheme(text: str) -> str:
@@ -124,7 +132,8 @@ def _bytes(match: re.Match[str]) -> str:
         return match[0]
 
 
-def _walk(root: str, parts: list[str]) -> list[str]:
+def _walk(root: str, parts: list[str], *, home: bool) -> list[str]:
+    """The segments that are left; ``home``: the first one is the home directory, which nobody here can resolve."""
     stack: list[str] = []
     for part in parts:
         if part in ("", "."):
@@ -134,15 +143,9 @@ def _walk(root: str, parts: list[str]) -> list[str]:
             if root == "/" and part in ("root", "cwd") and len(stack) <= 5:
                 link = _PROCESS.match("/" + "/".join(stack))
                 if link:
-                    stack = [] if link[1] == "root" else ["\0cwd"]
-        elif stack and stack[-1] not in ("..", "\0cwd") and not (root == "" and len(stack) == 1 and stack[0][0] == "~"):
+                    stack = [] if link[1] == "root" else [_CWD]
+        elif stack and stack[-1] not in ("..", _CWD) and not (home and len(stack) == 1):
             stack.pop()
         elif not root.endswith("/") or stack:
             stack.append("..")
     return stack
-
-
-def _joined(root: str, stack: list[str]) -> str:
-    if stack[:1] == ["\0cwd"]:
-        root, stack = "", stack[1:]
-    return root + "/".join(stack) or "."
