@@ -15,7 +15,7 @@ from pathlib import Path
 from kaizen_security import __version__
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.redteam.corpus import digest, folder, load, misses
-from kaizen_security.redteam.report import Measured, document, line, summary
+from kaizen_security.redteam.report import Measured, document, line, summary, tables
 from kaizen_security.redteam.runner import play
 from kaizen_security.redteam.scenario import Scenario
 from kaizen_security.redteam.scorecard import Played, Scorecard
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, from_environment: bool = F
     )
     parser.add_argument("--hard", action="store_true", help="list every known miss of the hard set with its reason")
     parser.add_argument("--list", action="store_true", help="list the scenarios and run nothing")
+    parser.add_argument("--markdown", action="store_true", help="with --list: the tables of the reference page")
     parser.add_argument("--json", action="store_true", help="one JSON document for machines")
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="another corpus of the same format")
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     place = args.corpus or folder()
     chosen = _chosen(load(place, seed=args.seed), args.scenario)
     if args.list:
-        _list(chosen, as_json=args.json)
+        print(tables(chosen), end="") if args.markdown else _list(chosen, as_json=args.json)
         return 0
     key = os.environ.get("KAIZEN_API_KEY", "")
     target: Target = Embedded() if args.target == EMBEDDED else find_target(args.target, key, clock=now)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kaizen_security.contract.action import Json
-from kaizen_security.redteam.scenario import Shelf
+from kaizen_security.redteam.scenario import Scenario, Shelf
 from kaizen_security.redteam.scorecard import Count, Judged, Played, Scorecard
 
 _COLOURS = {"PASS": "32", "FAIL": "31", "MISS": "33"}
@@ -87,6 +87,41 @@ def _hard(card: Scorecard, *, full: bool) -> Iterator[str]:
 
 def _of(count: Count) -> str:
     return f"{count.hits}/{count.n}"
+
+
+def tables(scenarios: Iterable[Scenario]) -> str:
+    """The tables of the reference page, in Markdown, one for each shelf."""
+    parts = []
+    for shelf, heading in _HEADINGS.items():
+        rows = [_row(scenario) for scenario in scenarios if scenario.shelf is shelf]
+        parts.append("\n".join([heading, *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+_COLUMNS = "| scenario | class | OWASP | ATLAS | actions | what happens | its twin | expected |\n|---|---|---|---|---|---|---|---|"
+_HEADINGS = {
+    Shelf.SCENARIOS: f"### The ten\n\n{_COLUMNS}",
+    Shelf.HARD: f"### The hard set\n\n{_COLUMNS}",
+    Shelf.BENIGN: "### Benign work\n\n| scenario | actions | what happens |\n|---|---|---|",
+}
+
+
+def _row(scenario: Scenario) -> str:
+    class_ = scenario.attack_class
+    if class_ is None:
+        return f"| `{scenario.id}` | {len(scenario.benign)} | {scenario.story} |"
+    expected = sorted({" or ".join(deed.expected.detections) for deed in scenario.attacks if deed.expected})
+    cells = (
+        f"`{scenario.id}`",
+        f"{class_.number}",
+        " ".join(class_.owasp),
+        " ".join(class_.atlas),
+        str(len(scenario.attacks)),
+        scenario.story,
+        scenario.twin_story,
+        "; ".join(expected),
+    )
+    return "| " + " | ".join(cells) + " |"
 
 
 def document(card: Scorecard, measured: Measured) -> dict[str, Json]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.attacks import ATTACKS, AttackClass
@@ -211,3 +212,35 @@ def as_action(
         agent=agent,
         delegation=delegation,
     )
+
+
+def seen_at(deed: Deed, rung: Rung, *, agent: str, action_id: str, at: float = 0.0) -> Action | None:
+    """The deed as ground truth would see it (EGRESS, KERNEL): no tool, no arguments. None when it cannot be seen from there.
+
+    Raises ValueError for the rungs above, which are told: use ``as_action``.
+    """
+    if rung < Rung.EGRESS:
+        raise ValueError("only ground truth sees; what is told is as_action's")
+    kind, target = _outside(deed) if deed.target.startswith("http") else _inside(deed, rung)
+    if not kind:
+        return None
+    source = "egress" if rung is Rung.EGRESS else "ebpf"
+    return Action(
+        kind=kind, target=target, metadata={"source": source}, id=action_id, act_id=action_id, at=at, agent=agent
+    )
+
+
+def _outside(deed: Deed) -> tuple[str, str]:
+    where = urlsplit(deed.target)
+    return "connect", f"{where.hostname}:{where.port or (443 if where.scheme == 'https' else 80)}"
+
+
+def _inside(deed: Deed, rung: Rung) -> tuple[str, str]:
+    if rung is not Rung.KERNEL:
+        return "", ""
+    if deed.effect in (Effect.READ_FILE, Effect.WRITE_FILE):
+        return "file", deed.target
+    command = deed.arguments.get("command")
+    if deed.effect is Effect.RUN_COMMAND and isinstance(command, list):
+        return "exec", str(command[0])
+    return "", ""
