@@ -10,9 +10,11 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.server.console.lines import agent_href
 from kaizen_security.server.console.words import MODE_MEANS, MODE_WORD, RUNG_MEANS, RUNG_SHORT, ago
-from kaizen_security.store.base import Agent, Hour
+from kaizen_security.store.base import Agent, Hour, Origin, VerdictRow
 
 HOURS: Final = 24
+ABSTAINS: Final = "novelty abstains"
+"""How the notes of a baseline that does not know yet begin (``detections.novelty``)."""
 MAX_SHOWN: Final = 200
 """Entries of one list of a declaration that are shown."""
 _HEIGHT: Final = 28.0
@@ -121,8 +123,43 @@ def _bar(place: int, counts: Sequence[int], highest: int) -> Bar:
     )
 
 
-def agent_view(agent: Agent, hours: Iterable[Hour], now: float, *, ready: bool | None) -> AgentView:
-    """``agent`` at ``now``; ``ready``: whether its baseline has enough, None where this server holds none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """What the latest verdicts tell of a baseline, which the Observer beside the agent holds; ``why`` is its latest abstention."""
+
+    looked_at: int = 0
+    abstained: int = 0
+    why: str = ""
+
+    @property
+    def word(self) -> str:
+        """For a list."""
+        if not self.looked_at:
+            return "Nothing yet"
+        return "Learning" if self.abstained else "Ready"
+
+    @property
+    def means(self) -> str:
+        """A sentence."""
+        if not self.looked_at:
+            return "No verdict of the Observer has come yet, so nothing is known of its baseline."
+        if self.abstained:
+            return f"Its baseline is learning. In {self.abstained} of its last {self.looked_at} verdicts: {self.why}"
+        return (
+            f"Its baseline is ready as far as can be seen: none of its last {self.looked_at} verdicts had to abstain."
+        )
+
+
+def learning(rows: Sequence[VerdictRow]) -> Learning:
+    """What rows of one agent, newest first, tell. A client's claims tell nothing: clients hold no baseline."""
+    judged = [row for row in rows if row.origin is not Origin.CLAIM]
+    notes = [[note for note in row.notes if note.startswith(ABSTAINS)] for row in judged]
+    said = [found[0] for found in notes if found]
+    return Learning(looked_at=len(judged), abstained=len(said), why=said[0] if said else "")
+
+
+def agent_view(agent: Agent, hours: Iterable[Hour], now: float, learned: Learning | None) -> AgentView:
+    """``agent`` at ``now`` (Unix seconds); ``learned`` is None where nobody looked."""
     spark = sparkline(hours, now)
     rung = agent.rung
     return AgentView(
@@ -140,12 +177,8 @@ def agent_view(agent: Agent, hours: Iterable[Hour], now: float, *, ready: bool |
         mode_means=MODE_MEANS[agent.mode],
         paused=agent.paused,
         declared_word=_declared(agent.declaration),
-        baseline_word={None: "with its sidecar", False: "Learning", True: "Ready"}[ready],
-        baseline_means={
-            None: "What is normal for it is learned by the Observer in its sidecar.",
-            False: "Its baseline is still learning, so novelty is not judged yet.",
-            True: "Its baseline is ready: what it has never done before is flagged.",
-        }[ready],
+        baseline_word=learned.word if learned else "On its page",
+        baseline_means=learned.means if learned else "",
         hours=spark,
         actions=spark.actions,
         flagged=spark.flagged,

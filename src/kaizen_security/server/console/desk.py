@@ -79,6 +79,11 @@ class Desk:
         return RedirectResponse(f"/sign-in?{urlencode({'next': asked})}" if asked else "/sign-in", 303, HEADERS)
 
 
+def address(request: Request, *, secure: bool) -> str:
+    """This server's address as the reader's browser knows it. ``secure``: it is reached over HTTPS, whatever a proxy makes of it."""
+    return f"{'https' if secure else request.url.scheme}://{request.url.netloc}"
+
+
 def problem(request: Request, error: ApiError) -> Response:
     """An error as whoever asked wants to read it."""
     if wants_json(request):

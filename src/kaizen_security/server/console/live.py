@@ -11,7 +11,7 @@ import anyio
 
 from kaizen_security.server.console.filters import Filters
 from kaizen_security.server.console.lines import line
-from kaizen_security.server.console.pages import newest_id
+from kaizen_security.server.console.pages import newest_id, today
 from kaizen_security.server.console.render import fragment
 from kaizen_security.server.context import Context
 from kaizen_security.server.live import Subscription
@@ -72,13 +72,15 @@ async def follow(
     with context.live.subscribe(organisation) as subscription:
         going = True
         while going and (now := context.clock()) - started < LONGEST:
-            found, head = await context.call(
-                _look, context.store, organisation, chosen.query(now, limit=BURST + 1, after=after)
-            )
+            query = chosen.query(now, limit=BURST + 1, after=after)
+            found, head = await context.call(_look, context.store, organisation, query)
             if len(found) > BURST:
                 yield event("skipped", "")
             for row in reversed(found[:BURST]):
                 yield verdict_event(row, chosen, now)
+            if head != after:
+                counts = await context.call(today, context.store, organisation, now)
+                yield event("today", fragment("today.html", today=counts))
             after = max(after, head, *(row.id for row in found[:1]))
             if now - beaten >= BEAT:
                 beaten = now

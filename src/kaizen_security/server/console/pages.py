@@ -11,9 +11,11 @@ from kaizen_security.server.console.agents import (
     HOURS,
     AgentView,
     DeclarationView,
+    Learning,
     SettingStep,
     agent_view,
     declaration_view,
+    learning,
     setting_steps,
 )
 from kaizen_security.server.console.evidence import Drawer, drawer
@@ -27,6 +29,10 @@ MAX_CHOICES: Final = 500
 """Agents that the filter offers, the ones seen last first; any other can be named in the address."""
 MAX_AGENTS: Final = 500
 """Agents on the agents' page, the ones seen last first."""
+MAX_LEARNING: Final = 50
+"""Of these many agents, the ones seen last, the list also says how their baseline does; of others their own page does."""
+LATEST: Final = 20
+"""Verdicts on an agent's page, from which its baseline's state is read as well."""
 BESIDE: Final = 40
 """Rows of the drawer's timeline."""
 NEAR: Final = 150
@@ -75,7 +81,7 @@ def verdict_page(store: Store, organisation: int, chosen: Filters, now: float) -
         older=older,
         looked_to=looked_to,
         newest=newest,
-        today=_today(store, organisation, now),
+        today=today(store, organisation, now),
         agents=names,
         empty=not found and not chosen.any and not chosen.before,
     )
@@ -106,7 +112,8 @@ def _found(
     return found, "", None
 
 
-def _today(store: Store, organisation: int, now: float) -> Today:
+def today(store: Store, organisation: int, now: float) -> Today:
+    """The counts of the day of ``now``, which are kept as rows come in and not counted here."""
     day = datetime.fromtimestamp(now, UTC).date().isoformat()
     for counted in store.days(organisation, since=day):
         if counted.day == day:
@@ -155,22 +162,28 @@ def agents_page(store: Store, organisation: int, now: float) -> tuple[tuple[Agen
     """Every agent (at most MAX_AGENTS, the ones seen last first)."""
     hours = _hours(store, organisation, now)
     return tuple(
-        (agent_view(agent, hours.get(agent.name, ()), now, ready=None), agent)
-        for agent in _latest(store.agents(organisation))[:MAX_AGENTS]
+        (agent_view(agent, hours.get(agent.name, ()), now, _learning(store, organisation, agent, place)), agent)
+        for place, agent in enumerate(_latest(store.agents(organisation))[:MAX_AGENTS])
     )
 
 
 def agent_page(store: Store, organisation: int, agent: Agent, now: float) -> AgentPage:
     """The page of ``agent``."""
     hours = _hours(store, organisation, now, agent.name)
-    found = store.verdicts(organisation, VerdictQuery(agent=agent.name, limit=20))
+    found = store.verdicts(organisation, VerdictQuery(agent=agent.name, limit=LATEST))
     return AgentPage(
-        agent=agent_view(agent, hours.get(agent.name, ()), now, ready=None),
+        agent=agent_view(agent, hours.get(agent.name, ()), now, learning(found)),
         declaration=declaration_view(agent.declaration),
         steps=setting_steps(agent),
         rows=found,
         lines=tuple(line(row, now) for row in found),
     )
+
+
+def _learning(store: Store, organisation: int, agent: Agent, place: int) -> Learning | None:
+    if place >= MAX_LEARNING:
+        return None
+    return learning(store.verdicts(organisation, VerdictQuery(agent=agent.name, limit=LATEST)))
 
 
 def _hours(store: Store, organisation: int, now: float, agent: str = "") -> dict[str, list[Hour]]:

@@ -12,7 +12,7 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import MAX_NAME, plain
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.server.console.connect import snippets
-from kaizen_security.server.console.desk import Desk, form
+from kaizen_security.server.console.desk import Desk, address, form
 from kaizen_security.server.console.filters import Filters
 from kaizen_security.server.console.lines import agent_href
 from kaizen_security.server.console.pages import agent_page, agents_page
@@ -108,7 +108,7 @@ class _Agents:
         name = plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME) or "my-agent"
         agent = await context.call(context.store.agent, user.organisation, name)
         seen = agent.last_seen if agent is not None else 0.0
-        texts = snippets(name, f"{request.url.scheme}://{request.url.netloc}")
+        texts = snippets(name, address(request, secure=context.auth.secure))
         if wants_json(request):
             return answer(snippets_document(name, texts, seen=seen), headers=HEADERS)
         here = Filters(agent=name)

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import plain
 from kaizen_security.server.console.connect import snippets
-from kaizen_security.server.console.desk import Desk, form, is_part
+from kaizen_security.server.console.desk import Desk, address, form, is_part
 from kaizen_security.server.console.evidence import Drawer
 from kaizen_security.server.console.filters import Filters, filters
 from kaizen_security.server.console.live import Streams, TooManyStreams, follow
@@ -73,7 +73,7 @@ class _Verdicts:
             here="verdicts",
             who=user.name,
             teach=found.empty and row is None,
-            snippets=snippets("my-agent", _address(request)),
+            snippets=snippets("my-agent", address(request, secure=context.auth.secure)),
             today=found.today,
             filters=chosen,
             choices=chosen.choices(),
@@ -148,7 +148,3 @@ class _Verdicts:
 
 def _drawer_values(drawer: Drawer | None, chosen: Filters, user: User) -> dict[str, object]:
     return {"drawer": drawer, "query": chosen.address(""), "problem": "", "may_change": user.role is Role.ADMIN}
-
-
-def _address(request: Request) -> str:
-    return f"{request.url.scheme}://{request.url.netloc}"

@@ -49,6 +49,7 @@ function listen(url, arrived) {
     if (stream.readyState === EventSource.CLOSED && !paused) setTimeout(() => paused || listen(url, arrived), 5000);
   };
   stream.addEventListener("verdict", (event) => { last = event.lastEventId; arrived(event.data); });
+  stream.addEventListener("today", (event) => $("#today")?.replaceChildren(parsed(event.data)));
   stream.addEventListener("skipped", () => state("on", "Live, the newest only"));
   stream.addEventListener("signed-out", () => location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`));
 }
