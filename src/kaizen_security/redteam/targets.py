@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Action, Json
-from kaizen_security.contract.bundle import Bundle, seal, unseal
+from kaizen_security.contract.bundle import Bundle, key_hash, seal, signing_key, unseal
 from kaizen_security.contract.codec import (
     Report,
     decode_action,
@@ -184,28 +184,69 @@ class Sidecar(_Deployment):
     """A running sidecar, at ``unix:///path`` or on loopback."""
 
     steps = True
+    POLL = 0.05
+    """Seconds between two looks at whether a declaration is in force."""
+    BATCH = 500
+    """Steps in one request; the sidecar takes 1000."""
 
     def __init__(self, url: str, key: str, *, clock: Clock, deadline: float = 20.0) -> None:
         super().__init__(url, key, clock=clock, deadline=deadline)
+        self._signing = signing_key(key_hash(key))
         self._rows: dict[str, list[Row]] = {}
+        self._told: list[Step] = []
 
     @property
     def name(self) -> str:
         """Which sidecar."""
         return f"sidecar {self._url}"
 
+    def begin(self, agents: Sequence[str], declaration: Declaration, policies: Sequence[Policy]) -> None:
+        """Post the manifests, and wait until they are in force: they go through the control plane.
+
+        Raises Unreachable when that takes longer than the deadline.
+        """
+        self._tell()
+        super().begin(agents, declaration, policies)
+        for agent in agents:
+            end = time.monotonic() + self._deadline
+            while self._declared(agent) != declaration:
+                if time.monotonic() > end:
+                    raise Unreachable(
+                        f"{self.name}: the declaration of {agent} is not in force after {self._deadline} s"
+                    )
+                time.sleep(self.POLL)
+
+    def _declared(self, agent: str) -> Declaration | None:
+        try:
+            path = f"/v1/bundle?agent={quote(agent, safe='')}"
+            status, _, body = self._connection.request("GET", path, None, self._headers, self._deadline)
+        except Unreachable:
+            return None
+        if status != 200:
+            return None
+        return unseal(body, self._signing, agent=agent, now=self._clock()).declaration
+
     def judge(self, action: Action) -> Verdict:
         """``POST /v1/inspect``."""
+        self._tell()
         return decode_verdict(
             self._ask("POST", "/v1/inspect", {"agent": action.agent, "action": encode_action(action)})
         )
 
     def note(self, step: Step) -> None:
-        """``POST /v1/steps``."""
-        self._ask("POST", "/v1/steps", {"agent": step.agent, "steps": [encode_step(step)]})
+        """``POST /v1/steps``, together with others and before the next action."""
+        if len(self._told) >= self.BATCH or (self._told and self._told[-1].agent != step.agent):
+            self._tell()
+        self._told.append(step)
+
+    def _tell(self) -> None:
+        told, self._told = self._told, []
+        if told:
+            self._ask("POST", "/v1/steps", {"agent": told[0].agent, "steps": [encode_step(step) for step in told]})
 
     def report(self, action: Action) -> None:
         """``POST /v1/verdicts``."""
+        self._tell()
         verdict = decode_verdict(self._ask("POST", "/v1/verdicts", encode_report(Report(action=action))))
         self._rows.setdefault(action.agent, []).append(Row(verdict.reason, verdict.confidence))
 
