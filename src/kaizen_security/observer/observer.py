@@ -27,6 +27,7 @@ LIMITS = Limits()
 class Observer:
     """Judges one agent. ``detections`` are asked in their order; ``baseline`` is what it starts from.
 
+    ``learning`` false: the baseline stays as it is
     ``counted``  findings of candidate detections, which are counted and nothing else
     """
 
@@ -38,6 +39,7 @@ class Observer:
         "baseline",
         "counted",
         "detections",
+        "learning",
         "limits",
         "losses",
         "organisation",
@@ -52,6 +54,7 @@ class Observer:
         rules: Rules | None = None,
         limits: Limits = LIMITS,
         organisation: str = "",
+        learning: bool = True,
     ) -> None:
         self.detections = tuple(detections)
         self.baseline = baseline or Baseline()
@@ -59,6 +62,7 @@ class Observer:
         self.limits = limits
         self.losses = Losses()
         self.organisation = organisation
+        self.learning = learning
         self.counted: dict[str, int] = {}
         self._runs = Runs(limits, self.losses)
         self._loose = Run("")
@@ -97,9 +101,13 @@ class Observer:
 
     def _teach(self, run: Run, found: tuple[Feature, ...]) -> None:
         if run is self._loose:
-            self.baseline.learn(found)
+            self._learn(found)
         else:
             run.complete(found, self.limits, self.losses)
+
+    def _learn(self, unit: Iterable[Feature]) -> None:
+        if self.learning:
+            self.baseline.learn(unit)
 
     def _end(self, step: End) -> None:
         self._correlation.end(self.organisation, step.agent, step.run_id)
@@ -113,7 +121,7 @@ class Observer:
         if completed:
             for waiting in run.waiting.values():
                 run.complete(waiting.features, self.limits, self.losses)
-        self.baseline.learn(run.done)
+        self._learn(run.done)
 
     # --- assess and conclude ----------------------------------------------------------------------------------------------
 
@@ -204,7 +212,7 @@ class Observer:
             first = next(iter(loose))
             if now - loose[first].since < self.limits.settle:
                 break
-            self.baseline.learn(loose.pop(first).features)
+            self._learn(loose.pop(first).features)
         for run in self._runs.idle(now):
             self._settle(run, completed=True)
         return ()

@@ -73,6 +73,7 @@ class Agents:
 
     ``most``     agents held in memory at once
     ``before``   the mode that holds until an agent's first bundle arrives; in ENFORCE everything blocks until then
+    ``learning`` false: baselines stay as they are
     ``replica``  who adds to the baselines; two live processes that share baselines need different names
     """
 
@@ -85,12 +86,14 @@ class Agents:
         before: Mode = Mode.OBSERVE,
         replica: str = "local",
         limits: Limits = LIMITS,
+        learning: bool = True,
     ) -> None:
         self.detections = tuple(detections)
         self.shelf: Shelf = shelf or NoShelf()
         self.most = most
         self.replica = replica
         self.limits = limits
+        self.learning = learning
         self.evicted = 0
         self.rules = RulesMaker()
         self._before = no_rules(before)
@@ -128,7 +131,13 @@ class Agents:
             rules=self._before if bundle is None else self.rules.make(bundle),
             limits=self.limits,
             organisation=key.organisation,
+            learning=self.learning,
         )
+
+    def forget(self, key: AgentKey) -> None:
+        """Drop an agent from memory without keeping what it learned: the next use takes it from the shelf again."""
+        with self._lock:
+            self._lanes.pop(key, None)
 
     def save(self) -> int:
         """Put the baselines that changed since the last time on the shelf; how many those were."""

@@ -68,6 +68,14 @@ class Inspector:
         """
         return self._judge(action, completed=True)
 
+    def knows(self, action: Action) -> bool:
+        """Whether this very action (same id, same deed) was judged before and is remembered."""
+        if not action.id:
+            return False
+        with self._memory:
+            known = self._verdicts.get((AgentKey(action.organisation, action.agent), action.id))
+        return known is not None and known[0] == _mark(action)
+
     def _judge(self, action: Action, *, completed: bool) -> Verdict:
         if not action.id:
             action = replace(action, id=self._ids())

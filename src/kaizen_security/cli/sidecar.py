@@ -1,0 +1,72 @@
+"""``kaizen sidecar``: the Observer as a process next to the agent (docs/explanation/how-it-decides.md)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.verdict import Mode
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its flags. Each has an environment variable that holds when the flag is not given."""
+    parser.add_argument("--socket", help="path of the Unix socket, mode 0600 (default: DATA/kaizen.sock)")
+    parser.add_argument("--host", default="127.0.0.1", help="loopback address for those who cannot use the socket")
+    parser.add_argument("--port", type=int, default=8001, help="its port; 0 takes a free one, -1 none (default 8001)")
+    parser.add_argument("--api-url", help="the control plane (KAIZEN_API_URL; default http://127.0.0.1:8000)")
+    parser.add_argument("--data", help="data directory (KAIZEN_DATA; default ~/.local/share/kaizen/sidecar)")
+    parser.add_argument(
+        "--before-bundle",
+        choices=[mode.value for mode in Mode],
+        default=Mode.OBSERVE.value,
+        help="until an agent's policy has arrived: observe judges without it and says so, enforce blocks",
+    )
+    parser.add_argument("--most-agents", type=int, default=256, help="agents held in memory at once (default 256)")
+    parser.add_argument("--spool-mb", type=int, default=256, help="what may wait for a control plane that is down")
+    parser.epilog = (
+        "The sidecar's own API key, of scope observer, is read from KAIZEN_API_KEY. Without one nothing is sent."
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    from kaizen_security.sidecar.run import serve
+    from kaizen_security.sidecar.settings import Settings
+
+    environment = os.environ
+    data = (
+        Path(args.data)
+        if args.data
+        else _data(environment.get("KAIZEN_DATA", ""), environment.get("XDG_DATA_HOME", ""))
+    )
+    api_url = (
+        args.api_url
+        or environment.get("KAIZEN_API_URL")
+        or environment.get("KAIZEN_BASE_URL")
+        or "http://127.0.0.1:8000"
+    )
+    if not 1 <= args.most_agents <= 100_000:
+        raise Misconfigured("--most-agents must be from 1 to 100000")
+    if not 1 <= args.spool_mb <= 1 << 20:
+        raise Misconfigured("--spool-mb must be from 1 to 1048576")
+    return serve(
+        Settings(
+            socket=Path(args.socket) if args.socket else data / "kaizen.sock",
+            data=data,
+            host=args.host,
+            port=args.port,
+            api_url=api_url,
+            api_key=environment.get("KAIZEN_API_KEY", ""),
+            before=Mode(args.before_bundle),
+            most_agents=args.most_agents,
+            spool_bytes=args.spool_mb << 20,
+        )
+    )
+
+
+def _data(stated: str, xdg: str) -> Path:
+    if stated:
+        return Path(stated) / "sidecar"
+    return Path(xdg or Path.home() / ".local" / "share") / "kaizen" / "sidecar"

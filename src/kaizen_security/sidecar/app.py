@@ -1,0 +1,371 @@
+"""The sidecar's HTTP: the same endpoints on the Unix socket, where the file's mode is the key, and on loopback with a key.
+
+The Inspector is called on the event loop: it takes microseconds. What blocks (asking the control plane) runs in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.bundle import Bundle, encode_bundle, encode_policy, key_hash, seal, signing_key
+from kaizen_security.contract.codec import decode_action, decode_declaration, decode_report, decode_step, encode_verdict
+from kaizen_security.contract.declared import compile_declaration
+from kaizen_security.contract.errors import InvalidInput, KaizenError, Unreachable
+from kaizen_security.contract.fields import MAX_NAME, array, plain, text
+from kaizen_security.contract.policy import MODES
+from kaizen_security.contract.step import Result
+from kaizen_security.contract.verdict import Verdict
+from kaizen_security.runtime.agents import AgentKey
+from kaizen_security.runtime.inspector import Inspector
+from kaizen_security.sidecar.http import Problem, answer, read_object, refusal
+from kaizen_security.sidecar.identity import Identities, Identity
+from kaizen_security.sidecar.uplink import Uplink
+
+log = logging.getLogger(__name__)
+
+FIRST_BUNDLE = 1.0
+"""Seconds that the first action of an agent waits for its first bundle, while the control plane is there."""
+MAX_BATCH = 1000
+LONGEST_WAIT = 30.0
+
+
+@dataclass(slots=True)
+class _Held:
+    """What is known of one agent's bundle here. ``changed`` is replaced by a fresh event at each change."""
+
+    bundle: Bundle | None
+    changed: asyncio.Event
+
+
+class Sidecar:
+    """The endpoints over one Inspector, one Uplink, one memory of keys."""
+
+    def __init__(self, inspector: Inspector, uplink: Uplink, identities: Identities) -> None:
+        self.inspector = inspector
+        self.uplink = uplink
+        self.identities = identities
+        self.spool_refused = 0
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/v1/inspect", self._guard(self.inspect), methods=["POST"]),
+                Route("/v1/steps", self._guard(self.steps), methods=["POST"]),
+                Route("/v1/verdicts", self._guard(self.verdicts), methods=["POST"]),
+                Route("/v1/verdicts:batch", self._guard(self.batch), methods=["POST"]),
+                Route("/v1/agents/{agent:path}/manifest", self._guard(self.manifest), methods=["POST"]),
+                Route("/v1/policy", self._guard(self.policy), methods=["GET"]),
+                Route("/v1/bundle", self._guard(self.bundle), methods=["GET"]),
+                Route("/healthz", self.healthz, methods=["GET"]),
+                Route("/readyz", self.readyz, methods=["GET"]),
+            ],
+            exception_handlers={HTTPException: _on_error, KaizenError: _on_error, Exception: _on_error},
+        )
+
+    # --- who asks -----------------------------------------------------------------------------------------------------
+
+    def _guard(
+        self, endpoint: Callable[[Request, Identity | None], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
+            self._loop = self._loop or asyncio.get_running_loop()
+            return await endpoint(request, await self._who(request))
+
+        return guarded
+
+    async def _who(self, request: Request) -> Identity | None:
+        """Who asks: None on the Unix socket without a key, where the file's mode has answered that."""
+        key = _key(request)
+        if not key and _on_socket(request):
+            return None
+        if not key:
+            raise Problem(401, "unauthorized", "Authorization: Bearer <key> is missing")
+        known = self.identities.remembered(key)
+        if known is not None:
+            return known
+        try:
+            return await asyncio.to_thread(self.identities.verify, key)
+        except Unreachable:
+            if _on_socket(request):
+                return None
+            raise
+
+    @staticmethod
+    def _agent(identity: Identity | None, said: str) -> str:
+        if identity is not None and identity.agent:
+            if said and said != identity.agent:
+                raise Problem(403, "forbidden", "this API key is bound to another agent", field="agent")
+            return identity.agent
+        return said
+
+    # --- bundles --------------------------------------------------------------------------------------------------------
+
+    def put_in_force(self, agent: str, bundle: Bundle) -> None:
+        """A bundle has come. From any thread. Raises Misconfigured, then the one before stays in force."""
+        compile_declaration(bundle.declaration)
+        self.inspector.configure(agent, bundle)
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._arrived, agent, bundle)
+
+    def _arrived(self, agent: str, bundle: Bundle) -> None:
+        held = self._hold(agent)
+        held.bundle = bundle
+        held.changed.set()
+        held.changed = asyncio.Event()
+
+    def _hold(self, agent: str) -> _Held:
+        held = self._held.get(agent)
+        if held is None:
+            # The lane reads the last good bundle from disk, and so do we: both then start from the same.
+            held = self._held[agent] = _Held(self.inspector.agents.shelf.bundle(AgentKey("", agent)), asyncio.Event())
+            if len(self._held) > self.inspector.agents.most:
+                self._held.popitem(last=False)
+            self.uplink.watch(agent, held.bundle.version if held.bundle else 0)
+        else:
+            self._held.move_to_end(agent)
+        return held
+
+    async def _ready(self, agent: str) -> _Held:
+        """What is held for the agent, after a short wait for its first bundle where one can be expected."""
+        held = self._hold(agent)
+        if held.bundle is None and self.uplink.enabled and self.uplink.state in ("unknown", "ok"):
+            try:
+                async with asyncio.timeout(FIRST_BUNDLE):
+                    await held.changed.wait()
+            except TimeoutError:
+                pass
+        return held
+
+    # --- judging --------------------------------------------------------------------------------------------------------
+
+    async def inspect(self, request: Request, identity: Identity | None) -> Response:
+        """``POST /v1/inspect``: one action or a list of them, before they run."""
+        document = await read_object(request)
+        agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
+        if "actions" not in document:
+            action = self._action(document.get("action"), agent, identity, "action")
+            return answer(encode_verdict(await self._inspect(action)))
+        actions = [
+            self._action(item, agent, identity, f"actions[{i}]")
+            for i, item in enumerate(array(document, "actions", limit=MAX_BATCH))
+        ]
+        return answer({"verdicts": [encode_verdict(await self._inspect(action)) for action in actions]})
+
+    async def _inspect(self, action: Action) -> Verdict:
+        await self._ready(action.agent)
+        verdict = self.inspector.inspect(action)
+        self._emit(action, verdict)
+        return verdict
+
+    def _action(self, document: Json, agent: str, identity: Identity | None, field: str) -> Action:
+        action = decode_action(document, agent=agent, field=field)
+        # Whose agent it is comes from the key, not from the document; this sidecar serves one organisation.
+        self._agent(identity, action.agent)
+        return replace(action, organisation="")
+
+    def _emit(self, action: Action, verdict: Verdict) -> bool:
+        kept = self.uplink.report(replace(action, id=verdict.action_id), verdict)
+        self.spool_refused += not kept
+        return kept
+
+    async def steps(self, request: Request, identity: Identity | None) -> Response:
+        """``POST /v1/steps``: the other steps of a run. An action among them is judged as a report after the fact."""
+        document = await read_object(request)
+        agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
+        found = array(document, "steps", limit=MAX_BATCH)
+        steps = [decode_step(item, agent=agent, field=f"steps[{i}]") for i, item in enumerate(found)]
+        for step in steps:
+            self._agent(identity, step.agent)
+        for step in steps:
+            if isinstance(step, Action):
+                await self._observe(replace(step, organisation=""), None)
+            else:
+                self._hold(step.agent)
+                self.inspector.note(step)
+        return answer({"noted": len(steps)})
+
+    async def verdicts(self, request: Request, identity: Identity | None) -> Response:
+        """``POST /v1/verdicts``: one report after the fact."""
+        document = await read_object(request)
+        agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
+        report = decode_report(document, agent=agent)
+        self._agent(identity, report.action.agent)
+        verdict, kept, _ = await self._observe(replace(report.action, organisation=""), report.verdict)
+        if not kept:
+            raise Problem(507, "spool_full", "the spool is full: the verdict could not be kept for the control plane")
+        return answer(encode_verdict(verdict), 201)
+
+    async def _observe(self, action: Action, claim: Verdict | None) -> tuple[Verdict, bool, bool]:
+        """Our verdict, whether it is kept, and whether the same report was here before."""
+        await self._ready(action.agent)
+        before = self.inspector.knows(action)
+        if claim is not None and claim.blocked:
+            # The client refused it, so it did not happen: judged, and never learned.
+            verdict = self.inspector.inspect(action)
+            self.inspector.note(
+                Result(run_id=action.run_id, action_id=verdict.action_id, failed=True, agent=action.agent)
+            )
+            if verdict.allowed:
+                verdict = replace(
+                    verdict, notes=(*verdict.notes, f"the client says that it blocked this: {claim.reason}")
+                )
+        else:
+            verdict = self.inspector.observe(action)
+        return verdict, self._emit(action, verdict), before
+
+    async def batch(self, request: Request, identity: Identity | None) -> Response:
+        """``POST /v1/verdicts:batch``: many reports; a bad one never loses the others."""
+        document = await read_object(request)
+        accepted = duplicates = 0
+        rejected: list[dict[str, Json]] = []
+        for i, item in enumerate(array(document, "reports", limit=MAX_BATCH)):
+            field = f"reports[{i}]"
+            try:
+                said = text(item, "agent", field + ".", limit=MAX_NAME) if isinstance(item, dict) else ""
+                report = decode_report(item, agent=self._agent(identity, said), field=field)
+                self._agent(identity, report.action.agent)
+                _, kept, before = await self._observe(replace(report.action, organisation=""), report.verdict)
+                if not kept:
+                    raise Problem(507, "spool_full", "the spool is full")
+            except (InvalidInput, Problem) as err:
+                rejected.append({"index": i, "field": err.field, "message": str(err)})
+                continue
+            accepted += not before
+            duplicates += before
+        return answer({"accepted": accepted, "duplicates": duplicates, "rejected": rejected})
+
+    # --- what is in force ---------------------------------------------------------------------------------------------
+
+    async def manifest(self, request: Request, identity: Identity | None) -> Response:
+        """``POST /v1/agents/{agent}/manifest``: handed on to the control plane, and in force here at once."""
+        named = plain(request.path_params["agent"], "agent", limit=MAX_NAME)
+        agent = self._agent(identity, named)
+        declaration = decode_declaration(await read_object(request))
+        compile_declaration(declaration)
+        held = self._hold(agent)
+        try:
+            handed = await asyncio.to_thread(self.uplink.manifest, agent, declaration)
+        except OSError as err:
+            raise Problem(507, "disk_full", f"the declaration could not be kept: {err.strerror}") from err
+        if held.bundle is not None:
+            held.bundle = replace(held.bundle, declaration=declaration)
+            self.put_in_force(agent, held.bundle)
+        status = "handed on" if handed else "kept until the control plane can be reached"
+        return answer({"agent": agent, "status": status}, 200 if handed else 202)
+
+    async def policy(self, request: Request, identity: Identity | None) -> Response:
+        """``GET /v1/policy``: the list as deployed clients take it."""
+        bundle = await self._bundle_of(request, identity)
+        shown = []
+        for policy in bundle.policies:
+            if policy.mode not in MODES:
+                continue
+            document = encode_policy(policy)
+            if "ips" in policy.rules:
+                document["rules"] = {**policy.rules, "ip": policy.rules["ips"]}
+            shown.append(document)
+        return answer({"policies": shown})
+
+    async def bundle(self, request: Request, identity: Identity | None) -> Response:
+        """``GET /v1/bundle``: sealed under the key that was presented; without one (Unix socket) under the empty key."""
+        bundle = await self._bundle_of(request, identity)
+        agent, tag = bundle.agent, _tag(bundle)
+        if request.headers.get("if-none-match") == tag:
+            held = self._hold(agent)
+            wait = min(_number(request.query_params.get("wait", "")), LONGEST_WAIT)
+            try:
+                async with asyncio.timeout(wait):
+                    await held.changed.wait()
+            except TimeoutError:
+                return Response(status_code=304, headers={"ETag": tag})
+            bundle = held.bundle or bundle
+            tag = _tag(bundle)
+        sealed = seal(bundle, signing_key(key_hash(_key(request))))
+        return Response(sealed, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-store"})
+
+    async def _bundle_of(self, request: Request, identity: Identity | None) -> Bundle:
+        said = plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME)
+        agent = self._agent(identity, said) or "default"
+        held = await self._ready(agent)
+        if held.bundle is None:
+            raise Unreachable("no bundle of this agent has arrived from the control plane yet")
+        return held.bundle
+
+    # --- health ---------------------------------------------------------------------------------------------------------
+
+    async def healthz(self, request: Request) -> Response:
+        """``GET /healthz``: alive; on the Unix socket also what was lost, and why."""
+        if not _on_socket(request):
+            return answer({"status": "ok"})
+        agents = self.inspector.agents
+        losses: dict[str, int] = {"agents_evicted": agents.evicted, "spool_refused": self.spool_refused}
+        for _, lane in agents:
+            for name, n in lane.observer.losses.to_json().items():
+                losses[name] = losses.get(name, 0) + n
+        shelf = self.uplink.shelf
+        return answer(
+            {
+                "status": "ok",
+                "agents": len(agents),
+                "failures": self.inspector.failures,
+                "control_plane": self.uplink.state if self.uplink.enabled else "not used",
+                "sent": self.uplink.sent,
+                "rejected": self.uplink.rejected,
+                "waiting": self.uplink.spool.pending,
+                "lost": {**self.uplink.spool.lost},
+                "losses": losses,
+                "bundles_refused": self.uplink.bundles_refused,
+                "broken_files": shelf.broken,
+                "disk": shelf.problem or self.uplink.spool.problem or "ok",
+            }
+        )
+
+    async def readyz(self, request: Request) -> Response:
+        """``GET /readyz``: 503 when the control plane does not take our key, since then nothing of what we see arrives."""
+        refused = self.uplink.enabled and self.uplink.state == "refused"
+        return answer({"ready": not refused, "control_plane": self.uplink.state}, 503 if refused else 200)
+
+
+def _on_socket(request: Request) -> bool:
+    # uvicorn gives (path, None) for a Unix socket and (address, port) for TCP.
+    server = request.scope.get("server")
+    return isinstance(server, tuple) and server[1] is None
+
+
+def _key(request: Request) -> str:
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if kind.lower() == "bearer" else ""
+
+
+def _number(said: str) -> float:
+    if not said:
+        return 0.0
+    if not said.isascii() or not said.isdigit() or len(said) > 6:
+        raise InvalidInput("wait", "must be a whole number of seconds")
+    return float(said)
+
+
+def _tag(bundle: Bundle) -> str:
+    document = encode_bundle(bundle)
+    return '"' + hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32] + '"'
+
+
+async def _on_error(request: Request, err: Exception) -> Response:
+    return refusal(err)

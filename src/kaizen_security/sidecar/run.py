@@ -1,0 +1,196 @@
+"""The sidecar as a process: sockets, threads, saving, a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+from kaizen_security.client.spool import Spool
+from kaizen_security.contract.bundle import Bundle
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.runtime.agents import Agents
+from kaizen_security.runtime.clock import Clock, now
+from kaizen_security.runtime.inspector import Inspector
+from kaizen_security.sidecar.app import Sidecar
+from kaizen_security.sidecar.identity import Identities
+from kaizen_security.sidecar.settings import Settings
+from kaizen_security.sidecar.shelf import DiskShelf
+from kaizen_security.sidecar.uplink import Uplink
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Parts:
+    """The parts of one sidecar, put together."""
+
+    def __init__(self, settings: Settings, clock: Clock = now) -> None:
+        try:
+            self.shelf = DiskShelf(settings.data, settings.api_key)
+        except OSError as err:
+            raise Misconfigured(f"the data directory {settings.data} cannot be used: {err.strerror}") from err
+        self.agents = Agents(
+            shelf=self.shelf, most=settings.most_agents, before=settings.before, replica=self.shelf.replica
+        )
+        self.inspector = Inspector(self.agents, clock=clock)
+        self.uplink = Uplink(
+            api_url=settings.api_url,
+            api_key=settings.api_key,
+            shelf=self.shelf,
+            spool=Spool(settings.data / "spool", max_bytes=settings.spool_bytes),
+            clock=clock,
+            on_bundle=self._on_bundle,
+            most_agents=settings.most_agents,
+        )
+        identities = Identities(self.uplink.whoami, settings.data / "identities.json", clock, settings.api_key)
+        self.sidecar = Sidecar(self.inspector, self.uplink, identities)
+
+    def _on_bundle(self, agent: str, bundle: Bundle) -> None:
+        self.sidecar.put_in_force(agent, bundle)
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours: uvicorn would raise them again after a clean end, and the process would look killed."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take none."""
+        yield
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; then save, send what can be sent in two seconds, and end with 0. Raises Misconfigured."""
+    if settings.host not in LOOPBACK:
+        raise Misconfigured(f"host {settings.host}: the sidecar listens on loopback only")
+    parts = Parts(settings)
+    sockets = [unix_socket(settings.socket)]
+    try:
+        if settings.port >= 0:
+            sockets.append(loopback_socket(settings.host, settings.port))
+        try:
+            import uvloop
+
+            runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        except ImportError:
+            runner = asyncio.Runner()
+        with runner:
+            runner.run(_serve(settings, parts, sockets))
+    finally:
+        for one in sockets:
+            one.close()
+        with contextlib.suppress(FileNotFoundError):
+            settings.socket.unlink()
+    return 0
+
+
+async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket]) -> None:
+    config = uvicorn.Config(
+        parts.sidecar.app(),
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=3,
+        backlog=512,
+    )
+    server = _Server(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, setattr, server, "should_exit", True)
+    parts.uplink.start()
+    saving = asyncio.create_task(_keep_saving(settings, parts))
+    serving = asyncio.create_task(server.serve(sockets=sockets))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    if server.started:
+        where = [f"unix://{settings.socket}"]
+        for one in sockets[1:]:
+            host, port = one.getsockname()[:2]
+            where.append(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        print("listening on " + " ".join(where), flush=True)
+    await serving
+    saving.cancel()
+    parts.agents.save()
+    await asyncio.to_thread(parts.uplink.stop)
+
+
+async def _keep_saving(settings: Settings, parts: Parts) -> None:
+    loop = asyncio.get_running_loop()
+    elapsed = 0.0
+    while True:
+        await asyncio.sleep(1.0)
+        parts.inspector.wake(now())
+        elapsed += 1.0
+        if elapsed >= settings.save_seconds:
+            elapsed = 0.0
+            await loop.run_in_executor(None, parts.agents.save)
+
+
+def unix_socket(path: Path) -> socket.socket:
+    """A listening Unix socket of mode 0600. Takes the place of one that nobody listens on any more.
+
+    Raises Misconfigured when somebody listens there, or when the path cannot be used.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _clear(path)
+        before = os.umask(0o177)
+        try:
+            made.bind(str(path))
+        finally:
+            os.umask(before)
+        made.listen(512)
+        made.setblocking(False)
+    except OSError as err:
+        made.close()
+        raise Misconfigured(f"the socket {path} cannot be used: {err.strerror or err}") from err
+    except Misconfigured:
+        made.close()
+        raise
+    return made
+
+
+def _clear(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise Misconfigured(f"the socket {path} cannot be used: something else is there")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise Misconfigured(f"the socket {path} is in use: another sidecar listens on it")
+
+
+def loopback_socket(host: str, port: int) -> socket.socket:
+    """A listening TCP socket on loopback. Raises Misconfigured, naming the port, when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(512)
+        made.setblocking(False)
+    except OSError as err:
+        made.close()
+        if err.errno == errno.EADDRINUSE:
+            raise Misconfigured(f"port {port} on {host} is taken: choose another with --port") from err
+        raise Misconfigured(f"cannot listen on {host}:{port}: {err.strerror}") from err
+    return made

@@ -1,0 +1,32 @@
+"""What the sidecar is told when it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kaizen_security.contract.verdict import Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """``socket``       the Unix socket's path (mode 0600: whoever may open it is trusted to name the agent)
+    ``host``, ``port``  the loopback address for those who cannot use it; port 0 takes a free one, -1 none
+    ``api_url``         the control plane; ``api_key`` the sidecar's own, of scope observer; empty: nothing is sent upstream
+    ``data``            directory for baselines, bundles and the spool
+    ``before``          the mode until an agent's first bundle has arrived: OBSERVE judges without policy, ENFORCE blocks
+    ``most_agents``     agents held in memory at once
+    ``spool_bytes``     what may wait for a control plane that is down
+    ``save_seconds``    how much learning a kill -9 costs at most
+    """
+
+    socket: Path
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8001
+    api_url: str = "http://127.0.0.1:8000"
+    api_key: str = ""
+    before: Mode = Mode.OBSERVE
+    most_agents: int = 256
+    spool_bytes: int = 256 << 20
+    save_seconds: float = 20.0
