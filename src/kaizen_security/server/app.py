@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -20,9 +20,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.runtime import clock as clocks
 from kaizen_security.runtime.clock import Clock
-from kaizen_security.server.api import health
+from kaizen_security.server.api import agents, health, identity, policy, verdicts
 from kaizen_security.server.auth import Auth
+from kaizen_security.server.changes import Changes
+from kaizen_security.server.console import routes as console
 from kaizen_security.server.context import Context
+from kaizen_security.server.evaluate import Evaluator
 from kaizen_security.server.http import as_api_error, error_answer
 from kaizen_security.server.live import Live
 from kaizen_security.store.base import Store
@@ -72,17 +75,26 @@ async def _failed(request: Request, error: Exception) -> Response:
 def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False) -> Starlette:
     """The application over ``store``, which stays the caller's to close. ``secure``: it is reached over HTTPS."""
     executor = ThreadPoolExecutor(READERS, thread_name_prefix="store")
-    live = Live()
     context = Context(
-        store=store, clock=clock, live=live, auth=Auth(store, clock, executor, secure=secure), executor=executor
+        store=store,
+        clock=clock,
+        live=Live(),
+        auth=Auth(store, clock, executor, secure=secure),
+        evaluator=Evaluator(store, clock, executor),
+        changes=Changes(),
+        executor=executor,
     )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        saving = asyncio.create_task(context.evaluator.keep_saving())
         try:
             yield {}
         finally:
-            live.close()
+            context.live.close()
+            context.changes.close()
+            saving.cancel()
+            await context.evaluator.save_last()
             executor.shutdown()
 
     headers = dict(_HEADERS)
@@ -95,14 +107,14 @@ def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False)
         exception_handlers=handlers,
         lifespan=lifespan,
     )
+    app.state.context = context
     # A redirect would make deployed clients turn their POST into a GET.
     app.router.redirect_slashes = False
     return app
 
 
 def _routes(context: Context) -> list[BaseRoute]:
-    found: list[BaseRoute] = [*health.routes(context)]
-    if importlib.util.find_spec("kaizen_security.server.console.routes") is not None:
-        console = importlib.import_module("kaizen_security.server.console.routes")
-        found.extend(console.routes(context))
-    return found
+    found: list[BaseRoute] = []
+    for resource in (health, identity, verdicts, policy, agents):
+        found += resource.routes(context)
+    return [*found, *console.routes(context)]

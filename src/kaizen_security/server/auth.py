@@ -64,13 +64,24 @@ class Principal:
             raise forbidden("this API key is bound to another agent", field=field)
         return bound or said
 
-    def require_admin(self) -> User:
-        """The person, if they may change things. Raises ApiError (403)."""
+    def require_user(self) -> User:
+        """The person. Raises ApiError (403) for an API key."""
         if self.user is None:
             raise forbidden("an API key may not do this; sign in")
-        if self.user.role is not Role.ADMIN:
-            raise forbidden("your role may only read")
         return self.user
+
+    def require_key(self) -> Key:
+        """The API key. Raises ApiError (403) for a person."""
+        if self.key is None:
+            raise forbidden("this needs an API key")
+        return self.key
+
+    def require_admin(self) -> User:
+        """The person, if they may change things. Raises ApiError (403)."""
+        user = self.require_user()
+        if user.role is not Role.ADMIN:
+            raise forbidden("your role may only read")
+        return user
 
 
 class Limiter:

@@ -1,17 +1,21 @@
-"""What every resource of the server is given: store, clock, live rows, who is asking."""
+"""What every resource of the server is given: store, clock, live rows, who is asking, our own judgement."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
+from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.server.auth import Auth
+from kaizen_security.server.changes import Changes
+from kaizen_security.server.evaluate import Evaluator
+from kaizen_security.server.http import unauthorized
 from kaizen_security.server.live import Live
-from kaizen_security.store.base import Store
+from kaizen_security.store.base import Organisation, Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,14 +23,47 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """``store``'s methods block, so a resource waits for them with ``await context.call(context.store.agents, organisation)``."""
+    """``store``'s methods block, so a resource waits for them with ``await context.call(context.store.agents, organisation)``.
+
+    After a change of policies, agents or suppressions: ``await context.changed(organisation, agent)``.
+    """
 
     store: Store
     clock: Clock
     live: Live
     auth: Auth
+    evaluator: Evaluator
+    changes: Changes
     executor: Executor
+    _organisations: dict[int, Organisation] = field(default_factory=dict)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking method of the store beside the event loop and give its result."""
         return await asyncio.get_running_loop().run_in_executor(self.executor, lambda: function(*args, **kwargs))
+
+    async def organisation(self, number: int) -> Organisation:
+        """An organisation's name and keys, which never change. Raises ApiError (401)."""
+        found = self._organisations.get(number)
+        if found is None:
+            found = await self.call(self.store.organisation, number)
+            if found is None:
+                raise unauthorized("the organisation is gone")
+            self._organisations[number] = found
+        return found
+
+    async def boundary_key(self, organisation: int) -> bytes:
+        """What keys the hashes that stand for values of its agents (``contract.boundary.outward``)."""
+        return boundary_key((await self.organisation(organisation)).boundary_secret)
+
+    async def changed(self, organisation: int, agent: str = "") -> None:
+        """Put a change in force here, then tell whoever waits for one."""
+        await self.call(self.evaluator.changed, organisation, agent)
+        self.changes.happened(organisation)
+
+    async def forget(self, organisation: int, agent: str) -> bool:
+        """Forget what an agent normally does, here and in the store; whether there is such an agent."""
+        done = await self.call(self.store.reset, organisation, agent, at=self.clock())
+        if done:
+            await self.call(self.evaluator.forget, organisation, agent)
+            await self.changed(organisation, agent)
+        return done

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -74,11 +74,15 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organisation:
-    """A tenant. ``revision`` grows with every change of its policies."""
+    """A tenant. ``revision`` grows with every change of its policies and agents.
+
+    ``boundary_secret`` is what the hashes are keyed with that stand for its agents' values (``contract.boundary``).
+    """
 
     id: int
     name: str
     created_at: float
+    boundary_secret: bytes = field(repr=False)
     revision: int = 0
 
 
@@ -270,7 +274,7 @@ class Store(Protocol):
     # organisations and people
     def organisations(self) -> tuple[Organisation, ...]: ...
     def organisation(self, organisation: int) -> Organisation | None: ...
-    def create_organisation(self, name: str, *, at: float) -> Organisation: ...
+    def create_organisation(self, name: str, *, boundary_secret: bytes, at: float) -> Organisation: ...
     def users(self, organisation: int) -> tuple[User, ...]: ...
     def user(self, name: str) -> User | None: ...
     def create_user(self, organisation: int, name: str, *, role: Role, password: str, at: float) -> User: ...

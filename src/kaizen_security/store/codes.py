@@ -37,6 +37,11 @@ class RowIds:
         return range(first, first + count)
 
 
+def number_at(at: float) -> int:
+    """A lower bound of the numbers of rows made at ``at`` (Unix seconds) or later, with a minute of room for clocks that differ."""
+    return max(0, (int((at - 60) * 1000) - _EPOCH_MS) << 20)
+
+
 def public_id(number: int) -> str:
     """A row's number as people and programs see it: 16 hexadecimal digits."""
     return f"{number:016x}"

@@ -12,7 +12,9 @@ from kaizen_security.store.base import Key, Organisation, Role, Scope, Session, 
 
 
 def _organisation(row: Row[Any]) -> Organisation:
-    return Organisation(id=row.id, name=row.name, created_at=row.created_at, revision=row.revision)
+    return Organisation(
+        id=row.id, name=row.name, created_at=row.created_at, boundary_secret=row.boundary_secret, revision=row.revision
+    )
 
 
 def organisations(connection: Connection) -> tuple[Organisation, ...]:
@@ -27,12 +29,12 @@ def organisation(connection: Connection, number: int) -> Organisation | None:
     return None if row is None else _organisation(row)
 
 
-def create_organisation(connection: Connection, name: str, at: float) -> Organisation:
+def create_organisation(connection: Connection, name: str, boundary_secret: bytes, at: float) -> Organisation:
     """A new one, with no policy."""
-    values = {"name": name, "created_at": at, "revision": 1, "org_policy": "{}"}
+    values = {"name": name, "created_at": at, "boundary_secret": boundary_secret, "revision": 1, "org_policy": "{}"}
     made = connection.execute(insert(schema.organisations).values(**values)).inserted_primary_key
     assert made is not None
-    return Organisation(id=made[0], name=name, created_at=at, revision=1)
+    return Organisation(id=made[0], name=name, created_at=at, boundary_secret=boundary_secret, revision=1)
 
 
 def _role(said: str) -> Role:

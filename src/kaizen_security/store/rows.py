@@ -21,6 +21,7 @@ from kaizen_security.store.codes import (
     SEVERITIES,
     STATUS_CODE,
     STATUSES,
+    number_at,
     public_id,
     row_number,
 )
@@ -131,6 +132,8 @@ def _ranges(query: VerdictQuery) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if query.since:
         conditions.append(_V.c.created_at >= query.since)
+        # Rows are walked newest first by number: without this, a quiet agent's whole history would be read for an empty answer.
+        conditions.append(_V.c.id >= number_at(query.since))
     if query.after:
         conditions.append(_V.c.id > row_number(query.after))
     if query.before:

@@ -33,6 +33,7 @@ organisations = Table(
     Column("created_at", Double, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("org_policy", Text, nullable=False),
+    Column("boundary_secret", LargeBinary, nullable=False),
 )
 
 users = Table(

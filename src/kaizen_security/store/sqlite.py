@@ -215,8 +215,8 @@ class SqliteStore:
     def organisation(self, organisation: int) -> Organisation | None:
         return self._read(identity.organisation, organisation)
 
-    def create_organisation(self, name: str, *, at: float) -> Organisation:
-        return self._write(identity.create_organisation, name, at)
+    def create_organisation(self, name: str, *, boundary_secret: bytes, at: float) -> Organisation:
+        return self._write(identity.create_organisation, name, boundary_secret, at)
 
     def users(self, organisation: int) -> tuple[User, ...]:
         return self._read(identity.users, organisation)

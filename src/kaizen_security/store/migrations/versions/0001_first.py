@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("org_policy", sa.Text, nullable=False),
+        sa.Column("boundary_secret", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "users",

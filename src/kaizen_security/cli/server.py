@@ -1,0 +1,108 @@
+"""``kaizen server``: the control plane, API and console, over one data directory."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import logging
+import os
+import sys
+from pathlib import Path
+
+from kaizen_security.contract.errors import Misconfigured
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("--host", default=DEFAULT_HOST, help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port to listen on, 0 for any (%(default)s)")
+    parser.add_argument(
+        "--data", type=Path, help="directory to keep everything in (KAIZEN_DATA, else below ~/.local/share)"
+    )
+    parser.add_argument("--tls-cert", type=Path, help="certificate chain (PEM): serve HTTPS")
+    parser.add_argument("--tls-key", type=Path, help="its private key (PEM)")
+    parser.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="a reverse proxy in front speaks HTTPS: allow plain HTTP off loopback, trust its X-Forwarded-For and -Proto",
+    )
+    parser.add_argument(
+        "--log-level", default="warning", choices=("debug", "info", "warning", "error"), help="(%(default)s)"
+    )
+
+
+def data_directory(said: Path | None) -> Path:
+    """``--data``, else KAIZEN_DATA, else the place that XDG's base directories name."""
+    if said is not None:
+        return said
+    if os.environ.get("KAIZEN_DATA"):
+        return Path(os.environ["KAIZEN_DATA"])
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "kaizen"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check(args: argparse.Namespace) -> None:
+    if bool(args.tls_cert) != bool(args.tls_key):
+        raise Misconfigured("--tls-cert and --tls-key belong together: give both")
+    for path in (args.tls_cert, args.tls_key):
+        if path is not None and not path.is_file():
+            raise Misconfigured(f"there is no file {path}")
+    if not (_is_loopback(args.host) or args.tls_cert or args.behind_proxy):
+        raise Misconfigured(
+            f"{args.host} is reached from other machines, and keys would cross the network in the clear: give --tls-cert and "
+            "--tls-key, or --behind-proxy when a reverse proxy in front speaks HTTPS"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    _check(args)
+    # Loaded here: ``kaizen --help`` needs none of it.
+    from kaizen_security.server import serve, setup
+    from kaizen_security.store.sqlite import SqliteStore
+
+    logging.basicConfig(level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    directory = data_directory(args.data)
+    store = SqliteStore(directory)
+    try:
+        _greet(setup.first_start(store), directory)
+        serve.run(
+            store,
+            host=args.host,
+            port=args.port,
+            tls_cert=args.tls_cert,
+            tls_key=args.tls_key,
+            behind_proxy=args.behind_proxy,
+            log_level=args.log_level,
+        )
+    finally:
+        store.close()
+    return 0
+
+
+def _greet(first: object, directory: Path) -> None:
+    from kaizen_security.server.setup import FirstStart
+
+    assert isinstance(first, FirstStart)
+    if not first.created:
+        return
+    print(
+        f"First start: made the organisation {first.organisation.name!r} in {directory}\n"
+        f"  user      {first.user}\n"
+        f"  password  {first.password}   (shown this once)\n"
+        f"Make an API key for an agent with: kaizen keys create --name my-agent --data {directory}",
+        file=sys.stdout,
+        flush=True,
+    )

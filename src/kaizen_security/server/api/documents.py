@@ -1,0 +1,68 @@
+"""The store's values as documents of the API."""
+
+from __future__ import annotations
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.codec import encode_declaration, encode_finding
+from kaizen_security.contract.fields import rfc3339
+from kaizen_security.store.base import Agent, Key, VerdictRow
+
+
+def verdict_row(row: VerdictRow) -> dict[str, Json]:
+    """A row of ``GET /v1/verdicts``."""
+    document: dict[str, Json] = {
+        "id": row.id,
+        "created_at": rfc3339(row.created_at),
+        "agent": row.agent,
+        "source": row.source,
+        "rung": row.rung.label,
+        "rung_number": int(row.rung),
+        "action": row.action,
+        "decision": row.decision.value,
+        "reason": row.reason,
+        "evidence": [encode_finding(finding) for finding in row.evidence],
+        "confidence": row.confidence,
+        "status": row.status.value,
+        "severity": row.severity.value,
+        "flagged": row.flagged,
+        "claimed": row.claimed,
+        "origin": row.origin.value,
+        "policy_version": row.policy_version,
+    }
+    ids = {"action_id": row.action_id, "run_id": row.run_id, "act_id": row.act_id}
+    document |= {name: value for name, value in ids.items() if value}
+    if row.notes:
+        document["notes"] = list(row.notes)
+    return document
+
+
+def agent(found: Agent) -> dict[str, Json]:
+    """An agent with its declaration and settings."""
+    return {
+        "agent": found.name,
+        "declaration": encode_declaration(found.declaration),
+        "mode": found.mode.value,
+        "paused": found.paused,
+        "judge_enabled": found.judge_enabled,
+        "first_seen": rfc3339(found.first_seen) or None,
+        "last_seen": rfc3339(found.last_seen) or None,
+        "rung": None if found.rung is None else found.rung.label,
+        "rung_number": None if found.rung is None else int(found.rung),
+        "actions": found.actions,
+        "flagged": found.flagged,
+        "blocked": found.blocked,
+    }
+
+
+def key(found: Key) -> dict[str, Json]:
+    """An API key without the key."""
+    return {
+        "id": found.id,
+        "name": found.name,
+        "prefix": found.prefix,
+        "scope": found.scope.value,
+        "agent": found.agent or None,
+        "created_at": rfc3339(found.created_at),
+        "last_used_at": rfc3339(found.last_used_at) or None,
+        "revoked_at": rfc3339(found.revoked_at) or None,
+    }

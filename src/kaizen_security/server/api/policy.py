@@ -1,0 +1,127 @@
+"""What is in force: for deployed clients (``/v1/policy``), for ours (``/v1/bundle``), and for people to change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kaizen_security.contract.bundle import decode_policy, encode_policy, seal, signing_key
+from kaizen_security.contract.compiled import compile_policies
+from kaizen_security.contract.errors import InvalidInput
+from kaizen_security.contract.fields import MAX_NAME, plain
+from kaizen_security.server import bundles
+from kaizen_security.server.auth import Principal
+from kaizen_security.server.context import Context
+from kaizen_security.server.http import MAX_BATCH, answer, forbidden, not_found, number, read_object
+
+MAX_WAIT = 60.0
+"""Seconds that a long poll may ask for."""
+LOOK_AGAIN = 2.0
+"""Seconds after which a long poll asks the store itself, for changes that another process made."""
+
+
+def routes(context: Context) -> list[Route]:
+    """Reading and changing policies."""
+    return [*_served(context), *_organisation(context), *_own(context)]
+
+
+def _served(context: Context) -> list[Route]:
+
+    async def policy(request: Request) -> Response:
+        principal = await context.auth.principal(request)
+        principal.agent(_agent(request))
+        found = await context.call(bundles.in_force, context.store, principal.organisation)
+        return answer({"policies": bundles.for_deployed(found)})
+
+    async def bundle(request: Request) -> Response:
+        principal = await context.auth.principal(request)
+        if principal.key is None:
+            raise forbidden("a bundle is signed for the API key that asks for it")
+        agent = principal.agent(_agent(request)) or "default"
+        wait = number(request, "wait", default=0.0, low=0.0, high=MAX_WAIT)
+        known = request.headers.get("if-none-match", "")
+        until = context.clock() + wait
+        while True:
+            turn = context.changes.turn(principal.organisation)
+            made = await context.call(bundles.bundle, context.store, principal.organisation, agent, context.clock())
+            tag = bundles.etag(made)
+            left = until - context.clock()
+            if tag != known or left <= 0 or context.changes.closed:
+                break
+            await context.changes.wait(principal.organisation, turn, min(left, LOOK_AGAIN))
+        if tag == known:
+            return Response(status_code=304, headers={"ETag": tag})
+        return Response(
+            seal(made, signing_key(principal.key.hash)), headers={"ETag": tag}, media_type="application/json"
+        )
+
+    return [Route("/v1/policy", policy, methods=["GET"]), Route("/v1/bundle", bundle, methods=["GET"])]
+
+
+def _organisation(context: Context) -> list[Route]:
+
+    async def org_policy(request: Request) -> Response:
+        principal = await _person(context, request)
+        said = await context.call(context.store.org_policy, principal.organisation)
+        return answer(bundles.decode_org_policy(said))
+
+    async def set_org_policy(request: Request) -> Response:
+        principal = await _person(context, request)
+        principal.require_admin()
+        said = bundles.decode_org_policy(await read_object(request, limit=MAX_BATCH))
+        compile_policies(bundles.org_policies(said))
+        await context.call(context.store.set_org_policy, principal.organisation, said)
+        await context.changed(principal.organisation)
+        return answer(said)
+
+    return [
+        Route("/v1/org-policy", org_policy, methods=["GET"]),
+        Route("/v1/org-policy", set_org_policy, methods=["POST"]),
+    ]
+
+
+def _own(context: Context) -> list[Route]:
+
+    async def policies(request: Request) -> Response:
+        principal = await _person(context, request)
+        found = await context.call(context.store.policies, principal.organisation)
+        return answer({"policies": [encode_policy(one) for one in found]})
+
+    async def put_policy(request: Request) -> Response:
+        principal = await _person(context, request)
+        principal.require_admin()
+        made = decode_policy(await read_object(request, limit=MAX_BATCH))
+        if not made.name.strip() or made.name in (bundles.NAME, bundles.CORRELATION):
+            raise InvalidInput("name", "must be a name that is not the organisation's own")
+        # Kept only if it compiles, and compiled as if it were on: a policy that cannot be used is refused when it is written.
+        compile_policies([replace(made, enabled=True)])
+        await context.call(context.store.put_policy, principal.organisation, made, at=context.clock())
+        await context.changed(principal.organisation)
+        return answer(encode_policy(made))
+
+    async def delete_policy(request: Request) -> Response:
+        principal = await _person(context, request)
+        principal.require_admin()
+        if not await context.call(context.store.delete_policy, principal.organisation, request.path_params["name"]):
+            raise not_found("there is no such policy")
+        await context.changed(principal.organisation)
+        return answer({"deleted": True})
+
+    return [
+        Route("/v1/policies", policies, methods=["GET"]),
+        Route("/v1/policies", put_policy, methods=["POST"]),
+        Route("/v1/policies/{name:path}", delete_policy, methods=["DELETE"]),
+    ]
+
+
+def _agent(request: Request) -> str:
+    return plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME)
+
+
+async def _person(context: Context, request: Request) -> Principal:
+    principal = await context.auth.principal(request)
+    principal.require_user()
+    return principal

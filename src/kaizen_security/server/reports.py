@@ -1,0 +1,165 @@
+"""A report on its way into the store: decoded, told whose word it is, evaluated, cut to what may be kept, committed, shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.boundary import outward, outward_verdict
+from kaizen_security.contract.codec import Report, decode_report, encode_action
+from kaizen_security.contract.errors import InvalidInput, TooLarge
+from kaizen_security.contract.fields import MAX_NAME, obj, text
+from kaizen_security.contract.verdict import Verdict
+from kaizen_security.server.auth import Principal
+from kaizen_security.server.context import Context
+from kaizen_security.server.http import ApiError
+from kaizen_security.store.base import Appended, NewVerdict, Origin, Status, VerdictRow
+
+EVALUATED_AT_ONCE = 50
+"""Reports evaluated before other requests get their turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What became of one report: our verdict on it, its row's id, and whether it was there before."""
+
+    verdict: Verdict
+    id: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A report that could not be taken, by its place in the batch; the others were."""
+
+    index: int
+    field: str
+    message: str
+
+
+def decode(document: Json, principal: Principal, *, field: str = "") -> Report:
+    """A report whose agent is the one that the key may speak for. Raises InvalidInput, ApiError (403)."""
+    doc = obj(document, field or "body")
+    path = field + "." if field else ""
+    said = text(doc, "agent", path, limit=MAX_NAME)
+    report = decode_report(doc, agent=principal.agent(said, field=path + "agent"), field=field)
+    if principal.bound_agent == "" and not report.action.agent.strip():
+        raise InvalidInput(path + "agent", "must say something")
+    if principal.is_observer and report.verdict is None:
+        raise InvalidInput(path + "verdict", "is missing: an observer reports verdicts")
+    # Whose agent it is, the key says; what the document says of that is not even looked at.
+    return replace(report, action=replace(report.action, organisation=""))
+
+
+def decode_batch(documents: Sequence[Json], principal: Principal) -> tuple[list[tuple[int, Report]], list[Refusal]]:
+    """The reports that can be taken with their places, and why the others cannot."""
+    taken: list[tuple[int, Report]] = []
+    refused: list[Refusal] = []
+    for index, document in enumerate(documents):
+        try:
+            taken.append((index, decode(document, principal, field=f"reports[{index}]")))
+        except (InvalidInput, ApiError) as err:
+            message = err.problem if isinstance(err, InvalidInput) else err.message
+            refused.append(Refusal(index=index, field=err.field, message=message))
+    return taken, refused
+
+
+class Reports:
+    """Takes decoded reports of one caller into the store."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def take(self, principal: Principal, reports: Sequence[Report]) -> tuple[list[Kept], Appended]:
+        """Evaluate, keep and show reports. Nothing is returned before it is on disk.
+
+        Raises LimitReached, StoreFull, StoreUnavailable; then nothing of the call was kept.
+        """
+        organisation = principal.organisation
+        key = await self._context.boundary_key(organisation)
+        for agent in {report.action.agent for report in reports}:
+            await self._context.evaluator.prepare(organisation, agent)
+        rows: list[NewVerdict] = []
+        verdicts: list[Verdict] = []
+        firsts: list[int] = []
+        for number, report in enumerate(reports):
+            if number % EVALUATED_AT_ONCE == EVALUATED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            firsts.append(len(rows))
+            verdict, made = self._rows(principal, report, key)
+            verdicts.append(verdict)
+            rows += made
+        appended = await asyncio.wrap_future(self._context.store.append(organisation, rows))
+        self._show(organisation, rows, appended)
+        kept = [
+            Kept(verdict=verdict, id=appended.ids[first], duplicate=first in appended.duplicates)
+            for verdict, first in zip(verdicts, firsts, strict=True)
+        ]
+        return kept, appended
+
+    def _rows(self, principal: Principal, report: Report, key: bytes) -> tuple[Verdict, list[NewVerdict]]:
+        now = self._context.clock()
+        action = outward(report.action, key)
+        said = None if report.verdict is None else outward_verdict(report.verdict, key)
+        if principal.is_observer and said is not None:
+            status = self._status(principal.organisation, action, said)
+            return said, [
+                NewVerdict(action=action, verdict=said, origin=Origin.OBSERVER, created_at=now, status=status)
+            ]
+        evaluator = self._context.evaluator
+        # Judged as it was reported, kept as it may be kept.
+        judged = outward_verdict(evaluator.observe(principal.organisation, report.action), key)
+        ours = evaluator.settle(principal.organisation, action, judged)
+        found = NewVerdict(action=action, verdict=ours, origin=Origin.SERVER, created_at=now)
+        if said is None:
+            return ours, [found]
+        status = self._status(principal.organisation, action, said)
+        # The row stands under the policy that we know was in force, whatever the client says.
+        verdict = replace(said, policy_version=ours.policy_version)
+        claim = NewVerdict(action=action, verdict=verdict, origin=Origin.CLAIM, created_at=now, status=status)
+        adds = (ours.flagged or ours.blocked) and (ours.decision, ours.reason) != (said.decision, said.reason)
+        return ours, [claim, found] if adds else [claim]
+
+    def _status(self, organisation: int, action: Action, verdict: Verdict) -> Status:
+        suppressed = self._context.evaluator.is_suppressed(organisation, action, verdict)
+        return Status.FALSE_POSITIVE if suppressed else Status.OPEN
+
+    def _show(self, organisation: int, rows: Sequence[NewVerdict], appended: Appended) -> None:
+        if not self._context.live.watched(organisation):
+            return
+        self._context.live.publish(
+            [_row(row, organisation, appended.ids[i]) for i, row in enumerate(rows) if i not in appended.duplicates]
+        )
+
+
+def _row(new: NewVerdict, organisation: int, public: str) -> VerdictRow:
+    action, verdict = new.action, new.verdict
+    return VerdictRow(
+        id=public,
+        created_at=new.created_at,
+        organisation=organisation,
+        agent=action.agent,
+        source=action.source,
+        rung=action.rung,
+        action=encode_action(action),
+        decision=verdict.decision,
+        reason=verdict.reason,
+        evidence=verdict.evidence,
+        confidence=verdict.confidence,
+        notes=verdict.notes,
+        status=new.status,
+        severity=verdict.severity,
+        origin=new.origin,
+        action_id=action.id,
+        run_id=action.run_id,
+        act_id=action.act_id,
+        policy_version=verdict.policy_version,
+    )
+
+
+def check_batch(documents: Sequence[Json], limit: int) -> None:
+    """Raises TooLarge for more than ``limit`` reports."""
+    if len(documents) > limit:
+        raise TooLarge("reports", f"has {len(documents)} entries, at most {limit} are taken")

@@ -1,0 +1,200 @@
+"""Running the application: uvicorn on uvloop and httptools, with what they leave open closed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.server.app import create_app
+from kaizen_security.server.context import Context
+from kaizen_security.server.http import ApiError, error_answer
+from kaizen_security.store.base import Store
+
+log = logging.getLogger(__name__)
+
+HEAD_DEADLINE = 10.0
+"""Seconds in which the head of a request must have come, from the connection or from its first byte on."""
+MAX_HEAD = 64 << 10
+"""Bytes of a request's head."""
+CONNECTIONS = 2000
+"""Connections at a time."""
+_LINE = re.compile(rb"([A-Z]{3,10}) (.+) (HTTP/1\.[01])\r?\n", re.DOTALL)
+_UNSAFE = re.compile(rb"[^!-~]")
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. Deployed clients write an agent's name into the request line as it is: spaces and UTF-8 are encoded here.
+
+    A head that does not end in time closes the connection; what is no HTTP is answered in JSON, as everything is.
+    """
+
+    _head = b""
+    _in_head = True
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client."""
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            self._refuse(503, "Service Unavailable", "overloaded", "too many connections; try again")
+            return
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Gather a head whole, mend its first line, and hand it on; bodies pass as they come."""
+        if not self._in_head:
+            super().data_received(data)
+            return
+        self._head += data
+        if b"\r\n\r\n" not in self._head:
+            if len(self._head) > MAX_HEAD:
+                self.send_400_response("the head of the request is too long")
+            elif self._timer is None:
+                self._wait_for_head()
+            return
+        head, self._head = self._head, b""
+        self._in_head = False
+        self._stop_waiting()
+        super().data_received(_mended(head))
+
+    def on_message_begin(self) -> None:
+        """A request that came in one piece with the one before it: its head is already with the parser."""
+        self._in_head = False
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """The request has been read: what follows is the next one's head."""
+        self._in_head = True
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
+        self._refuse(400, "Bad Request", "bad_request", msg)
+
+    def _refuse(self, status: int, phrase: str, code: str, message: str) -> None:
+        self._stop_waiting()
+        body = error_answer(ApiError(status, code, message)).body
+        head = (
+            f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json; charset=utf-8\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + bytes(body))
+        self.transport.close()
+
+    def _wait_for_head(self) -> None:
+        self._stop_waiting()
+        self._timer = self.loop.call_later(HEAD_DEADLINE, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _mended(head: bytes) -> bytes:
+    line = _LINE.match(head)
+    if line is None or not _UNSAFE.search(line[2]):
+        return head
+    target = _UNSAFE.sub(lambda byte: b"%%%02X" % byte[0][0], line[2])
+    return b" ".join((line[1], target, line[3])) + b"\r\n" + head[line.end() :]
+
+
+class Server(uvicorn.Server):
+    """Says where it listens, in one line, when it is ready; lets go of who waits when it stops."""
+
+    def __init__(self, config: uvicorn.Config, context: Context) -> None:
+        super().__init__(config)
+        self._context = context
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT. uvicorn would raise them again at the end, before the store is closed."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say so."""
+        await super().startup(sockets=sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            scheme = "https" if self.config.is_ssl else "http"
+            shown = f"[{host}]" if ":" in host else host
+            print(f"listening on {scheme}://{shown}:{port}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End long polls and live pages first: the server waits for its connections."""
+        self._context.live.close()
+        self._context.changes.close()
+        await super().shutdown(sockets=sockets)
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises Misconfigured, naming the address that cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, protocol)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError as err:
+        raise Misconfigured(f"cannot listen on {host}:{port}: {err.strerror}; choose another --port or --host") from err
+    sock.set_inheritable(True)
+    return sock
+
+
+def run(
+    store: Store,
+    *,
+    host: str,
+    port: int,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    behind_proxy: bool = False,
+    log_level: str = "warning",
+) -> None:
+    """Serve until SIGTERM or SIGINT. Raises Misconfigured."""
+    options: dict[str, Any] = {}
+    if tls_cert is not None:
+        options |= {"ssl_certfile": str(tls_cert), "ssl_keyfile": str(tls_key)}
+    app = create_app(store, secure=tls_cert is not None or behind_proxy)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=Protocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        log_level=log_level,
+        server_header=False,
+        proxy_headers=behind_proxy,
+        forwarded_allow_ips="*" if behind_proxy else None,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        backlog=1024,
+        **options,
+    )
+    sock = listening_socket(host, port)
+    try:
+        Server(config, app.state.context).run(sockets=[sock])
+    finally:
+        sock.close()

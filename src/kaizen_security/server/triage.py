@@ -1,0 +1,72 @@
+"""What a person says of a verdict: that it is dealt with, that it was none, that it is normal for this agent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kaizen_security.contract import canonical
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.codec import decode_action
+from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.errors import InvalidInput
+from kaizen_security.server.context import Context
+from kaizen_security.server.signature import can_suppress, signature
+from kaizen_security.store.base import Agent, Status, Suppression, VerdictRow
+
+
+async def set_status(context: Context, organisation: int, verdict_id: str, status: Status) -> VerdictRow | None:
+    """Note a status; None when there is no such row.
+
+    ``false_positive`` also suppresses that exact signature for that agent, and any other status takes that back.
+    Raises InvalidInput when it may not be suppressed: what a policy denies is changed in the policy.
+    """
+    row = await context.call(context.store.verdict, organisation, verdict_id)
+    if row is None:
+        return None
+    if row.evidence:
+        await _suppress(context, organisation, row, status)
+    return await context.call(context.store.set_status, organisation, verdict_id, status, at=context.clock())
+
+
+async def _suppress(context: Context, organisation: int, row: VerdictRow, status: Status) -> None:
+    name = signature(action_of(row), row.evidence)
+    if status is Status.FALSE_POSITIVE:
+        if not can_suppress(row.evidence):
+            raise InvalidInput("status", "cannot be false_positive: a policy denies this; change the policy")
+        entry = Suppression(agent=row.agent, signature=name, verdict_id=row.id, created_at=context.clock())
+        await context.call(context.store.suppress, organisation, entry)
+    elif not await context.call(context.store.unsuppress, organisation, row.agent, name):
+        return
+    await context.call(context.evaluator.changed, organisation, row.agent)
+
+
+def action_of(row: VerdictRow) -> Action:
+    """The action of a row, as far as it was kept."""
+    return decode_action(dict(row.action), agent=row.agent)
+
+
+async def learn(context: Context, organisation: int, row: VerdictRow) -> Agent:
+    """A person says that this is normal: fold it into the agent's baseline, and into its declaration where it declares anything.
+
+    An empty list of the declaration means "not declared", and stays so: learning one entry must not make all others undeclared.
+    """
+    action = action_of(row)
+    await context.evaluator.prepare(organisation, row.agent)
+    context.evaluator.inspector.fold(row.agent, [action], organisation=str(organisation))
+    known = await context.call(context.store.agent, organisation, row.agent)
+    declared = Declaration() if known is None else known.declaration
+    extended = _extended(declared, action)
+    found = await context.call(context.store.declare, organisation, row.agent, extended, at=context.clock())
+    await context.call(context.evaluator.changed, organisation, row.agent)
+    await context.call(context.evaluator.save)
+    return found
+
+
+def _extended(declared: Declaration, action: Action) -> Declaration:
+    tools, destinations = declared.tools, declared.destinations
+    if tools and action.tool and action.tool not in tools:
+        tools = (*tools, action.tool)
+    place = canonical.destination(action.kind, action.target) if action.target else None
+    if destinations and place is not None and place.host and place.readable and place.host not in destinations:
+        destinations = (*destinations, place.host)
+    return replace(declared, tools=tools, destinations=destinations)
