@@ -305,14 +305,10 @@ class Journal:
 
     # --- closing
 
-    def finished(self) -> bool:
-        """Nothing is left to deliver."""
-        return self.pending == 0
-
     def close(self) -> None:
         """Let go: a finished journal removes its files, another one leaves them for the next process. Raises OSError."""
         try:
-            if self.finished():
+            if self.pending == 0:
                 while self._segments:
                     self._remove(self._segments.popleft())
                 os.unlink(os.path.join(self._directory, self.owner + ".own"))

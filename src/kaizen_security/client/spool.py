@@ -306,7 +306,7 @@ class Spool:
 
     def _retire(self, journal: Journal) -> None:
         """An adopted journal with nothing more to read: remove its files."""
-        if not journal.finished():
+        if journal.pending:
             return
         with self._lock:
             self._adopted.remove(journal)
