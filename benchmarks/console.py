@@ -160,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if there:
             organisation, seconds = there[0].id, 0.0
         else:
-            organisation = store.create_organisation("Bench", boundary_key=bytes(32), at=clock.now()).id
+            organisation = store.create_organisation("Bench", boundary_secret=bytes(32), at=clock.now()).id
             seconds = seed(store, organisation, args.rows)
         try:
             found = asyncio.run(run(store, organisation, args.times))

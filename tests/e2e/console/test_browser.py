@@ -99,7 +99,7 @@ def test_an_empty_console_teaches_and_goes_on_with_the_first_action(browser, tmp
         page = context.new_page()
         page.goto("/")
         playwright.expect(page.get_by_text("from kaizen_security import Kaizen")).to_be_visible()
-        fresh.keep(connect("first"), ALLOWED)
+        fresh.report(connect("first"), ALLOWED)
         playwright.expect(page.locator("#rows tr")).to_have_count(1, timeout=15_000)
         context.close()
 
@@ -109,7 +109,7 @@ def test_a_verdict_arrives_without_loading_the_page_again(tab, site):
     page = tab("/verdicts?agent=arriver")
     page.evaluate("window.sameDocument = true")
     is_live(page)
-    kept = site.keep(connect("arriver"), BLOCKED)
+    kept = site.report(connect("arriver"), BLOCKED)
     first = page.locator("#rows tr").first
     playwright.expect(first).to_have_id(f"v-{kept}")
     playwright.expect(first).to_contain_text("Blocked")
@@ -117,7 +117,7 @@ def test_a_verdict_arrives_without_loading_the_page_again(tab, site):
     assert page.evaluate("window.sameDocument")
     page.get_by_role("button", name="Pause").click()
     playwright.expect(page.locator("#live-word")).to_have_text("Paused")
-    site.keep(connect("arriver", "while-paused.example:443"), ALLOWED)
+    site.report(connect("arriver", "while-paused.example:443"), ALLOWED)
     page.get_by_role("button", name="Go on").click()
     playwright.expect(page.locator("#rows tr").first).to_contain_text("while-paused.example")
 
@@ -169,7 +169,7 @@ def test_filters_are_in_the_address(tab, site):
     playwright.expect(page.locator("#rows tr")).to_have_count(1)
     is_live(page)
     site.keep(connect("filterer", "unfitting.internal:443"), ALLOWED)
-    fits = site.keep(connect("filterer", "fine.internal:8443"), ALLOWED)
+    fits = site.report(connect("filterer", "fine.internal:8443"), ALLOWED)
     playwright.expect(page.locator("#rows tr").first).to_have_id(f"v-{fits}")
     playwright.expect(page.locator("#rows tr")).to_have_count(2)
 
@@ -207,12 +207,10 @@ def test_what_an_agent_wrote_never_runs(tab, site, payload):
     )
     bad = Verdict(decision=Decision.BLOCK, reason=payload, evidence=(UNDECLARED,), notes=(payload,))
     kept = site.keep(action, bad)
-    site.store.declare(
-        site.organisation, payload, Declaration(tools=(payload,), destinations=(payload,), purpose=payload), at=1.0
-    )
+    site.store.declare(site.organisation, payload, Declaration(tools=(payload,), purpose=payload), at=1.0)
     page = tab("/verdicts")
     is_live(page)
-    live = site.keep(action, bad)
+    live = site.report(action, bad)
     page.locator(f"#v-{live} a.go").click()
     playwright.expect(page.locator("#drawer-title")).to_be_focused()
     page.locator("#drawer").get_by_role("link").nth(2).click()
@@ -227,7 +225,7 @@ def test_a_waiting_connect_page_sees_the_first_action(tab, site):
     page = tab("/connect?agent=awaited")
     playwright.expect(page.locator("#waiting")).to_contain_text("Waiting for the first action of awaited")
     playwright.expect(page.locator("#waiting .live")).to_have_attribute("data-state", "on")
-    site.keep(connect("awaited"), ALLOWED)
+    site.report(connect("awaited"), ALLOWED)
     playwright.expect(page.locator("#waiting")).to_contain_text("was seen")
 
 

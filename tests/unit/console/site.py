@@ -10,10 +10,12 @@ from contextlib import contextmanager
 import httpx
 import uvicorn
 
+from kaizen_security.contract.codec import Report, encode_report
 from kaizen_security.runtime import clock
 from kaizen_security.server import passwords
 from kaizen_security.server.app import create_app
-from kaizen_security.store.base import NewVerdict, Origin, Role, Status
+from kaizen_security.server.setup import mint_key
+from kaizen_security.store.base import NewVerdict, Origin, Role, Scope, Status
 from kaizen_security.store.sqlite import SqliteStore
 
 USER = "ana"
@@ -26,10 +28,11 @@ class Site:
     def __init__(self, directory):
         self.store = SqliteStore(directory)
         now = clock.now()
-        self.organisation = self.store.create_organisation("Example", boundary_key=bytes(32), at=now).id
+        self.organisation = self.store.create_organisation("Example", boundary_secret=bytes(32), at=now).id
         record = passwords.hash_password(PASSWORD)
         self.user = self.store.create_user(self.organisation, USER, role=Role.ADMIN, password=record, at=now)
         self.reader = self.store.create_user(self.organisation, "vera", role=Role.VIEWER, password=record, at=now)
+        self._key = mint_key(self.store, name="sidecar", scope=Scope.OBSERVER)
         self.url = ""
 
     def keep(self, action, verdict, *, origin=Origin.OBSERVER, status=Status.OPEN, at=None):
@@ -38,6 +41,13 @@ class Site:
             action=action, verdict=verdict, origin=origin, status=status, created_at=clock.now() if at is None else at
         )
         return self.store.append(self.organisation, [new]).result(10).ids[0]
+
+    def report(self, action, verdict):
+        """The same by the API, as the sidecar does it; the row's id."""
+        document = encode_report(Report(action=action, verdict=verdict))
+        answer = httpx.post(f"{self.url}/v1/verdicts", json=document, headers={"Authorization": f"Bearer {self._key}"})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
 
     def session(self, user=None):
         """A signed-in session's token, without the slow hashing."""

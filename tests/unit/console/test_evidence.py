@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -120,6 +121,14 @@ def test_what_a_person_may_do_follows_the_status(status, words):
 def test_nothing_is_learned_from_or_called_false_where_nothing_was_found():
     unflagged = row(verdict=Verdict(decision=Decision.ALLOW, reason="ok"))
     assert [step.word for step in drawer(unflagged, (), NOW).steps] == ["Acknowledge", "Resolve"]
+
+
+def test_what_a_policy_denies_is_not_released_from_a_verdict():
+    denied = replace(UNDECLARED, source="policy:known exfiltration hosts")
+    block = row(
+        verdict=Verdict(decision=Decision.BLOCK, reason="blocked by policy: malicious domain", evidence=(denied,))
+    )
+    assert [step.word for step in drawer(block, (), NOW).steps] == ["Acknowledge", "Resolve"]
 
 
 def test_somebody_who_may_only_read_gets_no_buttons():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -224,6 +225,36 @@ def test_a_status_is_kept_and_shown(site):
         assert refused.status_code == 422
 
 
+def test_a_false_positive_is_not_flagged_again_until_it_is_opened_again(site):
+    kept = site.keep(connect("cried-wolf"), FLAGGED)
+    with site.client() as client:
+        client.post(f"/verdicts/{kept}/status", data={"status": "false_positive"})
+        assert [entry.agent for entry in site.store.suppressions(site.organisation)] == ["cried-wolf"]
+        client.post(f"/verdicts/{kept}/status", data={"status": "open"})
+        assert site.store.suppressions(site.organisation) == ()
+
+
+def test_learning_extends_what_the_agent_declared_and_settles_the_verdict(site):
+    site.store.declare(site.organisation, "learner", Declaration(destinations=("api.internal",)), at=1.0)
+    kept = site.keep(connect("learner"), FLAGGED)
+    with site.client() as client:
+        page = client.post(f"/verdicts/{kept}/learn", follow_redirects=True).text
+    assert "Nothing is left to do." in page
+    declared = site.store.agent(site.organisation, "learner").declaration
+    assert declared.destinations == ("api.internal", "attacker.example")
+
+
+def test_a_policys_deny_cannot_be_called_a_false_positive(site):
+    denied = replace(UNDECLARED, source="policy:hosts")
+    kept = site.keep(connect("denied"), replace(BLOCKED, evidence=(denied,)))
+    with site.client() as client:
+        answer = client.post(
+            f"/verdicts/{kept}/status", data={"status": "false_positive"}, headers={"X-Kaizen-Part": "drawer"}
+        )
+    assert (answer.status_code, "change the policy" in answer.text) == (422, True)
+    assert site.store.verdict(site.organisation, kept).status is Status.OPEN
+
+
 def test_somebody_who_may_only_read_changes_nothing(site):
     kept = site.keep(connect("reader"), FLAGGED)
     with site.client(user=site.reader) as client:
@@ -236,7 +267,7 @@ def test_somebody_who_may_only_read_changes_nothing(site):
 def test_another_organisations_verdicts_and_agents_do_not_exist(site):
     from kaizen_security.store.base import Role
 
-    other = site.store.create_organisation("Other", boundary_key=bytes(32), at=1.0).id
+    other = site.store.create_organisation("Other", boundary_secret=bytes(32), at=1.0).id
     stranger = site.store.create_user(other, "stranger", role=Role.ADMIN, password="", at=1.0)
     kept = site.keep(connect("private-agent"), FLAGGED)
     with site.client(user=stranger) as client:
@@ -273,9 +304,9 @@ def test_an_agents_page_shows_rung_declaration_and_settings_and_changes_them(sit
         assert (agent.mode, agent.paused) == (Mode.ENFORCE, True)
         assert client.post("/agent/settings?name=profiled", data={"mode": "off"}).status_code == 422
         assert client.post("/agent/settings?name=never-seen", data={"mode": "enforce"}).status_code == 404
-        listed = {agent["name"]: agent for agent in client.get("/agents?format=json").json()["agents"]}
-        assert listed["profiled"]["rung"] == 3
-        assert (listed["profiled"]["actions"], listed["profiled"]["blocked"]) == (1, 1)
+        listed = {agent["agent"]: agent for agent in client.get("/agents?format=json").json()["agents"]}
+        assert listed["profiled"]["rung_number"] == 3
+        assert listed["profiled"]["last_24_hours"] == {"actions": 1, "flagged": 1, "blocked": 1}
 
 
 @pytest.mark.parametrize("name", ["..", "a/b", "a b&c=d#e", "ä", "<script>alert(1)</script>", "x" * 256, "%2e%2e"])

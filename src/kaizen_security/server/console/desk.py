@@ -80,7 +80,7 @@ class Desk:
 
 
 def address(request: Request, *, secure: bool) -> str:
-    """This server's address as the reader's browser knows it. ``secure``: it is reached over HTTPS, whatever a proxy makes of it."""
+    """This server as the reader's browser knows it. ``secure``: it is reached over HTTPS, whatever a proxy makes of it."""
     return f"{'https' if secure else request.url.scheme}://{request.url.netloc}"
 
 

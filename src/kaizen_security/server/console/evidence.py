@@ -20,6 +20,7 @@ from kaizen_security.server.console.words import (
     TriageStep,
     triage_steps,
 )
+from kaizen_security.server.signature import can_suppress
 from kaizen_security.store.base import VerdictRow
 
 MAX_FACTS: Final = 100
@@ -70,7 +71,7 @@ def drawer(row: VerdictRow, beside: Sequence[VerdictRow], now: float) -> Drawer:
         line=shown_line,
         status_word=STATUS_WORD[row.status],
         status_means=STATUS_MEANS[row.status],
-        steps=triage_steps(row.status, shown_line.shown),
+        steps=triage_steps(row.status, releasable=bool(row.evidence) and can_suppress(row.evidence)),
         findings=tuple(_finding(finding) for finding in row.evidence),
         silence=_silence(shown_line.shown),
         notes=row.notes,

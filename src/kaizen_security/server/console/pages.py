@@ -23,7 +23,7 @@ from kaizen_security.server.console.filters import PAGE, Filters
 from kaizen_security.server.console.lines import Line, line
 from kaizen_security.store.base import Agent, Hour, Store, VerdictQuery, VerdictRow
 
-WINDOW: Final = 50_000
+WINDOW: Final = 30_000
 """Rows that a page looks through for a text or a source; older ones are a link away."""
 MAX_CHOICES: Final = 500
 """Agents that the filter offers, the ones seen last first; any other can be named in the address."""

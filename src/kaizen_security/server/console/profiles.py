@@ -92,6 +92,7 @@ class _Agents:
             mode=Mode(mode) if mode else None,
             paused=None if not paused else paused == "true",
         )
+        await self._context.changed(user.organisation, agent.name)
         done = mode or ("paused" if paused == "true" else "resumed")
         return RedirectResponse(f"{agent_href(agent.name)}&done={done}", 303, HEADERS)
 

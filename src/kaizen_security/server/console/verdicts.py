@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import plain
+from kaizen_security.server import triage
 from kaizen_security.server.console.connect import snippets
 from kaizen_security.server.console.desk import Desk, address, form, is_part
 from kaizen_security.server.console.evidence import Drawer
@@ -17,7 +18,6 @@ from kaizen_security.server.console.filters import Filters, filters
 from kaizen_security.server.console.live import Streams, TooManyStreams, follow
 from kaizen_security.server.console.pages import beside, drawer_of, verdict_page
 from kaizen_security.server.console.render import HEADERS, page, wants_json
-from kaizen_security.server.console.triage import learn, set_status
 from kaizen_security.server.console.twin import drawer_document, page_document
 from kaizen_security.server.console.words import moment
 from kaizen_security.server.context import Context
@@ -132,17 +132,21 @@ class _Verdicts:
         if said not in tuple(Status):
             raise InvalidInput("status", f"must be one of {', '.join(Status)}")
         row = await self._row(request, user)
-        return await self._after(request, user, await set_status(self._context, user, row, Status(said)))
+        return await self._settled(request, user, row, Status(said))
 
     async def learn(self, request: Request, user: User) -> Response:
-        """This was normal: fold it into what the agent is for."""
+        """This was normal: fold it into what the agent is for. With that it is dealt with."""
         row = await self._row(request, user)
-        return await self._after(request, user, await learn(self._context, user, row))
+        await triage.learn(self._context, user.organisation, row)
+        return await self._settled(request, user, row, Status.RESOLVED)
 
-    async def _after(self, request: Request, user: User, row: VerdictRow) -> Response:
+    async def _settled(self, request: Request, user: User, row: VerdictRow, status: Status) -> Response:
+        changed = await triage.set_status(self._context, user.organisation, row.id, status)
+        if changed is None:
+            raise not_found("there is no verdict of that id")
         chosen = filters(request.query_params)
         if is_part(request):
-            return await self._shown(request, user, chosen, row)
+            return await self._shown(request, user, chosen, changed)
         return RedirectResponse(chosen.address(f"/verdicts/{row.id}"), 303, HEADERS)
 
 

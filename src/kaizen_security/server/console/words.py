@@ -99,9 +99,9 @@ _LEARN = TriageStep(
 _REOPEN = TriageStep(path="status", value="open", word="Reopen", means="Somebody should look again")
 
 
-def triage_steps(status: Status, state: Shown) -> tuple[TriageStep, ...]:
-    """What a person may do next with a verdict."""
-    flagged = (_FALSE, _LEARN) if state is not Shown.ALLOW else ()
+def triage_steps(status: Status, *, releasable: bool) -> tuple[TriageStep, ...]:
+    """What a person may do next with a verdict; ``releasable``: its findings may be called false or normal."""
+    flagged = (_FALSE, _LEARN) if releasable else ()
     match status:
         case Status.OPEN:
             return (_ACKNOWLEDGE, _RESOLVE, *flagged)
