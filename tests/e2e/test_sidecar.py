@@ -1,0 +1,376 @@
+"""The sidecar as a process: sockets, keys, several agents, restarts, a control plane that goes and comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+
+import pytest
+
+from kaizen_security.contract.bundle import key_hash, signing_key, unseal
+from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.verdict import Mode
+from tests.e2e.sidecar_process import Process, until
+from tests.e2e.sidecar_upstream import AGENT, BOUND, FOREIGN, OWN, Upstream
+
+BLOCKLIST = Policy("blocklist", {"domains": ["attacker.example"], "ips": ["203.0.113.0/24"]}, "list")
+
+
+@pytest.fixture
+def upstream():
+    one = Upstream().start()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Makes sidecars; whatever is left of them is killed at the end."""
+    made = []
+
+    def start(name="data", **settings):
+        one = Process(tmp_path / name, **settings)
+        (tmp_path / name).mkdir(exist_ok=True)
+        made.append(one)
+        return one.start()
+
+    yield start
+    for one in made:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate()
+
+
+@pytest.fixture
+def sidecar(started, upstream):
+    return started(api_url=upstream.url, api_key=OWN)
+
+
+def test_the_socket_is_for_its_owner_only_and_goes_away_at_the_end(started):
+    one = started()
+    mode = one.socket.stat().st_mode
+    assert (stat.S_ISSOCK(mode), stat.S_IMODE(mode)) == (True, 0o600)
+    assert stat.S_IMODE(one.data.stat().st_mode) == 0o700
+    status, said = one.stop()
+    assert (status, said) == (0, "")
+    assert not one.socket.exists()
+
+
+def test_ctrl_c_ends_it_as_cleanly(started):
+    assert started().stop(signal.SIGINT)[0] == 0
+
+
+def test_a_second_sidecar_on_the_same_socket_says_so_and_a_dead_one_s_socket_is_taken_over(started, tmp_path):
+    one = started()
+    second = Process(tmp_path / "other")
+    second.socket = one.socket
+    second.start(expect=False)
+    status, said = second.ended()
+    assert status == 1
+    assert "another sidecar listens on it" in said
+    one.process.kill()
+    one.process.wait()
+    assert one.socket.exists()
+    third = started("third")
+    third.stop()
+    third.socket = one.socket
+    third.start()
+    assert third.health()["status"] == "ok"
+
+
+def test_a_taken_port_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        one = Process(tmp_path, more=("--port", str(port))).start(expect=False)
+        status, said = one.ended()
+    assert status == 1
+    assert f"port {port} on 127.0.0.1 is taken" in said
+
+
+def test_an_address_that_is_not_loopback_is_refused(tmp_path):
+    status, said = Process(tmp_path, more=("--host", "0.0.0.0")).start(expect=False).ended()
+    assert status == 1
+    assert "loopback only" in said
+
+
+def test_policy_and_declaration_come_from_the_control_plane_before_the_first_action(upstream, sidecar):
+    upstream.set("a", policies=(BLOCKLIST,), declaration=Declaration(tools=("search",)))
+    assert sidecar.inspect(tool="search")["reason"] == "no policy matched"
+    assert sidecar.inspect(tool="upload")["reason"].startswith("undeclared: ")
+    blocked = sidecar.inspect(kind="connect", target="attacker.example:443")
+    assert (blocked["decision"], blocked["reason"]) == ("block", "blocked by policy: malicious domain")
+    assert blocked["policy_version"]
+
+
+def test_a_change_of_policy_arrives_by_itself(upstream, sidecar):
+    assert sidecar.inspect(kind="connect", target="attacker.example:443")["decision"] == "allow"
+    upstream.set("a", policies=(BLOCKLIST,))
+    until(
+        lambda: sidecar.inspect(kind="connect", target="attacker.example:443")["decision"] == "block",
+        "the new policy holds",
+    )
+
+
+def test_a_policy_that_cannot_be_used_leaves_the_last_good_one_in_force(upstream, sidecar):
+    upstream.set("a", policies=(BLOCKLIST,))
+    assert sidecar.inspect(kind="connect", target="attacker.example:443")["decision"] == "block"
+    upstream.set("a", policies=(Policy("nonsense", {}),))
+    until(lambda: sidecar.health()["bundles_refused"], "the bundle is refused")
+    assert sidecar.inspect(kind="connect", target="attacker.example:443")["decision"] == "block"
+
+
+def test_several_agents_are_kept_apart(upstream, sidecar):
+    upstream.set("b", declaration=Declaration(tools=("only",)))
+    upstream.set("c", declaration=Declaration(tools=("only",)), mode=Mode.ENFORCE)
+    assert not sidecar.inspect("a", tool="x")["flagged"]
+    flagged, blocked = sidecar.inspect("b", tool="x"), sidecar.inspect("c", tool="x")
+    assert (flagged["decision"], flagged["flagged"]) == ("allow", True)
+    assert blocked["decision"] == "block"
+    assert sidecar.health()["agents"] == 3
+
+
+def test_a_batch_of_actions_gets_a_verdict_each(sidecar):
+    actions = [{"tool": "a", "id": "one"}, {"tool": "b", "id": "two"}]
+    status, document = sidecar.ask("POST", "/v1/inspect", {"agent": "a", "actions": actions})
+    assert status == 200
+    assert [one["action_id"] for one in document["verdicts"]] == ["one", "two"]
+
+
+def test_what_it_sees_arrives_upstream_without_the_text_of_a_run(upstream, sidecar):
+    secret = "canary-7f3a-secret"
+    sidecar.inspect(
+        tool="send",
+        target=f"https://user:{secret}@api.example/x?key={secret}",
+        metadata={"arguments": {"body": secret}},
+    )
+    until(lambda: upstream.reports, "the verdict arrives")
+    report = upstream.reports[0]
+    assert (report.action.agent, report.action.tool) == ("a", "send")
+    assert report.action.id == report.verdict.action_id
+    assert secret.encode() not in b"".join(upstream.raw)
+
+
+def test_reports_after_the_fact_are_judged_and_answered(upstream, sidecar):
+    upstream.set("a", declaration=Declaration(tools=("search",)))
+    report = {"agent": "a", "action": {"tool": "upload", "id": "r1"}, "verdict": {"decision": "allow", "reason": "ok"}}
+    status, verdict = sidecar.ask("POST", "/v1/verdicts", report)
+    assert (status, verdict["flagged"], verdict["action_id"]) == (201, True, "r1")
+
+
+def test_a_bad_entry_of_a_batch_loses_none_of_the_others(upstream, sidecar):
+    good = [{"agent": "a", "action": {"tool": "t", "id": f"g{n}"}} for n in range(3)]
+    reports = [good[0], {"agent": "a", "action": {"tool": 7}}, good[1], "nonsense", good[2], good[2]]
+    status, document = sidecar.ask("POST", "/v1/verdicts:batch", {"reports": reports})
+    assert status == 200
+    assert (document["accepted"], document["duplicates"]) == (3, 1)
+    assert [(one["index"], one["field"]) for one in document["rejected"]] == [
+        (1, "reports[1].action.tool"),
+        (3, "reports[3]"),
+    ]
+    until(lambda: {one.action.id for one in upstream.reports} == {"g0", "g1", "g2"}, "all good ones arrive")
+
+
+def test_steps_are_noted_and_an_action_among_them_is_judged(upstream, sidecar):
+    steps = [
+        {"step": "request", "run_id": "r", "text": "find it"},
+        {"step": "action", "run_id": "r", "id": "s1", "tool": "search"},
+        {"step": "result", "run_id": "r", "action_id": "s1", "content": {"found": 1}},
+        {"step": "end", "run_id": "r"},
+    ]
+    assert sidecar.ask("POST", "/v1/steps", {"agent": "a", "steps": steps}) == (200, {"noted": 4})
+    until(lambda: [one.action.id for one in upstream.reports] == ["s1"], "the action's verdict arrives")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("/v1/inspect", b"{", 422, None),
+        ("/v1/inspect", b"[]", 422, "body"),
+        ("/v1/inspect", b'{"agent": 7}', 422, "agent"),
+        ("/v1/inspect", b'{"action": {"target": 7}}', 422, "action.target"),
+        ("/v1/inspect", b'{"actions": [{}, {"kind": []}]}', 422, "actions[1].kind"),
+        ("/v1/inspect", b'{"action": {"tool": "\\ud800"}}', 422, "action.tool"),
+        ("/v1/inspect", b'{"action": {"metadata": {"a": "\\u0000"}}}', 422, "action.metadata.a"),
+        ("/v1/inspect", json.dumps({"action": {"tool": "x" * 300}}).encode(), 413, "action.tool"),
+        ("/v1/inspect", b'{"action": {"tool": "' + b"x" * (10 << 20) + b'"}}', 413, "body"),
+        ("/v1/inspect", b'{"action": ' + b'{"metadata":' * 3000 + b"}" * 3001, 422, None),
+        ("/v1/steps", b'{"steps": [{"step": "dance"}]}', 422, "steps[0].step"),
+        ("/v1/verdicts", b'{"action": {}, "verdict": {"decision": "perhaps"}}', 422, "verdict.decision"),
+        ("/v1/agents/a/manifest", b'{"tools": "all"}', 422, "manifest.tools"),
+        ("/v1/agents/a/manifest", b'{"destinations": ["*"]}', 422, None),
+        ("/v1/nothing", b"{}", 404, None),
+    ],
+)
+def test_bad_input_is_an_error_that_names_the_field(sidecar, path, body, status, field):
+    got, document = sidecar.ask("POST", path, body)
+    assert got == status
+    assert document["error"]["code"]
+    assert document["error"].get("field") == field
+    assert sidecar.health()["status"] == "ok"
+
+
+def test_on_loopback_only_a_key_of_the_organisation_opens(sidecar):
+    ask = {"agent": "a", "action": {"tool": "t"}}
+    for key, expected in [
+        ("", 401),
+        ("kz_live_" + "x" * 43, 401),
+        ("rubbish", 401),
+        (FOREIGN, 401),
+        (AGENT, 200),
+        (OWN, 200),
+    ]:
+        status, document = sidecar.ask("POST", "/v1/inspect", ask, key=key, loopback=True)
+        assert status == expected, (key, document)
+
+
+def test_a_bound_key_speaks_for_its_own_agent_only(sidecar):
+    def asked(agent):
+        return sidecar.ask("POST", "/v1/inspect", {"agent": agent, "action": {"tool": "t"}}, key=BOUND, loopback=True)[
+            0
+        ]
+
+    assert (asked("bound"), asked(""), asked("a")) == (200, 200, 403)
+    report = {"reports": [{"agent": "a", "action": {"tool": "t"}}, {"agent": "bound", "action": {"tool": "t"}}]}
+    _, document = sidecar.ask("POST", "/v1/verdicts:batch", report, key=BOUND, loopback=True)
+    assert (document["accepted"], document["rejected"][0]["index"]) == (1, 0)
+    assert sidecar.ask("POST", "/v1/agents/a/manifest", {"tools": ["x"]}, key=BOUND, loopback=True)[0] == 403
+    sneaky = {"agent": "bound", "action": {"tool": "t", "agent": "a"}}
+    sidecar.ask("POST", "/v1/inspect", sneaky, key=BOUND, loopback=True)
+    assert sidecar.health()["agents"] == 1
+
+
+def test_a_known_key_works_while_the_control_plane_is_down_also_after_a_restart(upstream, sidecar):
+    ask = {"agent": "a", "action": {"tool": "t"}}
+    assert sidecar.ask("POST", "/v1/inspect", ask, key=AGENT, loopback=True)[0] == 200
+    upstream.stop()
+    assert sidecar.stop()[0] == 0
+    sidecar.start()
+    assert sidecar.ask("POST", "/v1/inspect", ask, key=AGENT, loopback=True)[0] == 200
+    assert sidecar.ask("POST", "/v1/inspect", ask, key="kz_live_" + "n" * 43, loopback=True)[0] == 503
+    kept = (sidecar.data / "identities.json").read_text()
+    assert AGENT not in kept
+
+
+def test_clients_get_policy_and_sealed_bundle_from_it(upstream, sidecar):
+    upstream.set("a", policies=(BLOCKLIST,))
+    sidecar.inspect("a", tool="t")
+    _, document = sidecar.ask("GET", "/v1/policy?agent=a")
+    assert document["policies"][0]["rules"]["ip"] == ["203.0.113.0/24"]
+    for key, signed_for in [("", ""), (AGENT, AGENT)]:
+        status, sealed = sidecar.ask("GET", "/v1/bundle?agent=a", key=key)
+        bundle = unseal(json.dumps(sealed).encode(), signing_key(key_hash(signed_for)), agent="a", now=0)
+        assert (status, bundle.policies[0].name) == (200, "list")
+    tag = sidecar.answered["etag"]
+    status, _ = sidecar.ask("GET", "/v1/bundle?agent=a&wait=0", key=AGENT, headers={"If-None-Match": tag})
+    assert status == 304
+
+
+def test_a_manifest_is_in_force_at_once_and_reaches_the_control_plane(upstream, sidecar):
+    sidecar.inspect("a b/c", tool="t")
+    status, _ = sidecar.ask("POST", "/v1/agents/a%20b/c/manifest", {"tools": ["search"]})
+    assert status == 200
+    assert sidecar.inspect("a b/c", tool="upload")["flagged"]
+    assert upstream.bundles["a b/c"].declaration.tools == ("search",)
+
+
+def test_a_manifest_waits_on_disk_for_a_control_plane_that_is_down(upstream, sidecar):
+    upstream.stop()
+    status, _ = sidecar.ask("POST", "/v1/agents/a/manifest", {"tools": ["search"]})
+    assert status == 202
+    assert sidecar.stop()[0] == 0
+    sidecar.start()
+    upstream.start()
+    sidecar.inspect("a", tool="t")
+    until(lambda: "a" in upstream.bundles, "the declaration is handed on")
+
+
+def test_a_restart_keeps_the_baseline_the_bundle_and_the_reports(upstream, sidecar):
+    upstream.set("a", policies=(BLOCKLIST,))
+    sidecar.inspect("a", tool="t")
+    upstream.stop()
+    reports = [{"agent": "a", "action": {"tool": "search", "id": f"i{n}"}} for n in range(120)]
+    assert sidecar.ask("POST", "/v1/verdicts:batch", {"reports": reports})[1]["accepted"] == 120
+    assert sidecar.stop()[0] == 0
+    sidecar.start()
+    novel = sidecar.inspect("a", tool="upload")
+    assert novel["reason"] == "behavioral anomaly: this agent did a tool it has never used (upload)."
+    assert sidecar.inspect("a", kind="connect", target="attacker.example:443")["decision"] == "block"
+    upstream.start()
+    until(lambda: len({one.action.id for one in upstream.reports}) == 123, "every report arrives")
+
+
+def test_kill_9_loses_no_report_and_at_most_the_latest_learning(upstream, sidecar):
+    sidecar.inspect("a", tool="t")
+    upstream.stop()
+    for n in range(200):
+        sidecar.inspect("a", tool="search", id=f"k{n}")
+    sidecar.process.send_signal(signal.SIGKILL)
+    sidecar.process.communicate()
+    sidecar.start()
+    upstream.start()
+    until(
+        lambda: {f"k{n}" for n in range(200)} <= {one.action.id for one in upstream.reports}, "every report arrives", 30
+    )
+
+
+def test_a_control_plane_that_is_down_for_long_costs_bounded_space_and_the_losses_are_counted(tmp_path, started):
+    one = started(api_key=OWN, more=("--spool-mb", "1"))
+    payload = [{"tool": f"tool-{n:04}", "target": f"https://host-{n}.example/{'x' * 200}"} for n in range(500)]
+    for _ in range(8):
+        assert one.ask("POST", "/v1/inspect", {"agent": "a", "actions": payload})[0] == 200
+    health = one.health()
+    assert health["control_plane"] == "unreachable"
+    assert health["losses"]["spool_refused"] == sum(health["lost"].values()) > 0
+    on_disk = sum(os.path.getsize(path) for path in (tmp_path / "data" / "spool").iterdir())
+    assert on_disk <= 1 << 20
+    status, document = one.ask("POST", "/v1/verdicts", {"agent": "a", "action": {"tool": "t"}})
+    assert (status, document["error"]["code"]) == (507, "spool_full")
+
+
+def test_a_report_that_the_control_plane_does_not_want_holds_up_no_other(upstream, sidecar):
+    upstream.reject = lambda report: report.action.tool == "unwanted"
+    actions = [{"tool": "fine"}, {"tool": "unwanted"}, {"tool": "fine"}]
+    sidecar.ask("POST", "/v1/inspect", {"agent": "a", "actions": actions})
+    until(lambda: len(upstream.reports) == 2, "the others arrive")
+    assert until(lambda: sidecar.health()["rejected"], "it is counted") == {"action.tool: is not wanted": 1}
+
+
+def test_a_key_that_the_control_plane_does_not_take_is_said_by_readyz(upstream, started):
+    one = started(api_url=upstream.url, api_key="kz_live_" + "w" * 43)
+    one.inspect("a", tool="t")
+    until(lambda: one.ask("GET", "/readyz")[0] == 503, "not ready")
+
+
+def test_before_the_first_bundle_the_configured_mode_holds(started):
+    observing = started("observe").inspect("a", tool="t")
+    assert observing["decision"] == "allow"
+    assert any("no policy received yet" in note for note in observing["notes"])
+    enforcing = started("enforce", more=("--before-bundle", "enforce")).inspect("a", tool="t")
+    assert (enforcing["decision"], enforcing["reason"]) == ("block", "engine error, failed closed")
+
+
+def test_a_rolled_back_bundle_is_refused(upstream, sidecar):
+    upstream.set("a", policies=(BLOCKLIST,))
+    upstream.set("a")
+    assert sidecar.inspect("a", kind="connect", target="attacker.example:443")["decision"] == "block"
+    with upstream.changed:
+        del upstream.bundles["a"]
+        upstream.changed.notify_all()
+    until(lambda: sidecar.health()["bundles_refused"], "the rollback is refused")
+    assert sidecar.inspect("a", kind="connect", target="attacker.example:443")["decision"] == "block"
+
+
+def test_broken_files_are_set_aside_and_counted(upstream, sidecar):
+    sidecar.inspect("a", tool="t")
+    sidecar.stop()
+    upstream.stop()
+    for path in (sidecar.data / "agents").rglob("*.json"):
+        path.write_text("{broken")
+    (sidecar.data / "identities.json").write_text("[]")
+    sidecar.start()
+    assert sidecar.inspect("a", tool="t")["decision"] == "allow"
+    assert sidecar.health()["broken_files"] == 2
