@@ -21,6 +21,11 @@ ATTEMPT = 2.0
 """Seconds for an address while there is another one to try."""
 
 
+_NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
+_STREAM = socket.SOCK_STREAM | _NONBLOCK
+"""A socket that is born non-blocking saves a system call."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """Nobody was reached: ``status`` 502 or 504, ``ended`` in a word for the report, ``problem`` in words for the client."""
@@ -130,8 +135,9 @@ class Dial:
             else (address.text, self._port, 0, address.scope)
         )
         try:
-            self._sock = sock = socket.socket(address.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-            sock.setblocking(False)
+            self._sock = sock = socket.socket(address.family, _STREAM, socket.IPPROTO_TCP)
+            if not _NONBLOCK:
+                sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             problem = sock.connect_ex(self._where)
         except OSError as err:

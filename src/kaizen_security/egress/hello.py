@@ -34,14 +34,23 @@ def parse(data: bytes) -> Hello | None:
     message = _message(data)
     if message is None:
         return None
-    body = _Reader(message)
-    body.skip(2 + 32)  # legacy version, random
-    body.vector(1)  # session id
-    body.vector(2)  # cipher suites
-    body.vector(1)  # compression methods
-    if body.done():
+    try:
+        return _read(message)
+    except IndexError:
+        raise ValueError("a TLS field is longer than what holds it") from None
+
+
+def _read(message: bytes) -> Hello:
+    """The hello in its message. Index arithmetic without objects: this runs for every tunnel. Raises ValueError, IndexError."""
+    at = 35 + message[34]  # legacy version, random, session id
+    at += 2 + (message[at] << 8 | message[at + 1])  # cipher suites
+    at += 1 + message[at]  # compression methods
+    end = len(message)
+    if at == end:
         return Hello()
-    return _extensions(_Reader(body.vector(2)))
+    if at + 2 + (message[at] << 8 | message[at + 1]) != end:
+        raise ValueError("the TLS extensions do not fill the hello")
+    return _extensions(message, at + 2, end)
 
 
 def _message(data: bytes) -> bytes | None:
@@ -74,82 +83,60 @@ def _message(data: bytes) -> bytes | None:
         at += 5 + length
 
 
-def _extensions(extensions: _Reader) -> Hello:
-    sni, ech = "", False
-    alpn: tuple[str, ...] = ()
-    seen: set[int] = set()
-    while not extensions.done():
-        kind = extensions.number(2)
-        value = _Reader(extensions.vector(2))
-        if kind in seen:
-            raise ValueError("a TLS extension is there twice")
-        seen.add(kind)
+def _extensions(message: bytes, at: int, end: int) -> Hello:
+    sni: str | None = None
+    alpn: tuple[str, ...] | None = None
+    ech = False
+    while at < end:
+        kind = message[at] << 8 | message[at + 1]
+        start = at + 4
+        at = start + (message[at + 2] << 8 | message[at + 3])
+        if at > end:
+            raise ValueError("a TLS extension is longer than what holds it")
         if kind == _SERVER_NAME:
-            sni = _name(value)
+            if sni is not None:
+                raise ValueError("two TLS extensions of server names")
+            sni = _name(message[start:at])
         elif kind == _ALPN:
-            alpn = _protocols(_Reader(value.vector(2)))
+            if alpn is not None:
+                raise ValueError("two TLS extensions of protocols")
+            alpn = _protocols(message[start:at])
         elif kind == _ECH:
             ech = True
-    return Hello(sni=sni, alpn=alpn, ech=ech)
+    return Hello(sni=sni or "", alpn=alpn or (), ech=ech)
 
 
-def _name(value: _Reader) -> str:
-    names = _Reader(value.vector(2))
-    name = ""
-    while not names.done():
-        kind = names.number(1)
-        said = names.vector(2)
-        if kind == 0:
-            if name:
-                raise ValueError("two server names")
-            if (
-                not said
-                or len(said) > 255
-                or not said.isascii()
-                or not said.decode("ascii").isprintable()
-                or b" " in said
-            ):
-                raise ValueError("the server name is not a name")
-            name = said.decode("ascii").lower()
-    return name
-
-
-def _protocols(value: _Reader) -> tuple[str, ...]:
+def _vectors(data: bytes, at: int, width: int) -> list[bytes]:
+    """The vectors that fill ``data`` from ``at`` on, each after its length of ``width`` bytes. Raises ValueError."""
     found = []
-    while not value.done():
-        found.append(value.vector(1).decode("ascii", "backslashreplace"))
-        if len(found) > 64:
-            raise ValueError("more than 64 protocols")
-    return tuple(found)
-
-
-class _Reader:
-    """Reads fields off bytes. Raises ValueError past their end."""
-
-    __slots__ = ("_at", "_data")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def done(self) -> bool:
-        return self._at == len(self._data)
-
-    def skip(self, n: int) -> None:
-        self._take(n)
-
-    def number(self, width: int) -> int:
-        return int.from_bytes(self._take(width), "big")
-
-    def vector(self, width: int) -> bytes:
-        return self._take(self.number(width))
-
-    def _take(self, n: int) -> bytes:
-        data = self._data[self._at : self._at + n]
-        if len(data) != n:
+    while at < len(data):
+        start = at + width
+        at = start + int.from_bytes(data[at:start], "big")
+        if at > len(data):
             raise ValueError("a TLS field is longer than what holds it")
-        self._at += n
-        return data
+        found.append(data[start:at])
+    return found
+
+
+def _name(value: bytes) -> str:
+    if len(value) < 5 or int.from_bytes(value[:2], "big") != len(value) - 2 or value[2] != 0:
+        raise ValueError("the server name is not one host name (RFC 6066 section 3)")
+    names = _vectors(value, 3, 2)
+    if len(names) != 1:
+        raise ValueError("two server names")
+    name = names[0]
+    if not 0 < len(name) <= 255 or not name.isascii():
+        raise ValueError("the server name is not a name")
+    text = name.decode("ascii").lower()
+    if " " in text or not text.isprintable():
+        raise ValueError("the server name is not a name")
+    return text
+
+
+def _protocols(value: bytes) -> tuple[str, ...]:
+    if len(value) < 2 or int.from_bytes(value[:2], "big") != len(value) - 2 or len(value) > 4096:
+        raise ValueError("the TLS protocols do not fill their list")
+    return tuple(name.decode("ascii", "backslashreplace") for name in _vectors(value, 2, 1))
 
 
 class Peek:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from kaizen_security.contract import canonical
 
@@ -41,16 +42,27 @@ class Head:
     """HTTP/1.minor"""
     fields: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
     """(name in lower case, name, value)"""
+    index: dict[bytes, list[bytes]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        index: dict[bytes, list[bytes]] = {}
+        self.index = index
+        for lower, _, value in self.fields:
+            if lower in index:
+                index[lower].append(value)
+            else:
+                index[lower] = [value]
 
     def values(self, name: bytes) -> list[bytes]:
         """Every value of a field."""
-        return [value for lower, _, value in self.fields if lower == name]
+        return self.index.get(name) or []
 
     def tokens(self, name: bytes) -> list[bytes]:
         """The comma-separated members of a field, in lower case."""
-        return [
-            token.strip(b" \t").lower() for value in self.values(name) for token in value.split(b",") if token.strip()
-        ]
+        values = self.index.get(name)
+        if values is None:
+            return []
+        return [token.strip(b" \t").lower() for value in values for token in value.split(b",") if token.strip()]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -222,6 +234,7 @@ def destination(head: Request) -> Destination:
 _PORT = re.compile(rb"[0-9]{1,5}")
 
 
+@lru_cache(maxsize=4096)
 def host_port(said: bytes, default: int | None) -> tuple[str, int]:
     """Canonical host and port of ``host:port``; without ``default`` the port has to be there. Raises Bad."""
     if b"@" in said:

@@ -99,6 +99,7 @@ class Loop:
 
     def __init__(self, *, epoll: bool = True, failed: Callable[[int, Exception], None] | None = None) -> None:
         self._poller = poller(epoll=epoll)
+        self._forgets = not isinstance(self._poller, Selector)
         self._table: dict[int, Ready] = {}
         self._timed: set[Timed] = set()
         self._posted: deque[Callable[[], None]] = deque()
@@ -128,6 +129,12 @@ class Loop:
     def remove(self, fd: int) -> None:
         """Watch ``fd`` no longer. Events of it that this round still holds are dropped."""
         if self._table.pop(fd, None) is not None:
+            with suppress(OSError, KeyError, ValueError):
+                self._poller.unregister(fd)
+
+    def drop(self, fd: int) -> None:
+        """The descriptor is about to be closed: epoll forgets it by itself, so that is one system call less."""
+        if self._table.pop(fd, None) is not None and not self._forgets:
             with suppress(OSError, KeyError, ValueError):
                 self._poller.unregister(fd)
 

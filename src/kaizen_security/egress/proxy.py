@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
 from types import FrameType
 
 from kaizen_security.client.spool import Spool
@@ -178,6 +177,8 @@ class Proxy:
         except OSError as err:
             raise Misconfigured(f"cannot listen on {config.host} port {config.port}: {err.strerror or err}") from err
         listener.setblocking(False)
+        # Accepted sockets inherit it.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.listener = listener
         host, port = listener.getsockname()[:2]
         for name in (host, "127.0.0.1", "::1"):
@@ -222,8 +223,6 @@ class Proxy:
             session.start()
             session.finish(answer.failed(403, "this proxy serves private networks only"))
             return
-        with suppress(OSError):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         session.start()
 
     def _failed(self, fd: int, err: Exception) -> None:

@@ -19,9 +19,10 @@ from typing import Protocol
 from kaizen_security.client.http import Connection
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract import reasons
-from kaizen_security.contract.action import Action, Json
-from kaizen_security.contract.codec import Report, encode_report
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.codec import encode_verdict
 from kaizen_security.contract.errors import KaizenError
+from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.egress.gate import Refusal
 
@@ -34,6 +35,8 @@ GATHER = 0.1
 BATCH = 100
 DEADLINE = 10.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
+
+_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 log = logging.getLogger(__name__)
 
@@ -75,18 +78,29 @@ class Record:
             }
         else:
             metadata["phase"] = "start"
-        action = Action(
-            kind=self.kind,
-            target=self.target,
-            metadata=metadata,
-            id=self.id,
-            act_id=self.act_id or self.id,
-            at=self.at,
-            agent=self.agent,
-        )
-        return json.dumps(encode_report(Report(action=action, verdict=self._verdict())), separators=(",", ":")).encode()
+        # What ``codec.encode_report`` writes (a test compares them), without the values in between: half the time.
+        return _JSON(
+            {
+                "schema_version": "1",
+                "agent": self.agent,
+                "action": {
+                    "kind": self.kind,
+                    "tool": None,
+                    "publisher": None,
+                    "target": self.target,
+                    "hash": None,
+                    "metadata": metadata,
+                    "id": self.id,
+                    "act_id": self.act_id or self.id,
+                    "agent": self.agent,
+                    "at": rfc3339(self.at),
+                },
+                "verdict": encode_verdict(self.verdict()),
+            }
+        ).encode()
 
-    def _verdict(self) -> Verdict:
+    def verdict(self) -> Verdict:
+        """The verdict that the proxy claims: it allowed and observed, or it blocked."""
         refusal = self.refusal
         if refusal is None:
             return Verdict(

@@ -80,9 +80,10 @@ class Pipe:
 class Flow:
     """One direction of a tunnel."""
 
-    __slots__ = ("bulk", "bytes", "ended", "finished", "sink", "source")
+    __slots__ = ("bulk", "bytes", "ended", "finished", "other", "sink", "source")
 
     def __init__(self, source: Wire, sink: Wire) -> None:
+        self.other: Flow | None = None
         self.source = source
         self.sink = sink
         self.bytes = 0
@@ -138,7 +139,9 @@ class Flow:
         """Pass the FIN on once everything before it has been sent."""
         if self.ended and not self.finished and not self.sink.out:
             self.finished = True
-            self.sink.finish()
+            if self.other is None or not self.other.finished:
+                # Otherwise both are done, and closing tells the sink.
+                self.sink.finish()
 
 
 class Tunnel:
@@ -165,6 +168,7 @@ class Tunnel:
         self.origin = origin
         self.up = Flow(client, origin)
         self.down = Flow(origin, client)
+        self.up.other, self.down.other = self.down, self.up
         self.pipe = pipe
         self.idle = idle
         self.due = loop.now + idle
@@ -264,4 +268,6 @@ class Tunnel:
         self.client.close(reset=reset)
         self.origin.close(reset=reset)
         self.peek = None
+        # No cycle is left for the collector to find.
+        self.up.other = self.down.other = None
         done(how)

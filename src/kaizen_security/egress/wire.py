@@ -80,7 +80,7 @@ class Wire:
     def close(self, *, reset: bool = False) -> None:
         """Close; with ``reset`` so that the other end learns that the stream was cut (RST), not that it ended."""
         if self.mask:
-            self.loop.remove(self.fd)
+            self.loop.drop(self.fd)
             self.mask = 0
         if reset:
             with suppress(OSError):

@@ -107,11 +107,13 @@ def test_sigterm_lets_a_request_under_way_finish(tmp_path: Path, plane: ControlP
         idle = proxy.connect()
         proxy.process.terminate()
         assert idle.recv(1) == b""
+        idle.close()
         with pytest.raises(ConnectionRefusedError):
             proxy.connect()
         client.sendall(b"still here")
         client.shutdown(1)
         assert read_all(client) == b"still here"
+        client.close()
         begun = time.monotonic()
         assert proxy.terminate() == 0
         assert time.monotonic() - begun < 8
@@ -155,7 +157,7 @@ def test_a_busy_port_is_named(tmp_path: Path, proxy: Running):
 
 
 @pytest.mark.parametrize(
-    "setting", [{"prot": 1}, {"port": "x"}, {"hosts": {"a": "b"}}, {"mode": "maybe"}, {"allow": ["x"]}]
+    "setting", [{"prot": 1}, {"idle_timeout": "x"}, {"hosts": {"a": "b"}}, {"mode": "maybe"}, {"allow": ["x"]}]
 )
 def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path, setting: dict[str, object]):
     with pytest.raises(AssertionError, match=next(iter(setting))):

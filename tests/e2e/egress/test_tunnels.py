@@ -259,15 +259,14 @@ def test_a_client_that_leaves_while_it_is_being_connected_leaves_nothing_behind(
         until(lambda: proxy.health()["connections"] == 1)
 
 
-def test_git_clones_through_a_tunnel(tmp_path: Path, proxy: Running, authority, secure: Origin):
-    result = subprocess.run(
+def test_git_speaks_tls_through_a_tunnel(tmp_path: Path, proxy: Running, authority, secure: Origin):
+    subprocess.run(
         ["git", "-c", f"http.proxy={proxy.url}", "-c", f"http.sslCAInfo={authority[1]}", "ls-remote", "https://api.internal/repo"],
         capture_output=True,
         timeout=15,
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "no_proxy": ""},
     )  # fmt: skip
     # The origin is no git server; that git asked it, through the proxy and over TLS, is what is shown.
-    assert result.returncode != 0
     assert ("GET", "/repo/info/refs?service=git-upload-pack") in {(method, path) for method, path, _, _ in secure.seen}
 
 
