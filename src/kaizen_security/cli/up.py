@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -18,7 +20,7 @@ from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.demo.feed import Feed, Servers
-from kaizen_security.demo.line import AGENT, CONTROL, EGRESS, SIDECAR, Line, choose_ports, inherited
+from kaizen_security.demo.line import AGENT, CONTROL, EGRESS, SIDECAR, Line, choose_ports, inherited, write_private
 from kaizen_security.demo.ports import choose
 from kaizen_security.demo.programme import DEMO_AGENT, Programme, programme
 from kaizen_security.demo.services import Config
@@ -163,40 +165,31 @@ class Up:
             store.close()
 
     def _keys(self, store: SqliteStore) -> Keys:
-        own = self._kept_key(store)
-        if not own:
-            own = mint_key(store, name="first key", scope="agent", replace=True)
-        keys = Keys(
-            own=own,
-            agent=mint_key(store, name="demonstration agent", scope="agent", replace=True),
-            observer=mint_key(store, name="sidecar and proxy of kaizen up", scope="observer", replace=True),
-        )
-        self._write_env(keys.own)
-        return keys
-
-    def _kept_key(self, store: SqliteStore) -> str:
-        """The key for the user's agents from an earlier start, if it is still good: what is attached stays attached."""
-        try:
-            lines = (self._line.data / "env").read_text().splitlines()
-        except OSError:
-            return ""
-        head = "export KAIZEN_API_KEY="
-        token = next((line.removeprefix(head) for line in lines if line.startswith(head)), "")
-        key = store.key_by_hash(key_hash(token)) if token else None
-        return token if key is not None and not key.revoked_at else ""
+        """The keys of an earlier start while they are good: what is attached stays attached, and what was signed stays readable."""
+        path = self._line.data / "keys.json"
+        kept = _read_keys(path)
+        minted = {
+            name: _still_good(store, kept.get(name, "")) or mint_key(store, name=said, scope=scope, replace=True)
+            for name, said, scope in (
+                ("own", "first key", "agent"),
+                ("agent", "demonstration agent", "agent"),
+                ("observer", "sidecar and proxy of kaizen up", "observer"),
+            )
+        }
+        write_private(path, json.dumps(minted))
+        self._write_env(minted["own"])
+        return Keys(**minted)
 
     def _write_env(self, key: str) -> None:
         """A file for the user's shell, readable by nobody else."""
-        path = self._line.data / "env"
-        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(
-                "# Written by `kaizen up`. To attach an agent of your own: `. this file`, then start it.\n"
-                f"export KAIZEN_API_KEY={key}\n"
-                f"export KAIZEN_API_URL={self._line.control_url}\n"
-                f"export KAIZEN_SIDECAR={self._line.sidecar_url}\n"
-                f"export KAIZEN_DATA={self._line.data}\n"
-            )
+        write_private(
+            self._line.data / "env",
+            "# Written by `kaizen up`. To attach an agent of your own: `. this file`, then start it.\n"
+            f"export KAIZEN_API_KEY={key}\n"
+            f"export KAIZEN_API_URL={self._line.control_url}\n"
+            f"export KAIZEN_SIDECAR={shlex.quote(self._line.sidecar_url)}\n"
+            f"export KAIZEN_DATA={shlex.quote(str(self._line.data))}\n",
+        )
 
     # --- starting ---------------------------------------------------------------------------------------------------------
 
@@ -279,6 +272,19 @@ class Up:
                 household.restart(gone)
                 self._view.say(f"{gone.name} is started again")
             time.sleep(WATCH)
+
+
+def _read_keys(path: Path) -> dict[str, str]:
+    try:
+        kept = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return {name: str(key) for name, key in kept.items()} if isinstance(kept, dict) else {}
+
+
+def _still_good(store: SqliteStore, token: str) -> str:
+    key = store.key_by_hash(key_hash(token)) if token else None
+    return token if key is not None and not key.revoked_at else ""
 
 
 def _short(path: Path) -> str:

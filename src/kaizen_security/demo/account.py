@@ -58,7 +58,7 @@ def row(document: Mapping[str, Json]) -> Row:
     listed = document.get("evidence")
     evidence = [finding for finding in listed if isinstance(finding, dict)] if isinstance(listed, list) else []
     happened = str(action.get("at") or document.get("created_at") or "")
-    rung = document.get("rung")
+    rung = document.get("rung_number")
     return Row(
         id=str(document.get("id", "")),
         agent=str(document.get("agent", "")),

@@ -18,13 +18,14 @@ from pathlib import Path
 
 from kaizen_security import Action, Kaizen, KaizenBlocked
 from kaizen_security.contract.action import Json
+from kaizen_security.contract.step import Message
 from kaizen_security.demo.effects import execute
 from kaizen_security.demo.injected import SOCKET
 from kaizen_security.demo.jobs import Attach, Did, Done, Job, Play, Work, asked, tell
 from kaizen_security.demo.plan import orders_in, resolved
 from kaizen_security.demo.tasks import Call, Task
 from kaizen_security.demo.tools import TOOLS, Bench, ToolFailed
-from kaizen_security.redteam.scenario import Deed, Session, as_action
+from kaizen_security.redteam.scenario import Say, Session, as_action
 from kaizen_security.runtime.clock import new_id, now
 
 MAX_CALLS = 40
@@ -86,14 +87,16 @@ class DemoAgent:
 
     def _session(self, kaizen: Kaizen, bench: Bench, session: Session) -> list[Did]:
         did: list[Did] = []
-        with kaizen.run(session.request):
+        with kaizen.run(session.request) as run:
             for number, move in enumerate(session.moves):
-                if isinstance(move, Deed):
-                    action = as_action(
-                        move, agent=session.agent, run_id="", action_id=new_id(), delegation=session.delegation
-                    )
-                    entry, _ = guarded(kaizen, action, partial(execute, bench, move))
-                    did.append(replace(entry, move=number))
+                if isinstance(move, Say):
+                    kaizen.note(Message(run_id=run.id, text=move.text, to=move.to, agent=session.agent, at=now()))
+                    continue
+                action = as_action(
+                    move, agent=session.agent, run_id=run.id, action_id=new_id(), delegation=session.delegation
+                )
+                entry, _ = guarded(kaizen, action, partial(execute, bench, move))
+                did.append(replace(entry, move=number))
         return did
 
     def close(self) -> None:
@@ -118,8 +121,11 @@ def guarded(kaizen: Kaizen, action: Action, body: Callable[[], Json]) -> tuple[D
     except KaizenBlocked as refused:
         return replace(entry, outcome="refused", reason=refused.verdict.reason), None
     try:
-        return entry, body()
+        result = body()
+        kaizen.note_result(action, result)
+        return entry, result
     except ToolFailed as err:
+        kaizen.note_result(action, str(err), failed=True)
         return replace(entry, outcome="failed", reason=str(err)[:300]), None
 
 

@@ -99,7 +99,7 @@ class Line:
     def start_egress(self, key: str, *, agent: str, hosts: Mapping[str, str], credentials: Mapping[str, str]) -> Child:
         """The egress proxy, with a key of scope ``observer``; ``hosts`` and ``credentials`` as in its documentation."""
         config = self.data / "egress.json"
-        _write_private(config, json.dumps({"hosts": dict(hosts), "credentials": dict(credentials)}))
+        write_private(config, json.dumps({"hosts": dict(hosts), "credentials": dict(credentials)}))
         words = ["egress", "--host", "127.0.0.1", "--port", str(self.ports.egress.number), "--agent", agent]
         words += ["--config", str(config), "--sidecar", self.sidecar_url, "--data", str(self.data / "egress")]
         return self._kaizen(EGRESS, words, {"KAIZEN_API_KEY": key})
@@ -142,7 +142,11 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+def write_private(path: Path, text: str) -> None:
+    """A file that nobody else may read, put in place whole."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
+    fresh.replace(path)

@@ -16,7 +16,7 @@ from kaizen_security.demo.injected import OUTSIDE, POLICY, Injected, runs
 from kaizen_security.demo.jobs import Job, Play, Work
 from kaizen_security.demo.tasks import DECLARATION, Task, benign
 from kaizen_security.demo.world import INSIDE
-from kaizen_security.redteam.scenario import Deed, Effect, Scenario, Session
+from kaizen_security.redteam.scenario import Deed, Effect, Expected, Scenario, Session
 from kaizen_security.redteam.scorecard import Misses
 
 DEMO_AGENT = "demo-agent"
@@ -148,11 +148,19 @@ def _attacks(scenario: Scenario, session: Session, excuses: Mapping[tuple[str, s
             key=key,
             title=scenario.title,
             attack=scenario.attack,
-            detections=move.expected.detections,
+            detections=_expected(scenario, move.expected),
             block=move.expected.block,
             move=number,
             excuse=excuses.get((scenario.id, move.name), ""),
         )
+
+
+def _expected(scenario: Scenario, expected: Expected) -> tuple[str, ...]:
+    # A correlation needs its first half to have happened. Here that half was refused already, and its body did not run; what is
+    # left of the second half is judged by itself, as where the policy is not in force.
+    if any(policy.mode == "correlation" for policy in scenario.policies):
+        return (*expected.detections, *expected.bare)
+    return expected.detections
 
 
 def _members(corpus: tuple[Scenario, ...]) -> Iterator[Member]:

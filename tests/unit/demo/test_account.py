@@ -176,7 +176,8 @@ def test_a_row_of_the_control_plane_is_read_whole():
             "created_at": "2026-01-01T00:00:09Z",
             "agent": "a",
             "source": "egress",
-            "rung": 3,
+            "rung": "ground truth (egress)",
+            "rung_number": 3,
             "action": {
                 "kind": "connect",
                 "tool": "",
