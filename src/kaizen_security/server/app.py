@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.runtime import clock as clocks
 from kaizen_security.runtime.clock import Clock
-from kaizen_security.server.api import agents, health, identity, policy, verdicts
+from kaizen_security.server.api import agents, health, identity, insight, policy, verdicts
 from kaizen_security.server.auth import Auth
 from kaizen_security.server.changes import Changes
 from kaizen_security.server.console import routes as console
@@ -115,6 +115,6 @@ def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False)
 
 def _routes(context: Context) -> list[BaseRoute]:
     found: list[BaseRoute] = []
-    for resource in (health, identity, verdicts, policy, agents):
+    for resource in (health, identity, verdicts, policy, agents, insight):
         found += resource.routes(context)
     return [*found, *console.routes(context)]

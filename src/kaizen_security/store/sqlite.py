@@ -83,8 +83,10 @@ def _engine(path: Path, pragmas: Sequence[str], pool: type[Pool], **options: Any
 def _translated(error: Exception) -> Exception:
     """SQLite's error as what the caller can do about it."""
     original = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(original, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return Misconfigured(f"the database is none of Kaizen's, or is damaged ({original}): restore a backup")
     if isinstance(original, sqlite3.OperationalError):
-        code = getattr(original, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
             return StoreFull("the disk of the data directory is full: nothing was kept; make space and send it again")
         return StoreUnavailable(f"the database cannot be used now ({original})")

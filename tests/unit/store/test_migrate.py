@@ -1,0 +1,85 @@
+"""Older databases are brought up to date, newer ones are refused, and the migrations come to what the program expects."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from kaizen_security.store import migrate
+from kaizen_security.store.base import NewerDatabase, VerdictQuery
+from kaizen_security.store.schema import metadata
+from kaizen_security.store.sqlite import FILE, SqliteStore
+from tests.unit.store.rows import organisation, row
+
+
+@pytest.fixture
+def engine(tmp_path):
+    made = create_engine(f"sqlite:///{tmp_path / FILE}")
+    yield made
+    made.dispose()
+
+
+def test_the_migrations_come_to_the_tables_that_the_program_knows(engine):
+    with engine.connect() as connection:
+        migrate.upgrade(connection)
+        connection.commit()
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_indexes_are_the_same_down_to_their_conditions(engine, tmp_path):
+    with engine.connect() as connection:
+        migrate.upgrade(connection)
+        connection.commit()
+    other = create_engine(f"sqlite:///{tmp_path / 'other.db'}")
+    metadata.create_all(other)
+    other.dispose()
+
+    def indexes(name):
+        with sqlite3.connect(tmp_path / name) as connection:
+            found = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+            said = {line for (line,) in found}
+        connection.close()
+        return said
+
+    assert indexes(FILE) == indexes("other.db")
+
+
+def test_a_database_of_a_newer_program_is_refused_and_left_alone(tmp_path):
+    SqliteStore(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(NewerDatabase, match="written by a newer Kaizen"):
+        SqliteStore(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_a_database_of_the_first_revision_is_upgraded_with_its_rows(tmp_path, engine):
+    with engine.connect() as connection:
+        migrate.upgrade(connection, to="0001")
+        connection.exec_driver_sql(
+            "INSERT INTO organisations (id, name, created_at, revision, org_policy, boundary_secret) "
+            "VALUES (1, 'old', 1.0, 1, '{}', x'00')"
+        )
+        connection.commit()
+    store = SqliteStore(tmp_path)
+    assert store.organisation(1).name == "old"
+    store.append(1, [row("1")]).result()
+    assert len(store.verdicts(1, VerdictQuery())) == 1
+    with store._readers.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == migrate.newest()
+    store.close()
+
+
+def test_opening_again_changes_nothing(tmp_path):
+    store = SqliteStore(tmp_path)
+    number = organisation(store)
+    store.close()
+    store = SqliteStore(tmp_path)
+    assert store.organisation(number).name == "acme"
+    store.close()
