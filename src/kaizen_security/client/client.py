@@ -18,21 +18,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kaizen_security.client import rules as rules_of
 from kaizen_security.client.arguments import plain
-from kaizen_security.client.attach import Attachment
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.config import Settings, load
-from kaizen_security.client.fields import action_of, declaration_of, policies_of
-from kaizen_security.client.report import completed
-from kaizen_security.client.run import Run
+from kaizen_security.client.fields import action_of, completed, declaration_of, policies_of
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.declaration import NOTHING_DECLARED
-from kaizen_security.contract.errors import KaizenBlocked, KaizenError, Refused, Unreachable
-from kaizen_security.contract.step import End, Result, Step
+from kaizen_security.contract.errors import KaizenBlocked, Refused, Unreachable
 from kaizen_security.contract.verdict import Mode, Verdict
 
 if TYPE_CHECKING:
     from kaizen_security.client.link import Link
+    from kaizen_security.client.run import Run
+    from kaizen_security.contract.bundle import Bundle
+    from kaizen_security.contract.step import Step
 
     F = TypeVar("F", bound=Callable[..., object])
 
@@ -99,9 +97,9 @@ class Kaizen:
         self._rules = self._local
         self._bundle: tuple[Bundle, str] | None = None
         self._fail_open = self.settings.fail_open
-        self._ask_after = 0.0
-        self._ask_pause = 0.0
         self._closed = False
+        from kaizen_security.client.attach import Attachment
+
         self._attached = Attachment(self.settings, self.ids)
         self._link = self._attached.link
         self._reporter = self._attached.reporter
@@ -188,23 +186,12 @@ class Kaizen:
             run_id=run_id,
         )
         try:
-            if monotonic() < self._ask_after and rules.mode is Mode.OBSERVE:
-                raise Unreachable("the sidecar did not answer in time a moment ago, and is not waited for again yet")
-            verdict = link.ask(full, self.settings.deadline)
+            return link.ask(full, self.settings.deadline, patient=rules.mode is Mode.ENFORCE)
         except (Unreachable, Refused) as err:
-            self._pause_asking(err)
             verdict = rules_of.nobody_answered(rules, str(err), fail_open=self._fail_open)
             verdict = replace(verdict, action_id=full.id)
             self._report(full, verdict, at, run_id)
             return verdict
-        self._ask_after = self._ask_pause = 0.0
-        return verdict
-
-    def _pause_asking(self, err: KaizenError) -> None:
-        """A sidecar that hangs must not cost an observed agent its deadline at every action."""
-        if isinstance(err.__cause__, TimeoutError):
-            self._ask_pause = min(max(self._ask_pause * 2, 0.5), 30.0)
-            self._ask_after = monotonic() + self._ask_pause
 
     def _report(self, action: Action, verdict: Verdict, at: float, run_id: str) -> None:
         reporter = self._reporter
@@ -272,10 +259,14 @@ class Kaizen:
 
         The request goes to an in-tenant sidecar or nowhere.
         """
+        from kaizen_security.client.run import Run
+
         return Run(self, request or "", run_id or self.ids.new())
 
     def note(self, step: Step) -> None:
         """Keep a step of a run for the sidecar, if there is one. A request, a message or a result goes to an in-tenant one only."""
+        from kaizen_security.contract.step import End
+
         if isinstance(step, End):
             self._sequence.end(self.settings.agent, step.run_id)
         if self._link is not None:
@@ -286,6 +277,8 @@ class Kaizen:
         link = self._link
         if link is None:
             return
+        from kaizen_security.contract.step import Result
+
         run_id = action.run_id or RUN.get()
         document = plain(content) if link.in_tenant else None
         self.note(

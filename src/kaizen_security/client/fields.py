@@ -50,6 +50,30 @@ def _fitting(name: str, value: object) -> object:
     return value if isinstance(value, str) else str(plain(value))
 
 
+def completed(action: Action, metadata: Mapping[str, Json], *, id_: str, agent: str, at: float, run_id: str) -> Action:
+    """``action`` with what its caller need not state, and with every field of the type that it should have."""
+    return Action(
+        kind=_text(action.kind) or "tool_call",
+        tool=_text(action.tool),
+        publisher=_text(action.publisher),
+        target=_text(action.target),
+        hash=_text(action.hash),
+        metadata=metadata,
+        id=_text(action.id) or id_,
+        run_id=_text(action.run_id) or run_id,
+        act_id=_text(action.act_id),
+        at=action.at or at,
+        agent=agent,
+        delegation=tuple(map(_text, action.delegation or ())),
+        seen_by=tuple(map(_text, action.seen_by or ())),
+    )
+
+
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else "" if value is None else str(plain(value))
+    return text[:4096]
+
+
 def policies_of(policies: Iterable[object] | None) -> tuple[Policy, ...]:
     """Policies, or mappings of their shape. Raises Misconfigured naming the one that is neither."""
     found = []

@@ -24,6 +24,7 @@ from kaizen_security.contract.verdict import Verdict
 MAX_STEPS = 1000
 """Steps in memory while the sidecar does not take them. They hold the run's text, so they never go to disk."""
 AT_ONCE = 50
+LONGEST_PAUSE = 30.0
 STEPS_LOST, STEPS_REFUSED = "steps: sidecar unreachable", "steps: refused by the sidecar"
 
 
@@ -46,9 +47,29 @@ class Link:
     def _reset(self) -> None:
         self._steps: deque[dict[str, Json]] = deque()
         self._sending = threading.Lock()
+        self._ask_after = 0.0
+        self._pause = 0.0
 
-    def ask(self, action: Action, deadline: float) -> Verdict:
-        """The sidecar's verdict on ``action``, which has an id. Raises Unreachable, Refused."""
+    def ask(self, action: Action, deadline: float, *, patient: bool) -> Verdict:
+        """The sidecar's verdict on ``action``, which has an id, within ``deadline`` seconds.
+
+        A sidecar that hangs must not cost an agent its deadline at every action: unless ``patient``, one that was too slow is not
+        asked again for a while (0.5 s, doubling to 30 s).
+        Raises Unreachable, Refused.
+        """
+        if not patient and monotonic() < self._ask_after:
+            raise Unreachable("the sidecar did not answer in time a moment ago, and is not waited for again yet")
+        try:
+            verdict = self._ask(action, deadline)
+        except Unreachable as err:
+            if isinstance(err.__cause__, TimeoutError):
+                self._pause = min(max(self._pause * 2, 0.5), LONGEST_PAUSE)
+                self._ask_after = monotonic() + self._pause
+            raise
+        self._pause = self._ask_after = 0.0
+        return verdict
+
+    def _ask(self, action: Action, deadline: float) -> Verdict:
         at = monotonic() + deadline
         if self._steps:
             self.send_steps(deadline)

@@ -19,6 +19,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeAlias
 
 from kaizen_security.client.arguments import plain
+from kaizen_security.client.fields import completed
 from kaizen_security.client.http import Connection
 from kaizen_security.client.spool import EXIT, Batch, Spool
 from kaizen_security.contract.action import Action, Json
@@ -253,30 +254,6 @@ class Reporter:
     def _after_fork(self) -> None:
         self.lost = {}
         self._reset()
-
-
-def completed(action: Action, metadata: Mapping[str, Json], *, id_: str, agent: str, at: float, run_id: str) -> Action:
-    """``action`` with what its caller need not state, and with every field of the type that it should have."""
-    return Action(
-        kind=_text(action.kind) or "tool_call",
-        tool=_text(action.tool),
-        publisher=_text(action.publisher),
-        target=_text(action.target),
-        hash=_text(action.hash),
-        metadata=metadata,
-        id=_text(action.id) or id_,
-        run_id=_text(action.run_id) or run_id,
-        act_id=_text(action.act_id),
-        at=action.at or at,
-        agent=agent,
-        delegation=tuple(map(_text, action.delegation or ())),
-        seen_by=tuple(map(_text, action.seen_by or ())),
-    )
-
-
-def _text(value: object) -> str:
-    text = value if isinstance(value, str) else "" if value is None else str(plain(value))
-    return text[:4096]
 
 
 def _frozen(metadata: Mapping[str, Json]) -> bytes | dict[str, Json]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.compiled import Compiled, compile_policies
 from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
@@ -15,6 +15,9 @@ from kaizen_security.contract.declared import CompiledDeclaration, compile_decla
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Decision, Mode, Verdict
+
+if TYPE_CHECKING:
+    from kaizen_security.contract.bundle import Bundle
 
 FOREVER = float("inf")
 
