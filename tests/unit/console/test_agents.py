@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.verdict import Decision, Mode, Verdict
 from kaizen_security.server.console.agents import MAX_SHOWN, agent_view, declaration_view, learning, sparkline
 from kaizen_security.store.base import Agent, Hour, Origin
-from tests.unit.console.rows import NOW, row
+from tests.unit.console.rows import NOW, UNDECLARED, row
 
 
 def hour(back, actions=10, flagged=0, blocked=0):
@@ -43,7 +45,12 @@ def test_what_a_baseline_does_is_read_from_what_the_observer_noted():
     claim = row("3", origin=Origin.CLAIM)
     assert learning([claim, young, sure]).word == "Learning"
     assert why in learning([claim, young, sure]).means
-    assert learning([sure]).word == "Ready"
+    new = row(
+        "4", verdict=Verdict(decision=Decision.ALLOW, reason="…", evidence=(replace(UNDECLARED, detection="novelty"),))
+    )
+    assert learning([new, sure]).word == "Ready"
+    # Nothing was new: that says nothing of whether something new would have been found.
+    assert learning([sure]).word == "All known"
     assert learning([claim]).word == "Nothing yet"
 
 

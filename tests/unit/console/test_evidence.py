@@ -143,6 +143,17 @@ def test_an_action_of_a_thousand_facts_is_shown_in_part_and_says_so():
     assert "more" in facts[-1][1]
 
 
+def test_what_is_left_of_an_argument_is_one_line():
+    facts = [{"field": "arguments.to", "type": "text", "length": 23, "hmac": "9f2c4a1be07d3c55"}, "odd", {"field": 3}]
+    shown = drawer(row(action=Action(tool="t", metadata={"source": "sdk", "facts": facts})), (), NOW).action
+    assert shown[-4:] == (
+        ("source", "sdk"),
+        ("arguments.to", "text, length 23, hmac 9f2c4a1be07d3c55"),
+        ("facts[1]", "odd"),
+        ("facts[2].field", "3"),
+    )
+
+
 def test_a_row_longer_than_the_screen_is_cut_and_whole_in_the_drawer():
     long = "https://" + "a" * 3000 + ".attacker.example/"
     given = row(action=Action(kind="connect", target=long))

@@ -13,7 +13,8 @@ from kaizen_security.server.console.words import MODE_MEANS, MODE_WORD, RUNG_MEA
 from kaizen_security.store.base import Agent, Hour, Origin, VerdictRow
 
 HOURS: Final = 24
-ABSTAINS: Final = "novelty abstains"
+NOVELTY: Final = "novelty"
+ABSTAINS: Final = f"{NOVELTY} abstains"
 """How the notes of a baseline that does not know yet begin (``detections.novelty``)."""
 MAX_SHOWN: Final = 200
 """Entries of one list of a declaration that are shown."""
@@ -125,18 +126,24 @@ def _bar(place: int, counts: Sequence[int], highest: int) -> Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
-    """What the latest verdicts tell of a baseline, which the Observer beside the agent holds; ``why`` is its latest abstention."""
+    """What the latest verdicts tell of a baseline, which the Observer beside the agent holds.
+
+    ``why`` is its latest abstention; ``spoke``: novelty found something, which only a baseline that has learned enough does.
+    """
 
     looked_at: int = 0
     abstained: int = 0
     why: str = ""
+    spoke: bool = False
 
     @property
     def word(self) -> str:
         """For a list."""
         if not self.looked_at:
             return "Nothing yet"
-        return "Learning" if self.abstained else "Ready"
+        if self.abstained:
+            return "Learning"
+        return "Ready" if self.spoke else "All known"
 
     @property
     def means(self) -> str:
@@ -145,9 +152,9 @@ class Learning:
             return "No verdict of the Observer has come yet, so nothing is known of its baseline."
         if self.abstained:
             return f"Its baseline is learning. In {self.abstained} of its last {self.looked_at} verdicts: {self.why}"
-        return (
-            f"Its baseline is ready as far as can be seen: none of its last {self.looked_at} verdicts had to abstain."
-        )
+        if self.spoke:
+            return "Its baseline is ready: it has found something new and said so."
+        return f"All that it did in its last {self.looked_at} verdicts was known or declared, so its baseline had nothing to say."
 
 
 def learning(rows: Sequence[VerdictRow]) -> Learning:
@@ -155,7 +162,12 @@ def learning(rows: Sequence[VerdictRow]) -> Learning:
     judged = [row for row in rows if row.origin is not Origin.CLAIM]
     notes = [[note for note in row.notes if note.startswith(ABSTAINS)] for row in judged]
     said = [found[0] for found in notes if found]
-    return Learning(looked_at=len(judged), abstained=len(said), why=said[0] if said else "")
+    return Learning(
+        looked_at=len(judged),
+        abstained=len(said),
+        why=said[0] if said else "",
+        spoke=any(finding.detection == NOVELTY for row in judged for finding in row.evidence),
+    )
 
 
 def agent_view(agent: Agent, hours: Iterable[Hour], now: float, learned: Learning | None) -> AgentView:

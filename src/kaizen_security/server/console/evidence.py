@@ -129,13 +129,31 @@ _TYPED: Final = ("kind", "tool", "publisher", "target", "hash", "at")
 
 def _action_facts(action: dict[str, Json]) -> Iterator[Fact]:
     for key in _TYPED:
-        if value := text_of(action.get(key)):
-            yield key, value
+        if said := text_of(action.get(key)):
+            yield key, said
     for key in ("delegation", "seen_by"):
         names = action.get(key)
         if isinstance(names, list) and names:
             yield key, " → ".join(map(text_of, names))
-    yield from _flat(action.get("metadata"), "metadata")
+    metadata = action.get("metadata")
+    if not isinstance(metadata, dict):
+        return
+    for key, value in metadata.items():
+        if key == "facts" and isinstance(value, list):
+            yield from _typed(value)
+        else:
+            yield from _flat(value, key)
+
+
+def _typed(facts: list[Json]) -> Iterator[Fact]:
+    """What ``contract.boundary`` leaves of each argument, on a line of its own: ``text, length 23, hmac 9f2c…``."""
+    for place, fact in enumerate(facts):
+        if not isinstance(fact, dict) or not text_of(fact.get("field")):
+            yield from _flat(fact, f"facts[{place}]")
+            continue
+        said = [text_of(fact.get("type")) or "value"]
+        said += [f"{key} {_plain(value)}" for key, value in fact.items() if key not in ("field", "type")]
+        yield text_of(fact["field"]), ", ".join(said)
 
 
 def _flat(value: Json, path: str) -> Iterator[Fact]:
@@ -146,7 +164,11 @@ def _flat(value: Json, path: str) -> Iterator[Fact]:
         for place, below in enumerate(value):
             yield from _flat(below, f"{path}[{place}]")
     else:
-        yield path.removeprefix("metadata."), value if isinstance(value, str) else json.dumps(value)
+        yield path, _plain(value)
+
+
+def _plain(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _bounded(facts: Iterator[Fact]) -> tuple[Fact, ...]:
