@@ -25,7 +25,11 @@ def line(tmp_path_factory):
 
 
 def shell(tag: str, body: str) -> list[str]:
-    return ["bash", "-euo", "pipefail", "-c", body] if tag == "bash" else [sys.executable, "-c", body]
+    if tag == "python":
+        return [sys.executable, "-c", body]
+    if tag == "console":
+        body = "\n".join(text.removeprefix("$ ") for text in body.splitlines() if text.startswith("$ "))
+    return ["bash", "-euo", "pipefail", "-c", body]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)

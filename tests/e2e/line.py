@@ -44,13 +44,15 @@ class Line:
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
         try:
-            ready.wait(READY)
-            assert process.poll() is None and any('"console"' in text for text in said), "".join(said)
+            assert ready.wait(READY), "not up in time"
+            assert process.poll() is None, "".join(said)
             yield cls(data=data, environment=_environment(data / "env"), process=process)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(15)
             reader.join(5)
+            if process.stdout:
+                process.stdout.close()
 
 
 def _environment(path: Path) -> dict[str, str]:
