@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import secrets
+import threading
 from pathlib import Path
 
 from kaizen_security.contract.action import Json
@@ -136,7 +137,8 @@ class DiskShelf:
     def _directory(self, agent: str) -> None:
         place = self.place(agent)
         if not place.is_dir():
-            place.mkdir(parents=True, mode=0o700)
+            # Bundle and baseline may come from two threads at once.
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
             write(place / "name", agent.encode("utf-8", "replace"))
 
     def _set_aside(self, path: Path, err: InvalidInput) -> None:
@@ -158,7 +160,7 @@ def read(path: Path) -> bytes | None:
 
 def write(path: Path, data: bytes) -> None:
     """Write so that a crash leaves the old file or the new one, never half of it; mode 0600. Raises OSError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(data)
