@@ -225,8 +225,13 @@ def test_a_waiting_connect_page_sees_the_first_action(tab, site):
     page = tab("/connect?agent=awaited")
     playwright.expect(page.locator("#waiting")).to_contain_text("Waiting for the first action of awaited")
     playwright.expect(page.locator("#waiting .live")).to_have_attribute("data-state", "on")
+    page.get_by_role("button", name="Make a key for awaited").click()
+    playwright.expect(page.locator("#s-key")).to_contain_text("kz_live_")
+    playwright.expect(page.locator("#waiting .live")).to_have_attribute("data-state", "on")
     site.report(connect("awaited"), ALLOWED)
     playwright.expect(page.locator("#waiting")).to_contain_text("was seen")
+    # It is shown only this once, so it must not go away by itself.
+    playwright.expect(page.locator("#s-key")).to_contain_text("kz_live_")
 
 
 @pytest.mark.parametrize("path", ["/verdicts", "/agents", "/agent?name=narrow", "/connect", "/sign-in"])

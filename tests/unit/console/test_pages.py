@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -39,7 +40,12 @@ def connect(agent, **fields):
 
 
 PAGES = ("/verdicts", "/verdicts/live", "/verdicts/0000000000000001", "/agents", "/agent?name=a", "/connect")
-CHANGES = ("/verdicts/0000000000000001/status", "/verdicts/0000000000000001/learn", "/agent/settings?name=a")
+CHANGES = (
+    "/verdicts/0000000000000001/status",
+    "/verdicts/0000000000000001/learn",
+    "/agent/settings?name=a",
+    "/connect/key",
+)
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -369,6 +375,21 @@ def test_a_name_in_a_snippet_is_quoted_for_its_language(site, name):
         ["bash", "-c", f'kaizen() {{ printf %s "$2"; }}; {texts["cli"]}'], capture_output=True, check=True
     )
     assert words.stdout.decode() == f"--agent={name}"
+
+
+def test_a_key_is_made_for_one_agent_shown_once_and_works(site):
+    with site.client() as client:
+        page = client.post("/connect/key", data={"agent": "keyed"})
+        assert page.headers["cache-control"] == "no-store"
+        key = re.search(r"kz_live_[\w-]{43}", page.text)[0]
+        assert key not in client.get("/connect?agent=keyed").text
+        assert client.post("/connect/key", data={"agent": "  "}).status_code == 422
+    with site.client(user=site.reader) as client:
+        assert client.post("/connect/key", data={"agent": "keyed"}).status_code == 403
+        assert "Make a key" not in client.get("/connect").text
+    with site.client(signed_in=False) as client:
+        said = client.get("/v1/whoami", headers={"Authorization": f"Bearer {key}"}).json()
+    assert (said["scope"], said["agent"]) == ("agent", "keyed")
 
 
 def test_static_files_are_the_listed_ones_and_may_be_kept(site):

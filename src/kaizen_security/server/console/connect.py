@@ -16,13 +16,18 @@ class Snippets:
     cli: str
 
 
-def snippets(agent: str, address: str) -> Snippets:
-    """Snippets for ``agent`` with the control plane at ``address`` (a URL). Both are quoted, for a name may hold anything."""
+def snippets(agent: str, address: str, *, key: str = "") -> Snippets:
+    """Snippets for ``agent`` with the control plane at ``address`` (a URL). Both are quoted, for a name may hold anything.
+
+    ``key`` is a key that was made just now; without one, the command that makes one on the server's machine stands in its place.
+    """
     # ascii: what is copied has nothing in it that cannot be seen.
     name, url = ascii(agent), ascii(address)
     shell_name, shell_url = _for_a_shell(agent), _for_a_shell(address)
     return Snippets(
-        key=f"kaizen keys create --agent={shell_name}\nexport KAIZEN_API_KEY=kz_live_…",
+        key=f"export KAIZEN_API_KEY={key}\n"
+        if key
+        else f"kaizen keys create --name={shell_name} --agent={shell_name}\n",
         python=(
             "from kaizen_security import Kaizen\n"
             f"kaizen = Kaizen(agent={name}, base_url={url})\n"

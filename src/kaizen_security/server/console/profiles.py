@@ -21,7 +21,8 @@ from kaizen_security.server.console.twin import agent_document, page_document, s
 from kaizen_security.server.console.words import ago
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import answer, not_found
-from kaizen_security.store.base import Agent, Role, User
+from kaizen_security.server.setup import make_key
+from kaizen_security.store.base import Agent, Role, Scope, User
 
 _DONE: Final = {
     "observe": "This agent is now in observe mode.",
@@ -32,13 +33,14 @@ _DONE: Final = {
 
 
 def routes(desk: Desk) -> list[Route]:
-    """``/agents``, ``/agent?name=``, its settings, and ``/connect``."""
+    """``/agents``, ``/agent?name=``, its settings, ``/connect`` and ``/connect/key``."""
     pages = _Agents(desk.context)
     return [
         Route("/agents", desk.signed_in(pages.all), methods=["GET"]),
         Route("/agent", desk.signed_in(pages.one), methods=["GET"]),
         Route("/agent/settings", desk.signed_in(pages.settings), methods=["POST"]),
         Route("/connect", desk.signed_in(pages.connect), methods=["GET"]),
+        Route("/connect/key", desk.signed_in(pages.key), methods=["POST"]),
     ]
 
 
@@ -105,11 +107,25 @@ class _Agents:
 
     async def connect(self, request: Request, user: User) -> Response:
         """What to type to connect an agent, and whether it was seen."""
-        context = self._context
         name = plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME) or "my-agent"
+        return await self._connect(request, user, name)
+
+    async def key(self, request: Request, user: User) -> Response:
+        """Make a key that speaks for one agent, and show it this once: in this very answer, which nothing keeps."""
+        name = plain((await form(request)).get("agent", ""), "agent", limit=MAX_NAME)
+        if not name.strip():
+            raise InvalidInput("agent", "must say something")
+        context = self._context
+        token, key = make_key(user.organisation, name=name, scope=Scope.AGENT, agent=name, at=context.clock())
+        await context.call(context.store.create_key, key)
+        context.auth.forget_keys()
+        return await self._connect(request, user, name, key=token)
+
+    async def _connect(self, request: Request, user: User, name: str, *, key: str = "") -> Response:
+        context = self._context
         agent = await context.call(context.store.agent, user.organisation, name)
         seen = agent.last_seen if agent is not None else 0.0
-        texts = snippets(name, address(request, secure=context.auth.secure))
+        texts = snippets(name, address(request, secure=context.auth.secure), key=key)
         if wants_json(request):
             return answer(snippets_document(name, texts, seen=seen), headers=HEADERS)
         here = Filters(agent=name)
@@ -119,6 +135,8 @@ class _Agents:
             who=user.name,
             agent=name,
             snippets=texts,
+            made=bool(key),
+            may_change=user.role is Role.ADMIN,
             seen=ago(seen, context.clock()) if seen else "",
             check=here.address("/connect"),
             live=here.address("/verdicts/live"),

@@ -80,9 +80,14 @@ if (rows?.dataset.live) {
   $("#pause").hidden = true;
 }
 
-// Waiting for a first action: the page loads again when it arrives, and the server renders what is known then.
+// Waiting for a first action: the server renders what is known then. Only that part is replaced, for the page may show a new key, once.
 const waiting = $("#waiting");
-if (waiting?.dataset.live) listen(waiting.dataset.live, () => { stream.close(); location.reload(); });
+if (waiting?.dataset.live) listen(waiting.dataset.live, async () => {
+  stream.close();
+  const known = $("#waiting", parsed(await (await fetch(waiting.dataset.check)).text()));
+  if (known) waiting.replaceWith(known);
+  else location.assign(waiting.dataset.check);
+});
 addEventListener("pagehide", () => stream?.close());
 
 // --- the drawer ------------------------------------------------------------------------------------------------------------
