@@ -57,14 +57,19 @@ class NoShelf:
 
 
 class Lane:
-    """One agent's Observer, its lock and its time. The lock is held for microseconds, never across a wait."""
+    """One agent's Observer, its lock and its time. The lock is held for microseconds, never across a wait.
 
-    __slots__ = ("dirty", "lock", "now", "observer")
+    ``now``      the latest time of a step; ``touched`` what the clock said then
+    ``dirty``    the baseline may have changed since it was saved
+    """
+
+    __slots__ = ("dirty", "lock", "now", "observer", "touched")
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
         self.lock = threading.Lock()
         self.now = 0.0
+        self.touched = 0.0
         self.dirty = False
 
 

@@ -111,7 +111,7 @@ class Inspector:
 
     def _time(self, lane: Lane, stated: float) -> float:
         # An agent's time never runs backwards, or a late report would settle nothing and an early one everything.
-        clock = self._clock()
+        clock = lane.touched = self._clock()
         at = stated if stated and stated <= clock + SKEW else clock
         lane.now = max(lane.now, at)
         return lane.now
@@ -155,12 +155,15 @@ class Inspector:
             lane.observer.rules = rules
 
     def wake(self, now: float) -> tuple[Verdict, ...]:
-        """Settle in every agent what needed time. ``now`` in Unix seconds."""
+        """Settle in every agent what needed time. ``now`` in Unix seconds, by the same clock.
+
+        An agent whose steps state times of their own (a late report, a replay) is as far as its last step plus what has passed
+        since: so waking it does not move its steps to another time.
+        """
         settled: list[Verdict] = []
         for _, lane in self.agents:
             with lane.lock:
-                lane.now = max(lane.now, now)
-                settled += lane.observer.wake(lane.now)
+                settled += lane.observer.wake(lane.now + max(0.0, now - lane.touched))
                 lane.dirty = True
         return tuple(settled)
 

@@ -100,7 +100,7 @@ class Replayer:
         verdict = self.inspector.observe(action) if reported else self.inspector.inspect(action)
         if refused:
             self.inspector.note(
-                Result(run_id=action.run_id, action_id=verdict.action_id, failed=True, agent=action.agent)
+                Result(run_id=action.run_id, action_id=verdict.action_id, failed=True, agent=action.agent, at=action.at)
             )
         return Judged(action, verdict)
 

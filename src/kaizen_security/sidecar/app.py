@@ -220,7 +220,7 @@ class Sidecar:
             # The client refused it, so it did not happen: judged, and never learned.
             verdict = self.inspector.inspect(action)
             self.inspector.note(
-                Result(run_id=action.run_id, action_id=verdict.action_id, failed=True, agent=action.agent)
+                Result(run_id=action.run_id, action_id=verdict.action_id, failed=True, agent=action.agent, at=action.at)
             )
             if verdict.allowed:
                 verdict = replace(
