@@ -58,7 +58,8 @@ def place(url: str) -> Place:
 
 def _host_port(authority: str, url: str) -> tuple[str, int]:
     if authority.startswith("["):
-        host, _, after = authority[1:].partition("]")
+        host, closed, after = authority[1:].partition("]")
+        host = host if closed else ""
         colon, port = after[:1], after[1:]
     else:
         host, colon, port = authority.partition(":")
@@ -70,7 +71,7 @@ def _host_port(authority: str, url: str) -> tuple[str, int]:
 
 def _shown(url: str) -> str:
     """An address for an error message: whatever might be a password or a token is cut off."""
-    return url.rpartition("@")[2].partition("?")[0][:200]
+    return url.rpartition("@")[2].partition("?")[0].partition("#")[0][:200]
 
 
 def left(at: float) -> float:

@@ -116,6 +116,10 @@ class Connection:
         with self._lock:
             self._drop()
 
+    def __del__(self) -> None:
+        if getattr(self, "_socket", None) is not None:
+            self._drop()
+
     def _exchange(self, data: bytes, again: bool, at: float, head_only: bool) -> wire.Reply:
         if self._kept():
             try:
