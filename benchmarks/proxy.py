@@ -1,8 +1,8 @@
-"""The egress proxy beside a direct connection and beside tinyproxy and squid, where they are installed. ``python -m benchmarks.proxy [--json]``
+"""The egress proxy beside a direct connection and beside tinyproxy and squid, where they are installed.
 
-Origin, load and each proxy are processes of their own on loopback; rounds are interleaved and their order is reversed each time; figures
-are medians. CPU is user plus system time of the proxy's process (and its children), divided by what it did. Rates move by ±40 % on shared cores:
-compare CPU, and ratios within one run.
+``python -m benchmarks.proxy [--json] [--rounds N] [--scale X]``. Origin, load and each proxy are processes of their own on loopback;
+rounds are interleaved and their order is reversed each time; figures are medians. CPU is that of the proxy's process, its threads and
+children, divided by what it did. Rates move by ±40 % on shared cores: compare CPU, and ratios within one run.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ANSWER = b"\x16\x03\x03" + bytes(1200)
@@ -130,16 +131,28 @@ def started(name: str, port: int, command: list[str], env: dict[str, str] | None
 def ours(folder: Path, plane: str, name: str) -> tuple[str, int, list[str], dict[str, str]]:
     port = free_port()
     config = folder / f"{name}.json"
-    settings = {"allow_loopback": True, "api_url": plane, "api_key": "kz_bench", "data": str(folder / name), "port": port}
+    settings = {
+        "allow_loopback": True,
+        "api_url": plane,
+        "api_key": "kz_bench",
+        "data": str(folder / name),
+        "port": port,
+    }
     config.write_text(json.dumps(settings))
-    return name, port, [sys.executable, "-m", "kaizen_security.cli", "egress", "--config", str(config)], dict(os.environ)
+    return (
+        name,
+        port,
+        [sys.executable, "-m", "kaizen_security.cli", "egress", "--config", str(config)],
+        dict(os.environ),
+    )
 
 
 def tinyproxy(folder: Path) -> tuple[str, int, list[str], None]:
     port = free_port()
     config = folder / "tinyproxy.conf"
     config.write_text(
-        f"Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 2000\nAllow 127.0.0.1\nLogLevel Critical\nLogFile \"{folder}/tinyproxy.log\"\n"
+        f"Port {port}\nListen 127.0.0.1\nTimeout 600\nMaxClients 2000\nAllow 127.0.0.1\n"
+        f'LogLevel Critical\nLogFile "{folder}/tinyproxy.log"\n'
     )
     return "tinyproxy", port, ["tinyproxy", "-d", "-c", str(config)], None
 
@@ -147,10 +160,18 @@ def tinyproxy(folder: Path) -> tuple[str, int, list[str], None]:
 def squid(folder: Path) -> tuple[str, int, list[str], None]:
     port = free_port()
     config = folder / "squid.conf"
-    lines = [
-        f"http_port 127.0.0.1:{port}", "http_access allow all", "cache deny all", "access_log none", "cache_log /dev/null",
-        f"pid_filename {folder}/squid.pid", f"coredump_dir {folder}", "cache_effective_user proxy", "pinger_enable off", "shutdown_lifetime 0 seconds",
-    ]  # fmt: skip
+    lines = (
+        f"http_port 127.0.0.1:{port}",
+        "http_access allow all",
+        "cache deny all",
+        "access_log none",
+        "cache_log /dev/null",
+        f"pid_filename {folder}/squid.pid",
+        f"coredump_dir {folder}",
+        "cache_effective_user proxy",
+        "pinger_enable off",
+        "shutdown_lifetime 0 seconds",
+    )
     config.write_text("\n".join(lines) + "\n")
     folder.chmod(0o777)
     return "squid", port, ["squid", "-N", "-f", str(config)], None
@@ -291,40 +312,48 @@ def measure(subjects: list[Subject], target: int, rounds: int, loads: list[Load]
             for load in loads:
                 for name, value in load(subject, target).items():
                     seen[subject.name].setdefault(name, []).append(value)
-    return {name: {key: round(statistics.median(values), 2) for key, values in found.items()} for name, found in seen.items()}
+    return {
+        name: {key: round(statistics.median(values), 2) for key, values in found.items()}
+        for name, found in seen.items()
+    }
 
 
-PLANE = """
-import http.server, json
-class H(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def answer(self, d):
-        b = json.dumps(d).encode(); self.send_response(200); self.send_header("Content-Length", str(len(b))); self.end_headers(); self.wfile.write(b)
-    def do_GET(self):
-        domains = ["bad%d.example" % i for i in range(10000)]
-        self.answer({"policies": [{"mode": "blocklist", "rules": {"domains": domains, "ips": ["203.0.113.0/24"]}, "name": "b", "enabled": True}]})
-    def do_POST(self):
-        n = len(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["reports"]); self.answer({"accepted": n, "duplicates": 0, "rejected": []})
-    def log_message(self, *a): pass
-s = http.server.ThreadingHTTPServer(("127.0.0.1", 0), H); print(s.server_address[1], flush=True); s.serve_forever()
-"""
+def plane(port_file: str) -> None:
+    """A control plane that takes every report and has a policy of 10,000 domains."""
+    domains: list[str] = [f"bad{n}.example" for n in range(10_000)]
+    rules = {"domains": domains, "ips": ["203.0.113.0/24"]}
+    policy = {"policies": [{"mode": "blocklist", "rules": rules, "name": "bench", "enabled": True}]}
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.answer(policy)
+
+        def do_POST(self) -> None:
+            reports = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["reports"]
+            self.answer({"accepted": len(reports), "duplicates": 0, "rejected": []})
+
+        def answer(self, document: object) -> None:
+            data = json.dumps(document).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *said: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Path(port_file).write_text(str(server.server_address[1]))
+    server.serve_forever()
 
 
 @contextmanager
-def control_plane() -> Iterator[str]:
-    """Takes every report, and has a policy of 10,000 domains."""
-    with subprocess.Popen([sys.executable, "-c", PLANE], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        finally:
-            process.terminate()
-
-
-@contextmanager
-def origin_process(folder: Path) -> Iterator[int]:
-    file = folder / "origin.port"
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.proxy", "--origin", str(file)]) as process:
+def helper(folder: Path, name: str) -> Iterator[int]:
+    """``origin`` or ``plane`` as a process: its port."""
+    file = folder / f"{name}.port"
+    with subprocess.Popen([sys.executable, "-m", "benchmarks.proxy", f"--{name}", str(file)]) as process:
         try:
             while not file.is_file() or not file.read_text():
                 select.select([], [], [], 0.02)
@@ -335,13 +364,18 @@ def origin_process(folder: Path) -> Iterator[int]:
 
 def run(*, rounds: int, scale: float) -> dict[str, object]:
     """All subjects that are there, all loads."""
-    loads = [new_tunnels(int(3000 * scale)), latency(int(300 * scale)), keep_alive(int(3000 * scale)), bulk(int(1024 * scale) << 20)]
+    loads = [
+        new_tunnels(int(3000 * scale)),
+        latency(int(300 * scale)),
+        keep_alive(int(3000 * scale)),
+        bulk(int(1024 * scale) << 20),
+    ]
     skipped = [name for name in ("tinyproxy", "squid") if shutil.which(name) is None]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        target = stack.enter_context(origin_process(folder))
-        plane = stack.enter_context(control_plane())
-        subjects = [Subject("direct", 0, os.getpid()), stack.enter_context(started(*ours(folder, plane, "kaizen")))]
+        target = stack.enter_context(helper(folder, "origin"))
+        plane_url = f"http://127.0.0.1:{stack.enter_context(helper(folder, 'plane'))}"
+        subjects = [Subject("direct", 0, os.getpid()), stack.enter_context(started(*ours(folder, plane_url, "kaizen")))]
         if "tinyproxy" not in skipped:
             subjects.append(stack.enter_context(started(*tinyproxy(folder))))
         if "squid" not in skipped:
@@ -353,7 +387,7 @@ def run(*, rounds: int, scale: float) -> dict[str, object]:
         results["direct"].pop(key, None)
     return {
         "results": results,
-        "skipped": {name: "not installed (apt-get install it)" for name in skipped},
+        "skipped": dict.fromkeys(skipped, "not installed (apt-get install it)"),
         "rounds": rounds,
         "machine": {"cores": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
     }
@@ -365,15 +399,26 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="1: about 10 s a round")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--origin", help=argparse.SUPPRESS)
+    parser.add_argument("--plane", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.origin:
         origin(args.origin)
+    if args.plane:
+        plane(args.plane)
     found = run(rounds=args.rounds, scale=args.scale)
     if args.json:
         print(json.dumps(found, indent=1))
         return
     results: dict[str, dict[str, float]] = found["results"]  # type: ignore[assignment]
-    rows = ["tunnel_cpu_us", "tunnels_per_s", "tunnel_p50_us", "request_cpu_us", "request_us", "bulk_gb_per_s", "bulk_gb_per_cpu_s"]
+    rows = [
+        "tunnel_cpu_us",
+        "tunnels_per_s",
+        "tunnel_p50_us",
+        "request_cpu_us",
+        "request_us",
+        "bulk_gb_per_s",
+        "bulk_gb_per_cpu_s",
+    ]
     print(f"{'':20}" + "".join(f"{name:>12}" for name in results))
     for row in rows:
         print(f"{row:20}" + "".join(f"{values.get(row, float('nan')):>12.2f}" for values in results.values()))

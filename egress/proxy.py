@@ -1,6 +1,6 @@
 """The egress proxy of Kaizen: ``KAIZEN_API_KEY=… KAIZEN_AGENT=… python egress/proxy.py``. Python 3.11 and nothing else.
 
-It runs the package beside this file: a byte-checked copy of ``src/kaizen_security/{contract,client,egress}`` (``sync.py`` makes it).
+It runs the package beside this file, a byte-checked copy of parts of ``src/kaizen_security`` (``sync.py`` makes it).
 """
 
 import sys

@@ -28,7 +28,7 @@ _STREAM = socket.SOCK_STREAM | _NONBLOCK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """Nobody was reached: ``status`` 502 or 504, ``ended`` in a word for the report, ``problem`` in words for the client."""
+    """Nobody was reached: ``status`` 502 or 504, ``ended`` in one word for the report, ``problem`` in words for the client."""
 
     status: int
     ended: str
@@ -41,6 +41,17 @@ class Reached:
 
     wire: Wire
     address: str
+
+
+class Origin:
+    """A connection to an origin, kept for the client's next request to the same one."""
+
+    __slots__ = ("address", "key", "wire")
+
+    def __init__(self, wire: Wire, key: tuple[str, str, int], address: str) -> None:
+        self.wire = wire
+        self.key = key
+        self.address = address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +97,7 @@ class Dial:
         self._address = ""
         self._done: Callable[[Reached | Failed | Refusal], None] | None = done
         self._begun: Callable[[str], None] | None = begun
-        self._last: Failed | Refusal = Failed(status=502, ended="no address", problem="the name has no address")
+        self._last: Failed | Refusal = Failed(status=502, ended="no-address", problem="the name has no address")
         self._end = self.due = means.loop.now + means.timeout
 
     def start(self, host: str, port: int) -> None:
@@ -107,7 +118,7 @@ class Dial:
         if self._done is None:
             return
         if isinstance(answer, str):
-            self._finish(Failed(status=502, ended="dns failed", problem=answer))
+            self._finish(Failed(status=502, ended="dns-failed", problem=answer))
             return
         self._left = list(answer)
         self._next()
@@ -168,7 +179,7 @@ class Dial:
     def _unreachable(self, problem: int) -> None:
         self._last = Failed(
             status=504 if problem == errno.ETIMEDOUT else 502,
-            ended="refused by the origin" if problem == errno.ECONNREFUSED else "unreachable",
+            ended="origin-refused" if problem == errno.ECONNREFUSED else "unreachable",
             problem=f"no connection to the address the name resolves to ({os.strerror(problem)})",
         )
         self._drop()
@@ -183,7 +194,7 @@ class Dial:
     def expire(self, now: float) -> None:
         """This attempt, or all of them, took too long."""
         self._drop()
-        self._last = Failed(status=504, ended="connect timeout", problem="the destination does not answer")
+        self._last = Failed(status=504, ended="connect-timeout", problem="the destination does not answer")
         if now < self._end and self._left:
             self._next()
         else:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaizen_security.egress import answer, http1
+from kaizen_security.egress import answer, http1, rewrite
 from kaizen_security.egress.body import Body, body
-from kaizen_security.egress.dial import Dial, Failed, Reached
+from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
 from kaizen_security.egress.gate import Refusal
 from kaizen_security.egress.loop import READ, WRITE
-from kaizen_security.egress.wire import Wire
 
 if TYPE_CHECKING:
     from kaizen_security.egress.session import Session
@@ -22,44 +21,13 @@ MAX_INTERIM = 20
 """1xx answers to one request."""
 
 
-class Origin:
-    """A connection to an origin, kept for the client's next request to the same one."""
-
-    __slots__ = ("address", "key", "wire")
-
-    def __init__(self, wire: Wire, key: tuple[str, str, int], address: str) -> None:
-        self.wire = wire
-        self.key = key
-        self.address = address
-
-
 class Exchange:
-    """One request. Ends in ``session.ready_for_next``, ``session.finish`` or ``session.close``."""
+    """One request. Ends in ``session.next_when_sent``, ``session.finish`` or ``session.close``."""
 
-    __slots__ = (
-        "active",
-        "agent",
-        "answer",
-        "answered",
-        "arrived",
-        "client",
-        "destination",
-        "dial",
-        "first",
-        "head",
-        "interim",
-        "keep_client",
-        "keep_origin",
-        "loop",
-        "origin",
-        "over",
-        "record",
-        "refused_upload",
-        "reused",
-        "session",
-        "upgrade",
-        "upload",
-    )  # fmt: skip
+    __slots__ = tuple(
+        "active agent answer answered arrived client destination dial first head interim keep_client keep_origin loop "
+        "origin over record refused_upload reused session upgrade upload".split()
+    )
 
     def __init__(self, session: Session, head: http1.Request, destination: http1.Destination, agent: str) -> None:
         self.session = session
@@ -71,7 +39,6 @@ class Exchange:
         self.agent = agent
         self.record = session.proxy.record(agent, destination.name, "http")
         self.upload: Body = body(http1.request_body(head))
-        self.first = b""
         self.answer: Body | None = None
         self.arrived = b""
         self.answered = False
@@ -80,51 +47,19 @@ class Exchange:
         self.keep_origin = True
         self.reused = False
         self.dial: Dial | None = None
-        self.upgrade = self._upgrade()
+        self.upgrade = rewrite.wants_websocket(head)
         self.interim = 0
         self.active = session.loop.now
         self.over = False
         self.refused_upload = False
-        self.first = self._request_bytes()
-
-    # --- the request --------------------------------------------------------------------------------------------------------
-
-    def _upgrade(self) -> bool:
-        """WebSocket is passed on; any other upgrade is not asked for, and the request goes on without it (RFC 9110 section 7.8)."""
-        head = self.head
-        return (
-            head.method == b"GET"
-            and head.minor == 1
-            and self.upload.done
-            and head.tokens(b"upgrade") == [b"websocket"]
-            and b"upgrade" in head.tokens(b"connection")
-        )
-
-    def _request_bytes(self) -> bytes:
-        head, destination = self.head, self.destination
-        hosts = head.values(b"host")
-        if len(hosts) > 1 or (not hosts and head.minor == 1):
-            raise http1.Bad("a request needs exactly one Host field")
         extra = self.record.extra
         extra["method"] = head.method.decode("ascii")
-        fields = [entry for entry in http1.end_to_end(head) if entry[0] not in (b"host", b"content-length")]
-        if hosts and not _same_host(hosts[0], destination):
-            # RFC 9112 section 3.2.2: the target's host counts. That they differ is worth knowing.
+        if rewrite.host_differs(head, destination):
             extra["host_differs"] = True
-        name = destination.host if destination.port == 80 else destination.name
-        host = f"[{name}]" if ":" in destination.host and destination.port == 80 else name
-        lines = [b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, destination.path, head.minor, host.encode("ascii"))]
-        lengths = head.values(b"content-length")
-        if lengths:
-            lines.append(b"Content-Length: %b\r\n" % lengths[0])
-        if head.minor == 0:
-            fields = [entry for entry in fields if entry[0] != b"expect"]
-            lines.append(b"Connection: close\r\n")
-        elif self.upgrade:
-            lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
-        if self.session.proxy.config.via:
-            lines.append(b"Via: 1.%d kaizen-egress\r\n" % head.minor)
-        return b"".join((*lines, http1.joined(fields), b"\r\n"))
+        via = session.proxy.config.via
+        self.first = rewrite.request(head, destination, websocket=self.upgrade, via=via)
+
+    # --- the request --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Decide, then dial or use the kept connection."""
@@ -189,7 +124,7 @@ class Exchange:
         try:
             taken = self.upload.take(data)
         except http1.Bad as bad:
-            self._fail(bad.status, str(bad), "bad request")
+            self._fail(bad.status, str(bad), "bad-request")
             return
         self.session.buffer = data[taken:]
         self.record.up += len(self.first) + taken
@@ -229,7 +164,7 @@ class Exchange:
         try:
             taken = self.upload.take(data)
         except http1.Bad as bad:
-            self._fail(bad.status, str(bad), "bad request")
+            self._fail(bad.status, str(bad), "bad-request")
             return
         session.buffer += data[taken:]
         self.record.up += taken
@@ -276,7 +211,7 @@ class Exchange:
             try:
                 self._heads()
             except http1.Bad as bad:
-                self._fail(bad.status, str(bad), "bad answer")
+                self._fail(bad.status, str(bad), "bad-answer")
             return
         self._pass_on(b"", data)
 
@@ -304,7 +239,7 @@ class Exchange:
         if self.interim > MAX_INTERIM:
             raise http1.Bad("the origin sends interim answers without end", status=502)
         if self.head.minor == 1:
-            self._send(_status_line(head) + http1.joined(http1.end_to_end(head)) + b"\r\n")
+            self._send(rewrite.interim(head))
 
     def _final(self, head: http1.Response) -> None:
         framing = http1.response_body(head, self.head.method)
@@ -316,8 +251,7 @@ class Exchange:
             self.keep_client = False
         if framing == http1.UNTIL_CLOSE or not http1.keeps_alive(head) or self.head.minor == 0:
             self.keep_origin = False
-        close = b"" if self.keep_client else b"Connection: close\r\n"
-        lines = _status_line(head) + http1.joined(_once(http1.end_to_end(head))) + close + b"\r\n"
+        lines = rewrite.answer(head, close=not self.keep_client)
         data, self.arrived = self.arrived, b""
         self.answered = True
         self._pass_on(lines, data)
@@ -350,31 +284,13 @@ class Exchange:
         session = self.session
         self._end("closed")
         if self.upload.done and self.keep_origin and not origin.wire.out and not session.ended:
-            session.origin = origin
-            origin.wire.wait(READ, self._kept_ready)
+            session.keep(origin)
         else:
             origin.wire.close()
         if self.keep_client and self.upload.done and not session.ended:
-            session.exchange = None
-            if self.client.out:
-                self.client.wait(WRITE, self._flush_then_next)
-            else:
-                session.ready_for_next()
+            session.next_when_sent()
         else:
             session.finish(b"")
-
-    def _flush_then_next(self, events: int) -> None:
-        try:
-            self.client.flush()
-        except OSError:
-            self.session.close()
-            return
-        if not self.client.out:
-            self.session.ready_for_next()
-
-    def _kept_ready(self, events: int) -> None:
-        """The idle connection to the origin speaks or ends: either way it is of no more use."""
-        self.session.leave_origin()
 
     def _origin_ended(self) -> None:
         if self.answer is None:
@@ -404,17 +320,15 @@ class Exchange:
         """101: from here on it is a tunnel."""
         if not self.upgrade or head.tokens(b"upgrade") != [b"websocket"]:
             raise http1.Bad("the origin switches to a protocol that was not asked for", status=502)
+        down = rewrite.switching(head) + self.arrived
         origin, self.origin = self.origin, None
         assert origin is not None
         self.record.extra["status"] = 101
         session = self.session
         early, session.buffer = session.buffer, b""
-        lines = (
-            _status_line(head) + b"Connection: Upgrade\r\nUpgrade: websocket\r\n" + http1.joined(http1.end_to_end(head))
-        )
         self.over = True
         session.exchange = None
-        session.switch(self.record, origin.wire, up=early, down=lines + b"\r\n" + self.arrived)
+        session.switch(self.record, origin.wire, up=early, down=down)
 
     # --- the end ------------------------------------------------------------------------------------------------------------
 
@@ -451,14 +365,14 @@ class Exchange:
 
     def _cut(self) -> None:
         """The answer has begun and cannot be completed: the client must not take it for whole."""
-        self._end("cut by the origin")
+        self._end("cut")
         self._drop_origin()
         if self.client.out:
             self.keep_client = False
         self.session.close(reset=True)
 
     def _client_broken(self) -> None:
-        self._end("client left")
+        self._end("client-left")
         self._drop_origin()
         self.session.close(reset=True)
 
@@ -480,28 +394,3 @@ class Exchange:
         if not self.over:
             self._end(how)
         self._drop_origin()
-
-
-def _status_line(head: http1.Response) -> bytes:
-    return b"HTTP/1.1 %d %b\r\n" % (head.status, head.phrase)
-
-
-def _once(fields: list[tuple[bytes, bytes, bytes]]) -> list[tuple[bytes, bytes, bytes]]:
-    """The same Content-Length twice becomes one."""
-    seen = False
-    kept = []
-    for entry in fields:
-        if entry[0] == b"content-length":
-            if seen:
-                continue
-            seen = True
-        kept.append(entry)
-    return kept
-
-
-def _same_host(said: bytes, destination: http1.Destination) -> bool:
-    try:
-        host, port = http1.host_port(said, 80)
-    except http1.Bad:
-        return False
-    return (host, port) == (destination.host, destination.port)

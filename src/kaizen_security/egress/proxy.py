@@ -120,7 +120,7 @@ class Proxy:
         """A record for the name that was asked for inside a connection to another."""
         port = record.target.rpartition(":")[2]
         beside = self._beside(record, f"{sni}:{port}")
-        beside.extra = {"sni": sni, "address": record.extra.get("address"), "inside": record.target}
+        beside.extra = {"sni": sni, "address": record.extra.get("address"), "host": record.target}
         return beside
 
     def saw_hello(self, record: Record, hello: Hello) -> Refusal | None:
@@ -128,7 +128,7 @@ class Proxy:
         extra = record.extra
         extra["tls"] = "ech" if hello.ech else "hello"
         if hello.alpn:
-            extra["alpn"] = ",".join(hello.alpn)[:256]
+            extra["alpn"] = "+".join(hello.alpn)[:32]
         if not hello.sni:
             return None
         extra["sni"] = hello.sni

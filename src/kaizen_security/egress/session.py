@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from kaizen_security.egress import answer, http1
 from kaizen_security.egress.accounts import NeedsCredentials
-from kaizen_security.egress.dial import Dial, Failed, Reached
-from kaizen_security.egress.forward import Exchange, Origin
+from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
+from kaizen_security.egress.forward import Exchange
 from kaizen_security.egress.gate import Refusal
 from kaizen_security.egress.hello import Peek
 from kaizen_security.egress.loop import READ, WRITE
@@ -227,7 +227,7 @@ class Session:
             return held
         self.proxy.refused(self.proxy.name_record(record, hello.sni), refusal)
         self.wire.send(answer.TLS_ACCESS_DENIED)
-        tunnel.end("refused by TLS name")
+        tunnel.end("tls-name-refused")
         return None
 
     def _tunnel_done(self, how: str) -> None:
@@ -242,9 +242,25 @@ class Session:
 
     # --- the end ------------------------------------------------------------------------------------------------------------
 
-    def ready_for_next(self) -> None:
+    def next_when_sent(self) -> None:
         """An exchange is over and the connection stays open."""
         self.exchange = None
+        if self.wire.out:
+            self.due = self.loop.now + self.proxy.config.idle_timeout
+            self.wire.wait(WRITE, self._flush_then_next)
+        else:
+            self._ready_for_next()
+
+    def _flush_then_next(self, events: int) -> None:
+        try:
+            sent = self.wire.flush()
+        except OSError:
+            self.close()
+            return
+        if sent:
+            self._ready_for_next()
+
+    def _ready_for_next(self) -> None:
         if self.proxy.draining:
             self.finish(b"")
             return
@@ -318,6 +334,11 @@ class Session:
         else:
             self.close()
 
+    def keep(self, origin: Origin) -> None:
+        """Keep the connection to an origin for the next request; if it speaks or ends meanwhile, it is of no more use."""
+        self.origin = origin
+        origin.wire.wait(READ, lambda events: self.leave_origin())
+
     def leave_origin(self) -> None:
         """Close the kept connection to the last origin, if there is one."""
         origin, self.origin = self.origin, None
@@ -330,11 +351,11 @@ class Session:
             self.dial.cancel()
             self.dial = None
         if self.tunnel is not None:
-            self.tunnel.end("proxy stopped", reset=reset)
+            self.tunnel.end("proxy-stopped", reset=reset)
             return
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            exchange.abandon("proxy stopped")
+            exchange.abandon("proxy-stopped")
         self.leave_origin()
         self.wire.close(reset=reset)
         self.proxy.gone(self)

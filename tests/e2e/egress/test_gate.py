@@ -77,9 +77,9 @@ def test_a_denied_tls_name_inside_a_permitted_tunnel_ends_it(
     assert b"access denied" in result.stderr
     report = until(lambda: [r for r in plane.reports if r["action"]["target"] == "attacker.example:443"])[0]
     assert report["verdict"]["reason"] == "blocked by policy: malicious domain"
-    assert report["action"]["metadata"]["inside"] == "api.internal:443"
+    assert report["action"]["metadata"]["host"] == "api.internal:443"
     ended = until(lambda: [a for a in plane.actions("api.internal:443") if a["metadata"].get("ended")])[0]
-    assert ended["metadata"]["ended"] == "refused by TLS name"
+    assert ended["metadata"]["ended"] == "tls-name-refused"
     assert ended["act_id"] == report["action"]["act_id"]
     assert ended["metadata"]["sni_differs"] is True
     permitted = subprocess.run([*command, "-servername", "other.internal"], input=b"", capture_output=True, timeout=15)

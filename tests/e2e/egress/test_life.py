@@ -129,7 +129,7 @@ def test_sigterm_does_not_wait_for_ever(tmp_path: Path, plane: ControlPlane):
         assert time.monotonic() - begun < 8
         client.close()
     script.stop()
-    ended = [a for a in plane.actions(f"127.0.0.1:{script.port}") if a["metadata"].get("ended") == "proxy stopped"]
+    ended = [a for a in plane.actions(f"127.0.0.1:{script.port}") if a["metadata"].get("ended") == "proxy-stopped"]
     assert ended
 
 

@@ -19,13 +19,19 @@ def accounts(**more: object) -> Accounts:
     return Accounts(**{**settings, **more})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("peer", ["127.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "::1", "fd12::1", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize(
+    "peer",
+    ["127.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "::1", "fd12::1", "::ffff:10.0.0.1"],
+)
 def test_private_peers(peer: str):
     assert is_private(peer)
     assert accounts().agent(peer, []) == "egress-agent"
 
 
-@pytest.mark.parametrize("peer", ["8.8.8.8", "172.32.0.1", "100.64.0.1", "2001:db8::1", "::ffff:8.8.8.8", "169.254.1.1", "fe80::1%eth0", "", "x"])
+@pytest.mark.parametrize(
+    "peer",
+    ["8.8.8.8", "172.32.0.1", "100.64.0.1", "2001:db8::1", "::ffff:8.8.8.8", "169.254.1.1", "fe80::1%eth0", "", "x"],
+)
 def test_other_peers_need_credentials(peer: str):
     assert not is_private(peer)
     with pytest.raises(NeedsCredentials) as caught:
@@ -40,13 +46,17 @@ def test_without_any_key_no_credentials_would_do():
     assert not caught.value.possible
 
 
-@pytest.mark.parametrize("text", ["bot:", "bot", ":kz_own", "bot:KZ_OWN", "bot:kz_own ", "b\x07t:kz_own", "x" * 300 + ":kz_own"])
+@pytest.mark.parametrize(
+    "text", ["bot:", "bot", ":kz_own", "bot:KZ_OWN", "bot:kz_own ", "b\x07t:kz_own", "x" * 300 + ":kz_own"]
+)
 def test_wrong_credentials_are_refused_even_where_none_are_needed(text: str):
     with pytest.raises(NeedsCredentials):
         accounts().agent("127.0.0.1", basic(text))
 
 
-@pytest.mark.parametrize("value", [b"Basic", b"Basic !!!", b"Bearer kz_own", b"", b"Basic " + b64encode(b"\xff\xfe:kz_own")])
+@pytest.mark.parametrize(
+    "value", [b"Basic", b"Basic !!!", b"Bearer kz_own", b"", b"Basic " + b64encode(b"\xff\xfe:kz_own")]
+)
 def test_malformed_credentials_are_refused(value: bytes):
     with pytest.raises(NeedsCredentials):
         accounts().agent("127.0.0.1", [value])

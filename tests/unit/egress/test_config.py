@@ -41,7 +41,9 @@ def test_the_base_url_is_another_name_for_the_api_url():
 
 def test_the_hosts_map_takes_names_with_and_without_ports(tmp_path: Path):
     file = tmp_path / "egress.toml"
-    file.write_text('[hosts]\n"API.Internal:443" = "127.0.0.1:9443"\n"attacker.example" = "[::1]:9090"\n"plain" = "10.0.0.1"\n')
+    file.write_text(
+        '[hosts]\n"API.Internal:443" = "127.0.0.1:9443"\n"attacker.example" = "[::1]:9090"\n"plain" = "10.0.0.1"\n'
+    )
     assert loaded("--config", str(file)).hosts == {
         ("api.internal", 443): ("127.0.0.1", 9443),
         ("attacker.example", 0): ("::1", 9090),
@@ -53,7 +55,12 @@ def test_json_is_taken_too(tmp_path: Path):
     file = tmp_path / "egress.json"
     file.write_text('{"allow": ["10.0.0.0/8"], "credentials": {"bot": "k"}, "idle_timeout": 5, "via": true}')
     found = loaded("--config", str(file))
-    assert (found.allow, found.credentials, found.idle_timeout, found.via) == ((ip_network("10.0.0.0/8"),), {"bot": "k"}, 5.0, True)
+    assert (found.allow, found.credentials, found.idle_timeout, found.via) == (
+        (ip_network("10.0.0.0/8"),),
+        {"bot": "k"},
+        5.0,
+        True,
+    )
 
 
 def test_fail_closed_can_be_said_apart_from_the_mode():

@@ -59,7 +59,9 @@ def reporting(tmp_path: Path, sink: Collecting) -> Reporter:
     st.sampled_from(["", "closed", "reset"]),
     st.sampled_from([None, REFUSAL]),
 )
-def test_what_is_written_is_what_the_codec_writes(kind: str, extra: dict[str, str], ended: str, refusal: Refusal | None):
+def test_what_is_written_is_what_the_codec_writes(
+    kind: str, extra: dict[str, str], ended: str, refusal: Refusal | None
+):
     this = record(kind=kind, extra=dict(extra), ended=ended, refusal=refusal, up=5, down=7, duration=0.25)
     document = json.loads(this.encode())
     metadata = {"source": "egress", **extra, "phase": "end" if ended else "start"}
@@ -86,7 +88,7 @@ def test_a_connection_that_ends_at_once_is_reported_once(tmp_path: Path):
 def test_a_connection_that_never_began_is_reported_when_it_ends(tmp_path: Path):
     sink = Collecting()
     reporter = reporting(tmp_path, sink)
-    reporter.end(record(ended="dns failed"))
+    reporter.end(record(ended="dns-failed"))
     reporter.stop(5)
     assert len(sink.got) == 1
 
@@ -106,7 +108,7 @@ def test_what_could_not_be_delivered_is_delivered_after_the_next_start(tmp_path:
 
 
 def test_a_full_queue_is_counted_and_does_not_block(tmp_path: Path):
-    reporter = Reporter(Spool(tmp_path / "spool"), lambda: Collecting())
+    reporter = Reporter(Spool(tmp_path / "spool"), Collecting)
     this = record()
     for _ in range(MAX_QUEUE + 3):
         reporter.put(this)
