@@ -29,7 +29,7 @@ MAX_HEAD = 64 << 10
 """Bytes of a request's head."""
 CONNECTIONS = 2000
 """Connections at a time."""
-_LINE = re.compile(rb"([A-Z]{3,10}) (.+) (HTTP/1\.[01])\r?\n", re.DOTALL)
+_LINE = re.compile(rb"([A-Z]{3,10}) ([^\r\n]+) (HTTP/1\.[01])\r?\n")
 _UNSAFE = re.compile(rb"[^!-~]")
 
 
