@@ -14,6 +14,7 @@ from kaizen_security.contract.codec import Report, encode_report
 from kaizen_security.runtime import clock
 from kaizen_security.server import passwords
 from kaizen_security.server.app import create_app
+from kaizen_security.server.serve import Protocol, Server
 from kaizen_security.server.setup import mint_key
 from kaizen_security.store.base import NewVerdict, Origin, Role, Scope, Status
 from kaizen_security.store.sqlite import SqliteStore
@@ -63,15 +64,21 @@ class Site:
         return httpx.Client(base_url=self.url, cookies=cookies, headers={"Origin": self.url}, trust_env=False)
 
 
+class _Server(Server):
+    @contextmanager
+    def capture_signals(self):
+        """In a thread there are none."""
+        yield
+
+
 @contextmanager
 def running(directory):
     """A site that listens on a free port of loopback."""
     site = Site(directory)
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_app(site.store), log_level="warning", lifespan="on", loop="asyncio", timeout_graceful_shutdown=2
-    )
-    server = uvicorn.Server(config)
+    app = create_app(site.store)
+    config = uvicorn.Config(app, log_level="warning", lifespan="on", http=Protocol, timeout_graceful_shutdown=2)
+    server = _Server(config, app.state.context)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     site.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
