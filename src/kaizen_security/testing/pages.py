@@ -1,0 +1,71 @@
+"""The page of every detection, from what stands beside its code::
+
+python -m kaizen_security.testing.pages > docs/reference/detections.md
+"""
+
+from __future__ import annotations
+
+import sys
+
+from kaizen_security.contract.attacks import ATTACKS
+from kaizen_security.detections import BUILTIN
+from kaizen_security.observer.detection import Detection, Example
+from kaizen_security.observer.weigh import TABLE, UNKNOWN
+
+HEAD = """# Detections
+
+What each detection says, what it misses, and examples of both kinds.
+This page is generated from the code (`python -m kaizen_security.testing.pages`), and every example on it runs as a test.
+How findings become a verdict: [how it decides](../explanation/how-it-decides.md).
+
+| detection | says | blocks | status | attack classes |
+|---|---|---|---|---|
+"""
+
+
+def detections() -> str:
+    """The whole page, Markdown."""
+    rows = [_row(one) for one in BUILTIN]
+    return HEAD + "\n".join(rows) + "\n" + "".join(_section(one) for one in BUILTIN)
+
+
+def _row(detection: Detection) -> str:
+    about = detection.ABOUT
+    blocks = TABLE.get(about.name, UNKNOWN).blocks.value
+    attacks = ", ".join(f"`{name}`" for name in about.attacks) or "none"
+    return f"| [{about.name}](#{about.name}) | {about.title} | {blocks} | {about.status.value} | {attacks} |"
+
+
+def _section(detection: Detection) -> str:
+    about = detection.ABOUT
+    lines = [
+        f"\n## {about.name}\n",
+        f"{about.says}\n",
+        f"**Misses.** {about.misses}\n",
+        f"**What to do.** {about.advice}\n",
+    ]
+    classes = [_class(name) for name in about.attacks]
+    if classes:
+        lines.append("**Attack classes.** " + "; ".join(classes) + ".\n")
+    lines.append("| example | what comes | says |")
+    lines.append("|---|---|---|")
+    lines += [_example(one) for one in (*detection.FIRES, *detection.SILENT)]
+    return "\n".join(lines) + "\n"
+
+
+def _class(name: str) -> str:
+    attack = ATTACKS[name]
+    ids = ", ".join((*attack.owasp, *attack.atlas))
+    return f"{attack.title} ({ids})" if ids else attack.title
+
+
+def _example(example: Example) -> str:
+    action = example.action
+    what = " ".join(part for part in (action.kind, action.tool, action.target) if part)
+    count = len(example.before)
+    before = f" after {count} other{'s' if count > 1 else ''}" if count else ""
+    return f"| {example.name} | `{what}`{before} | {', '.join(example.kinds) or 'nothing'} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(detections())
