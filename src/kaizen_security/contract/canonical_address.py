@@ -156,3 +156,15 @@ def number(text: str) -> tuple[int, int] | None:
         value = ipv4(text)
         return None if value is None else (4, value)
     return None
+
+
+def canonical_number(text: str) -> tuple[int, int] | None:
+    """``number``, quicker, for a canonical host: then what ends in a digit and is no IPv6 is dotted decimal."""
+    if ":" in text:
+        return number(text)
+    if text[-1:] not in _DECIMAL:
+        return None
+    try:
+        return 4, int.from_bytes(bytes(map(int, text.split("."))), "big")
+    except ValueError:
+        return None

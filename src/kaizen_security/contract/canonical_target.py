@@ -12,11 +12,12 @@ import re
 import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 from kaizen_security.contract.action import EGRESS_KINDS, KINDS
 from kaizen_security.contract.canonical_address import format6, ipv6, number
 from kaizen_security.contract.canonical_host import DEVIATIONS, host, transitional
+from kaizen_security.contract.canonical_values import builder
 
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
 """WHATWG's special schemes, with their ports: a backslash is a slash in them, and any number of slashes begins the host."""
@@ -28,14 +29,22 @@ _OPAQUE = frozenset(
 _BUCKETS = frozenset("s3 s3a s3n gs gcs r2 az abfs abfss wasb wasbs dbfs".split())
 """Schemes whose authority is a bucket, which is no host."""
 _MAX = 4096
-_CACHED = 4096
+_REMEMBERED = 4096
+_SHORT = 256
 
-_FAST = re.compile(r"((?:(?!xn--)[a-z0-9_-]{1,63}\.)*(?!xn--)[a-z_][a-z0-9_-]{0,62})(?::([1-9][0-9]{0,3}))?\Z")
+_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+# What nearly all targets look like: nothing in them needs a second thought. Group 2 is a name, group 3 a dotted address.
+_FAST = re.compile(
+    r"(?:(https?|wss?)://)?(?:((?:(?!xn--)[a-z0-9_-]{1,63}\.)*(?!xn--)[a-z_][a-z0-9_-]{0,62})|"
+    rf"({_BYTE}(?:\.{_BYTE}){{3}}))"
+    r"(?::([1-9][0-9]{0,3}))?([/?#][!-~]*)?\Z"
+)
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _AUTHORITY_ENDS = re.compile(r"[/?#]")
 _SPECIAL_ENDS = re.compile(r"[/?#\\]")
 _PORT = re.compile(r"(.*?)(?::([0-9]*))?\Z", re.DOTALL)
 _ODD_PORT = re.compile(r":[^:\]]*\Z")
+_LABEL = re.compile(r"[a-z0-9_-]+\Z")
 _SPACE = re.compile(r"\s")
 _EDGES = "".join(map(chr, range(33)))
 _GONE = str.maketrans("", "", "\t\n\r")
@@ -64,21 +73,48 @@ class Target:
     also: tuple[str, ...] = ()
 
 
+_make = builder(Target)
+
+
 def target(text: str) -> Target:
     """``host``, ``host:port``, ``[v6]:port``, a URL, or a path or other text (host ``""``). Never raises.
 
     A single word is read as a host, since ``redis`` is one; whether an action's target IS a place on a network is
     ``destination``'s answer.
     """
-    if len(text) > 256:
-        return _target(text)
-    return _remembered(text)
+    found = _KNOWN.get(text)
+    if found is None:
+        found = _target(text)
+        if len(text) <= _SHORT:
+            _remember(text, found)
+    return found
+
+
+_KNOWN: dict[str, Target] = {}
+_FORGOTTEN = [0]
+
+
+def _remember(text: str, found: Target) -> None:
+    if len(_KNOWN) >= _REMEMBERED:
+        _FORGOTTEN[0] += len(_KNOWN)
+        _KNOWN.clear()
+    _KNOWN[text] = found
+
+
+def cache_info() -> tuple[int, int]:
+    """Targets remembered and targets forgotten again, since the start of the process."""
+    return len(_KNOWN), _FORGOTTEN[0]
 
 
 def _target(text: str) -> Target:
     fast = _FAST.match(text)
-    if fast is not None and fast.end(1) <= 253:
-        return Target(host=fast[1], port=int(fast[2] or 0))
+    if fast is not None:
+        scheme, name, address, port, path = fast.groups("")
+        stated = int(port) if port else PORTS[scheme] if scheme else 0
+        if address:
+            return _make(scheme, address, stated, path, True, True, ())
+        if len(name) <= 253:
+            return _make(scheme, name, stated, path, False, True, ())
     text = text[:_MAX].strip(_EDGES).translate(_GONE)
     if not text or _WINDOWS.match(text):
         return Target(path=text)
@@ -90,15 +126,6 @@ def _target(text: str) -> Target:
         doubled = text[:2] in ("//", "\\\\", "/\\", "\\/")
         return Target(path=text, also=_also(_readings(text[2:], special=True)) if doubled else ())
     return _bare(text)
-
-
-_remembered = lru_cache(maxsize=_CACHED)(_target)
-
-
-def cache_info() -> tuple[int, int]:
-    """Targets remembered and targets forgotten again, since the start of the process."""
-    info = _remembered.cache_info()
-    return info.currsize, info.misses - info.currsize
 
 
 def _scheme(text: str) -> str:
@@ -189,7 +216,7 @@ def _resolved(readings: list[str], *, scheme: str = "", path: str = "") -> Targe
         host=canonical,
         port=port or PORTS.get(scheme, 0),
         path=path,
-        is_address=ok and number(canonical) is not None,
+        is_address=number(canonical) is not None,
         readable=ok,
         also=tuple(dict.fromkeys([*_spellings(name, canonical), *others])),
     )
@@ -216,7 +243,10 @@ def _also(readings: list[str], known: str = "") -> tuple[str, ...]:
         try:
             found.append(host(name))
         except ValueError:
-            found.append(_nearest(name))
+            near = _nearest(name)
+            if not _LABEL.match(near, near.rfind(".") + 1):
+                continue  # no entry could ever match it
+            found.append(near)
         found += _spellings(name, found[-1])
     return tuple(name for name in dict.fromkeys(found) if name and name != known)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kaizen_security.contract.compiled_rules import Range
 
@@ -37,12 +37,12 @@ class Ranges:
                 self._firsts.append(first)
                 self._lasts.append(last)
 
-    def find(self, value: int) -> list[tuple[int, int]]:
+    def find(self, value: int) -> Sequence[tuple[int, int]]:
         """``(owner, prefix length)`` of every range that holds ``value``, the widest first."""
         at = bisect_right(self._firsts, value) - 1
         if at < 0 or value > self._lasts[at]:
-            return []
-        found = []
+            return ()
+        found: list[tuple[int, int]] = []
         for length, prefixes in self._by_length:
             found += [(owner, length) for owner in prefixes.get(value >> self._width - length, ())]
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.canonical_address import number
+from kaizen_security.contract.canonical_address import canonical_number, number
 from kaizen_security.contract.canonical_target import Target
 from kaizen_security.contract.compiled_ranges import Ranges
 from kaizen_security.contract.compiled_rules import Range, parse_range
@@ -32,6 +32,7 @@ class CompiledDeclaration:
         for i, text in enumerate(declaration.destinations):
             self._declare(i, text, spans)
         self._ranges = {family: Ranges(family, spans) for family in (4, 6)}
+        self._any_range = bool(spans)
         self._limited = bool(declaration.destinations)
         self._said = (len(declaration.tools), len(declaration.destinations))
         self._known: dict[tuple[str, str, str], tuple[Finding, ...]] = {}
@@ -107,8 +108,9 @@ class CompiledDeclaration:
             return False
         # Where clients disagree about the host, each reading has to be declared. A folded spelling of the same address is no
         # other reading.
-        others = [other for other in place.also if not _same(other, place.host)]
-        return self._host(place.host, place.port) and all(self._host(other, place.port) for other in others)
+        return self._host(place.host, place.port) and all(
+            self._host(other, place.port) for other in place.also if not _same(other, place.host)
+        )
 
     def _host(self, host: str, port: int) -> bool:
         if _covers(self._hosts.get(host), port):
@@ -119,7 +121,9 @@ class CompiledDeclaration:
                 if _covers(self._below.get(host[at:]), port):
                     return True
                 at = host.find(".", at) + 1
-        address = number(host)
+        if not self._any_range:
+            return False
+        address = canonical_number(host)
         return address is not None and bool(self._ranges[address[0]].find(address[1]))
 
     # --- findings ------------------------------------------------------------------------------------------------------------
