@@ -20,7 +20,17 @@ from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.demo.feed import Feed, Servers
-from kaizen_security.demo.line import AGENT, CONTROL, EGRESS, SIDECAR, Line, choose_ports, inherited, write_private
+from kaizen_security.demo.line import (
+    AGENT,
+    CONTROL,
+    EGRESS,
+    SERVERS,
+    SIDECAR,
+    Line,
+    choose_ports,
+    inherited,
+    write_private,
+)
 from kaizen_security.demo.ports import choose
 from kaizen_security.demo.programme import DEMO_AGENT, Programme, programme
 from kaizen_security.demo.services import Config
@@ -60,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
     """Start, play, stay up until Ctrl-C."""
     if args.once and not args.demo:
         raise Misconfigured("--once is about a demonstration: use it with --demo")
-    # What ends a terminal's session or a container ends us as Ctrl-C does: in order.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # What ends a terminal's session or a container ends us as Ctrl-C does: in order. SIGINT too, which a script's background
+    # job begins with ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     data = (args.data or Path(os.environ.get("KAIZEN_DATA") or ".kaizen")).absolute()
     view = _view(as_json=args.json)
@@ -227,7 +238,9 @@ class Up:
             authority=str(authority),
         )
         where = line.ready(line.start_servers(config))
-        view.started("demo servers", f"{where}: {', '.join(sorted({host for host, _, _ in play.hosts})[:4])} …")
+        view.started(
+            SERVERS, f"{where}: api.internal, docs.internal, attacker.example and {len(config.hosts) - 3} more names"
+        )
         hosts = {f"{host}:{port}": f"127.0.0.1:{ports[scheme]}" for host, port, scheme in play.hosts}
         # The proxy must know whose connection it is; these are only for it, and only for this run.
         passwords = {member.name: secrets.token_urlsafe(16) for member in play.members}

@@ -46,6 +46,11 @@ class Row:
         return self.decision == "allow" and not self.flagged
 
     @property
+    def stopped(self) -> bool:
+        """The connection was refused. A block that the proxy did not decide itself came after the fact: only policy stops there."""
+        return self.decision == "block" and (self.source != GROUND_TRUTH or self.reason.startswith("blocked by policy"))
+
+    @property
     def host(self) -> str:
         """The host that it went to, empty when it went nowhere."""
         return host_of(self.target)
@@ -85,6 +90,7 @@ class Attack:
     ``silent``      the host that it reaches unreported, to be found in what the proxy saw; empty when the action is reported
     ``detections``  any of these must be in the findings; ``block``: and the decision must be block
     ``excuse``      why it may be missed, when it is a listed miss
+    ``group``       which part of the scorecard it belongs to
     """
 
     key: str
@@ -95,6 +101,7 @@ class Attack:
     silent: str = ""
     block: bool = False
     excuse: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +158,15 @@ class Scorecard:
     def missed(self) -> list[Outcome]:
         """Misses that nobody listed: the demonstration has failed."""
         return [outcome for outcome in self.outcomes if not outcome.caught and not outcome.attack.excuse]
+
+    @property
+    def by_group(self) -> dict[str, tuple[int, int]]:
+        """Caught and attacks in each part."""
+        groups: dict[str, tuple[int, int]] = {}
+        for outcome in self.outcomes:
+            caught, all_ = groups.get(outcome.attack.group, (0, 0))
+            groups[outcome.attack.group] = (caught + outcome.caught, all_ + 1)
+        return dict(sorted(groups.items()))
 
     @property
     def by_rung(self) -> dict[int, int]:
@@ -213,7 +229,7 @@ def _observed(card: Scorecard, run: Run, seen: Sequence[Row]) -> None:
     for attack in run.attacks:
         if attack.silent:
             there = [entry for entry in seen if entry.host == attack.silent]
-            card.outcomes.append(_outcome(attack, there, ran=not any(entry.decision == "block" for entry in there)))
+            card.outcomes.append(_outcome(attack, there, ran=not any(entry.stopped for entry in there)))
             hostile.add(attack.silent)
             # The proxy must have seen it; that it has not is a miss already.
             wanted.pop(attack.silent, None)

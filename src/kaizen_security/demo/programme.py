@@ -16,7 +16,7 @@ from kaizen_security.demo.injected import OUTSIDE, POLICY, Injected, runs
 from kaizen_security.demo.jobs import Job, Play, Work
 from kaizen_security.demo.tasks import DECLARATION, Task, benign
 from kaizen_security.demo.world import INSIDE
-from kaizen_security.redteam.scenario import Deed, Effect, Expected, Scenario, Session
+from kaizen_security.redteam.scenario import Deed, Effect, Expected, Scenario, Session, Shelf
 from kaizen_security.redteam.scorecard import Misses
 
 DEMO_AGENT = "demo-agent"
@@ -24,6 +24,10 @@ DEMO_AGENT = "demo-agent"
 
 LEARN, BETWEEN = 220, 30
 """Tasks that are learned from, and benign tasks between and after the attacks."""
+
+OWN = "in its own work"
+GROUPS = {Shelf.SCENARIOS: "red-team corpus", Shelf.HARD: "hard set", Shelf.BENIGN: ""}
+"""Parts of the scorecard."""
 
 _HTTP = (Effect.HTTP_GET, Effect.HTTP_POST)
 
@@ -106,7 +110,9 @@ def _work(task: Task) -> Entry:
 
 
 def _met(run: Injected) -> list[Entry]:
-    attack = Attack(key=run.id, title=run.title, attack=run.attack, detections=run.detections, silent=run.silent)
+    attack = Attack(
+        key=run.id, title=run.title, attack=run.attack, detections=run.detections, silent=run.silent, group=OWN
+    )
     attacked = Work(job=run.id, agent=DEMO_AGENT, task=run.task)
     twin = Work(job=f"{run.id}-twin", agent=DEMO_AGENT, task=run.task)
     return [
@@ -152,6 +158,7 @@ def _attacks(scenario: Scenario, session: Session, excuses: Mapping[tuple[str, s
             block=move.expected.block,
             move=number,
             excuse=excuses.get((scenario.id, move.name), ""),
+            group=GROUPS[scenario.shelf],
         )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import KaizenError
-from kaizen_security.demo.account import NO_VERDICT, Row, Run, Scorecard, score
+from kaizen_security.demo.account import GROUND_TRUTH, NO_VERDICT, Row, Run, Scorecard, score
 from kaizen_security.demo.feed import Feed, Servers
 from kaizen_security.demo.jobs import Attach, Done, ask, told
 from kaizen_security.demo.processes import Child
@@ -151,7 +151,7 @@ class Stage:
         self.check()
         for entry in self.feed.new():
             self.rows.append(entry)
-            self.view.verdict(entry)
+            self.view.verdict(entry, _note(entry))
         self._polled = time.monotonic()
         self.view.progress(*self._phase, len(self.rows))
 
@@ -165,3 +165,9 @@ class Stage:
             if not card.unseen and not late:
                 return
             time.sleep(POLL)
+
+
+def _note(entry: Row) -> str:
+    if entry.source == GROUND_TRUTH and not entry.silent and not entry.stopped:
+        return "nobody had reported it; the proxy saw it begin"
+    return ""

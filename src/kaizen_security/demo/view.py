@@ -92,29 +92,34 @@ def up_lines(console: str, sign_in: str, environment: str) -> list[str]:
 
 def card_lines(card: Scorecard) -> list[str]:
     """The scorecard in plain lines."""
-    attacks = len(card.outcomes)
     rungs = ", ".join(f"{count} by {rung(number)}" for number, count in card.by_rung.items())
-    share = f" ({100 * card.caught / attacks:.0f}%)" if attacks else ""
     lines = [
-        f"attacks caught       {card.caught}/{attacks}{share}" + (f": {rungs}" if rungs else ""),
-        f"false flags          {len(card.false)}/{card.benign} benign actions",
-        f"bodies that ran      {sum(outcome.ran for outcome in card.outcomes if outcome.caught)} of the caught attacks "
-        "(seen only on the wire, or flagged and not blocked)",
+        *(f"{group:<21}{caught}/{attacks} attacks caught" for group, (caught, attacks) in card.by_group.items()),
+        f"{'caught':<21}{card.caught}: {rungs or 'none'}",
+        f"{'of these had begun':<21}{sum(outcome.ran for outcome in card.outcomes if outcome.caught)} "
+        "(flagged and not stopped, or told to nobody: the proxy stops what policy denies and reports the rest)",
+        f"{'false flags':<21}{len(card.false)}/{card.benign} benign actions",
     ]
-    lines += [f"bytes that reached {host}: {count}" for host, count in sorted(card.outside.items())]
+    left = {host: count for host, count in sorted(card.outside.items()) if count}
+    lines += [f"{'bytes that left':<21}{count} reached {host}" for host, count in left.items()]
+    kept = sorted(set(card.outside) - set(left))
+    lines += [f"{'no byte reached':<21}{', '.join(kept)}"] if kept else []
     if card.listed:
-        lines.append(f"listed misses        {len(card.listed)}, each known and with its reason:")
+        lines.append(f"{'listed misses':<21}{len(card.listed)}, each known and with its reason:")
         lines += [f"  {', '.join(keys)}: {reason}" for reason, keys in _by_reason(card.listed).items()]
-    lines += [f"MISSED               {missed(outcome)}" for outcome in card.missed]
-    lines += [f"FALSE FLAG           {sentence(row)}" for row in card.false]
-    lines += [f"UNSEEN               {what}: the line has no verdict on it" for what in card.unseen[:20]]
+    lines += [f"{'MISSED':<21}{missed(outcome)}" for outcome in card.missed]
+    lines += [f"{'FALSE FLAG':<21}{sentence(row)}" for row in card.false]
+    lines += [f"{'UNSEEN':<21}{shown(what)}: the line has no verdict on it" for what in card.unseen[:20]]
     return lines
 
 
 def _by_reason(outcomes: list[Outcome]) -> dict[str, list[str]]:
     grouped: dict[str, list[str]] = {}
     for outcome in outcomes:
-        grouped.setdefault(outcome.attack.excuse, []).append(outcome.attack.key)
+        keys = grouped.setdefault(outcome.attack.excuse, [])
+        scenario, _, step = outcome.attack.key.partition("/")
+        # Steps of one scenario that share a reason are told in one word.
+        keys.append(step if any(key.partition("/")[0] == scenario for key in keys) else outcome.attack.key)
     return grouped
 
 
@@ -236,6 +241,7 @@ def summarise(card: Scorecard, *, seed: int, seconds: float, tasks: int, verdict
         "verdicts": verdicts,
         "attacks": len(card.outcomes),
         "caught": card.caught,
+        "groups": {group: {"caught": caught, "attacks": all_} for group, (caught, all_) in card.by_group.items()},
         "caught_by_rung": {str(number): count for number, count in card.by_rung.items()},
         "listed_misses": [{"attack": outcome.attack.key, "reason": outcome.attack.excuse} for outcome in card.listed],
         "misses": [missed(outcome) for outcome in card.missed],
