@@ -163,7 +163,7 @@ class Uplink:
         log.warning("the control plane rejected a report: %s", name)
 
     def _state(self, state: str, err: KaizenError | None = None) -> None:
-        if state != self.state:
+        if state != self.state and (self.state, state) != ("unknown", "ok"):
             log.warning("control plane %s%s", state, f": {err}" if err else "")
         self.state = state
 
