@@ -97,7 +97,8 @@ class CompiledDeclaration:
             return
         found = canonical.target(stated)
         if found.host and found.readable:
-            self._hosts.setdefault(found.host, set()).add(found.port)
+            for name in (found.host, *found.also):  # whatever a client dials for the very text that was declared
+                self._hosts.setdefault(name, set()).add(found.port)
         else:
             self._texts.add(canonical.permitted(stated))
 
