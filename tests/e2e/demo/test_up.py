@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from kaizen_security.client.http import Connection
@@ -82,7 +84,7 @@ def wait_for(condition, seconds=60.0):
     raise AssertionError("it did not come")
 
 
-@contextmanager
+@contextlib.contextmanager
 def up(data, *flags):
     """``kaizen up`` staying up; gives the process and what it has said so far."""
     out = data.parent / f"{data.name}.out"
@@ -177,13 +179,51 @@ def test_a_busy_port_is_named_and_moved(tmp_path):
             assert get(one(said(), "up")["console"], "/healthz")[0] == 200
 
 
+def signed_in(link):
+    """A browser that has used the link, and what the link's form answered."""
+    base, _, path = link.partition("/sign-in")
+    browser = httpx.Client(base_url=base, headers={"Origin": base})
+    page = browser.get("/sign-in" + path).text
+    token = re.search(r'name="token" value="([^"]+)"', page)[1]
+    return browser, browser.post("/sign-in/link", data={"token": token, "next": "/verdicts"})
+
+
 def test_the_sign_in_link_works_once(tmp_path):
     with up(tmp_path / "d", *ANY_PORTS) as (_, said):
         link = one(said(), "up")["sign_in"]
-        base, _, path = link.partition("/sign-in")
-        status, _, body = get(base, "/sign-in" + path)
-        assert status == 200
-        assert b"token" in body
+        for status in (303, 401):
+            browser, answer = signed_in(link)
+            with contextlib.closing(browser):
+                assert answer.status_code == status
+                assert (browser.get("/verdicts").status_code == 200) == (status == 303)
+
+
+def environment(data):
+    lines = (data / "env").read_text().splitlines()
+    return {**os.environ, **dict(line.removeprefix("export ").split("=", 1) for line in lines if "=" in line)}
+
+
+def test_an_agent_of_ones_own_is_flagged_at_first_and_refused_in_enforce_mode(tmp_path):
+    data = tmp_path / "d"
+
+    def example():
+        words = [sys.executable, str(ROOT / "examples" / "first_agent.py")]
+        done = subprocess.run(words, env=environment(data), cwd=ROOT, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    with up(data, *ANY_PORTS) as (_, said):
+        seen = example()
+        assert "allow  flagged upload: undeclared: this agent used a tool it never declared (upload)." in seen
+        assert "would have left" in seen
+        browser, _ = signed_in(one(said(), "up")["sign_in"])
+        with contextlib.closing(browser):
+            assert "Switch to enforce" in browser.get("/agent", params={"name": "first-agent"}).text
+            browser.post("/agent/settings", params={"name": "first-agent"}, data={"mode": "enforce"})
+        wait_for(lambda: "Blocked by Kaizen: undeclared" in example(), 20)
+        refused = example()
+        assert "would have left" not in refused
+        assert "words" in refused
 
 
 def test_ctrl_c_ends_everything_within_three_seconds_and_leaves_no_process(tmp_path):
