@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import stat
+import time
 
 import pytest
 
@@ -351,6 +352,17 @@ def test_before_the_first_bundle_the_configured_mode_holds(started):
     assert any("no policy received yet" in note for note in observing["notes"])
     enforcing = started("enforce", more=("--before-bundle", "enforce")).inspect("a", tool="t")
     assert (enforcing["decision"], enforcing["reason"]) == ("block", "engine error, failed closed")
+
+
+def test_a_control_plane_that_hangs_costs_an_agent_its_first_wait_and_no_more(started):
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        one = started(api_url=f"http://127.0.0.1:{deaf.getsockname()[1]}", api_key=OWN)
+        one.inspect("a", tool="first")
+        began = time.monotonic()
+        for n in range(20):
+            assert one.inspect("a", tool=f"t{n}")["decision"] == "allow"
+        assert time.monotonic() - began < 2.0
+        one.process.kill()
 
 
 def test_a_rolled_back_bundle_is_refused(upstream, sidecar):

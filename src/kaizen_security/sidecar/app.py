@@ -44,10 +44,14 @@ LONGEST_WAIT = 30.0
 
 @dataclass(slots=True)
 class _Held:
-    """What is known of one agent's bundle here. ``changed`` is replaced by a fresh event at each change."""
+    """What is known of one agent's bundle here. ``changed`` is replaced by a fresh event at each change.
+
+    ``waited``  its first bundle was waited for once; a control plane that hangs must not cost that at every action
+    """
 
     bundle: Bundle | None
     changed: asyncio.Event
+    waited: bool = False
 
 
 class Sidecar:
@@ -145,12 +149,13 @@ class Sidecar:
     async def _ready(self, agent: str) -> _Held:
         """What is held for the agent, after a short wait for its first bundle where one can be expected."""
         held = self._hold(agent)
-        if held.bundle is None and self.uplink.enabled and self.uplink.state in ("unknown", "ok"):
+        hopeful = self.uplink.enabled and self.uplink.state in ("unknown", "ok")
+        if held.bundle is None and hopeful and not held.waited:
             try:
                 async with asyncio.timeout(FIRST_BUNDLE):
                     await held.changed.wait()
             except TimeoutError:
-                pass
+                held.waited = True
         return held
 
     # --- judging --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,137 @@
+"""Keys on loopback: who vouches for them, for how long, and what is remembered."""
+
+from __future__ import annotations
+
+import pytest
+
+from kaizen_security.contract.errors import Refused, Unreachable
+from kaizen_security.sidecar.identity import FRESH, MOST, REFUSED, STALE, Identities, Unknown
+
+OWN = "kz_live_" + "o" * 43
+ONE = "kz_live_" + "1" * 43
+
+
+class World:
+    """A control plane's word on keys, and a clock, both turned by the test."""
+
+    def __init__(self):
+        self.at = 1_000_000_000.0
+        self.up = True
+        self.asked = 0
+        self.keys = {
+            OWN: {"organisation": "org", "scope": "observer", "agent": None},
+            ONE: {"organisation": "org", "scope": "agent", "agent": "mine"},
+        }
+
+    def whoami(self, key):
+        self.asked += 1
+        if not self.up:
+            raise Unreachable("down")
+        if key not in self.keys:
+            raise Refused("unknown", status=401)
+        return self.keys[key]
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def identities(world, tmp_path):
+    return Identities(world.whoami, tmp_path / "identities.json", lambda: world.at, OWN)
+
+
+def test_a_key_is_asked_about_once_and_then_remembered_for_a_while(world, identities):
+    assert identities.remembered(ONE) is None
+    assert identities.verify(ONE).agent == "mine"
+    assert identities.remembered(ONE).agent == "mine"
+    asked = world.asked
+    identities.verify(ONE)
+    assert world.asked == asked
+    world.at += FRESH
+    assert identities.remembered(ONE) is None
+    identities.verify(ONE)
+    assert world.asked > asked
+
+
+def test_a_revoked_key_is_refused_when_it_is_asked_about_again(world, identities):
+    identities.verify(ONE)
+    del world.keys[ONE]
+    world.at += FRESH
+    with pytest.raises(Unknown):
+        identities.verify(ONE)
+    world.up = False
+    world.at += REFUSED
+    with pytest.raises(Unreachable):
+        identities.verify(ONE)
+
+
+def test_a_refused_key_does_not_make_us_ask_each_time(world, identities):
+    for _ in range(5):
+        with pytest.raises(Unknown):
+            identities.verify("kz_live_" + "9" * 43)
+    assert world.asked <= 2
+
+
+@pytest.mark.parametrize("key", ["", "x", "kz_", "bearer " + "x" * 50, "kz_live_" + "x" * 500, "kz_live_ü" + "x" * 40])
+def test_what_is_no_key_is_not_even_asked_about(world, identities, key):
+    with pytest.raises(Unknown):
+        identities.verify(key)
+    assert world.asked == 0
+
+
+def test_while_nobody_can_be_asked_a_known_key_works_and_an_unknown_does_not(world, identities, tmp_path):
+    identities.verify(ONE)
+    world.up = False
+    world.at += FRESH + 1
+    again = Identities(world.whoami, tmp_path / "identities.json", lambda: world.at, OWN)
+    assert again.verify(ONE).agent == "mine"
+    with pytest.raises(Unreachable):
+        again.verify("kz_live_" + "2" * 43)
+    world.at += STALE
+    with pytest.raises(Unreachable):
+        again.verify(ONE)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"organisation": "another", "scope": "agent", "agent": None},
+        {"organisation": "org", "scope": "user", "agent": None},
+        {"organisation": "org", "agent": None},
+        {"scope": "agent"},
+    ],
+)
+def test_another_organisation_s_key_or_a_person_s_is_refused_also_from_memory(world, identities, said):
+    world.keys[ONE] = said
+    for _ in range(2):
+        with pytest.raises(Unknown):
+            identities.verify(ONE)
+        assert identities.remembered(ONE) is None
+
+
+@pytest.mark.parametrize("said", [None, [], "yes", {"organisation": ["org"], "scope": "agent"}])
+def test_an_answer_that_is_not_understood_opens_nothing(world, identities, said):
+    world.keys[ONE] = said
+    with pytest.raises(Unreachable):
+        identities.verify(ONE)
+
+
+def test_no_key_stands_in_the_file_and_the_memory_is_bounded(world, identities, tmp_path):
+    for n in range(MOST + 20):
+        key = f"kz_live_{n:043}"
+        world.keys[key] = world.keys[ONE]
+        if n > MOST - 20 or n < 5:
+            identities.verify(key)
+        else:
+            identities._known[str(n)] = identities._identity(OWN)
+    assert len(identities._known) <= MOST
+    assert "kz_" not in (tmp_path / "identities.json").read_text()
+
+
+@pytest.mark.parametrize("kept", ["{", "[]", '{"x": [1]}', '{"x": ["org", "agent", "a", "late"]}'])
+def test_a_broken_file_is_asked_for_again(world, tmp_path, kept):
+    (tmp_path / "identities.json").write_text(kept)
+    fresh = Identities(world.whoami, tmp_path / "identities.json", lambda: world.at, OWN)
+    assert fresh.verify(ONE).agent == "mine"
