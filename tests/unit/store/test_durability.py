@@ -197,7 +197,7 @@ def small_disk(tmp_path):
     if mounted.returncode:
         pytest.skip("mounting a small tmpfs needs root")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.mark.root
