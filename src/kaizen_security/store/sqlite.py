@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -51,6 +52,8 @@ T = TypeVar("T")
 
 FILE = "kaizen.db"
 _BUSY_SECONDS = 5.0
+_LEAST_FREE = 256 << 10
+_FULL = "the disk of the data directory is full: nothing was kept; make space and send it again"
 _READERS = 6
 _WRITER_PRAGMAS = (
     "journal_mode = WAL",
@@ -88,7 +91,7 @@ def _translated(error: Exception) -> Exception:
         return Misconfigured(f"the database is none of Kaizen's, or is damaged ({original}): restore a backup")
     if isinstance(original, sqlite3.OperationalError):
         if code == sqlite3.SQLITE_FULL:
-            return StoreFull("the disk of the data directory is full: nothing was kept; make space and send it again")
+            return StoreFull(_FULL)
         return StoreUnavailable(f"the database cannot be used now ({original})")
     return error
 
@@ -170,6 +173,7 @@ class SqliteStore:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = _locked(directory) if exclusive else None
+            self._directory = directory
             path = directory / FILE
             # Made here and not by SQLite, so that nobody else on the machine may read it.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -357,7 +361,9 @@ class SqliteStore:
         return self._read(rows.hours, organisation, since, agent)
 
     def check_writable(self) -> None:
-        """Raises StoreFull or StoreUnavailable when a row could not be kept now."""
+        """Raises StoreFull or StoreUnavailable when rows could not be kept now, or hardly: a full disk still takes a page."""
+        if shutil.disk_usage(self._directory).free < _LEAST_FREE:
+            raise StoreFull(_FULL)
         self._write(identity.touch)
 
 
