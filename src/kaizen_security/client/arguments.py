@@ -47,7 +47,7 @@ def _plain(value: object, depth: int, budget: _Budget) -> Json:
     if isinstance(value, list | tuple | set | frozenset):
         return _several(value, depth, budget)
     kind = type(value)
-    if isinstance(value, Mapping) and kind.__module__ in ("types", "collections"):
+    if isinstance(value, Mapping) and kind.__module__ in ("builtins", "collections"):
         return _mapping(dict(value), depth, budget)
     fields = getattr(kind, "__dataclass_fields__", None)
     if isinstance(fields, dict):
@@ -76,7 +76,7 @@ def _stored(value: object, name: str) -> object:
 
 def _mapping(value: dict[object, object], depth: int, budget: _Budget) -> Json:
     found: dict[str, Json] = {}
-    for key, below in list(value.items()):
+    for key, below in list(dict.items(value)):
         if budget.nodes <= 0:
             found["…"] = "…"
             break
@@ -89,12 +89,21 @@ def _several(
     value: list[object] | tuple[object, ...] | set[object] | frozenset[object], depth: int, budget: _Budget
 ) -> Json:
     found: list[Json] = []
-    for below in list(value):
+    for below in _items(value):
         if budget.nodes <= 0:
             found.append("…")
             break
         found.append(_plain(below, depth + 1, budget))
     return found
+
+
+def _items(value: list[object] | tuple[object, ...] | set[object] | frozenset[object]) -> list[object]:
+    """By the type's own iteration, not the one that a subclass may have put in its place."""
+    if isinstance(value, list):
+        return [*list.__iter__(value)]
+    if isinstance(value, tuple):
+        return [*tuple.__iter__(value)]
+    return [*(set.__iter__(value) if isinstance(value, set) else frozenset.__iter__(value))]
 
 
 def _text(text: str, budget: _Budget) -> str:

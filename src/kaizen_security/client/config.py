@@ -218,8 +218,8 @@ def default_data(environment: Mapping[str, str]) -> str:
 
 
 def default_sidecar(settings: Settings) -> str:
-    """Where a sidecar of this data directory listens."""
-    return f"unix://{os.path.join(os.path.abspath(settings.data), 'kaizen.sock')}" if settings.data else ""
+    """Where `kaizen sidecar` with the same data directory listens."""
+    return f"unix://{os.path.join(os.path.abspath(settings.data), 'sidecar', 'kaizen.sock')}" if settings.data else ""
 
 
 def tenant_secret(settings: Settings) -> bytes:

@@ -13,7 +13,7 @@ from time import monotonic
 
 from kaizen_security.client.http import Connection, understood
 from kaizen_security.contract.bundle import MAX_BUNDLE, Bundle, decode_policy, key_hash, signing_key, unseal
-from kaizen_security.contract.errors import KaizenError
+from kaizen_security.contract.errors import InvalidInput, KaizenError
 from kaizen_security.contract.fields import array, obj
 
 FIRST = 3.0
@@ -46,7 +46,7 @@ class Renewal:
         self.problem = ""
         self._connection = Connection(url, max_bytes=MAX_BUNDLE)
         self._agent = agent
-        self._key = signing_key(key_hash(api_key)) if api_key else b""
+        self._key = signing_key(key_hash(api_key))
         self._headers = dict(headers)
         self._cache = cache
         self._apply = apply
@@ -54,7 +54,8 @@ class Renewal:
         self._clock = clock
         self._newest = 0
         self._etag = ""
-        self._signed = bool(api_key)
+        # Over a Unix socket without a key the channel says who is there, and the sidecar seals with the empty key.
+        self._signed = bool(api_key) or url.startswith("unix://")
         self._in_force = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -118,7 +119,9 @@ class Renewal:
                 return None
             if status not in (404, 405, 501) or self._newest:
                 understood(status, body, limit=MAX_BUNDLE)
-                bundle = unseal(body, self._key, agent=self._agent, now=self._clock(), newest=self._newest)
+                bundle = self._unsealed(body, newest=self._newest)
+                if bundle.expires_at and bundle.expires_at <= self._clock():
+                    raise InvalidInput("bundle.expires_at", "has passed")
                 self._newest = bundle.version
                 self._keep(body)
                 return bundle, "bundle"
@@ -141,17 +144,20 @@ class Renewal:
             self._etag = etag if len(etag) <= 256 and etag.isascii() and etag.isprintable() else ""
         return status, body
 
+    def _unsealed(self, data: bytes, *, newest: int) -> Bundle:
+        """Its expiry is looked at whenever it is used, so here any time before it will do; 0.0 means that it has none."""
+        return unseal(data, self._key, agent=self._agent, now=-1.0, newest=newest)
+
     # --- on disk
 
     def _from_cache(self) -> None:
         """What was in force when an earlier process ran. Expired is still taken: it may block, and says that it has expired."""
-        if not self._cache or not self._key:
+        if not self._cache or not self._signed:
             return
         try:
             with open(self._cache, "rb") as file:
                 data = file.read(MAX_BUNDLE + 1)
-            # Its expiry is looked at whenever it is used, so here any time before it will do.
-            bundle = unseal(data, self._key, agent=self._agent, now=0.0)
+            bundle = self._unsealed(data, newest=0)
             self._apply(bundle, "cache")
         except FileNotFoundError:
             return

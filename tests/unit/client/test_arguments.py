@@ -1,0 +1,83 @@
+"""Any Python value as a bounded JSON document."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import enum
+import json
+import types
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaizen_security.client.arguments import MAX_TEXT, MAX_TOTAL, plain
+from kaizen_security.contract.fields import check_json
+from tests.properties.strategies import documents
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    tags: set[str]
+
+
+class Subclass(str):
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ((1, [2.5, None]), [1, [2.5, None]]),
+        ({1: True, "a": b"\xff"}, {"1": True, "a": "\\xff"}),
+        (Colour.RED, "red"),
+        (Point(1, {"a"}), {"x": 1, "tags": ["a"]}),
+        (Subclass("text"), "text"),
+        (collections.OrderedDict(a=1), {"a": 1}),
+        (types.MappingProxyType({"a": 1}), {"a": 1}),
+        (float("inf"), "inf"),
+        ("a\0b\ud800", "a\ufffdb?"),
+        (object(), "<builtins.object>"),
+        (print, "<builtins.builtin_function_or_method>"),
+        (10**400, "…"),
+    ],
+)
+def test_values_become_documents(value, expected):
+    assert plain(value) == expected
+
+
+@given(documents)
+def test_documents_stay_what_they_are(document):
+    assert plain(document) == document
+
+
+@given(
+    st.recursive(
+        st.binary() | st.text() | st.complex_numbers() | st.floats(), lambda x: st.lists(x) | st.sets(st.integers())
+    )
+)
+def test_whatever_comes_can_be_sent(value):
+    document = plain(value)
+    check_json(document, "x")
+    json.dumps(document, allow_nan=False).encode()
+
+
+def test_size_and_depth_are_bounded_and_say_so():
+    assert plain("x" * (MAX_TEXT + 1)) == "x" * MAX_TEXT + "…"
+    deep = current = []
+    for _ in range(1000):
+        current.append([])
+        current = current[0]
+    assert json.dumps(plain(deep)).count("[") < 40
+    assert len(json.dumps(plain([["x" * 1000] * 100] * 1000))) < 2 * MAX_TOTAL
+    assert plain(list(range(100_000)))[-1] == "…"
+    loop = {}
+    loop["self"] = loop
+    assert "…" in json.dumps(plain(loop), ensure_ascii=False)
