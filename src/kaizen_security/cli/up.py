@@ -155,7 +155,6 @@ class Up:
     def _set_up(self, play: Programme | None) -> Keys:
         """Organisation, person and keys, straight into the store, before the control plane opens it."""
         data = self._line.data
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         store = SqliteStore(data)
         try:
             first = first_start(store, now)
@@ -172,6 +171,8 @@ class Up:
                 for member in play.members:
                     store.settings(first.organisation.id, member.name, at=at, mode=Mode.ENFORCE)
             return keys
+        except OSError as err:
+            raise Misconfigured(f"the data directory {data} cannot be used: {err.strerror}") from err
         finally:
             store.close()
 
@@ -199,7 +200,9 @@ class Up:
             f"export KAIZEN_API_KEY={key}\n"
             f"export KAIZEN_API_URL={self._line.control_url}\n"
             f"export KAIZEN_SIDECAR={shlex.quote(self._line.sidecar_url)}\n"
-            f"export KAIZEN_DATA={shlex.quote(str(self._line.data))}\n",
+            f"export KAIZEN_DATA={shlex.quote(str(self._line.data))}\n"
+            "# For HTTP_PROXY and HTTPS_PROXY of an agent, so that its connections are seen where they leave.\n"
+            f"export KAIZEN_PROXY={self._line.proxy_url()}\n",
         )
 
     # --- starting ---------------------------------------------------------------------------------------------------------
@@ -273,7 +276,7 @@ class Up:
         view.up(
             console=line.control_url,
             sign_in=f"{line.control_url}/sign-in?token={token}",
-            environment=_short(line.data / "env"),
+            environment=shlex.quote(_short(line.data / "env")),
         )
 
     def _stay(self) -> None:

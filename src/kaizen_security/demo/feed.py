@@ -22,7 +22,7 @@ class Feed:
         """``since`` (RFC 3339): rows from before do not count."""
         self._connection = Connection(url)
         self._headers = {"Authorization": f"Bearer {key}"}
-        self._since = since
+        self._start = self._since = since
         self._seen: set[str] = set()
 
     def new(self) -> list[Row]:
@@ -43,6 +43,10 @@ class Feed:
         if fresh:
             self._since = max(self._since, *(created for created, _ in fresh))
         return [entry for _, entry in reversed(fresh)]
+
+    def rewind(self) -> None:
+        """Look at everything once more: a row may be committed after one that is stamped later."""
+        self._since = self._start
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -157,13 +157,14 @@ class Stage:
 
     def _settled(self) -> None:
         """Wait until the line has a verdict on everything that was done."""
-        until = time.monotonic() + SETTLE
-        while time.monotonic() < until:
+        began = time.monotonic()
+        while time.monotonic() < began + SETTLE:
             self._look(now=True)
             card = score(self.runs, self.rows)
-            late = [outcome for outcome in card.outcomes if outcome.reason == NO_VERDICT]
-            if not card.unseen and not late:
+            if not card.unseen and not any(outcome.reason == NO_VERDICT for outcome in card.outcomes):
                 return
+            if time.monotonic() > began + SETTLE / 8:
+                self.feed.rewind()
             time.sleep(POLL)
 
 

@@ -280,3 +280,18 @@ def test_once_without_a_demonstration_is_refused(tmp_path):
     assert done.returncode == 1
     assert "--demo" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_data_directory_that_cannot_be_used_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    done, _ = run(tmp_path / "file", *ANY_PORTS)
+    assert done.returncode == 1
+    assert f"the data directory {tmp_path / 'file'} cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_at_once_on_one_data_directory_are_refused(tmp_path):
+    with up(tmp_path / "d d", *ANY_PORTS):
+        done, _ = run(tmp_path / "d d", *ANY_PORTS)
+        assert done.returncode == 1
+        assert "another Kaizen server is using" in done.stderr
