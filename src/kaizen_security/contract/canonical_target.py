@@ -17,7 +17,7 @@ from functools import cache
 from kaizen_security.contract.action import EGRESS_KINDS, KINDS
 from kaizen_security.contract.canonical_address import format6, ipv6, number
 from kaizen_security.contract.canonical_host import DEVIATIONS, host, transitional
-from kaizen_security.contract.canonical_values import builder
+from kaizen_security.contract.canonical_values import setters
 
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
 """WHATWG's special schemes, with their ports: a backslash is a slash in them, and any number of slashes begins the host."""
@@ -73,7 +73,21 @@ class Target:
     also: tuple[str, ...] = ()
 
 
-_make = builder(Target)
+def _simple(scheme: str, host: str, port: int, path: str, is_address: bool) -> Target:
+    """As ``canonical_values.builder``, written out: this is made for each new action."""
+    made: Target = _NEW(Target)
+    _PUT_SCHEME(made, scheme)
+    _PUT_HOST(made, host)
+    _PUT_PORT(made, port)
+    _PUT_PATH(made, path)
+    _PUT_IS_ADDRESS(made, is_address)
+    _PUT_READABLE(made, True)
+    _PUT_ALSO(made, ())
+    return made
+
+
+_NEW = object.__new__
+_PUT_SCHEME, _PUT_HOST, _PUT_PORT, _PUT_PATH, _PUT_IS_ADDRESS, _PUT_READABLE, _PUT_ALSO = setters(Target)
 
 
 def target(text: str) -> Target:
@@ -112,9 +126,9 @@ def _target(text: str) -> Target:
         scheme, name, address, port, path = fast.groups("")
         stated = int(port) if port else PORTS[scheme] if scheme else 0
         if address:
-            return _make(scheme, address, stated, path, True, True, ())
+            return _simple(scheme, address, stated, path, True)
         if len(name) <= 253:
-            return _make(scheme, name, stated, path, False, True, ())
+            return _simple(scheme, name, stated, path, False)
     text = text[:_MAX].strip(_EDGES).translate(_GONE)
     if not text or _WINDOWS.match(text):
         return Target(path=text)

@@ -53,6 +53,7 @@ _RULES = (
     ("publisher not on the allowlist", "publisher", "publishers", ""),
     ("tool not on the allowlist", "tool", "tools", ""),
 )
+_REASONS = tuple(reasons.blocked_by_policy([kind]) for kind, *_ in _RULES)
 _PUBLISHER, _ADDRESS, _DOMAIN, _HASH, _PATTERN, _ALLOW_PUBLISHER, _ALLOW_TOOL = range(7)
 
 
@@ -82,7 +83,6 @@ class Compiled:
         self._any_target = self._any_range or self._any_domain
         self._known: dict[tuple[str, str, str, str], Verdict] = {}
         self._known_tools: dict[str, tuple[_Hit, ...]] = {}
-        self._reasons: dict[frozenset[int], str] = {}
         self._words: dict[tuple[int, int], tuple[str, str, str, str, str, str]] = {}
         self.forgotten = 0
         """Remembered decisions dropped because there were too many."""
@@ -121,12 +121,10 @@ class Compiled:
     def _block(self, hits: list[_Hit]) -> Verdict:
         if len(hits) == 1:
             found: tuple[Finding, ...] = (self._finding(hits[0]),)
+            reason = _REASONS[hits[0].rule]
         else:
             found = tuple(map(self._finding, sorted(hits, key=lambda hit: (hit.owner, hit.rule))))
-        kinds = frozenset(hit.rule for hit in hits)
-        reason = self._reasons.get(kinds)
-        if reason is None:  # at most 2 ** 7
-            reason = self._reasons[kinds] = reasons.blocked_by_policy(finding.kind for finding in found)
+            reason = reasons.blocked_by_policy(finding.kind for finding in found)
         return _verdict(Decision.BLOCK, reason, found, None, (), "", self.version, None, 0.0)
 
     def _hits(self, tool: str, publisher: str, target: str, hash_: str) -> list[_Hit]:
@@ -189,14 +187,14 @@ class Compiled:
     def _address(self, hits: list[_Hit], name: str) -> None:
         address = canonical_number(name)
         if address is not None:
-            self._in_ranges(hits, name, *address)
-        if address is None or address[0] == 6 or address[1] == 0:
-            for family, value in _beyond(name, address):
-                self._in_ranges(hits, name, family, value)
-
-    def _in_ranges(self, hits: list[_Hit], name: str, family: int, value: int) -> None:
-        for owner, length in self._ranges[family].find(value):
-            _add(hits, (owner,), _ADDRESS, name, _range_text(family, value, length))
+            family, value = address
+            for owner, length in self._ranges[family].find(value):
+                _add(hits, (owner,), _ADDRESS, name, _range_text(family, value, length))
+            if family == 4 and value:
+                return
+        for family, value in _beyond(name, address):
+            for owner, length in self._ranges[family].find(value):
+                _add(hits, (owner,), _ADDRESS, name, _range_text(family, value, length))
 
     def _tool(self, name: str) -> tuple[_Hit, ...]:
         known = self._known_tools.get(name)
@@ -253,6 +251,9 @@ def _for(verdict: Verdict, action_id: str) -> Verdict:
 
 def _add(hits: list[_Hit], owners: Owners, rule: int, value: str, entry: str) -> None:
     """One finding for each policy and rule, the first that is found, as the deployed clients do."""
+    if not hits:
+        hits += [_Hit(owner, rule, value, entry) for owner in owners]
+        return
     for owner in owners:
         if not any(hit.owner == owner and hit.rule == rule for hit in hits):
             hits.append(_Hit(owner, rule, value, entry))

@@ -6,6 +6,7 @@ from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.canonical_address import canonical_number, number
 from kaizen_security.contract.canonical_target import Target
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.compiled_ranges import Ranges
 from kaizen_security.contract.compiled_rules import Range, parse_range
 from kaizen_security.contract.declaration import Declaration
@@ -109,56 +110,50 @@ class CompiledDeclaration:
             return False
         # Where clients disagree about the host, each reading has to be declared. A folded spelling of the same address is no
         # other reading.
-        return self._host(place.host, place.port) and all(
+        if not self._host(place.host, place.port):
+            return False
+        return not place.also or all(
             self._host(other, place.port) for other in place.also if not _same(other, place.host)
         )
 
     def _host(self, host: str, port: int) -> bool:
         if _covers(self._hosts.get(host), port):
             return True
+        if host[-1] in _DIGITS or ":" in host:
+            address = canonical_number(host) if self._any_range else None
+            return address is not None and bool(self._ranges[address[0]].find(address[1]))
         if self._below:
             at = host.find(".") + 1
             while at:
                 if _covers(self._below.get(host[at:]), port):
                     return True
                 at = host.find(".", at) + 1
-        if not self._any_range:
-            return False
-        address = canonical_number(host)
-        return address is not None and bool(self._ranges[address[0]].find(address[1]))
+        return False
 
     # --- findings ------------------------------------------------------------------------------------------------------------
 
     def _tool_finding(self, name: str) -> Finding:
-        return Finding(
-            kind="undeclared tool",
-            value=name[:_SHORT],
-            source="declaration",
-            detection="declaration",
-            field="tool",
-            expected=f"one of the {self._said[0]} declared tools",
-            observed=name[:_SHORT],
-            advice="If the agent needs this tool, declare it.",
-            attack="undeclared",
-        )
+        name = name[:_SHORT]
+        advice = "If the agent needs this tool, declare it."
+        expected = f"one of the {self._said[0]} declared tools"
+        return _finding("undeclared tool", name, _WHO, _WHO, "tool", expected, name, advice, "undeclared")
 
     def _destination_finding(self, place: Target, text: str) -> Finding:
-        host = place.host or text.strip()
-        port = f":{place.port}" if place.port else ""
-        known = place.readable and place.host in self._hosts
-        return Finding(
-            kind="undeclared destination",
-            value=host[:_SHORT],
-            source="declaration",
-            detection="declaration",
-            field="target",
-            expected=f"a declared port of {host[:_SHORT]}"
-            if known
-            else f"one of the {self._said[1]} declared destinations",
-            observed=(host + port)[:_SHORT] if place.readable else f"{host[:_SHORT]}, which is not a well-formed host",
-            advice="If the agent needs this destination, declare it.",
-            attack="undeclared",
-        )
+        host = (place.host or text.strip())[:_SHORT]
+        if place.readable and place.host in self._hosts:
+            expected = f"a declared port of {host}"
+        else:
+            expected = f"one of the {self._said[1]} declared destinations"
+        observed = f"{host}:{place.port}" if place.port else host
+        if not place.readable:
+            observed = f"{host}, which is not a well-formed host"
+        advice = "If the agent needs this destination, declare it."
+        return _finding("undeclared destination", host, _WHO, _WHO, "target", expected, observed, advice, "undeclared")
+
+
+_finding = builder(Finding)
+_WHO = "declaration"
+_DIGITS = frozenset("0123456789")
 
 
 def _tool(text: str, index: int) -> str:
