@@ -1,8 +1,8 @@
 """The egress proxy beside a direct connection and beside tinyproxy and squid, where they are installed.
 
-``python -m benchmarks.proxy [--json] [--rounds N] [--scale X]``. Origin, load and each proxy are processes of their own on loopback;
-rounds are interleaved and their order is reversed each time; figures are medians. CPU is that of the proxy's process, its threads and
-children, divided by what it did. Rates move by ±40 % on shared cores: compare CPU, and ratios within one run.
+``python -m benchmarks.proxy [--json] [--rounds N] [--scale X]``. Origin, load and each proxy are processes of their own on
+loopback; rounds are interleaved and their order is reversed each time; figures are medians. CPU is that of the proxy's process, its
+threads and children, divided by what it did. Rates move by ±40 % on shared cores: compare CPU, and ratios within one run.
 """
 
 from __future__ import annotations
@@ -181,15 +181,15 @@ def squid(folder: Path) -> tuple[str, int, list[str], None]:
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU of a process, its threads and its children so far (the scheduler's own count, in nanoseconds)."""
+    """Seconds of CPU (in steps of 10 ms) of a process, its threads, also those that have ended, and its children so far."""
     total = 0
     for directory in Path("/proc").iterdir():
         if directory.name.isdigit():
             with suppress(OSError, IndexError):
-                parent = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
-                if pid in (int(directory.name), parent):
-                    total += sum(int(task.read_text().split()[0]) for task in directory.glob("task/*/schedstat"))
-    return total / 1e9
+                words = (directory / "stat").read_text().rpartition(")")[2].split()
+                if pid in (int(directory.name), int(words[1])):
+                    total += int(words[11]) + int(words[12])
+    return total / float(os.sysconf("SC_CLK_TCK"))
 
 
 def tunnels(port: int, target: int, n: int, at_once: int) -> float:

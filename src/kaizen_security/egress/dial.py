@@ -191,6 +191,11 @@ class Dial:
             with suppress(OSError):
                 sock.close()
 
+    @property
+    def fd(self) -> int:
+        """The descriptor under way, -1 when there is none."""
+        return -1 if self._sock is None else self._sock.fileno()
+
     def expire(self, now: float) -> None:
         """This attempt, or all of them, took too long."""
         self._drop()

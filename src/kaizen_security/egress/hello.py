@@ -136,7 +136,13 @@ def _name(value: bytes) -> str:
 def _protocols(value: bytes) -> tuple[str, ...]:
     if len(value) < 2 or int.from_bytes(value[:2], "big") != len(value) - 2 or len(value) > 4096:
         raise ValueError("the TLS protocols do not fill their list")
-    return tuple(name.decode("ascii", "backslashreplace") for name in _vectors(value, 2, 1))
+    return tuple(_shown(name) for name in _vectors(value, 2, 1))
+
+
+def _shown(name: bytes) -> str:
+    """Text that every store takes: a NUL in a protocol's name must not keep a report from being kept."""
+    text = name.decode("ascii", "backslashreplace")
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 class Peek:

@@ -152,15 +152,17 @@ class Loop:
         now = self.now
         for item in [item for item in self._timed if item.due <= now]:
             if item in self._timed:
-                item.expire(now)
+                # What fails must not be asked again twice a second.
+                item.due = now + 60.0
+                self._guarded(-1, item.expire, now)
 
     # --- other threads ------------------------------------------------------------------------------------------------------
 
     def post(self, call: Callable[[], None]) -> None:
         """Have ``call`` run on the loop's thread. From any thread, and from a signal handler."""
         self._posted.append(call)
-        # A full pipe of wake-ups wakes as well as one.
-        with suppress(BlockingIOError):
+        # A full pipe of wake-ups wakes as well as one; a loop that has ended wakes no more (a resolver may be late).
+        with suppress(OSError):
             self._wake_out.send(b"\0")
 
     def stop(self) -> None:
@@ -174,7 +176,7 @@ class Loop:
         with suppress(BlockingIOError):
             self._wake_in.recv(4096)
         while self._posted:
-            self._posted.popleft()()
+            self._guarded(-1, self._posted.popleft())
 
     # --- running ------------------------------------------------------------------------------------------------------------
 
@@ -189,16 +191,16 @@ class Loop:
                 if call is not None:
                     if events & ~5:
                         events = READ | WRITE
-                    self._one(fd, call, events)
+                    self._guarded(fd, call, events)
             if self.now >= sweep_at:
                 sweep_at = self.now + SWEEP
                 self._sweep()
 
-    def _one(self, fd: int, call: Ready, events: int) -> None:
+    def _guarded(self, fd: int, call: Callable[..., None], *args: object) -> None:
+        """Call. One connection that meets a mistake of ours must not end the others: ``failed`` is told, with its descriptor."""
         try:
-            call(events)
+            call(*args)
         except Exception as err:
-            # One connection that meets a mistake of ours must not end the others: it is closed, counted and told.
             if self._failed is None:
                 raise
             self.remove(fd)

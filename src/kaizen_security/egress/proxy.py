@@ -229,6 +229,8 @@ class Proxy:
         """A mistake of ours on one connection: close what belongs to it, keep serving."""
         self.counts["internal errors"] += 1
         log.error("closing a connection after an internal error", exc_info=err)
+        if self.listener is not None and fd == self.listener.fileno():
+            self._listen()
         for session in list(self.sessions):
             if session.owns(fd):
                 session.close(reset=True)

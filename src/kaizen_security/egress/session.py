@@ -311,6 +311,9 @@ class Session:
 
     def owns(self, fd: int) -> bool:
         """Whether that descriptor is one of its."""
+        dial = self.dial if self.exchange is None else self.exchange.dial
+        if dial is not None and dial.fd == fd >= 0:
+            return True
         wires = [self.wire]
         if self.origin is not None:
             wires.append(self.origin.wire)

@@ -39,6 +39,12 @@ def test_a_real_hello_is_read():
     assert parse(REAL) == Hello(sni="api.example", alpn=("h2", "http/1.1"))
 
 
+def test_a_protocol_that_is_no_text_is_shown_as_text():
+    hello = parse(REAL.replace(b"\x02h2\x08http/1.1", b"\x02h\x00\x08http\xff1.1"))
+    assert hello is not None
+    assert hello.alpn == ("h\\x00", "http\\xff1.1")
+
+
 def test_a_hello_without_a_name_is_read():
     assert parse(real(None, ())) == Hello()
 

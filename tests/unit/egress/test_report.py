@@ -55,7 +55,10 @@ def reporting(tmp_path: Path, sink: Collecting) -> Reporter:
 
 @given(
     st.sampled_from(["connect", "http"]),
-    st.dictionaries(st.sampled_from(["sni", "alpn", "address", "method"]), st.text(max_size=20)),
+    st.dictionaries(
+        st.sampled_from(["sni", "alpn", "address", "method"]),
+        st.text(st.characters(categories=["L", "N", "P"]), max_size=20),
+    ),
     st.sampled_from(["", "closed", "reset"]),
     st.sampled_from([None, REFUSAL]),
 )

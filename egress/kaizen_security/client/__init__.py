@@ -1,0 +1,1 @@
+"""The client: what runs inside the agent. Standard library only."""

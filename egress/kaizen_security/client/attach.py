@@ -1,0 +1,125 @@
+"""What a client is attached to: the sidecar or the control plane, with reporter, policy and declaration over it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from kaizen_security.client.clock import Ids, now
+from kaizen_security.client.config import Settings, tenant_secret
+from kaizen_security.client.http import Connection
+from kaizen_security.client.link import Link
+from kaizen_security.client.renewal import Renewal
+from kaizen_security.client.report import Reporter
+from kaizen_security.client.spool import Spool
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.boundary import boundary_key
+from kaizen_security.contract.bundle import Bundle, key_hash
+from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.errors import KaizenError, Refused
+
+MANIFEST_DEADLINE = 3.0
+
+
+class Attachment:
+    """One upstream: the sidecar if there is one, else the control plane if there is a key, else none (``upstream`` is empty)."""
+
+    def __init__(self, settings: Settings, ids: Ids) -> None:
+        self.settings = settings
+        self.upstream = settings.sidecar or (settings.base_url if settings.api_key else "")
+        self.headers = {"User-Agent": "kaizen-python"}
+        if settings.api_key:
+            self.headers["Authorization"] = f"Bearer {settings.api_key}"
+        self.link: Link | None = None
+        self.reporter: Reporter | None = None
+        self.refused = 0
+        """Declarations that the server refused."""
+        self._undelivered: dict[str, Json] | None = None
+        if not self.upstream:
+            return
+        self._key = boundary_key(tenant_secret(settings))
+        if settings.sidecar:
+            inside = settings.in_tenant or settings.sidecar.startswith("unix://")
+            self.link = Link(
+                settings.sidecar, agent=settings.agent, headers=self.headers, in_tenant=inside, key=self._key
+            )
+        if settings.report:
+            self.reporter = self._reporter(ids)
+
+    @property
+    def folder(self) -> str:
+        """A directory for each upstream and key, so that nothing kept for one organisation reaches another; empty: no disk."""
+        if not self.settings.data:
+            return ""
+        return os.path.join(self.settings.data, "client", key_hash(f"{self.upstream}\n{self.settings.api_key}")[:16])
+
+    def _reporter(self, ids: Ids) -> Reporter:
+        folder = self.folder
+        spool = Spool(os.path.join(folder, "spool") if folder else None, max_bytes=self.settings.spool_bytes)
+        return Reporter(
+            Connection(self.upstream),
+            spool,
+            agent=self.settings.agent,
+            headers=self.headers,
+            key=self._key,
+            ids=ids,
+        )
+
+    def renewal(self, apply: Callable[[Bundle, str], None], missing: Callable[[str], None]) -> Renewal | None:
+        """What keeps the organisation's policy up to date; None when nobody has one or the caller wants none."""
+        if not self.upstream or not self.settings.sync:
+            return None
+        folder = self.folder
+        return Renewal(
+            self.upstream,
+            agent=self.settings.agent,
+            api_key=self.settings.api_key,
+            headers=self.headers,
+            cache=os.path.join(folder, f"bundle-{key_hash(self.settings.agent)[:16]}.json") if folder else "",
+            apply=apply,
+            missing=missing,
+            clock=now,
+        )
+
+    def lost(self) -> Iterator[tuple[str, int]]:
+        """What every part lost, by reason."""
+        if self.refused:
+            yield "declaration refused by the server", self.refused
+        if self.reporter is not None:
+            yield from list(self.reporter.lost.items())
+            yield from list(self.reporter.spool.lost.items())
+        if self.link is not None:
+            yield from list(self.link.lost.items())
+
+    def declare(self, declared: Declaration) -> bool:
+        """Send the declaration; kept for ``deliver`` when it is not taken now."""
+        manifest: dict[str, Json] = {"tools": list(declared.tools), "destinations": list(declared.destinations)}
+        if declared.purpose:
+            manifest["purpose"] = declared.purpose
+        self._undelivered = manifest
+        return self.deliver() and bool(self.upstream)
+
+    def deliver(self) -> bool:
+        """Send the declaration that still waits, if one does; false when it still does."""
+        manifest = self._undelivered
+        if manifest is None or not self.upstream:
+            return True
+        from urllib.parse import quote
+
+        connection = Connection(self.upstream)
+        path = f"/v1/agents/{quote(self.settings.agent, safe='')}/manifest"
+        try:
+            connection.json("POST", path, manifest, self.headers, MANIFEST_DEADLINE, idempotent=True)
+        except Refused as err:
+            if err.status >= 500 or err.status == 429:
+                return False
+            self.refused += 1
+            self._undelivered = None
+            return False
+        except KaizenError:
+            return False
+        finally:
+            connection.close()
+        if self._undelivered is manifest:
+            self._undelivered = None
+        return True

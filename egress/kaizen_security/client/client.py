@@ -1,0 +1,394 @@
+"""Kaizen: what an agent attaches. Judges an action before it runs, and reports what was judged (``docs/reference/client.md``).
+
+It never breaks its host: besides ``KaizenBlocked`` (``enforce``, ``guard``) nothing of ours is raised after construction, nothing
+is waited for longer than the stated deadline, and what is lost is counted in ``lost``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING, TypeVar
+
+from kaizen_security.client import rules as rules_of
+from kaizen_security.client.arguments import plain
+from kaizen_security.client.clock import Ids, now
+from kaizen_security.client.config import Settings, load
+from kaizen_security.client.fields import action_of, completed, declaration_of, policies_of
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.declaration import NOTHING_DECLARED
+from kaizen_security.contract.errors import KaizenBlocked, Refused, Unreachable
+from kaizen_security.contract.verdict import Mode, Verdict
+
+if TYPE_CHECKING:
+    from kaizen_security.client.link import Link
+    from kaizen_security.client.run import Run
+    from kaizen_security.contract.bundle import Bundle
+    from kaizen_security.contract.step import Step
+
+    F = TypeVar("F", bound=Callable[..., object])
+
+RUN: ContextVar[str] = ContextVar("kaizen_run", default="")
+"""The run that the current context belongs to."""
+EXIT_SECONDS = 3.0
+"""How long a process that ends waits for the delivery of its reports; what is left is in the spool."""
+
+
+class Kaizen:
+    """Attach one agent. Arguments that are None are taken from the environment, the settings file or the default
+    (``client.config``).
+
+    ``policies``    policies of your own, in force beside the organisation's
+    ``sync``        fetch the organisation's policy at construction, and keep it up to date
+    ``report``      send what was judged to the control plane (needs an API key) or the sidecar
+    ``on_verdict``  called with ``(verdict, action)`` after every verdict; what it raises is swallowed and counted in ``lost``
+    ``sidecar``     ask this sidecar before an action runs: ``unix:///path/kaizen.sock`` or ``http://127.0.0.1:8001``
+    ``mode``        ``"observe"`` or ``"enforce"``; can only tighten what the organisation set for the agent
+
+    Raises Misconfigured naming the argument, the variable or the policy that cannot be used; never because something is
+    unreachable. Safe for threads and forks.
+    """
+
+    def __init__(
+        self,
+        api_key: str = "",
+        base_url: str | None = None,
+        policies: Iterable[object] | None = None,
+        agent: str = "default",
+        fail_open: bool | None = None,
+        report: bool | None = None,
+        sync: bool | None = None,
+        on_verdict: Callable[[Verdict, Action], object] | None = None,
+        *,
+        sidecar: str | None = None,
+        mode: str | Mode | None = None,
+        in_tenant: bool | None = None,
+        deadline: float | None = None,
+        data: str | os.PathLike[str] | None = None,
+        spool_bytes: int | None = None,
+    ) -> None:
+        self.settings: Settings = load(
+            {
+                "api_key": api_key or None,
+                "base_url": base_url or None,
+                "agent": None if agent == "default" else agent,
+                "fail_open": fail_open,
+                "report": report,
+                "sync": sync,
+                "sidecar": sidecar,
+                "mode": mode,
+                "in_tenant": in_tenant,
+                "deadline": deadline,
+                "data": None if data is None else os.fspath(data),
+                "spool_bytes": spool_bytes,
+            }
+        )
+        self.on_verdict = on_verdict
+        self.ids = Ids()
+        self._lost: dict[str, int] = {}
+        self._sequence = rules_of.Sequence()
+        self._local = rules_of.local_rules(policies_of(policies), NOTHING_DECLARED, self.settings.mode)
+        self._rules = self._local
+        self._bundle: tuple[Bundle, str] | None = None
+        self._fail_open = self.settings.fail_open
+        self._closed = False
+        from kaizen_security.client.attach import Attachment
+
+        self._attached = Attachment(self.settings, self.ids)
+        self._link = self._attached.link
+        self._reporter = self._attached.reporter
+        self._renewal = self._attached.renewal(self._apply, self._missing)
+        if self._renewal is not None:
+            self._renewal.first()
+        # After a fork threads are gone; the first verdict of the child starts them again.
+        self._asleep = True
+        _LIVE.add(self)
+        atexit.register(_close, weakref.ref(self))
+
+    # --- verdicts
+
+    def inspect(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
+        """The verdict on an action, before it runs: ``inspect(action)`` or ``inspect(tool="send", target="api.example:443")``.
+
+        Fields are those of ``Action``, and ``arguments``, ``sensitive`` and ``source``, which go into its metadata. Absent and None
+        are the same. Raises nothing but TypeError for a field that there is not.
+        """
+        if fields or type(action) is not Action:
+            action = action_of(action, fields)
+        at = now()
+        run_id = action.run_id or RUN.get()
+        if self._asleep:
+            self._rouse()
+        try:
+            verdict = self._judge(action, at, run_id)
+        except Exception as err:  # noqa: BLE001  # a listed boundary
+            # Our own mistake must neither break the agent nor silently let everything pass: the caller chose what holds.
+            verdict = rules_of.engine_error(type(err).__name__, fail_open=self._fail_open)
+            self._lose("engine errors")
+            self._report(action, verdict, at, run_id)
+        if self.on_verdict is not None:
+            self._tell(verdict, action)
+        return verdict
+
+    def enforce(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
+        """``inspect``, and raise KaizenBlocked when the action is not allowed."""
+        verdict = self.inspect(action, **fields)
+        if verdict.blocked:
+            raise KaizenBlocked(verdict)
+        return verdict
+
+    async def ainspect(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
+        """``inspect`` for coroutines: a question to the sidecar is asked in a thread, so the event loop goes on."""
+        if self._link is None:
+            return self.inspect(action, **fields)
+        import asyncio
+
+        return await asyncio.to_thread(self.inspect, action, **fields)
+
+    async def aenforce(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
+        """``enforce`` for coroutines."""
+        verdict = await self.ainspect(action, **fields)
+        if verdict.blocked:
+            raise KaizenBlocked(verdict)
+        return verdict
+
+    def _judge(self, action: Action, at: float, run_id: str) -> Verdict:
+        rules = self._rules
+        if rules.compiled.correlates and run_id != action.run_id:
+            action = replace(action, run_id=run_id)
+        verdict = rules.known_bad(action, self._sequence)
+        if verdict.allowed:
+            if self._link is not None:
+                return self._ask(self._link, rules, action, at, run_id)
+            why = rules.unanswered(at)
+            if why:
+                verdict = rules_of.nobody_answered(rules, why, fail_open=self._fail_open)
+            elif rules.declaration is not None:
+                verdict = rules.undeclared(action) or verdict
+        self._report(action, verdict, at, run_id)
+        return verdict
+
+    def _ask(self, link: Link, rules: rules_of.Rules, action: Action, at: float, run_id: str) -> Verdict:
+        """The sidecar's word; it reports what it judged, so we report only what it could not."""
+        known = plain(dict(action.metadata))
+        full = completed(
+            action,
+            known if isinstance(known, dict) else {},
+            id_=self.ids.new(),
+            agent=self.settings.agent,
+            at=at,
+            run_id=run_id,
+        )
+        try:
+            return link.ask(full, self.settings.deadline, patient=rules.mode is Mode.ENFORCE)
+        except (Unreachable, Refused) as err:
+            verdict = rules_of.nobody_answered(rules, str(err), fail_open=self._fail_open)
+            verdict = replace(verdict, action_id=full.id)
+            self._report(full, verdict, at, run_id)
+            return verdict
+
+    def _report(self, action: Action, verdict: Verdict, at: float, run_id: str) -> None:
+        reporter = self._reporter
+        if reporter is None:
+            return
+        if verdict.evidence and (verdict.blocked or verdict.evidence[0].kind != "unprotected"):
+            reporter.urgent(action, verdict, at, run_id)
+        else:
+            reporter.add(action, verdict, at, run_id)
+
+    def _tell(self, verdict: Verdict, action: Action) -> None:
+        try:
+            if self.on_verdict is not None:
+                self.on_verdict(verdict, action)
+        except Exception:  # noqa: BLE001  # a listed boundary
+            # The caller's own code, called in the middle of the agent's work: counted, not raised.
+            self._lose("on_verdict errors")
+
+    # --- attaching
+
+    def guard(
+        self,
+        fn: F | None = None,
+        *,
+        tool: str | None = None,
+        kind: str = "tool_call",
+        target: str | None = None,
+        sensitive: bool = False,
+    ) -> F | Callable[[F], F]:
+        """Decorate a tool: its calls are judged first, and raise KaizenBlocked instead of running when they are not allowed.
+
+        With or without arguments, for functions, coroutines, generators, async generators and methods; signature, docstring,
+        results and exceptions stay as they are. ``tool`` is its name (default: the function's), ``target`` the name of the argument
+        that says what it is done to, ``sensitive`` that it reads sensitive data.
+        Raises Misconfigured for a ``target`` that is no argument of the function.
+        """
+        from kaizen_security.client.guard import guarded
+
+        def decorate(fn: F) -> F:
+            return guarded(self, fn, tool=tool, kind=kind, target=target, sensitive=sensitive)
+
+        return decorate if fn is None else decorate(fn)
+
+    def declare(
+        self,
+        tools: Iterable[str] | None = None,
+        destinations: Iterable[str] | None = None,
+        purpose: str | None = None,
+    ) -> bool:
+        """Say what the agent is for; it holds here at once. True when the sidecar or the control plane has taken it.
+
+        False: nobody is attached or reachable; it is sent again with the next verdicts. Raises Misconfigured naming an entry that
+        would mean nothing.
+        """
+        declared = declaration_of(tools, destinations, purpose)
+        self._local = rules_of.redeclared(self._local, declared)
+        if self._bundle is None:
+            self._rules = rules_of.redeclared(self._rules, declared)
+        else:
+            self._apply(*self._bundle)
+        return self._attached.declare(declared)
+
+    def run(self, request: str | None = None, *, run_id: str | None = None) -> Run:
+        """One execution of the agent: ``with kaizen.run("what the user asked") as run:``. Verdicts inside carry ``run.id``.
+
+        The request goes to an in-tenant sidecar or nowhere.
+        """
+        from kaizen_security.client.run import Run
+
+        return Run(self, request or "", run_id or self.ids.new())
+
+    def note(self, step: Step) -> None:
+        """Keep a step of a run for the sidecar, if there is one. A request, a message or a result goes to an in-tenant one only."""
+        from kaizen_security.contract.step import End
+
+        if isinstance(step, End):
+            self._sequence.end(self.settings.agent, step.run_id)
+        if self._link is not None:
+            self._link.note(step)
+
+    def note_result(self, action: Action, content: object, *, failed: bool = False) -> None:
+        """Tell the sidecar what the action brought back, so that it knows where later values come from. Needs no answer."""
+        link = self._link
+        if link is None:
+            return
+        from kaizen_security.contract.step import Result
+
+        run_id = action.run_id or RUN.get()
+        document = plain(content) if link.in_tenant else None
+        self.note(
+            Result(
+                run_id=run_id,
+                action_id=action.id,
+                content=document,
+                failed=failed,
+                agent=self.settings.agent,
+                at=now(),
+            )
+        )
+
+    # --- the organisation's policy
+
+    def _apply(self, bundle: Bundle, origin: str) -> None:
+        rules = rules_of.with_organisation(self._local, bundle, mode=self.settings.mode, origin=origin)
+        self._bundle = bundle, origin
+        self._rules = rules
+
+    def _missing(self, why: str) -> None:
+        self._rules = replace(self._rules, missing=why)
+
+    @property
+    def rules(self) -> rules_of.Rules:
+        """What is in force just now: policy, declaration, mode, version, and whether the organisation's policy is missing."""
+        return self._rules
+
+    @property
+    def problem(self) -> str:
+        """Why policy is not renewed or reports are not delivered just now; empty when all is well."""
+        renewal = self._renewal.problem if self._renewal else ""
+        return renewal or (self._reporter.problem if self._reporter else "")
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What was lost since this process began, by reason; empty when nothing was."""
+        lost = dict(self._lost)
+        for reason, n in self._attached.lost():
+            lost[reason] = lost.get(reason, 0) + n
+        return lost
+
+    def _lose(self, reason: str) -> None:
+        self._lost[reason] = self._lost.get(reason, 0) + 1
+
+    # --- life
+
+    def _rouse(self) -> None:
+        self._asleep = False
+        if self._renewal is not None and not self._closed:
+            self._renewal.start()
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Deliver every report and step; false when some are still waiting after ``timeout`` seconds (they are in the spool)."""
+        until = monotonic() + timeout
+        sent = self._attached.deliver()
+        if self._link is not None:
+            try:
+                self._link.send_steps(timeout)
+            except Unreachable:
+                sent = False
+        if self._reporter is not None:
+            return self._reporter.flush(max(until - monotonic(), 0.0)) and sent
+        return sent
+
+    def close(self, timeout: float = EXIT_SECONDS) -> None:
+        """Flush and let go. A process that ends does this by itself; a verdict after it is still given, but not reported."""
+        if self._closed:
+            return
+        self._closed = True
+        until = monotonic() + timeout
+        if self._renewal is not None:
+            self._renewal.stop()
+        if self._link is not None:
+            with suppress(Unreachable):  # what it did not take is counted by close
+                self._link.send_steps(timeout)
+            self._link.close()
+        if self._reporter is not None:
+            self._reporter.close(max(until - monotonic(), 0.1))
+
+    def __enter__(self) -> Kaizen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _after_fork(self) -> None:
+        self.ids.renew()
+        self._sequence.after_fork()
+        self._lost = {}
+        self._asleep = True
+        # multiprocessing clears a child's exit functions.
+        atexit.unregister(_close)
+        for other in list(_LIVE):
+            atexit.register(_close, weakref.ref(other))
+
+
+def _close(ref: weakref.ref[Kaizen]) -> None:
+    kaizen = ref()
+    if kaizen is not None:
+        kaizen.close()
+
+
+_LIVE: weakref.WeakSet[Kaizen] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for kaizen in list(_LIVE):
+        kaizen._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

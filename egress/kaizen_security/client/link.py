@@ -1,0 +1,150 @@
+"""Link: questions and steps to the sidecar.
+
+Steps (what the user asked, what a tool returned) must be there before the next question is asked, or the sidecar would judge an
+action without knowing where its values came from; so a question first sends what waits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from time import monotonic
+
+from kaizen_security.client.http import Pool
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.boundary import outward
+from kaizen_security.contract.codec import decode_verdict, encode_action, encode_step
+from kaizen_security.contract.errors import InvalidInput, Refused, Unreachable
+from kaizen_security.contract.step import End, Result, Step
+from kaizen_security.contract.verdict import Verdict
+
+MAX_STEPS = 1000
+"""Steps in memory while the sidecar does not take them. They hold the run's text, so they never go to disk."""
+AT_ONCE = 50
+LONGEST_PAUSE = 30.0
+STEPS_LOST, STEPS_REFUSED = "steps: sidecar unreachable", "steps: refused by the sidecar"
+
+
+class Link:
+    """``in_tenant``: arguments, requests and results may go there as they are; else only boundary fields do.
+
+    ``lost`` counts steps by reason.
+    """
+
+    def __init__(self, url: str, *, agent: str, headers: Mapping[str, str], in_tenant: bool, key: bytes) -> None:
+        self.lost: dict[str, int] = {}
+        self.in_tenant = in_tenant
+        self._pool = Pool(url)
+        self._agent = agent
+        self._headers = dict(headers)
+        self._key = key
+        self._reset()
+        _LIVE.add(self)
+
+    def _reset(self) -> None:
+        self._steps: deque[dict[str, Json]] = deque()
+        self._sending = threading.Lock()
+        self._ask_after = 0.0
+        self._pause = 0.0
+
+    def ask(self, action: Action, deadline: float, *, patient: bool) -> Verdict:
+        """The sidecar's verdict on ``action``, which has an id, within ``deadline`` seconds.
+
+        A sidecar that hangs must not cost an agent its deadline at every action: unless ``patient``, one that was too slow is not
+        asked again for a while (0.5 s, doubling to 30 s).
+        Raises Unreachable, Refused.
+        """
+        if not patient and monotonic() < self._ask_after:
+            raise Unreachable("the sidecar did not answer in time a moment ago, and is not waited for again yet")
+        try:
+            verdict = self._ask(action, deadline)
+        except Unreachable as err:
+            if isinstance(err.__cause__, TimeoutError):
+                self._pause = min(max(self._pause * 2, 0.5), LONGEST_PAUSE)
+                self._ask_after = monotonic() + self._pause
+            raise
+        self._pause = self._ask_after = 0.0
+        return verdict
+
+    def _ask(self, action: Action, deadline: float) -> Verdict:
+        at = monotonic() + deadline
+        if self._steps:
+            self.send_steps(deadline)
+        sent = action if self.in_tenant else outward(action, self._key)
+        answer = self._pool.json(
+            "POST",
+            "/v1/inspect",
+            {"agent": self._agent, "action": encode_action(sent)},
+            self._headers,
+            at - monotonic(),
+            idempotent=True,
+        )
+        try:
+            return decode_verdict(answer)
+        except InvalidInput as err:
+            raise Unreachable(f"the sidecar answered with something else than a verdict: {err}") from err
+
+    def note(self, step: Step) -> None:
+        """Keep a step for the next question. What may not leave the process is left out."""
+        if not self.in_tenant:
+            if isinstance(step, Result):
+                step = Result(
+                    run_id=step.run_id, action_id=step.action_id, failed=step.failed, agent=step.agent, at=step.at
+                )
+            elif not isinstance(step, End):
+                return
+        self._steps.append(encode_step(step))
+        while len(self._steps) > MAX_STEPS:
+            self._steps.popleft()
+            self._lose(1, STEPS_LOST)
+
+    def send_steps(self, deadline: float) -> None:
+        """Send what waits, in order. Raises Unreachable; what the sidecar refuses is counted."""
+        at = monotonic() + deadline
+        if not self._sending.acquire(timeout=deadline):
+            raise Unreachable(f"the sidecar took no steps for {deadline} s")
+        try:
+            while self._steps:
+                some = [self._steps.popleft() for _ in range(min(AT_ONCE, len(self._steps)))]
+                try:
+                    document: Json = {"agent": self._agent, "steps": list(some)}
+                    self._pool.json("POST", "/v1/steps", document, self._headers, at - monotonic(), idempotent=False)
+                except Unreachable:
+                    self._steps.extendleft(reversed(some))
+                    raise
+                except Refused as err:
+                    if err.status >= 500 or err.status == 429:
+                        self._steps.extendleft(reversed(some))
+                        raise Unreachable(f"the sidecar takes no steps just now: {err}") from err
+                    self._lose(len(some), STEPS_REFUSED)
+        finally:
+            self._sending.release()
+
+    def _lose(self, n: int, reason: str) -> None:
+        self.lost[reason] = self.lost.get(reason, 0) + n
+
+    def close(self) -> None:
+        """Steps that the sidecar never took are lost, and counted."""
+        if self._steps:
+            self._lose(len(self._steps), STEPS_LOST)
+            self._steps.clear()
+        self._pool.close()
+
+    def _after_fork(self) -> None:
+        self.lost = {}
+        self._reset()
+
+
+_LIVE: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for link in list(_LIVE):
+        link._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

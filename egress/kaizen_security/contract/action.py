@@ -1,0 +1,65 @@
+"""Action: one thing that an agent does, as some source saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from kaizen_security.contract.depth import Rung, rung_of
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+"""A JSON document that nobody has validated yet."""
+
+KINDS = ("tool_call", "skill_load", "connect", "http", "file", "exec", "dns", "message")
+"""The known kinds. ``kind`` is an open string: an unknown one is judged like any other, by what the agent normally does."""
+
+EGRESS_KINDS = frozenset({"connect", "http", "dns"})
+"""Kinds that by themselves reach over the network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One action. Absent and empty are the same: text fields hold ``""`` for both.
+
+    ``target``      what it is done to: ``host``, ``host:port``, a URL, a path, an address
+    ``metadata``    open; known keys: ``source`` (names the feed, and so the rung), ``arguments`` (or ``input``,
+                    ``params``, ``query``: what the tool was called with), ``sensitive`` (true: it reads sensitive data)
+    ``id``          idempotency: the same id is the same action; empty until someone gives it one
+    ``run_id``      the execution it belongs to; ``act_id`` joins claim, call and effect of the one deed
+    ``at``          Unix seconds, 0.0 when not stated
+    ``agent``       who acts, as told by the key or the channel; ``organisation`` whose agent it is
+    ``delegation``  the chain of agents that handed the work down, first the one whom the user asked
+    ``seen_by``     sources that saw the same act, deepest rung last
+    """
+
+    kind: str = "tool_call"
+    tool: str = ""
+    publisher: str = ""
+    target: str = ""
+    hash: str = ""
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    id: str = ""
+    run_id: str = ""
+    act_id: str = ""
+    at: float = 0.0
+    agent: str = "default"
+    organisation: str = ""
+    delegation: tuple[str, ...] = ()
+    seen_by: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """Which feed saw it; ``sdk`` when nobody says."""
+        source = self.metadata.get("source")
+        return source if isinstance(source, str) and source else "sdk"
+
+    @property
+    def rung(self) -> Rung:
+        """How hard that feed is to lie to."""
+        return rung_of(self.source)
+
+    @property
+    def sensitive(self) -> bool:
+        """Whether the caller says that it reads sensitive data."""
+        return self.metadata.get("sensitive") is True

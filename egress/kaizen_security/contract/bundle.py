@@ -1,0 +1,130 @@
+"""Bundle: policy and declaration of one agent, versioned and signed, so that a client may keep it on disk and trust it later.
+
+Signed with HMAC-SHA256 (RFC 2104) under a key derived from the API key. The control plane keeps only a hash of the API key, so the
+signing key is derived from that hash: both sides can compute it, a thief of a bundle cannot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.codec import decode_declaration, encode_declaration
+from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
+from kaizen_security.contract.errors import InvalidInput
+from kaizen_security.contract.fields import array, boolean, instant, obj, parse, plain, rfc3339, text
+from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.verdict import Mode
+
+MAX_BUNDLE = 64 << 20
+"""Bytes: 100,000 policy entries are about 3 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """``version`` only ever grows; ``issued_at`` and ``expires_at`` are Unix seconds; ``paused`` means: record, do not flag."""
+
+    agent: str
+    version: int
+    policies: tuple[Policy, ...] = ()
+    declaration: Declaration = NOTHING_DECLARED
+    mode: Mode = Mode.OBSERVE
+    paused: bool = False
+    issued_at: float = 0.0
+    expires_at: float = 0.0
+
+
+def key_hash(api_key: str) -> str:
+    """What the control plane stores of an API key: SHA-256, hex. The key is 256 random bits, so no salt or stretching is needed."""
+    return hashlib.sha256(api_key.encode()).hexdigest()
+
+
+def signing_key(api_key_hash: str) -> bytes:
+    """The key under which bundles for the owner of that API key are signed."""
+    return hmac.digest(api_key_hash.encode(), b"kaizen bundle v1", "sha256")
+
+
+def seal(bundle: Bundle, key: bytes) -> bytes:
+    """The bundle as a signed document: ``{"bundle": "<its JSON as text>", "signature": "<hex>"}``.
+
+    The signature covers the very text that travels, so no two JSON encoders have to agree.
+    """
+    body = json.dumps(encode_bundle(bundle), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps({"bundle": body, "signature": hmac.digest(key, body.encode(), "sha256").hex()}).encode()
+
+
+def unseal(data: bytes, key: bytes, *, agent: str, now: float, newest: int = 0) -> Bundle:
+    """The bundle in a signed document.
+
+    Raises InvalidInput naming the field when the signature is wrong, when it is another agent's, older than version ``newest``
+    (a rollback), or expired at ``now``.
+    """
+    doc = obj(parse(data, limit=MAX_BUNDLE), "document")
+    body = text(doc, "bundle", limit=MAX_BUNDLE)
+    signature = text(doc, "signature", limit=128)
+    if not hmac.compare_digest(hmac.digest(key, body.encode(), "sha256").hex().encode(), signature.encode()):
+        raise InvalidInput("signature", "does not match: not signed for this API key, or changed on the way")
+    bundle = decode_bundle(parse(body.encode(), limit=MAX_BUNDLE))
+    if bundle.agent != agent:
+        raise InvalidInput("bundle.agent", "is another agent's")
+    if bundle.version < newest:
+        raise InvalidInput("bundle.version", f"is {bundle.version}, but {newest} was seen already (rollback)")
+    if bundle.expires_at <= now:
+        raise InvalidInput("bundle.expires_at", "has passed")
+    return bundle
+
+
+def encode_policy(policy: Policy) -> dict[str, Json]:
+    """``decode_policy`` gives it back."""
+    return {"mode": policy.mode, "rules": dict(policy.rules), "name": policy.name, "enabled": policy.enabled}
+
+
+def decode_policy(document: Json, *, field: str = "policy") -> Policy:
+    """A policy's shape; whether its rules can be used is decided when they are compiled. Raises InvalidInput."""
+    doc = obj(document, field)
+    rules = doc.get("rules")
+    return Policy(
+        mode=text(doc, "mode", field + ".", limit=64),
+        rules=obj({} if rules is None else rules, field + ".rules"),
+        name=text(doc, "name", field + ".", limit=256),
+        enabled=boolean(doc, "enabled", field + ".", default=True),
+    )
+
+
+def encode_bundle(bundle: Bundle) -> dict[str, Json]:
+    """``decode_bundle`` gives it back."""
+    return {
+        "agent": bundle.agent,
+        "version": bundle.version,
+        "policies": [encode_policy(policy) for policy in bundle.policies],
+        "declaration": encode_declaration(bundle.declaration),
+        "mode": bundle.mode.value,
+        "paused": bundle.paused,
+        "issued_at": rfc3339(bundle.issued_at),
+        "expires_at": rfc3339(bundle.expires_at),
+    }
+
+
+def decode_bundle(document: Json) -> Bundle:
+    """A bundle without its signature. Raises InvalidInput."""
+    doc = obj(document, "bundle")
+    version = doc.get("version")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
+        raise InvalidInput("bundle.version", "must be a whole number from 0")
+    mode = text(doc, "mode", "bundle.", limit=16)
+    if mode not in ("observe", "enforce"):
+        raise InvalidInput("bundle.mode", "must be observe or enforce")
+    policies = array(doc, "policies", "bundle.")
+    return Bundle(
+        agent=plain(doc.get("agent"), "bundle.agent", limit=256),
+        version=version,
+        policies=tuple(decode_policy(item, field=f"bundle.policies[{i}]") for i, item in enumerate(policies)),
+        declaration=decode_declaration(doc.get("declaration"), field="bundle.declaration"),
+        mode=Mode(mode),
+        paused=boolean(doc, "paused", "bundle."),
+        issued_at=instant(doc, "issued_at", "bundle."),
+        expires_at=instant(doc, "expires_at", "bundle."),
+    )

@@ -1,0 +1,39 @@
+"""How hard a source is to lie to: its rung."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Rung(IntEnum):
+    """1 is told by the agent itself, 4 is seen below it. 3 and 4 are shown as *ground truth*."""
+
+    COOPERATIVE = 1
+    CHOKEPOINT = 2
+    EGRESS = 3
+    KERNEL = 4
+
+    @property
+    def label(self) -> str:
+        """The word that people read."""
+        return _LABELS[self]
+
+
+_LABELS = {
+    Rung.COOPERATIVE: "cooperative",
+    Rung.CHOKEPOINT: "chokepoint",
+    Rung.EGRESS: "ground truth (egress)",
+    Rung.KERNEL: "ground truth (kernel)",
+}
+
+_RUNG_OF_SOURCE = {
+    "mcp": Rung.CHOKEPOINT,
+    "egress": Rung.EGRESS,
+    "sandbox": Rung.EGRESS,
+    "ebpf": Rung.KERNEL,
+}
+
+
+def rung_of(source: str) -> Rung:
+    """The rung of a ``metadata.source`` value; an unknown or absent source is worth no more than the agent's word."""
+    return _RUNG_OF_SOURCE.get(source, Rung.COOPERATIVE)

@@ -1,0 +1,38 @@
+"""The reason strings. They are an interface (``docs/reference/reasons.md``): dashboards and runners match on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+OK = "ok"
+NO_POLICY_MATCHED = "no policy matched"
+CORRELATION = "blocked by correlation: sensitive read then outbound connect"
+FAILED_CLOSED = "engine error, failed closed"
+OBSERVED_EGRESS = "observed egress"
+
+
+def blocked_by_policy(kinds: Iterable[str]) -> str:
+    """``blocked by policy: <finding kinds, sorted>``; each kind once."""
+    return "blocked by policy: " + ", ".join(sorted(set(kinds)))
+
+
+def undeclared(*, tool: str = "", destination: str = "") -> str:
+    """What was used without having been declared; names both, tool first. ``destination`` is a host without its port."""
+    said = []
+    if tool:
+        said.append(f"used a tool it never declared ({tool})")
+    if destination:
+        said.append(f"connected to a destination it never declared ({destination})")
+    return "undeclared: this agent " + ", ".join(said) + "."
+
+
+def anomaly(*, kind: str = "", tool: str = "", destination: str = "") -> str:
+    """What this agent has never done before; names all that apply, tool first."""
+    said = []
+    if tool:
+        said.append(f"a tool it has never used ({tool})")
+    if destination:
+        said.append(f"a destination it has never connected to ({destination})")
+    if kind:
+        said.append(f"a kind of action it has never done ({kind})")
+    return "behavioral anomaly: this agent did " + ", ".join(said) + "."

@@ -1,0 +1,1 @@
+"""Generated data, loaded only when a name needs it."""

@@ -1,0 +1,86 @@
+"""Verdict: the answer to ``inspect(action)``, the same at every rung."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kaizen_security.contract.finding import Finding
+
+
+class Decision(StrEnum):
+    """There is no third one: what is asked of a person is a ``block`` that is pending."""
+
+    ALLOW = "allow"
+    BLOCK = "block"
+
+
+class Severity(StrEnum):
+    """How soon a person should look."""
+
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Mode(StrEnum):
+    """Per agent. OBSERVE flags; ENFORCE also blocks on findings that observe only flags, and blocks when nobody can answer."""
+
+    OBSERVE = "observe"
+    ENFORCE = "enforce"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A hold: the action waits for a person until ``expires_at`` (Unix seconds); unanswered means blocked."""
+
+    id: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Decision, reason and evidence for one action.
+
+    ``reason``          an interface: its forms are in ``contract.reasons`` and dashboards match on them
+    ``evidence``        the findings; *flagged* means that there are some
+    ``confidence``      0 to 1, only when a reasoning check or a gap gave the verdict
+    ``notes``           what the reader should know and what is no finding (a baseline that is too young, a paused agent)
+    ``policy_version``  which policy was in force, so that "applied" is never said too early
+    ``at``              Unix seconds
+    """
+
+    decision: Decision
+    reason: str
+    evidence: tuple[Finding, ...] = ()
+    confidence: float | None = None
+    notes: tuple[str, ...] = ()
+    action_id: str = ""
+    policy_version: str = ""
+    pending: Pending | None = None
+    at: float = 0.0
+
+    @property
+    def blocked(self) -> bool:
+        """The action must not happen (or, seen after the fact, should not have)."""
+        return self.decision is Decision.BLOCK
+
+    @property
+    def allowed(self) -> bool:
+        """The opposite of ``blocked``."""
+        return self.decision is Decision.ALLOW
+
+    @property
+    def flagged(self) -> bool:
+        """It carries findings."""
+        return bool(self.evidence)
+
+    @property
+    def severity(self) -> Severity:
+        """HIGH for a block, MEDIUM for a flag with an attack class, LOW for another flag, else INFO."""
+        if self.blocked:
+            return Severity.HIGH
+        if not self.evidence:
+            return Severity.INFO
+        return Severity.MEDIUM if any(finding.attack for finding in self.evidence) else Severity.LOW

@@ -1,0 +1,99 @@
+"""Who uses the proxy: peers by address, agents by proxy credentials (RFC 7617: ``Basic AGENT:KEY``). It is never an open proxy."""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+from base64 import b64decode
+from collections.abc import Mapping
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+
+_PRIVATE = tuple(
+    ip_network(text) for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+)
+MAX_AGENT = 256
+
+
+@lru_cache(maxsize=4096)
+def is_private(peer: str) -> bool:
+    """Whether a peer's address is loopback, RFC 1918 or unique local (RFC 4193)."""
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in _PRIVATE)
+
+
+class NeedsCredentials(Exception):
+    """This peer must say who it is: ``possible`` tells whether there is any key that would do."""
+
+    def __init__(self, problem: str, *, possible: bool) -> None:
+        super().__init__(problem)
+        self.possible = possible
+
+
+class Accounts:
+    """Names the agent behind a request."""
+
+    def __init__(self, *, default: str, own_key: str, credentials: Mapping[str, str], required: bool) -> None:
+        self._default = default
+        self._own = _digest(own_key) if own_key else b""
+        self._keys = {agent: _stored(key) for agent, key in credentials.items()}
+        self._required = required
+
+    def agent(self, peer: str, values: list[bytes]) -> str:
+        """The agent that ``peer`` speaks for; ``values`` are those of Proxy-Authorization. Raises NeedsCredentials.
+
+        Credentials that are given are checked even where none are needed: a wrong key is a mistake that somebody should see.
+        """
+        possible = bool(self._own or self._keys)
+        if not values:
+            if not is_private(peer):
+                raise NeedsCredentials(
+                    "peers that are not on a private network need proxy credentials", possible=possible
+                )
+            if self._required:
+                raise NeedsCredentials("this proxy needs proxy credentials", possible=possible)
+            return self._default
+        if len(values) == 1:
+            agent, key = _basic(values[0])
+            if agent and self._right(agent, key):
+                return agent
+        raise NeedsCredentials("the proxy credentials are not AGENT:KEY of an agent of this proxy", possible=possible)
+
+    def _right(self, agent: str, key: str) -> bool:
+        given = _digest(key)
+        own = bool(self._own) and hmac.compare_digest(given, self._own)
+        listed = hmac.compare_digest(given, self._keys.get(agent, b"-"))
+        return own or listed
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _stored(key: str) -> bytes:
+    scheme, colon, rest = key.partition(":")
+    if colon and scheme == "sha256":
+        try:
+            return bytes.fromhex(rest)
+        except ValueError:
+            return b"-"
+    return _digest(key)
+
+
+def _basic(value: bytes) -> tuple[str, str]:
+    scheme, _, rest = value.partition(b" ")
+    if scheme.lower() != b"basic":
+        return "", ""
+    try:
+        agent, _, key = b64decode(rest.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return "", ""
+    if len(agent) > MAX_AGENT or not agent.isprintable():
+        return "", ""
+    return agent, key

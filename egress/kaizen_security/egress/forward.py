@@ -1,0 +1,396 @@
+"""Exchange: one plain HTTP request through the proxy and its answer back, bodies streamed both ways at the same time.
+
+Heads are written anew (origin-form, Host from the target, hop-by-hop fields gone); bodies are checked and passed on as they came.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kaizen_security.egress import answer, http1, rewrite
+from kaizen_security.egress.body import Body, body
+from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
+from kaizen_security.egress.gate import Refusal
+from kaizen_security.egress.loop import READ, WRITE
+
+if TYPE_CHECKING:
+    from kaizen_security.egress.session import Session
+
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+MAX_INTERIM = 20
+"""1xx answers to one request."""
+
+
+class Exchange:
+    """One request. Ends in ``session.next_when_sent``, ``session.finish`` or ``session.close``."""
+
+    __slots__ = tuple(
+        "active agent answer answered arrived client destination dial first head interim keep_client keep_origin loop "
+        "origin over record refused_upload reused session upgrade upload".split()
+    )
+
+    def __init__(self, session: Session, head: http1.Request, destination: http1.Destination, agent: str) -> None:
+        self.session = session
+        self.loop = session.loop
+        self.client = session.wire
+        self.origin: Origin | None = None
+        self.head = head
+        self.destination = destination
+        self.agent = agent
+        self.record = session.proxy.record(agent, destination.name, "http")
+        self.upload: Body = body(http1.request_body(head))
+        self.answer: Body | None = None
+        self.arrived = b""
+        self.answered = False
+        """Something of the final answer has been sent to the client."""
+        self.keep_client = http1.keeps_alive(head) and head.minor == 1
+        self.keep_origin = True
+        self.reused = False
+        self.dial: Dial | None = None
+        self.upgrade = rewrite.wants_websocket(head)
+        self.interim = 0
+        self.active = session.loop.now
+        self.over = False
+        self.refused_upload = False
+        extra = self.record.extra
+        extra["method"] = head.method.decode("ascii")
+        if rewrite.host_differs(head, destination):
+            extra["host_differs"] = True
+        via = session.proxy.config.via
+        self.first = rewrite.request(head, destination, websocket=self.upgrade, via=via)
+
+    # --- the request --------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Decide, then dial or use the kept connection."""
+        session, destination = self.session, self.destination
+        refusal = session.proxy.gate.name(self.agent, destination.host, destination.port)
+        if refusal is not None:
+            self._refused(refusal)
+            return
+        session.due = self.active + session.proxy.config.idle_timeout
+        kept = session.origin
+        if kept is not None and kept.key == self._key() and self._still_allowed(kept):
+            session.origin = None
+            self.reused = True
+            session.proxy.began(self.record, kept.address)
+            self._with(kept)
+            return
+        session.leave_origin()
+        self._dial()
+
+    def _key(self) -> tuple[str, str, int]:
+        return (self.agent, self.destination.host, self.destination.port)
+
+    def _still_allowed(self, kept: Origin) -> bool:
+        proxy, key = self.session.proxy, (self.destination.host, self.destination.port)
+        mapped = key in proxy.config.hosts or (key[0], 0) in proxy.config.hosts
+        return proxy.gate.address(self.agent, kept.address, key[1], mapped=mapped) is None
+
+    def _dial(self) -> None:
+        self.client.wait(self.client.mask, self._early)
+        self.session.due = float("inf")
+        self.dial = Dial(self.session.proxy.means, self.agent, self._dialled, self._begun)
+        self.dial.start(self.destination.host, self.destination.port)
+
+    def _early(self, events: int) -> None:
+        self.client.wait(0, self._early)
+
+    def _begun(self, address: str) -> None:
+        if not self.record.queued:
+            self.session.proxy.began(self.record, address)
+
+    def _dialled(self, result: Reached | Failed | Refusal) -> None:
+        self.dial = None
+        self.active = self.loop.now
+        self.session.due = self.active + self.session.proxy.config.idle_timeout
+        if isinstance(result, Refusal):
+            self._refused(result)
+        elif isinstance(result, Failed):
+            self._end(result.ended)
+            self.session.finish(answer.failed(result.status, result.problem))
+        else:
+            self._with(Origin(result.wire, self._key(), result.address))
+
+    def _refused(self, refusal: Refusal) -> None:
+        self.over = True
+        self.session.proxy.refused(self.record, refusal)
+        self.session.finish(answer.refused(refusal, self.record.target))
+
+    def _with(self, origin: Origin) -> None:
+        """The origin is connected: send the head and what is there of the body."""
+        self.origin = origin
+        data, self.session.buffer = self.session.buffer, b""
+        try:
+            taken = self.upload.take(data)
+        except http1.Bad as bad:
+            self._fail(bad.status, str(bad), "bad-request")
+            return
+        self.session.buffer = data[taken:]
+        self.record.up += len(self.first) + taken
+        try:
+            origin.wire.send(self.first + data[:taken])
+        except OSError:
+            self._origin_broken()
+            return
+        self._rest(force=True)
+
+    # --- events -------------------------------------------------------------------------------------------------------------
+
+    def _client_ready(self, events: int) -> None:
+        self.active = self.loop.now
+        try:
+            if events & WRITE and self.client.out:
+                self.client.flush()
+            data = self.client.recv() if events & READ and not self.session.ended else None
+        except OSError:
+            self._client_broken()
+            return
+        if data is not None:
+            self._from_client(data)
+        if not self.over:
+            self._rest()
+
+    def _from_client(self, data: bytes) -> None:
+        session = self.session
+        if not data:
+            session.ended = True
+            if not self.upload.done:
+                self._client_broken()
+            return
+        if self.upload.done:
+            session.buffer += data
+            return
+        try:
+            taken = self.upload.take(data)
+        except http1.Bad as bad:
+            self._fail(bad.status, str(bad), "bad-request")
+            return
+        session.buffer += data[taken:]
+        self.record.up += taken
+        if self.origin is not None and not self.refused_upload:
+            try:
+                self.origin.wire.send(data[:taken])
+            except OSError:
+                self._upload_refused()
+
+    def _upload_refused(self) -> None:
+        """The origin takes no more of the body; its answer may still be there to read."""
+        assert self.origin is not None
+        self.origin.wire.out = b""
+        self.keep_client = self.keep_origin = False
+        self.refused_upload = True
+
+    def _origin_ready(self, events: int) -> None:
+        self.active = self.loop.now
+        assert self.origin is not None
+        wire = self.origin.wire
+        if events & WRITE and wire.out:
+            try:
+                wire.flush()
+            except OSError:
+                self._upload_refused()
+        if events & READ and not self.client.out:
+            try:
+                data = wire.recv()
+            except OSError:
+                self._origin_broken()
+                return
+            if data is not None:
+                self._from_origin(data)
+        if not self.over:
+            self._rest()
+
+    def _from_origin(self, data: bytes) -> None:
+        if not data:
+            self._origin_ended()
+            return
+        self.record.down += len(data)
+        if self.answer is None:
+            self.arrived += data
+            try:
+                self._heads()
+            except http1.Bad as bad:
+                self._fail(bad.status, str(bad), "bad-answer")
+            return
+        self._pass_on(b"", data)
+
+    # --- the answer ---------------------------------------------------------------------------------------------------------
+
+    def _heads(self) -> None:
+        """Take heads out of what has arrived: interim ones, then the final one."""
+        while not self.over and self.answer is None:
+            end = self.arrived.find(b"\r\n\r\n")
+            if end < 0:
+                if len(self.arrived) > http1.MAX_HEAD:
+                    raise http1.Bad("the head of the origin's answer is too long", status=502)
+                return
+            head = http1.response(self.arrived[:end])
+            self.arrived = self.arrived[end + 4 :]
+            if head.status == 101:
+                self._switch(head)
+            elif head.status < 200:
+                self._interim(head)
+            else:
+                self._final(head)
+
+    def _interim(self, head: http1.Response) -> None:
+        self.interim += 1
+        if self.interim > MAX_INTERIM:
+            raise http1.Bad("the origin sends interim answers without end", status=502)
+        if self.head.minor == 1:
+            self._send(rewrite.interim(head))
+
+    def _final(self, head: http1.Response) -> None:
+        framing = http1.response_body(head, self.head.method)
+        if framing == http1.CHUNKED and self.head.minor == 0:
+            raise http1.Bad("the origin answers an HTTP/1.0 request in chunks", status=502)
+        self.answer = body(framing)
+        self.record.extra["status"] = head.status
+        if framing == http1.UNTIL_CLOSE or not self.upload.done or self.session.proxy.draining:
+            self.keep_client = False
+        if framing == http1.UNTIL_CLOSE or not http1.keeps_alive(head) or self.head.minor == 0:
+            self.keep_origin = False
+        lines = rewrite.answer(head, close=not self.keep_client)
+        data, self.arrived = self.arrived, b""
+        self.answered = True
+        self._pass_on(lines, data)
+
+    def _pass_on(self, lines: bytes, data: bytes) -> None:
+        assert self.answer is not None
+        try:
+            taken = self.answer.take(data)
+        except http1.Bad:
+            self._cut()
+            return
+        if taken < len(data):
+            # Bytes after the end of an answer belong to nobody; the next request must not get them as its answer.
+            self.keep_origin = False
+            data = data[:taken]
+        self._send(lines + data)
+        if self.answer.done and not self.over:
+            self._complete()
+
+    def _send(self, data: bytes) -> None:
+        try:
+            if data:
+                self.client.send(data)
+        except OSError:
+            self._client_broken()
+
+    def _complete(self) -> None:
+        origin, self.origin = self.origin, None
+        assert origin is not None
+        session = self.session
+        self._end("closed")
+        if self.upload.done and self.keep_origin and not origin.wire.out and not session.ended:
+            session.keep(origin)
+        else:
+            origin.wire.close()
+        if self.keep_client and self.upload.done and not session.ended:
+            session.next_when_sent()
+        else:
+            session.finish(b"")
+
+    def _origin_ended(self) -> None:
+        if self.answer is None:
+            self._origin_broken()
+        elif self.answer.end():
+            self.keep_origin = False
+            self._complete()
+        else:
+            self._cut()
+
+    def _origin_broken(self) -> None:
+        """Reset or ended before the answer was whole."""
+        fresh = self.reused and not self.record.down and self.upload.done
+        if fresh and self.head.method in IDEMPOTENT and self.record.up == len(self.first):
+            # The kept connection had just been closed (RFC 9110 section 9.2.2): once more on a new one.
+            self.reused = False
+            self._drop_origin()
+            self.record.up = 0
+            self._dial()
+            return
+        if self.answered:
+            self._cut()
+        else:
+            self._fail(502, "the origin closed the connection without an answer", "reset")
+
+    def _switch(self, head: http1.Response) -> None:
+        """101: from here on it is a tunnel."""
+        if not self.upgrade or head.tokens(b"upgrade") != [b"websocket"]:
+            raise http1.Bad("the origin switches to a protocol that was not asked for", status=502)
+        down = rewrite.switching(head) + self.arrived
+        origin, self.origin = self.origin, None
+        assert origin is not None
+        self.record.extra["status"] = 101
+        session = self.session
+        early, session.buffer = session.buffer, b""
+        self.over = True
+        session.exchange = None
+        session.switch(self.record, origin.wire, up=early, down=down)
+
+    # --- the end ------------------------------------------------------------------------------------------------------------
+
+    def _rest(self, *, force: bool = False) -> None:
+        """Wait for what can happen next."""
+        if self.origin is None or self.over:
+            return
+        client, origin, session = self.client, self.origin.wire, self.session
+        reads = not origin.out if not self.upload.done else not session.buffer
+        mask = (READ if reads and not session.ended else 0) | (WRITE if client.out else 0)
+        if force or mask != client.mask:
+            client.wait(mask, self._client_ready)
+        mask = (0 if client.out else READ) | (WRITE if origin.out else 0)
+        if force or mask != origin.mask:
+            origin.wait(mask, self._origin_ready)
+
+    def _end(self, how: str) -> None:
+        self.over = True
+        self.session.proxy.ended(self.record, how)
+
+    def _drop_origin(self) -> None:
+        origin, self.origin = self.origin, None
+        if origin is not None:
+            origin.wire.close()
+
+    def _fail(self, status: int, problem: str, how: str) -> None:
+        """Answer for the origin, or cut the answer short when it has begun."""
+        if self.answered:
+            self._cut()
+            return
+        self._end(how)
+        self._drop_origin()
+        self.session.finish(answer.failed(status, problem))
+
+    def _cut(self) -> None:
+        """The answer has begun and cannot be completed: the client must not take it for whole."""
+        self._end("cut")
+        self._drop_origin()
+        if self.client.out:
+            self.keep_client = False
+        self.session.close(reset=True)
+
+    def _client_broken(self) -> None:
+        self._end("client-left")
+        self._drop_origin()
+        self.session.close(reset=True)
+
+    def expire(self, now: float) -> None:
+        """Nothing has moved for too long."""
+        limit = self.session.proxy.config.idle_timeout
+        if self.active + limit > now:
+            self.session.due = self.active + limit
+        elif self.answered:
+            self._cut()
+        else:
+            self._fail(504, "the origin does not answer", "idle")
+
+    def abandon(self, how: str) -> None:
+        """The session is closing."""
+        if self.dial is not None:
+            self.dial.cancel()
+            self.dial = None
+        if not self.over:
+            self._end(how)
+        self._drop_origin()

@@ -1,0 +1,292 @@
+"""What the proxy saw, told to the control plane (or the sidecar) without ever slowing traffic.
+
+The loop only appends to a queue. One thread writes records to the spool on disk, another sends them from there in batches on a kept
+connection. Every connection is reported when it begins, so that the verdict is early, and once more under the SAME action id when
+it has ended, with bytes, duration and how it ended; one that ends before its first report is written is reported once, with all of
+it. Whatever is lost is counted by reason.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kaizen_security.client.http import Connection
+from kaizen_security.client.spool import Spool
+from kaizen_security.contract import reasons
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.codec import encode_verdict
+from kaizen_security.contract.errors import KaizenError
+from kaizen_security.contract.fields import rfc3339
+from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.egress.gate import Refusal
+
+MAX_QUEUE = 100_000
+"""Records between the loop and the spool; more are lost, and counted as ``queue full``."""
+SLICE = 50
+"""Records encoded without a pause: the interpreter is shared with the loop."""
+GATHER = 0.1
+"""Seconds that records may gather before they are written."""
+BATCH = 100
+DEADLINE = 10.0
+FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
+
+_JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Record:
+    """One connection as far as it is known by now. The loop writes it, the spooling thread reads it.
+
+    ``at`` Unix seconds; ``duration`` seconds; ``up`` bytes from the agent, ``down`` to it; ``ended`` how, ``""`` while it lasts.
+    ``extra`` holds further metadata: sni, alpn, address, method, status.
+    """
+
+    id: str
+    agent: str
+    target: str
+    at: float
+    kind: str = "connect"
+    act_id: str = ""
+    refusal: Refusal | None = None
+    extra: dict[str, Json] = field(default_factory=dict)
+    up: int = 0
+    down: int = 0
+    duration: float = 0.0
+    ended: str = ""
+    policy_version: str = ""
+    queued: bool = False
+    taken: bool = False
+
+    def encode(self) -> bytes:
+        """The report, in the first shape of the wire contract."""
+        metadata: dict[str, Json] = {"source": "egress", **self.extra}
+        if self.ended:
+            metadata |= {
+                "phase": "end",
+                "ended": self.ended,
+                "bytes_up": self.up,
+                "bytes_down": self.down,
+                "duration_ms": round(self.duration * 1000, 1),
+            }
+        else:
+            metadata["phase"] = "start"
+        # What ``codec.encode_report`` writes (a test compares them), without the values in between: half the time.
+        return _JSON(
+            {
+                "schema_version": "1",
+                "agent": self.agent,
+                "action": {
+                    "kind": self.kind,
+                    "tool": None,
+                    "publisher": None,
+                    "target": self.target,
+                    "hash": None,
+                    "metadata": metadata,
+                    "id": self.id,
+                    "act_id": self.act_id or self.id,
+                    "agent": self.agent,
+                    "at": rfc3339(self.at),
+                },
+                "verdict": encode_verdict(self.verdict()),
+            }
+        ).encode()
+
+    def verdict(self) -> Verdict:
+        """The verdict that the proxy claims: it allowed and observed, or it blocked."""
+        refusal = self.refusal
+        if refusal is None:
+            return Verdict(
+                decision=Decision.ALLOW,
+                reason=reasons.OBSERVED_EGRESS,
+                action_id=self.id,
+                policy_version=self.policy_version,
+            )
+        return Verdict(
+            decision=Decision.BLOCK,
+            reason=refusal.reason,
+            evidence=refusal.evidence,
+            action_id=self.id,
+            policy_version=refusal.policy_version,
+        )
+
+
+class Sink(Protocol):
+    """Where encoded reports go."""
+
+    def deliver(self, reports: list[bytes]) -> Counter[str]:
+        """Deliver all; what was refused for good, counted by reason. Raises KaizenError when trying again later may help."""
+
+
+class Upstream:
+    """``POST /v1/verdicts:batch`` on a kept connection; one by one where the other side knows no batches."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._connection = Connection(url)
+        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"} if key else {}
+        self._batches = True
+
+    def deliver(self, reports: list[bytes]) -> Counter[str]:
+        """See Sink."""
+        if self._batches:
+            status, _, body = self._post("/v1/verdicts:batch", b'{"reports":[' + b",".join(reports) + b"]}")
+            if status in (200, 201, 202):
+                return _rejected(body)
+            if status in (404, 405):
+                self._batches = False
+            elif status in (400, 413, 422):
+                return self._halves(reports, status)
+            else:
+                raise KaizenError(f"the control plane answers {status}")
+        lost: Counter[str] = Counter()
+        for report in reports:
+            status, _, _ = self._post("/v1/verdicts", report)
+            if status in (400, 413, 422):
+                lost[f"refused with {status}"] += 1
+            elif status not in (200, 201, 202):
+                raise KaizenError(f"the control plane answers {status}")
+        return lost
+
+    def _halves(self, reports: list[bytes], status: int) -> Counter[str]:
+        """One bad report must not take the others with it."""
+        if len(reports) == 1:
+            return Counter({f"refused with {status}": 1})
+        middle = len(reports) // 2
+        return self.deliver(reports[:middle]) + self.deliver(reports[middle:])
+
+    def _post(self, path: str, body: bytes) -> tuple[int, object, bytes]:
+        return self._connection.request("POST", path, body=body, headers=self._headers, deadline=DEADLINE)
+
+
+def _rejected(body: bytes) -> Counter[str]:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        return Counter()
+    refused = answer.get("rejected") if isinstance(answer, dict) else None
+    return Counter({"rejected": len(refused)}) if isinstance(refused, list) and refused else Counter()
+
+
+class Reporter:
+    """Takes records from the loop; never blocks it."""
+
+    def __init__(self, spool: Spool, sink: Callable[[], Sink]) -> None:
+        self._spool = spool
+        self._sink = sink
+        self._queue: deque[Record] = deque()
+        self._some = threading.Event()
+        self._kept = threading.Event()
+        self._stopping = threading.Event()
+        self._abandon = threading.Event()
+        self._counts: Counter[str] = Counter()
+        self._lost: Counter[str] = Counter()
+        self.trouble = ""
+        self._keeper = threading.Thread(target=self._keep, name="egress-keep", daemon=True)
+        self._sender = threading.Thread(target=self._send, name="egress-send", daemon=True)
+
+    def start(self) -> None:
+        """Start the two threads."""
+        self._keeper.start()
+        self._sender.start()
+
+    # --- the loop's side ----------------------------------------------------------------------------------------------------
+
+    def put(self, record: Record) -> None:
+        """Report ``record``: when it begins, and again when it has ended."""
+        record.queued = True
+        if len(self._queue) >= MAX_QUEUE:
+            self._lost["queue full"] += 1
+            return
+        self._queue.append(record)
+        if not self._some.is_set():
+            self._some.set()
+
+    def end(self, record: Record) -> None:
+        """``record.ended`` has been set. No second report when the first has not been written yet: it will hold everything."""
+        if record.taken or not record.queued:
+            self.put(record)
+
+    def counts(self) -> dict[str, Json]:
+        """What happened to reports so far: kept, delivered, waiting, and lost by reason."""
+        lost = Counter(self._lost)
+        lost.update(self._spool.lost)
+        return {
+            "kept": self._counts["kept"],
+            "delivered": self._counts["delivered"],
+            "queued": len(self._queue),
+            "waiting": self._spool.pending,
+            "lost": dict(lost),
+            "trouble": self.trouble,
+        }
+
+    # --- the threads' side --------------------------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        while True:
+            self._some.wait()
+            self._stopping.wait(GATHER)
+            self._some.clear()
+            while self._queue:
+                self._keep_slice([self._queue.popleft() for _ in range(min(SLICE, len(self._queue)))])
+                self._kept.set()
+                # Lets the loop have the interpreter between slices.
+                self._abandon.wait(0.001)
+            if self._stopping.is_set():
+                self._kept.set()
+                return
+
+    def _keep_slice(self, records: list[Record]) -> None:
+        for record in records:
+            # Set before the fields are read: a record that ends right now is then reported twice rather than not at all.
+            record.taken = True
+        refused = [record.encode() for record in records if record.refusal is not None]
+        passed = [record.encode() for record in records if record.refusal is None]
+        # The spool counts what it does not take; refusals still fit when it is full of the rest.
+        self._counts["kept"] += self._spool.extend(refused, urgent=True) + self._spool.extend(passed)
+
+    def _send(self) -> None:
+        sink = self._sink()
+        backoff = FIRST_BACKOFF
+        while not self._abandon.is_set():
+            batch = self._spool.read(BATCH)
+            if not batch.records:
+                if self._stopping.is_set() and not self._keeper.is_alive():
+                    return
+                self._kept.wait(1.0)
+                self._kept.clear()
+                continue
+            try:
+                self._lost.update(sink.deliver(list(batch.records)))
+            except (KaizenError, OSError) as err:
+                if not self.trouble:
+                    log.warning("reports wait on disk: %s", err)
+                self.trouble = str(err)
+                if self._abandon.wait(min(backoff, 0.5 if self._stopping.is_set() else backoff)):
+                    return
+                backoff = min(2 * backoff, LAST_BACKOFF)
+                continue
+            if self.trouble:
+                log.warning("reports are delivered again")
+            self.trouble = ""
+            backoff = FIRST_BACKOFF
+            self._spool.done(batch.position)
+            self._counts["delivered"] += len(batch.records)
+
+    def stop(self, timeout: float) -> None:
+        """Spool everything and try for ``timeout`` seconds to deliver it; what is left is delivered after the next start."""
+        self._stopping.set()
+        self._some.set()
+        self._kept.set()
+        self._keeper.join(timeout)
+        self._sender.join(timeout)
+        self._abandon.set()
+        self._kept.set()
+        self._sender.join(1.0)
+        self._spool.close()

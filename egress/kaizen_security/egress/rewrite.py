@@ -1,0 +1,85 @@
+"""Heads as the proxy sends them on: origin-form and a Host of its own to the origin, hop-by-hop fields gone both ways. Pure."""
+
+from __future__ import annotations
+
+from kaizen_security.egress import http1
+
+
+def wants_websocket(head: http1.Request) -> bool:
+    """WebSocket is passed on; any other upgrade is not asked for, and the request goes on without it (RFC 9110 section 7.8)."""
+    return (
+        head.method == b"GET"
+        and head.minor == 1
+        and http1.request_body(head) == http1.NONE
+        and head.tokens(b"upgrade") == [b"websocket"]
+        and b"upgrade" in head.tokens(b"connection")
+    )
+
+
+def host_differs(head: http1.Request, destination: http1.Destination) -> bool:
+    """Whether the Host field names another place than the target, which is the one that counts (RFC 9112 section 3.2.2).
+
+    Raises Bad unless there is one Host (none is right in HTTP/1.0).
+    """
+    hosts = head.values(b"host")
+    if len(hosts) > 1 or (not hosts and head.minor == 1):
+        raise http1.Bad("a request needs exactly one Host field")
+    if not hosts:
+        return False
+    try:
+        return http1.host_port(hosts[0], 80) != (destination.host, destination.port)
+    except http1.Bad:
+        return True
+
+
+def request(head: http1.Request, destination: http1.Destination, *, websocket: bool, via: bool) -> bytes:
+    """The head for the origin. Raises Bad."""
+    fields = [entry for entry in http1.end_to_end(head) if entry[0] not in (b"host", b"content-length")]
+    host = destination.name.removesuffix(":80") if destination.port == 80 else destination.name
+    lines = [b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, destination.path, head.minor, host.encode("ascii"))]
+    lengths = head.values(b"content-length")
+    if lengths:
+        lines.append(b"Content-Length: %b\r\n" % lengths[0])
+    if head.minor == 0:
+        # Sent on as HTTP/1.0, so that the origin does not answer in chunks, which the client would not understand.
+        fields = [entry for entry in fields if entry[0] != b"expect"]
+        lines.append(b"Connection: close\r\n")
+    elif websocket:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    if via:
+        lines.append(b"Via: 1.%d kaizen-egress\r\n" % head.minor)
+    return b"".join((*lines, http1.joined(fields), b"\r\n"))
+
+
+def answer(head: http1.Response, *, close: bool) -> bytes:
+    """The final head for the client. Raises Bad."""
+    ending = b"Connection: close\r\n\r\n" if close else b"\r\n"
+    return b"".join((_status_line(head), http1.joined(_once(http1.end_to_end(head))), ending))
+
+
+def interim(head: http1.Response) -> bytes:
+    """A 1xx head for the client. Raises Bad."""
+    return b"".join((_status_line(head), http1.joined(http1.end_to_end(head)), b"\r\n"))
+
+
+def switching(head: http1.Response) -> bytes:
+    """101: the head that ends the HTTP conversation. Raises Bad."""
+    lines = http1.joined(http1.end_to_end(head))
+    return b"".join((_status_line(head), b"Connection: Upgrade\r\nUpgrade: websocket\r\n", lines, b"\r\n"))
+
+
+def _status_line(head: http1.Response) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (head.status, head.phrase)
+
+
+def _once(fields: list[tuple[bytes, bytes, bytes]]) -> list[tuple[bytes, bytes, bytes]]:
+    """The same Content-Length twice becomes one."""
+    seen = False
+    kept = []
+    for entry in fields:
+        if entry[0] == b"content-length":
+            if seen:
+                continue
+            seen = True
+        kept.append(entry)
+    return kept

@@ -1,0 +1,364 @@
+"""Session: one client's connection, from its first byte until it is closed or becomes a tunnel.
+
+``_read`` waits for a head; a CONNECT dials and becomes a Tunnel; a plain request becomes an Exchange, after which the next head is
+read. Requests that a client sends ahead are answered one after the other, in order.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import TYPE_CHECKING
+
+from kaizen_security.egress import answer, http1
+from kaizen_security.egress.accounts import NeedsCredentials
+from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
+from kaizen_security.egress.forward import Exchange
+from kaizen_security.egress.gate import Refusal
+from kaizen_security.egress.hello import Peek
+from kaizen_security.egress.loop import READ, WRITE
+from kaizen_security.egress.report import Record
+from kaizen_security.egress.tunnel import Tunnel
+from kaizen_security.egress.wire import Wire
+
+if TYPE_CHECKING:
+    from kaizen_security.egress.proxy import Proxy
+
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+LINGER = 2.0
+"""Seconds that a client may still send after our last answer: closing at once would destroy it (RFC 9112 section 9.6)."""
+MAX_LINGER = 1 << 20
+
+
+class Session:
+    """Owned by the loop's thread. ``exchange`` is the plain request under way, ``dial`` the CONNECT."""
+
+    __slots__ = (
+        "_drained",
+        "buffer",
+        "dial",
+        "due",
+        "ended",
+        "exchange",
+        "loop",
+        "origin",
+        "peek",
+        "peer",
+        "proxy",
+        "record",
+        "tunnel",
+        "wire",
+    )
+
+    def __init__(self, proxy: Proxy, sock: socket.socket, peer: str) -> None:
+        self.proxy = proxy
+        self.loop = proxy.loop
+        self.wire = Wire(proxy.loop, sock)
+        self.peer = peer
+        self.buffer = b""
+        self.due = proxy.loop.now + proxy.config.header_timeout
+        self.origin: Origin | None = None
+        self.exchange: Exchange | None = None
+        self.dial: Dial | None = None
+        self.record: Record | None = None
+        self.tunnel: Tunnel | None = None
+        self.peek: Peek | None = None
+        self.ended = False
+        """The client has said FIN."""
+        self._drained = 0
+
+    def start(self) -> None:
+        """Wait for the first head."""
+        self.loop.watch(self)
+        self.wire.wait(READ, self._read)
+
+    # --- heads --------------------------------------------------------------------------------------------------------------
+
+    def _read(self, events: int) -> None:
+        try:
+            data = self.wire.recv()
+        except OSError:
+            self.close()
+            return
+        if data is None:
+            return
+        if not data:
+            self.close()
+            return
+        if not self.buffer:
+            self.due = self.loop.now + self.proxy.config.header_timeout
+        self.buffer += data
+        self.next()
+
+    def next(self) -> None:
+        """Take the next request out of what was read, if it is all there."""
+        buffer = self.buffer
+        while buffer.startswith(b"\r\n"):
+            buffer = buffer[2:]  # RFC 9112 section 2.2
+        end = buffer.find(b"\r\n\r\n")
+        if end < 0 or end > http1.MAX_HEAD:
+            self._incomplete(buffer, end)
+            return
+        self.buffer = buffer[end + 4 :]
+        try:
+            head = http1.request(buffer[:end])
+            if head.target.startswith(b"/") and head.method == b"GET":
+                self._own_page(head)
+                return
+            destination = http1.destination(head)
+            agent = self.proxy.accounts.agent(self.peer, head.values(b"proxy-authorization"))
+            self._begin(head, destination, agent)
+        except http1.Bad as bad:
+            self.proxy.counts["bad requests"] += 1
+            self.finish(answer.failed(bad.status, str(bad)))
+        except NeedsCredentials as err:
+            self.proxy.counts["credentials refused"] += 1
+            self.finish(answer.credentials_needed(str(err), possible=err.possible))
+
+    def _incomplete(self, buffer: bytes, end: int) -> None:
+        self.buffer = buffer
+        if end >= 0 or len(buffer) > http1.MAX_HEAD:
+            self.proxy.counts["bad requests"] += 1
+            self.finish(answer.failed(431, f"the head of the request is longer than {http1.MAX_HEAD} bytes"))
+        elif _BARE_LF.search(buffer):
+            self.proxy.counts["bad requests"] += 1
+            self.finish(answer.failed(400, "a header line ends in a bare LF"))
+        elif self.ended:
+            self.close()
+        else:
+            self.wire.wait(READ, self._read)
+
+    def _own_page(self, head: http1.Request) -> None:
+        if head.target.partition(b"?")[0] != b"/healthz":
+            raise http1.Bad("this is a proxy: it takes CONNECT host:port and absolute http:// targets")
+        self.finish(answer.health(self.proxy.health()))
+
+    def _begin(self, head: http1.Request, destination: http1.Destination, agent: str) -> None:
+        if head.method != b"CONNECT":
+            self.exchange = Exchange(self, head, destination, agent)
+            self.exchange.start()
+            return
+        if http1.request_body(head):
+            raise http1.Bad("a CONNECT request with a body")
+        self.record = self.proxy.record(agent, destination.name, "connect")
+        refusal = self.proxy.gate.name(agent, destination.host, destination.port)
+        if refusal is not None:
+            self._refused(refusal)
+            return
+        self.leave_origin()
+        self.wire.wait(self.wire.mask, self._early)
+        self.due = float("inf")
+        self.dial = Dial(self.proxy.means, agent, self._dialled, self._begun)
+        self.dial.start(destination.host, destination.port)
+
+    # --- CONNECT ------------------------------------------------------------------------------------------------------------
+
+    def _early(self, events: int) -> None:
+        """The client speaks (or leaves) before it has been answered: look again when it has been."""
+        self.wire.wait(0, self._early)
+
+    def _begun(self, address: str) -> None:
+        assert self.record is not None
+        self.proxy.began(self.record, address)
+
+    def _dialled(self, result: Reached | Failed | Refusal) -> None:
+        self.dial = None
+        assert self.record is not None
+        if isinstance(result, Refusal):
+            self._refused(result)
+            return
+        if isinstance(result, Failed):
+            self.proxy.ended(self.record, result.ended)
+            self.finish(answer.failed(result.status, result.problem))
+            return
+        self._tunnel(result)
+
+    def _refused(self, refusal: Refusal) -> None:
+        record = self.record
+        assert record is not None
+        self.proxy.refused(record, refusal)
+        self.finish(answer.refused(refusal, record.target))
+
+    def _tunnel(self, reached: Reached) -> None:
+        early, self.buffer = self.buffer, b""
+        try:
+            self.wire.send(answer.ESTABLISHED)
+        except OSError:
+            # The tunnel meets the same error at once and ends as it should.
+            early = b""
+        self._become_tunnel(reached.wire, up=early, down=b"", peek=True)
+
+    def switch(self, record: Record, origin: Wire, *, up: bytes, down: bytes) -> None:
+        """An exchange has switched protocols: pass bytes on from here. ``down`` goes to the client first."""
+        self.record = record
+        self._become_tunnel(origin, up=up, down=down, peek=False)
+
+    def _become_tunnel(self, origin: Wire, *, up: bytes, down: bytes, peek: bool) -> None:
+        self.peek = Peek() if peek else None
+        self.tunnel = Tunnel(
+            self.loop,
+            self.wire,
+            origin,
+            pipe=self.proxy.pipe,
+            idle=self.proxy.config.idle_timeout,
+            done=self._tunnel_done,
+            peek=self._seen if peek else None,
+        )
+        self.loop.forget(self)
+        self.tunnel.start(up=up, down=down)
+
+    def _seen(self, data: bytes) -> bytes | None:
+        """The tunnel's first bytes: note the TLS name, and decide on it."""
+        peek, record, tunnel = self.peek, self.record, self.tunnel
+        assert peek is not None
+        assert record is not None
+        assert tunnel is not None
+        held = peek.see(data)
+        if held is None:
+            return None
+        hello = peek.hello
+        self.peek = None
+        if hello is None:
+            if not peek.readable:
+                record.extra["tls"] = "unreadable"
+            return held
+        refusal = self.proxy.saw_hello(record, hello)
+        if refusal is None:
+            return held
+        self.proxy.refused(self.proxy.name_record(record, hello.sni), refusal)
+        self.wire.send(answer.TLS_ACCESS_DENIED)
+        tunnel.end("tls-name-refused")
+        return None
+
+    def _tunnel_done(self, how: str) -> None:
+        record, tunnel = self.record, self.tunnel
+        assert record is not None
+        assert tunnel is not None
+        record.up += tunnel.up.bytes
+        record.down += tunnel.down.bytes
+        self.proxy.ended(record, how)
+        self.tunnel = None
+        self.proxy.gone(self)
+
+    # --- the end ------------------------------------------------------------------------------------------------------------
+
+    def next_when_sent(self) -> None:
+        """An exchange is over and the connection stays open."""
+        self.exchange = None
+        if self.wire.out:
+            self.due = self.loop.now + self.proxy.config.idle_timeout
+            self.wire.wait(WRITE, self._flush_then_next)
+        else:
+            self._ready_for_next()
+
+    def _flush_then_next(self, events: int) -> None:
+        try:
+            sent = self.wire.flush()
+        except OSError:
+            self.close()
+            return
+        if sent:
+            self._ready_for_next()
+
+    def _ready_for_next(self) -> None:
+        if self.proxy.draining:
+            self.finish(b"")
+            return
+        self.due = self.loop.now + self.proxy.config.keepalive_timeout
+        self.next()
+
+    def finish(self, data: bytes) -> None:
+        """Send ``data`` as the last thing, and close without destroying it on its way."""
+        self.exchange = None
+        self.leave_origin()
+        self.due = self.loop.now + LINGER + (self.proxy.config.idle_timeout if self.wire.out else 0)
+        self.loop.watch(self)
+        try:
+            if data:
+                self.wire.send(data)
+        except OSError:
+            self.close()
+            return
+        self._closing(0)
+
+    def _closing(self, events: int) -> None:
+        try:
+            if events & WRITE and self.wire.out:
+                self.wire.flush()
+            if self.wire.out:
+                self.wire.wait(WRITE, self._closing)
+                return
+        except OSError:
+            self.close()
+            return
+        self.due = self.loop.now + LINGER
+        if self.ended:
+            self.close()
+            return
+        self.wire.finish()
+        self.wire.wait(READ, self._drain)
+
+    def _drain(self, events: int) -> None:
+        try:
+            data = self.wire.recv()
+        except OSError:
+            data = b""
+        if data is None:
+            return
+        self._drained += len(data)
+        if not data or self._drained > MAX_LINGER:
+            self.close()
+
+    def owns(self, fd: int) -> bool:
+        """Whether that descriptor is one of its."""
+        dial = self.dial if self.exchange is None else self.exchange.dial
+        if dial is not None and dial.fd == fd >= 0:
+            return True
+        wires = [self.wire]
+        if self.origin is not None:
+            wires.append(self.origin.wire)
+        if self.tunnel is not None:
+            wires.append(self.tunnel.origin)
+        if self.exchange is not None and self.exchange.origin is not None:
+            wires.append(self.exchange.origin.wire)
+        return any(wire.fd == fd for wire in wires)
+
+    def idle(self) -> bool:
+        """Nothing is under way: the client may be sent off."""
+        return self.exchange is None and self.dial is None and self.tunnel is None and not self.buffer
+
+    def expire(self, now: float) -> None:
+        """Too slow. What an exchange or a dial waits for has its own deadline."""
+        if self.exchange is not None:
+            self.exchange.expire(now)
+        elif self.buffer:
+            self.buffer = b""
+            self.finish(answer.failed(408, "the head of the request did not arrive in time"))
+        else:
+            self.close()
+
+    def keep(self, origin: Origin) -> None:
+        """Keep the connection to an origin for the next request; if it speaks or ends meanwhile, it is of no more use."""
+        self.origin = origin
+        origin.wire.wait(READ, lambda events: self.leave_origin())
+
+    def leave_origin(self) -> None:
+        """Close the kept connection to the last origin, if there is one."""
+        origin, self.origin = self.origin, None
+        if origin is not None:
+            origin.wire.close()
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close everything that belongs to this session."""
+        if self.dial is not None:
+            self.dial.cancel()
+            self.dial = None
+        if self.tunnel is not None:
+            self.tunnel.end("proxy-stopped", reset=reset)
+            return
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.abandon("proxy-stopped")
+        self.leave_origin()
+        self.wire.close(reset=reset)
+        self.proxy.gone(self)

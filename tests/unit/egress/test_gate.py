@@ -1,0 +1,229 @@
+"""The gate, names to addresses, and the policies behind it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from kaizen_security.contract.compiled import compile_policies
+from kaizen_security.contract.errors import InvalidInput, Misconfigured, Unreachable
+from kaizen_security.contract.policy import Policy
+from kaizen_security.egress.dns import MAX_WAITING, Address, Answer, Resolver, interleaved, lookup
+from kaizen_security.egress.gate import MAX_REMEMBERED, Gate
+from kaizen_security.egress.loop import Loop
+from kaizen_security.egress.policies import UNPROTECTED, Policies, compiled_from
+
+POLICY = compile_policies(
+    [
+        Policy("blocklist", {"domains": ["evil.example"], "ips": ["203.0.113.0/24"]}, "no exfiltration"),
+        Policy("allowlist", {"tools": ["search"], "publishers": []}, "tools"),
+    ]
+)
+
+
+def code(refusal: object) -> str:
+    return getattr(refusal, "code", "")
+
+
+def test_policy_is_applied_to_names_and_to_addresses_and_lists_of_tools_are_not():
+    gate = Gate(policy=lambda agent: POLICY)
+    assert code(gate.name("a", "evil.example", 443)) == "policy"
+    assert code(gate.name("a", "below.evil.example", 443)) == "policy"
+    assert gate.name("a", "good.example", 443) is None
+    assert code(gate.address("a", "203.0.113.9", 443)) == "policy"
+    assert code(gate.address("a", "::ffff:203.0.113.9", 443)) == "policy"
+    assert gate.address("a", "198.51.100.1", 443) is None
+
+
+def test_a_policy_that_changes_is_not_remembered():
+    current = [POLICY]
+    gate = Gate(policy=lambda agent: current[0])
+    assert gate.name("a", "evil.example", 443)
+    current[0] = compile_policies([])
+    assert gate.name("a", "evil.example", 443) is None
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "fd00:ec2::254", "x"]
+)
+def test_addresses_that_nobody_should_reach_are_refused_without_any_policy(address: str):
+    assert Gate(policy=lambda agent: None).address("a", address, 80)
+
+
+def test_what_the_owner_allows_or_maps_is_not_refused():
+    gate = Gate(policy=lambda agent: None, allow=[ip_network("169.254.169.254/32")], allow_loopback=True)
+    assert gate.address("a", "169.254.169.254", 80) is None
+    assert gate.address("a", "127.0.0.1", 80) is None
+    assert gate.address("a", "169.254.1.1", 80)
+    assert Gate(policy=lambda agent: None).address("a", "127.0.0.1", 80, mapped=True) is None
+
+
+def test_the_own_address_is_refused_even_when_it_is_mapped():
+    gate = Gate(policy=lambda agent: None)
+    gate.own("127.0.0.1", 8080)
+    assert code(gate.address("a", "127.0.0.1", 8080, mapped=True)) == "the-proxy-itself"
+    assert gate.address("a", "127.0.0.1", 8081, mapped=True) is None
+
+
+def test_what_is_remembered_is_bounded_and_counted():
+    gate = Gate(policy=lambda agent: POLICY)
+    for n in range(MAX_REMEMBERED + 10):
+        gate.name("a", f"h{n}.example", 443)
+    assert gate.dropped == MAX_REMEMBERED
+
+
+# --- names ------------------------------------------------------------------------------------------------------------------
+
+
+def test_families_take_turns():
+    four = [Address(family=2, text=f"10.0.0.{n}") for n in range(2)]
+    six = [Address(family=10, text=f"2001:db8::{n}") for n in range(3)]
+    assert interleaved((*six, *four)) == (six[0], four[0], six[1], four[1], six[2])
+    assert interleaved(()) == ()
+
+
+def test_localhost_resolves_and_a_name_that_cannot_does_not():
+    found = lookup("localhost")
+    assert {address.text for address in found} <= {"127.0.0.1", "::1"}
+    assert isinstance(lookup("no-such-name.invalid"), str)
+    assert isinstance(lookup("a" * 300), str)
+
+
+def asked(resolver: Resolver, loop: Loop, *names: str) -> list[Answer]:
+    answers: list[Answer] = []
+
+    def done(answer: Answer) -> None:
+        answers.append(answer)
+        if len(answers) == len(names):
+            loop.stop()
+
+    for name in names:
+        resolver.resolve(name, done)
+    loop.run()
+    return answers
+
+
+def test_a_name_is_asked_once_for_all_who_wait_and_for_those_who_come_soon():
+    loop = Loop()
+    calls: list[str] = []
+    go = threading.Event()
+    address = (Address(family=2, text="10.0.0.1"),)
+
+    def ask(host: str) -> Answer:
+        calls.append(host)
+        go.wait(5)
+        return address
+
+    resolver = Resolver(loop, ask=ask)
+    threading.Timer(0.05, go.set).start()
+    assert asked(resolver, loop, "a.example", "a.example", "a.example") == [address] * 3
+    later: list[Answer] = []
+    resolver.resolve("a.example", later.append)
+    assert (later, calls) == ([address], ["a.example"])
+    resolver.close()
+    loop.close()
+
+
+def test_a_flood_of_names_is_refused_and_counted():
+    loop = Loop()
+    go = threading.Event()
+    resolver = Resolver(loop, ask=lambda host: "no" if go.wait(5) else "late", threads=2)
+    answers: list[Answer] = []
+    for n in range(MAX_WAITING + 5):
+        resolver.resolve(f"h{n}.example", answers.append)
+    assert answers == ["too many names are being resolved"] * 5
+    assert resolver.refused == 5
+    go.set()
+    resolver.close()
+    loop.close()
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------------
+
+
+def document(*domains: str) -> bytes:
+    policy = {"mode": "blocklist", "rules": {"domains": list(domains)}, "name": "p", "enabled": True}
+    return json.dumps({"policies": [policy]}).encode()
+
+
+class Source:
+    def __init__(self, *answers: bytes | Exception) -> None:
+        self.answers = list(answers)
+        self.asked = threading.Semaphore(0)
+
+    def fetch(self, agent: str) -> bytes:
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.asked.release()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def policies(source: Source, folder: Path, **more: object) -> Policies:
+    settings: dict[str, object] = {"clock": lambda: 0.0, "fail_closed": False, "refresh": 0.01, "max_age": 60.0}
+    return Policies(lambda: source, folder=folder, **{**settings, **more})  # type: ignore[arg-type]
+
+
+def asked_times(source: Source, n: int) -> None:
+    for _ in range(n):
+        assert source.asked.acquire(timeout=10)
+
+
+def test_a_failure_keeps_the_policy_in_force(tmp_path: Path):
+    source = Source(document("evil.example"), Unreachable("no"), b"nonsense", b'{"policies": 5}', Unreachable("no"))
+    held = policies(source, tmp_path)
+    held.start("a")
+    asked_times(source, 6)
+    found = held.of("a")
+    held.stop()
+    assert not isinstance(found, type(None))
+    assert code(Gate(policy=held.of).name("a", "evil.example", 443)) == "policy"
+    assert held.state()["trouble"] == "no"
+
+
+def test_what_was_fetched_is_there_after_a_restart_but_is_not_fresh(tmp_path: Path):
+    source = Source(document("evil.example"))
+    first = policies(source, tmp_path)
+    first.start("a")
+    asked_times(source, 2)
+    first.stop()
+    away = Source(Unreachable("no"))
+    opened = policies(away, tmp_path)
+    opened.start("a")
+    closed = policies(away, tmp_path, fail_closed=True)
+    closed.start("a")
+    assert code(Gate(policy=opened.of).name("a", "evil.example", 443)) == "policy"
+    assert closed.of("a") is UNPROTECTED
+    opened.stop()
+    closed.stop()
+    assert [path.stat().st_mode & 0o777 for path in tmp_path.glob("policy-*.json")] == [0o600]
+
+
+def test_a_policy_grows_old(tmp_path: Path):
+    now = [0.0]
+    source = Source(document("evil.example"), Unreachable("no"))
+    held = policies(source, tmp_path, fail_closed=True, max_age=5.0, clock=lambda: now[0])
+    held.start("a")
+    asked_times(source, 2)
+    assert held.of("a") is not UNPROTECTED
+    now[0] = 6.0
+    assert held.of("a") is UNPROTECTED
+    held.stop()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b'{"policies": [{"mode": "no such"}]}',
+        b'{"policies": [{"mode": "blocklist", "rules": {"ips": ["x"]}}]}',
+    ],
+)
+def test_a_document_that_is_no_policy_is_refused(text: bytes):
+    with pytest.raises((InvalidInput, Misconfigured)):
+        compiled_from(text)
