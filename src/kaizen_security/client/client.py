@@ -21,6 +21,7 @@ from kaizen_security.client.arguments import plain
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.config import Settings, load
 from kaizen_security.client.fields import action_of, completed, declaration_of, policies_of
+from kaizen_security.client.worker import close_with_worker
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import NOTHING_DECLARED
 from kaizen_security.contract.errors import KaizenBlocked, Refused, Unreachable
@@ -370,10 +371,7 @@ class Kaizen:
         self._sequence.after_fork()
         self._lost = {}
         self._asleep = True
-        # multiprocessing clears a child's exit functions.
-        atexit.unregister(_close)
-        for other in list(_LIVE):
-            atexit.register(_close, weakref.ref(other))
+        close_with_worker(self)
 
 
 def _close(ref: weakref.ref[Kaizen]) -> None:
