@@ -182,8 +182,6 @@ class Observer:
             if run is not self._loose:
                 self._runs.flag(run)
             return
-        if run.flagged:
-            return
         found = features(action)
         if completed:
             run.waiting.pop(action.id, None)
