@@ -272,7 +272,7 @@ def test_nothing_of_the_key_or_the_arguments_is_on_disk(place):
 def test_interrupting_an_agent_keeps_its_reports(place):
     place.up()
     agent = place.agent(
-        "kaizen.inspect(tool='t0'); print('ready', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    pass",
+        "kaizen.inspect(tool='t0')\ntry:\n    print('ready', flush=True); time.sleep(60)\nexcept KeyboardInterrupt:\n    pass",
         stdout=subprocess.PIPE,
     )
     assert agent.stdout.readline() == "ready\n"

@@ -92,7 +92,8 @@ def test_a_canary_in_any_field_is_in_nothing_that_leaves(canary, disguise, place
     hidden = disguise(canary)
     action = Action(
         tool="send_mail",
-        target=place.format(hidden),
+        # A bare slash would end the authority, and the canary would be a host, which is kept whole.
+        target=place.format(hidden.replace("/", "%2F") if "@api" in place else hidden),
         metadata={
             "source": "sdk",
             name: plant(document, hidden),
