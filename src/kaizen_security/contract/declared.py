@@ -145,7 +145,7 @@ class CompiledDeclaration:
         else:
             expected = f"one of the {self._said[1]} declared destinations"
         observed = f"{host}:{place.port}" if place.port else host
-        if not place.readable:
+        if not place.readable or not place.host:
             observed = f"{host}, which is not a well-formed host"
         advice = "If the agent needs this destination, declare it."
         return _finding("undeclared destination", host, _WHO, _WHO, "target", expected, observed, advice, "undeclared")
