@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from kaizen_security.demo.ports import Port, choose
 from kaizen_security.demo.processes import Child, Command, Household
@@ -79,7 +80,8 @@ class Line:
 
     def proxy_url(self, agent: str = "", key: str = "") -> str:
         """The egress proxy, with an agent's credentials where they are given."""
-        return f"http://{f'{agent}:{key}@' if agent else ''}127.0.0.1:{self.ports.egress.number}"
+        credentials = f"{quote(agent, safe='')}:{quote(key, safe='')}@" if agent else ""
+        return f"http://{credentials}127.0.0.1:{self.ports.egress.number}"
 
     def log(self, name: str) -> Path:
         """Where a part writes."""

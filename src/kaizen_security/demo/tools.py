@@ -19,7 +19,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from kaizen_security.contract.action import Json
 from kaizen_security.demo.world import API, DOCS, MAIL
@@ -159,7 +159,7 @@ class Bench:
         proxy = urlsplit(self.proxy)
         if not proxy.username:
             return ""
-        pair = b64encode(f"{proxy.username}:{proxy.password or ''}".encode()).decode()
+        pair = b64encode(f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()).decode()
         return f"Proxy-Authorization: Basic {pair}\r\n"
 
 

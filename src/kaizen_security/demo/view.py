@@ -232,7 +232,10 @@ class Lines:
 
 
 def summarise(card: Scorecard, *, seed: int, seconds: float, tasks: int, verdicts: int) -> dict[str, Json]:
-    """The scorecard as a document. ``caught + listed misses + misses = attacks``; ``seconds`` from first task to last verdict."""
+    """The scorecard as a document: ``caught`` + listed misses + misses = ``attacks``.
+
+    ``began`` are the caught ones that were not stopped; ``seconds`` go from the first task to the last verdict.
+    """
     return {
         "good": card.good,
         "seed": seed,
@@ -243,6 +246,7 @@ def summarise(card: Scorecard, *, seed: int, seconds: float, tasks: int, verdict
         "caught": card.caught,
         "groups": {group: {"caught": caught, "attacks": all_} for group, (caught, all_) in card.by_group.items()},
         "caught_by_rung": {str(number): count for number, count in card.by_rung.items()},
+        "began": sum(outcome.ran for outcome in card.outcomes if outcome.caught),
         "listed_misses": [{"attack": outcome.attack.key, "reason": outcome.attack.excuse} for outcome in card.listed],
         "misses": [missed(outcome) for outcome in card.missed],
         "benign": card.benign,

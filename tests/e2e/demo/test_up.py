@@ -141,6 +141,10 @@ def test_what_the_organisation_blocks_never_left(played):
     outside = one(said, "summary")["bytes_outside"]
     assert outside["paste.example"] == 0
     assert outside["quickpaste.example"] == 0
+    # The body of a refused tool does not run, so nothing arrives where it would have gone.
+    assert outside["gateway.coinbridge.example"] == 0
+    assert outside["forms.surveyhive.example"] == 0
+    assert one(said, "summary")["began"] <= 4
     # Rung 3 sees what was never reported, but only a policy stops it: this is counted, not hidden.
     assert outside["attacker.example"] > 0
 
