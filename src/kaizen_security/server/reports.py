@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kaizen_security.contract.action import Action, Json
-from kaizen_security.contract.boundary import outward, outward_verdict
 from kaizen_security.contract.codec import Report, decode_report, encode_action
 from kaizen_security.contract.errors import InvalidInput, TooLarge
 from kaizen_security.contract.fields import MAX_NAME, obj, text
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.server.auth import Principal
 from kaizen_security.server.context import Context
-from kaizen_security.server.http import ApiError
+from kaizen_security.server.http import ApiError, parse_json
+from kaizen_security.server.kept import Outward
+from kaizen_security.server.quick import decode_batch
 from kaizen_security.store.base import Appended, NewVerdict, Origin, Status, VerdictRow
 
+MAX_REPORTS = 5000
+"""Reports of one batch."""
 EVALUATED_AT_ONCE = 50
 """Reports evaluated before other requests get their turn."""
 
@@ -49,12 +52,33 @@ def decode(document: Json, principal: Principal, *, field: str = "") -> Report:
         raise InvalidInput(path + "agent", "must say something")
     if principal.is_observer and report.verdict is None:
         raise InvalidInput(path + "verdict", "is missing: an observer reports verdicts")
+    if not report.action.organisation:
+        return report
     # Whose agent it is, the key says; what the document says of that is not even looked at.
     return replace(report, action=replace(report.action, organisation=""))
 
 
-def decode_batch(documents: Sequence[Json], principal: Principal) -> tuple[list[tuple[int, Report]], list[Refusal]]:
-    """The reports that can be taken with their places, and why the others cannot."""
+def read_batch(data: bytes, principal: Principal) -> tuple[list[tuple[int, Report]], list[Refusal]]:
+    """The reports of a batch that can be taken with their places, and why the others cannot. Raises InvalidInput, TooLarge."""
+    quick = decode_batch(data)
+    if quick is not None and len(quick) <= MAX_REPORTS and all(_is_fine(report, principal) for report in quick):
+        return list(enumerate(quick)), []
+    found = obj(parse_json(data), "body").get("reports")
+    if not isinstance(found, list):
+        raise InvalidInput("reports", "must be a list")
+    if len(found) > MAX_REPORTS:
+        raise TooLarge("reports", f"has {len(found)} entries, at most {MAX_REPORTS} are taken")
+    return _one_by_one(found, principal)
+
+
+def _is_fine(report: Report, principal: Principal) -> bool:
+    """Whether ``decode`` would take it as it is."""
+    if principal.bound_agent or not report.action.agent.strip():
+        return False
+    return report.verdict is not None or not principal.is_observer
+
+
+def _one_by_one(documents: Sequence[Json], principal: Principal) -> tuple[list[tuple[int, Report]], list[Refusal]]:
     taken: list[tuple[int, Report]] = []
     refused: list[Refusal] = []
     for index, document in enumerate(documents):
@@ -71,6 +95,13 @@ class Reports:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._outwards: dict[int, Outward] = {}
+
+    async def _outward(self, organisation: int) -> Outward:
+        found = self._outwards.get(organisation)
+        if found is None:
+            found = self._outwards[organisation] = Outward(await self._context.boundary_key(organisation))
+        return found
 
     async def take(self, principal: Principal, reports: Sequence[Report]) -> tuple[list[Kept], Appended]:
         """Evaluate, keep and show reports. Nothing is returned before it is on disk.
@@ -78,17 +109,17 @@ class Reports:
         Raises LimitReached, StoreFull, StoreUnavailable; then nothing of the call was kept.
         """
         organisation = principal.organisation
-        key = await self._context.boundary_key(organisation)
+        outward = await self._outward(organisation)
         for agent in {report.action.agent for report in reports}:
             await self._context.evaluator.prepare(organisation, agent)
         rows: list[NewVerdict] = []
         verdicts: list[Verdict] = []
         firsts: list[int] = []
         for number, report in enumerate(reports):
-            if number % EVALUATED_AT_ONCE == EVALUATED_AT_ONCE - 1:
+            if not principal.is_observer and number % EVALUATED_AT_ONCE == EVALUATED_AT_ONCE - 1:
                 await asyncio.sleep(0)
             firsts.append(len(rows))
-            verdict, made = self._rows(principal, report, key)
+            verdict, made = self._rows(principal, report, outward)
             verdicts.append(verdict)
             rows += made
         appended = await asyncio.wrap_future(self._context.store.append(organisation, rows))
@@ -99,10 +130,10 @@ class Reports:
         ]
         return kept, appended
 
-    def _rows(self, principal: Principal, report: Report, key: bytes) -> tuple[Verdict, list[NewVerdict]]:
+    def _rows(self, principal: Principal, report: Report, outward: Outward) -> tuple[Verdict, list[NewVerdict]]:
         now = self._context.clock()
-        action = outward(report.action, key)
-        said = None if report.verdict is None else outward_verdict(report.verdict, key)
+        action = outward.action(report.action)
+        said = None if report.verdict is None else outward.verdict(report.verdict)
         if principal.is_observer and said is not None:
             status = self._status(principal.organisation, action, said)
             return said, [
@@ -110,7 +141,7 @@ class Reports:
             ]
         evaluator = self._context.evaluator
         # Judged as it was reported, kept as it may be kept.
-        judged = outward_verdict(evaluator.observe(principal.organisation, report.action), key)
+        judged = outward.verdict(evaluator.observe(principal.organisation, report.action))
         ours = evaluator.settle(principal.organisation, action, judged)
         found = NewVerdict(action=action, verdict=ours, origin=Origin.SERVER, created_at=now)
         if said is None:
@@ -157,9 +188,3 @@ def _row(new: NewVerdict, organisation: int, public: str) -> VerdictRow:
         act_id=action.act_id,
         policy_version=verdict.policy_version,
     )
-
-
-def check_batch(documents: Sequence[Json], limit: int) -> None:
-    """Raises TooLarge for more than ``limit`` reports."""
-    if len(documents) > limit:
-        raise TooLarge("reports", f"has {len(documents)} entries, at most {limit} are taken")

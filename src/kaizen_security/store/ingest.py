@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -48,8 +47,7 @@ def _statement(rows: int) -> str:
 _INSERT = {rows: _statement(rows) for rows in _CHUNKS}
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """One row as columns from ``created_at`` on, whose agent's number and whose own are not known yet."""
 
     agent: str

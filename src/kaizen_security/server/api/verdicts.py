@@ -17,12 +17,10 @@ from kaizen_security.server import triage
 from kaizen_security.server.api import documents
 from kaizen_security.server.auth import Principal
 from kaizen_security.server.context import Context
-from kaizen_security.server.http import MAX_BATCH, answer, not_found, number, read_object
-from kaizen_security.server.reports import Reports, check_batch, decode, decode_batch
+from kaizen_security.server.http import MAX_BATCH, answer, not_found, number, read_body, read_object
+from kaizen_security.server.reports import Reports, decode, read_batch
 from kaizen_security.store.base import Status, VerdictQuery, VerdictRow
 
-MAX_REPORTS = 5000
-"""Reports of one batch."""
 MAX_ROWS = 1000
 """Rows of one answer."""
 
@@ -43,11 +41,7 @@ def routes(context: Context) -> list[Route]:
     async def batch(request: Request) -> Response:
         principal = await context.auth.principal(request)
         _only_keys(principal)
-        found = (await read_object(request, limit=MAX_BATCH)).get("reports")
-        if not isinstance(found, list):
-            raise InvalidInput("reports", "must be a list")
-        check_batch(found, MAX_REPORTS)
-        taken, refused = decode_batch(found, principal)
+        taken, refused = read_batch(await read_body(request, limit=MAX_BATCH), principal)
         kept, _ = await reports.take(principal, [entry for _, entry in taken])
         duplicates = sum(entry.duplicate for entry in kept)
         return answer(

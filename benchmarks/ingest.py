@@ -1,0 +1,148 @@
+"""Durable ingest: rows a second of ``POST /v1/verdicts:batch`` by 100, acknowledged after the commit, on SQLite.
+
+Twice: with a key of scope observer (kept as they are) and of scope agent (evaluated by the Observer, then kept). Rates move with the
+machine's neighbours, so the figure to compare is rows for each second of the server's CPU. ``python -m benchmarks.ingest [--json]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from kaizen_security.server.setup import mint_key
+from kaizen_security.store.sqlite import SqliteStore
+
+BATCH = 100
+WORKERS = 4
+
+
+def body(worker: int, number: int) -> bytes:
+    """A batch as a reporter sends it: half tool calls, half connections, few agents, 1 in 50 flagged."""
+    reports = []
+    for i in range(BATCH):
+        action = {
+            "kind": "connect" if i % 2 else "tool_call",
+            "tool": "" if i % 2 else f"tool_{i % 12}",
+            "publisher": None,
+            "target": f"api{i % 9}.example:443",
+            "hash": None,
+            "metadata": {"source": "egress" if i % 2 else "sdk"},
+            "id": f"{worker:04x}{number:08x}{i:04x}",
+            "run_id": f"run-{worker}-{number}",
+        }
+        evidence = []
+        if i % 50 == 7:
+            evidence = [
+                {"kind": "undeclared tool", "value": "tool_7", "source": "declaration", "detection": "declaration"}
+            ]
+        verdict = {
+            "decision": "allow",
+            "reason": "no policy matched",
+            "evidence": evidence,
+            "policy_version": "4f53cda18c2baa0c",
+        }
+        reports.append({"schema_version": "1", "agent": f"agent-{worker}", "action": action, "verdict": verdict})
+    return json.dumps({"reports": reports}).encode()
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def send(port: int, key: str, bodies: list[bytes], taken: list[int]) -> None:
+    """Send batches one after another over one connection."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        reader = connection.makefile("rb")
+        for one in bodies:
+            head = f"POST /v1/verdicts:batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(one)}\r\n\r\n"
+            connection.sendall(head.encode() + one)
+            status = reader.readline()
+            length = 0
+            while (line := reader.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            answer = json.loads(reader.read(length))
+            if b" 200 " not in status or answer["accepted"] != BATCH:
+                raise SystemExit(f"refused: {status!r} {answer}")
+            taken.append(answer["accepted"])
+
+
+def load(port: int, key: str, first: int, batches: int) -> tuple[int, float]:
+    """``batches`` batches from each of several connections; rows and seconds."""
+    bodies = [[body(first + worker, number) for number in range(batches)] for worker in range(WORKERS)]
+    taken: list[int] = []
+    threads = [threading.Thread(target=send, args=(port, key, mine, taken)) for mine in bodies]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(taken), time.monotonic() - started
+
+
+def rounds(directory: Path, scope: str, count: int, batches: int) -> dict[str, object]:
+    """Start a server, warm it, measure some rounds."""
+    command = [sys.executable, "-m", "kaizen_security.cli", "server", "--port", "0", "--data", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = next(int(line.rsplit(":", 1)[1]) for line in server.stdout if line.startswith("listening"))
+        store = SqliteStore(directory, exclusive=False)
+        key = mint_key(store, name="bench", scope=scope)
+        store.close()
+        load(port, key, 0, 5)
+        rates, costs = [], []
+        for turn in range(count):
+            before = cpu_seconds(server.pid)
+            rows, seconds = load(port, key, (turn + 1) * WORKERS, batches)
+            rates.append(rows / seconds)
+            costs.append(rows / (cpu_seconds(server.pid) - before))
+        server.terminate()
+    return {
+        "scope": scope,
+        "rows_per_second": round(statistics.median(rates)),
+        "rows_per_cpu_second": round(statistics.median(costs)),
+        "us_cpu_per_row": round(1e6 / statistics.median(costs), 1),
+        "rows": count * batches * WORKERS * BATCH,
+    }
+
+
+def main() -> int:
+    """Measure both scopes and print them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, default=50, help="of 100 rows, by each of 4 connections, in a round")
+    parser.add_argument("--data", type=Path, help="where to keep the databases (a temporary directory)")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=args.data) as directory:
+        results = [rounds(Path(directory) / scope, scope, args.rounds, args.batches) for scope in ("observer", "agent")]
+    machine = {"python": platform.python_version(), "cpus": os.cpu_count(), "machine": platform.machine()}
+    if args.json:
+        print(
+            json.dumps(
+                {"benchmark": "ingest", "target_rows_per_cpu_second": 25_000, "machine": machine, "results": results}
+            )
+        )
+        return 0
+    for result in results:
+        print(
+            f"{result['scope']:<9} {result['rows_per_second']:>8,} rows/s   {result['rows_per_cpu_second']:>8,} rows per CPU second   "
+            f"{result['us_cpu_per_row']} us CPU a row   ({result['rows']:,} rows)"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
