@@ -91,6 +91,11 @@ class Naive:
             except OSError:
                 self.lost += 1
 
+    def settle(self) -> None:
+        """Let it finish, so that its thread does not disturb what is measured next."""
+        while self.waiting.qsize():
+            time.sleep(0.01)
+
     def close(self) -> None:
         self.lost += self.waiting.qsize()
 
@@ -192,6 +197,7 @@ def _run(figures: Figures, url: str, data: str, rounds: int) -> dict[str, dict[s
         sent += 2 * CALLS
         figures.measure("spool.append of 500 bytes", lambda i: spool.append(record))
         figures.measure("naive queue and POST", naive.report)
+        naive.settle()
     naive.close()
     kept = {
         "background_cpu_us_each": round(statistics.median(background), 1),
