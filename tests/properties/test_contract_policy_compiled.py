@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 
 import pytest
@@ -12,6 +13,8 @@ from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.compiled import compile_policies
 from kaizen_security.contract.compiled_correlation import Correlation
+from kaizen_security.contract.compiled_ranges import Ranges
+from kaizen_security.contract.compiled_rules import parse_range
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.declared import compile_declaration
 from kaizen_security.contract.errors import Misconfigured
@@ -167,6 +170,24 @@ def test_no_spelling_of_a_blocked_address_passes(address, length):
     ]
     passed = [text for text in spelled if compiled.decide(Action(kind="connect", target=text)).allowed]
     assert passed == []
+
+
+@given(
+    st.lists(
+        st.ip_addresses().flatmap(lambda a: st.integers(0, a.max_prefixlen).map(lambda n: f"{a}/{n}")), max_size=12
+    ),
+    st.lists(st.ip_addresses(), max_size=4),
+)
+def test_an_address_is_found_exactly_where_the_standard_library_finds_it(listed, others):
+    networks = [ipaddress.ip_network(text, strict=False) for text in listed]
+    ranges = {family: Ranges(family, [(parse_range(text), i) for i, text in enumerate(listed)]) for family in (4, 6)}
+    edges = [edge for network in networks for edge in (network[0], network[-1])]
+    beyond = [edge + step for edge in edges for step in (-1, 1) if 0 <= int(edge) + step < 2**edge.max_prefixlen]
+    for address in others + edges + beyond:
+        if address.version == 6 and int(address) >> 32 in (0, 0xFFFF, 0x0064FF9B << 64):
+            continue  # what is folded into IPv4 has its own vectors
+        expected = {i for i, network in enumerate(networks) if address in network}
+        assert {owner for owner, _ in ranges[address.version].find(int(address))} == expected
 
 
 @given(sets, st.randoms(use_true_random=False))

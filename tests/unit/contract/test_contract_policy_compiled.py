@@ -125,7 +125,14 @@ def test_long_texts_are_judged_and_not_remembered():
 
 def test_the_hash_counts_for_what_is_remembered():
     compiled = compile_policies([blocklist(hashes=["abc"])])
-    assert [compiled.decide(Action(tool="t", hash=h)).blocked for h in ("x", "abc", "x")] == [False, True, False]
+    assert [compiled.decide(Action(tool="t", hash=h)).blocked for h in ("x", "abc", "x", "", "abc", "")] == [
+        False,
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 # --- patterns ----------------------------------------------------------------------------------------------------------------
@@ -143,6 +150,24 @@ def test_patterns_that_are_too_large_together_are_refused_by_name():
 def test_a_pattern_without_measure_is_refused_and_quickly(pattern):
     with pytest.raises(Misconfigured):
         compile_policies([blocklist(skill_patterns=[pattern])])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "other"),
+    [
+        ("^ab$", "ab", "xab"),
+        ("(^a|b)c", "ac", "aac"),
+        ("a?(^b|c)", "b", "ab"),
+        ("(a$|a)b?", "a", "aa"),
+        ("a($|b)c?", "a", "ac"),
+        (r"a\b-\bb", "a-b", "a--b"),
+        (r"a\Bb", "ab", "a-b"),
+    ],
+)
+def test_assertions_hold_where_they_stand(pattern, matching, other):
+    automaton = Automaton([parse(pattern)])
+    assert automaton.match(matching) == (0,)
+    assert automaton.match(other) == ()
 
 
 def test_many_literal_patterns_are_no_automaton():
