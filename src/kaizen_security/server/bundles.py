@@ -18,6 +18,7 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import boolean, text, texts
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
+from kaizen_security.server import spellings
 from kaizen_security.store.base import Store
 
 NAME = "organisation policy"
@@ -107,16 +108,8 @@ def in_force(store: Store, organisation: int) -> tuple[Policy, ...]:
 
 
 def for_deployed(policies: tuple[Policy, ...]) -> list[Json]:
-    """Policies as deployed clients take them: ``ip`` stands beside ``ips``, since one of them reads that name."""
-    documents: list[Json] = []
-    for policy in policies:
-        document = encode_policy(policy)
-        rules = dict(policy.rules)
-        if "ips" in rules:
-            rules["ip"] = rules["ips"]
-        document["rules"] = rules
-        documents.append(document)
-    return documents
+    """Policies as deployed clients take them, in spellings that they match."""
+    return [{**encode_policy(policy), "rules": spellings.for_deployed(policy.rules)} for policy in policies]
 
 
 def bundle(store: Store, organisation: int, agent: str, now: float) -> Bundle:

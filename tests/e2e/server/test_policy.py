@@ -63,11 +63,11 @@ def test_an_organisations_blocklist_travels_in_forms_that_deployed_clients_know(
     kept = person.post("/v1/org-policy", json=said).json()
     assert kept["tools"] == ["wire.money(*)", "déjà vu"]
     blocklist, correlation = served(call)
-    assert blocklist["rules"]["domains"] == ["attacker.example", "*.bad.example"]
+    assert blocklist["rules"]["domains"] == ["attacker.example", "bad.example"]
     assert (
         blocklist["rules"]["ips"]
         == blocklist["rules"]["ip"]
-        == ["198.51.100.7", "203.0.113.0/24", "2001:db8::1", "0x7f.1"]
+        == ["198.51.100.7", "203.0.113.0/24", "2001:db8::1", "127.0.0.1"]
     )
     pattern = blocklist["rules"]["skill_patterns"][0]
     assert re.search(pattern, "wire.money(*)")
