@@ -75,6 +75,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False) -> Starlette:
     """The application over ``store``, which stays the caller's to close. ``secure``: it is reached over HTTPS."""
     executor = ThreadPoolExecutor(READERS, thread_name_prefix="store")
+    one_aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
     context = Context(
         store=store,
         clock=clock,
@@ -83,6 +84,7 @@ def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False)
         evaluator=Evaluator(store, clock, executor),
         changes=Changes(),
         executor=executor,
+        one_aside=one_aside,
     )
 
     @asynccontextmanager
@@ -96,6 +98,7 @@ def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False)
             saving.cancel()
             await context.evaluator.save_last()
             executor.shutdown()
+            one_aside.shutdown()
 
     headers = dict(_HEADERS)
     if secure:

@@ -35,11 +35,16 @@ class Context:
     evaluator: Evaluator
     changes: Changes
     executor: Executor
+    one_aside: Executor
     _organisations: dict[int, Organisation] = field(default_factory=dict)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking method of the store beside the event loop and give its result."""
         return await asyncio.get_running_loop().run_in_executor(self.executor, lambda: function(*args, **kwargs))
+
+    async def aside(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run long work in the one thread for it: whoever sends much waits for each other, and nobody else does."""
+        return await asyncio.get_running_loop().run_in_executor(self.one_aside, lambda: function(*args, **kwargs))
 
     async def organisation(self, number: int) -> Organisation:
         """An organisation's name and keys, which never change. Raises ApiError (401)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from kaizen_security.contract.action import Action, Json
@@ -20,6 +21,8 @@ from kaizen_security.store.base import Appended, NewVerdict, Origin, Status, Ver
 
 MAX_REPORTS = 5000
 """Reports of one batch."""
+HEAVY = 128 << 10
+"""Bytes of a body from which on it is worked on aside: half a megabyte of numbers would stop everybody for a second."""
 EVALUATED_AT_ONCE = 50
 """Reports evaluated before other requests get their turn."""
 
@@ -58,6 +61,11 @@ def decode(document: Json, principal: Principal, *, field: str = "") -> Report:
     return replace(report, action=replace(report.action, organisation=""))
 
 
+def read_report(data: bytes, principal: Principal) -> Report:
+    """The report in a body. Raises InvalidInput, TooLarge, ApiError (403)."""
+    return decode(parse_json(data), principal)
+
+
 def read_batch(data: bytes, principal: Principal) -> tuple[list[tuple[int, Report]], list[Refusal]]:
     """The reports of a batch that can be taken with their places, and why the others cannot. Raises InvalidInput, TooLarge."""
     quick = decode_batch(data)
@@ -90,6 +98,15 @@ def _one_by_one(documents: Sequence[Json], principal: Principal) -> tuple[list[t
     return taken, refused
 
 
+class _Work:
+    """What comes of reports: their rows, our verdict on each, and where the rows of each begin."""
+
+    def __init__(self) -> None:
+        self.rows: list[NewVerdict] = []
+        self.verdicts: list[Verdict] = []
+        self.firsts: list[int] = []
+
+
 class Reports:
     """Takes decoded reports of one caller into the store."""
 
@@ -103,8 +120,8 @@ class Reports:
             found = self._outwards[organisation] = Outward(await self._context.boundary_key(organisation))
         return found
 
-    async def take(self, principal: Principal, reports: Sequence[Report]) -> tuple[list[Kept], Appended]:
-        """Evaluate, keep and show reports. Nothing is returned before it is on disk.
+    async def take(self, principal: Principal, reports: Sequence[Report], *, heavy: bool = False) -> list[Kept]:
+        """Evaluate, keep and show reports; nothing is returned before it is on disk. ``heavy``: work on them aside.
 
         Raises LimitReached, StoreFull, StoreUnavailable; then nothing of the call was kept.
         """
@@ -112,23 +129,34 @@ class Reports:
         outward = await self._outward(organisation)
         for agent in {report.action.agent for report in reports}:
             await self._context.evaluator.prepare(organisation, agent)
-        rows: list[NewVerdict] = []
-        verdicts: list[Verdict] = []
-        firsts: list[int] = []
-        for number, report in enumerate(reports):
-            if not principal.is_observer and number % EVALUATED_AT_ONCE == EVALUATED_AT_ONCE - 1:
-                await asyncio.sleep(0)
-            firsts.append(len(rows))
-            verdict, made = self._rows(principal, report, outward)
-            verdicts.append(verdict)
-            rows += made
-        appended = await asyncio.wrap_future(self._context.store.append(organisation, rows))
-        self._show(organisation, rows, appended)
-        kept = [
+        work = _Work()
+        if heavy:
+            writing = await self._context.aside(self._judge_and_append, principal, reports, outward, work)
+        else:
+            for start in range(0, len(reports), EVALUATED_AT_ONCE):
+                if start and not principal.is_observer:
+                    await asyncio.sleep(0)
+                self._judge(principal, reports[start : start + EVALUATED_AT_ONCE], outward, work)
+            writing = self._context.store.append(organisation, work.rows)
+        appended = await asyncio.wrap_future(writing)
+        self._show(organisation, work.rows, appended)
+        return [
             Kept(verdict=verdict, id=appended.ids[first], duplicate=first in appended.duplicates)
-            for verdict, first in zip(verdicts, firsts, strict=True)
+            for verdict, first in zip(work.verdicts, work.firsts, strict=True)
         ]
-        return kept, appended
+
+    def _judge_and_append(
+        self, principal: Principal, reports: Sequence[Report], outward: Outward, work: _Work
+    ) -> Future[Appended]:
+        self._judge(principal, reports, outward, work)
+        return self._context.store.append(principal.organisation, work.rows)
+
+    def _judge(self, principal: Principal, reports: Sequence[Report], outward: Outward, work: _Work) -> None:
+        for report in reports:
+            work.firsts.append(len(work.rows))
+            verdict, rows = self._rows(principal, report, outward)
+            work.verdicts.append(verdict)
+            work.rows += rows
 
     def _rows(self, principal: Principal, report: Report, outward: Outward) -> tuple[Verdict, list[NewVerdict]]:
         now = self._context.clock()
@@ -143,7 +171,7 @@ class Reports:
         # Judged as it was reported, kept as it may be kept.
         judged = outward.verdict(evaluator.observe(principal.organisation, report.action))
         ours = evaluator.settle(principal.organisation, action, judged)
-        found = NewVerdict(action=action, verdict=ours, origin=Origin.SERVER, created_at=now)
+        found = NewVerdict(action=action, verdict=ours, origin=Origin.SERVER, created_at=now, further=said is not None)
         if said is None:
             return ours, [found]
         status = self._status(principal.organisation, action, said)

@@ -155,6 +155,7 @@ class Agent:
 class NewVerdict:
     """A row to be kept. ``action`` must have gone through ``contract.boundary.outward``; its ``agent`` says whose it is.
 
+    ``further``: about an action that has a row already, so it is not counted as another one of the agent's.
     With an ``action.id`` the row is kept once for each agent, action id, origin and source.
     """
 
@@ -163,6 +164,7 @@ class NewVerdict:
     origin: Origin
     created_at: float
     status: Status = Status.OPEN
+    further: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ import msgspec
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.codec import encode_finding
 from kaizen_security.contract.verdict import Verdict
-from kaizen_security.store.base import Appended, NewVerdict, Origin
+from kaizen_security.store.base import Appended, NewVerdict
 from kaizen_security.store.codes import (
     DECISION_CODE,
     ORIGIN_CODE,
@@ -89,7 +89,7 @@ def prepare(row: NewVerdict) -> Prepared:
         columns,
         int(row.created_at // 3600),
         rung,
-        row.origin is not Origin.SERVER,
+        not row.further,
         flagged,
         verdict.blocked,
     )

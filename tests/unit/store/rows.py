@@ -30,7 +30,8 @@ def row(
     at: float = NOW,
     run_id: str = "",
     reason: str = "ok",
+    further: bool = False,
 ) -> NewVerdict:
     action = Action(tool=tool, target=target, id=id_, agent=agent, run_id=run_id, metadata={"source": source})
     verdict = Verdict(decision=decision, reason=reason, evidence=evidence, policy_version="v1")
-    return NewVerdict(action=action, verdict=verdict, origin=origin, created_at=at)
+    return NewVerdict(action=action, verdict=verdict, origin=origin, created_at=at, further=further)

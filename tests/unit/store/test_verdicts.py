@@ -136,7 +136,9 @@ def test_no_organisation_sees_or_touches_anothers_rows(store):
 def test_agents_are_entered_counted_and_ranked_by_what_saw_them(store):
     acme = organisation(store)
     store.append(acme, [row("1", source="egress", at=NOW + 5), row("2", evidence=(UNDECLARED,), at=NOW + 9)]).result()
-    store.append(acme, [row("2", evidence=(UNDECLARED,), origin=Origin.SERVER, decision=Decision.BLOCK)]).result()
+    store.append(
+        acme, [row("2", evidence=(UNDECLARED,), origin=Origin.SERVER, decision=Decision.BLOCK, further=True)]
+    ).result()
     [agent] = store.agents(acme)
     assert (agent.rung, agent.first_seen, agent.last_seen) == (Rung.EGRESS, NOW + 5, NOW + 9)
     # What we add to a client's word is not another action of the agent.

@@ -72,7 +72,7 @@ def _organisation(context: Context) -> list[Route]:
         principal = await _person(context, request)
         principal.require_admin()
         said = bundles.decode_org_policy(await read_object(request, limit=MAX_BATCH))
-        compile_policies(bundles.org_policies(said))
+        await context.aside(compile_policies, bundles.org_policies(said))
         await context.call(context.store.set_org_policy, principal.organisation, said)
         await context.changed(principal.organisation)
         return answer(said)
@@ -97,7 +97,7 @@ def _own(context: Context) -> list[Route]:
         if not made.name.strip() or made.name in (bundles.NAME, bundles.CORRELATION):
             raise InvalidInput("name", "must be a name that is not the organisation's own")
         # Kept only if it compiles, and compiled as if it were on: a policy that cannot be used is refused when it is written.
-        compile_policies([replace(made, enabled=True)])
+        await context.aside(compile_policies, [replace(made, enabled=True)])
         await context.call(context.store.put_policy, principal.organisation, made, at=context.clock())
         await context.changed(principal.organisation)
         return answer(encode_policy(made))

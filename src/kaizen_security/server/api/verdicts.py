@@ -18,7 +18,7 @@ from kaizen_security.server.api import documents
 from kaizen_security.server.auth import Principal
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import MAX_BATCH, answer, not_found, number, read_body, read_object
-from kaizen_security.server.reports import Reports, decode, read_batch
+from kaizen_security.server.reports import HEAVY, Reports, read_batch, read_report
 from kaizen_security.store.base import Status, VerdictQuery, VerdictRow
 
 MAX_ROWS = 1000
@@ -33,16 +33,20 @@ def routes(context: Context) -> list[Route]:
 
     async def report(request: Request) -> Response:
         principal = await context.auth.principal(request)
-        taken = decode(await read_object(request), principal)
         _only_keys(principal)
-        [kept], _ = await reports.take(principal, [taken])
+        data = await read_body(request)
+        heavy = len(data) > HEAVY
+        taken = await context.aside(read_report, data, principal) if heavy else read_report(data, principal)
+        [kept] = await reports.take(principal, [taken], heavy=heavy)
         return answer({**encode_verdict(kept.verdict), "id": kept.id}, 200 if kept.duplicate else 201)
 
     async def batch(request: Request) -> Response:
         principal = await context.auth.principal(request)
         _only_keys(principal)
-        taken, refused = read_batch(await read_body(request, limit=MAX_BATCH), principal)
-        kept, _ = await reports.take(principal, [entry for _, entry in taken])
+        data = await read_body(request, limit=MAX_BATCH)
+        heavy = len(data) > HEAVY
+        taken, refused = await context.aside(read_batch, data, principal) if heavy else read_batch(data, principal)
+        kept = await reports.take(principal, [entry for _, entry in taken], heavy=heavy)
         duplicates = sum(entry.duplicate for entry in kept)
         return answer(
             {
