@@ -1,7 +1,9 @@
 """Durable ingest: rows a second of ``POST /v1/verdicts:batch`` by 100, acknowledged after the commit, on SQLite.
 
-Twice: with a key of scope observer (kept as they are) and of scope agent (evaluated by the Observer, then kept). Rates move with the
-machine's neighbours, so the figure to compare is rows for each second of the server's CPU. ``python -m benchmarks.ingest [--json]``
+Twice: with a key of scope observer (kept as they are) and of scope agent (evaluated by the Observer, then kept). Rates move with
+the machine's neighbours, so the figure to compare is rows for each second of the server's CPU.
+
+``python -m benchmarks.ingest [--json]``
 """
 
 from __future__ import annotations
@@ -66,7 +68,8 @@ def send(port: int, key: str, bodies: list[bytes], taken: list[int]) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         reader = connection.makefile("rb")
         for one in bodies:
-            head = f"POST /v1/verdicts:batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(one)}\r\n\r\n"
+            head = f"POST /v1/verdicts:batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+            head += f"Content-Length: {len(one)}\r\n\r\n"
             connection.sendall(head.encode() + one)
             status = reader.readline()
             length = 0
@@ -137,10 +140,8 @@ def main() -> int:
         )
         return 0
     for result in results:
-        print(
-            f"{result['scope']:<9} {result['rows_per_second']:>8,} rows/s   {result['rows_per_cpu_second']:>8,} rows per CPU second   "
-            f"{result['us_cpu_per_row']} us CPU a row   ({result['rows']:,} rows)"
-        )
+        rates = f"{result['rows_per_second']:>8,} rows/s {result['rows_per_cpu_second']:>8,} rows per CPU second"
+        print(f"{result['scope']:<9} {rates} {result['us_cpu_per_row']:>6} us CPU a row ({result['rows']:,} rows)")
     return 0
 
 

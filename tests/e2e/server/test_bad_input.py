@@ -6,10 +6,13 @@ import concurrent.futures
 import json
 import os
 import socket
+import ssl
 import subprocess
 import time
 
+import httpx
 import pytest
+import trustme
 
 from tests.e2e.server.running import ROOT, Caller, Running, report
 
@@ -278,6 +281,25 @@ def test_keys_do_not_cross_a_network_in_the_clear(tmp_path):
         assert "--tls-cert" in answer.stderr
     assert "both" in run("server", "--tls-cert", "x", "--data", str(tmp_path)).stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_https_is_served_with_a_certificate_and_says_so_to_browsers(tmp_path):
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost", "127.0.0.1")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    leaf.private_key_pem.write_to_path(tmp_path / "key.pem")
+    options = ("--host", "0.0.0.0", "--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    running = Running(tmp_path / "data", *options)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with httpx.Client(base_url=f"https://127.0.0.1:{running.port}", verify=context, trust_env=False) as client:
+        assert running.url.startswith("https://0.0.0.0:")
+        answer = client.get("/readyz")
+        assert answer.status_code == 200
+        assert answer.headers["strict-transport-security"]
+        signed_in = client.post("/v1/sessions", json={"user": "admin", "password": running.password})
+        assert signed_in.status_code == 201
+    assert running.stop()[0] == 0
 
 
 def test_a_port_that_is_taken_and_a_directory_that_is_in_use_are_named(server, tmp_path):
