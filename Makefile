@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check unit e2e redteam bench lock format dev setup clean
+.PHONY: run test check unit e2e redteam bench copy lock format dev setup clean
 
 run:            ## start everything and run the demonstration (ONCE=1: exit when it is done)
 	@$(PYTHON) bootstrap.py run
@@ -16,6 +16,7 @@ check: dev      ## format, lint, types, floors
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python egress/sync.py --check
 	$(BIN)/python -m pytest tests/architecture
 
 unit: dev
@@ -29,6 +30,9 @@ redteam: dev
 
 bench: dev
 	$(BIN)/python -m benchmarks
+
+copy: dev       ## renew what egress/ carries of the package
+	$(BIN)/python egress/sync.py
 
 format: dev
 	$(BIN)/ruff format .
