@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from kaizen_security.contract import canonical
+from kaizen_security.contract import canonical, spellings
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.bundle import Bundle, encode_bundle, encode_policy
 from kaizen_security.contract.compiled_rules import parse_range
@@ -18,7 +18,6 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import boolean, text, texts
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.server import spellings
 from kaizen_security.store.base import Store
 
 NAME = "organisation policy"

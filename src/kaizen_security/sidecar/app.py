@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kaizen_security.contract import spellings
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.bundle import Bundle, encode_bundle, encode_policy, key_hash, seal, signing_key
 from kaizen_security.contract.codec import decode_action, decode_declaration, decode_report, decode_step, encode_verdict
@@ -278,14 +279,11 @@ class Sidecar:
     async def policy(self, request: Request, identity: Identity | None) -> Response:
         """``GET /v1/policy``: the list as deployed clients take it."""
         bundle = await self._bundle_of(request, identity)
-        shown = []
-        for policy in bundle.policies:
-            if policy.mode not in MODES:
-                continue
-            document = encode_policy(policy)
-            if "ips" in policy.rules:
-                document["rules"] = {**policy.rules, "ip": policy.rules["ips"]}
-            shown.append(document)
+        shown = [
+            {**encode_policy(policy), "rules": spellings.for_deployed(policy.rules)}
+            for policy in bundle.policies
+            if policy.mode in MODES
+        ]
         return answer({"policies": shown})
 
     async def bundle(self, request: Request, identity: Identity | None) -> Response:

@@ -72,3 +72,18 @@ def rows(server):
                 time.sleep(0.05)
 
         yield read
+
+
+@pytest.fixture
+def declared(person):
+    """Tools and destinations that an agent declared, as soon as it declared so many tools."""
+
+    def read(agent, tools):
+        end = time.monotonic() + DEADLINE
+        while True:
+            found = person.get(f"/v1/agents/{agent}/profile").json().get("declaration")
+            if time.monotonic() > end or (found and len(found["tools"]) == tools):
+                return found["tools"], found["destinations"]
+            time.sleep(0.05)
+
+    return read

@@ -31,7 +31,10 @@ def told(value):
     print(json.dumps(value, default=lambda verdict: verdict.to_dict()), flush=True)
 
 def hold():
-    """Stay until the test has seen enough: what this client has not sent when its process ends is lost."""
+    """Stay until the test has seen enough: what this client has not sent when its process ends is lost.
+
+    It reports and declares in the background.
+    """
     sys.stdin.readline()
 '''
 
@@ -111,6 +114,11 @@ class Program:
         line = self.process.stdout.readline()
         assert line, f"it ended with {self.process.wait(10)}"
         return json.loads(line)
+
+    def go_on(self) -> None:
+        """Let it go on after ``hold``."""
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
 
     def __exit__(self, *error: object) -> None:
         if error[0] is not None:

@@ -112,15 +112,14 @@ def test_policy_is_fetched_when_a_client_is_made_and_not_when_it_is_told_not_to(
     code = """
 early = attached("sync")
 told("made")
-sys.stdin.readline()
+hold()
 late, deaf = attached("sync"), attached("sync", sync=False)
 told([client.inspect(tool="delete_all").decision for client in (early, late, deaf)])
 """
     with program(code) as running:
         assert running.answer() == "made"
         organisation(mode="blocklist", tools=["delete_all"])
-        running.process.stdin.write("\n")
-        running.process.stdin.flush()
+        running.go_on()
         assert running.answer() == ["allow", "block", "allow"]
 
 

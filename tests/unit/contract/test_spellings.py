@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaizen_security.contract.compiled_rules import parse_range
-from kaizen_security.server.spellings import for_deployed
+from kaizen_security.contract.spellings import for_deployed
 
 
 @pytest.mark.parametrize(
