@@ -17,6 +17,7 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.declared import CompiledDeclaration, compile_declaration
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.fields import texts
+from kaizen_security.contract.step import Result
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.runtime.agents import AgentKey, Agents
 from kaizen_security.runtime.clock import Clock
@@ -114,9 +115,20 @@ class Evaluator:
             compile_declaration(Declaration(destinations=destinations)) if destinations else None,
         )
 
-    def observe(self, organisation: int, action: Action) -> Verdict:
-        """Our verdict on a reported action, for which ``prepare`` was awaited. Learns from it when nothing is wrong with it."""
-        verdict = self.inspector.observe(replace(action, organisation=str(organisation)))
+    def observe(self, organisation: int, action: Action, *, refused: bool = False) -> Verdict:
+        """Our verdict on a reported action, for which ``prepare`` was awaited. Learns from it when nothing is wrong with it.
+
+        ``refused``: the client blocked it, so it was never done, and is no work of the agent's to learn from.
+        """
+        action = replace(action, organisation=str(organisation))
+        if refused:
+            verdict = self.inspector.inspect(action)
+            undone = Result(
+                run_id=action.run_id, action_id=verdict.action_id, failed=True, agent=action.agent, at=action.at
+            )
+            self.inspector.note(undone, organisation=action.organisation)
+        else:
+            verdict = self.inspector.observe(action)
         facts = self._organisations.get(organisation)
         if facts is None:
             return verdict

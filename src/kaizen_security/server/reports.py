@@ -169,7 +169,8 @@ class Reports:
             ]
         evaluator = self._context.evaluator
         # Judged as it was reported, kept as it may be kept.
-        judged = outward.verdict(evaluator.observe(principal.organisation, report.action))
+        refused = report.verdict is not None and report.verdict.blocked
+        judged = outward.verdict(evaluator.observe(principal.organisation, report.action, refused=refused))
         ours = evaluator.settle(principal.organisation, action, judged)
         found = NewVerdict(action=action, verdict=ours, origin=Origin.SERVER, created_at=now, further=said is not None)
         if said is None:

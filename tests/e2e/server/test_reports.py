@@ -269,3 +269,20 @@ def test_a_key_that_is_bound_to_an_agent_speaks_for_no_other(server, call):
         assert [one["agent"] for one in bound.get("/v1/agents/profiles").json()["profiles"]] == ["bound"]
         batch = bound.post("/v1/verdicts:batch", json={"reports": [report(), {"agent": "free", **report()}]}).json()
         assert (batch["accepted"], [one["field"] for one in batch["rejected"]]) == (1, ["reports[1].agent"])
+
+
+def test_what_a_client_blocked_is_not_learned(call, person):
+    # It was never done: an agent that is kept from something must not come to be known for it.
+    blocked = report(
+        "wire_money", "attacker.example:443", decision="block", reason="blocked by policy: malicious domain"
+    )
+    for _ in range(40):
+        done = call.post("/v1/verdicts", json={"agent": "kept from it", **report("look", "shop.example:443")})
+        assert done.status_code == 201
+        kept = call.post("/v1/verdicts", json={"agent": "kept from it", **blocked})
+        assert kept.status_code == 201
+    learned = person.get("/v1/agents/kept%20from%20it/profile").json()["profile"]
+    assert learned["seen"] >= 40
+    assert "look" in str(learned["learned"])
+    assert "wire_money" not in str(learned["learned"])
+    assert "attacker.example" not in str(learned["learned"])
