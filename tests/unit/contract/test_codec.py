@@ -198,3 +198,19 @@ def test_reason_strings_are_those_of_the_wire_contract():
         == "behavioral anomaly: this agent did a destination it has never connected to (D)."
     )
     assert "a kind of action it has never done (K)" in reasons.anomaly(kind="K", tool="T")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59.999999Z", "2026-01-01T00:00:00"],
+)
+def test_an_instant_that_could_not_be_written_out_again_is_refused_by_name(said):
+    with pytest.raises(InvalidInput) as info:
+        codec.decode_action({"tool": "search", "at": said})
+    assert info.value.field == "action.at"
+
+
+@pytest.mark.parametrize("said", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "1969-12-31T23:59:59.5-11:00"])
+def test_an_instant_at_the_edge_is_written_out_again(said):
+    action = codec.decode_action({"tool": "search", "at": said})
+    assert codec.decode_action(codec.encode_action(action)) == action
