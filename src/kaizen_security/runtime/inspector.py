@@ -58,7 +58,9 @@ class Inspector:
     # --- one action ---------------------------------------------------------------------------------------------------
 
     def inspect(self, action: Action) -> Verdict:
-        """The verdict before the action runs. Learned only once it has completed. Idempotent by ``action.id``."""
+        """The verdict before the action runs. Learned only once it has completed. Idempotent by ``action.id``, except that an
+        action which was allowed is blocked when it is asked about again and what is in force by then denies it.
+        """
         return self._judge(action, completed=action.rung >= Rung.EGRESS)
 
     def observe(self, action: Action) -> Verdict:
@@ -88,19 +90,29 @@ class Inspector:
                 if completed:
                     lane.observer.complete(action)
                     lane.dirty = True
-                return known
+                    return known
+                if known.blocked:
+                    return known
+                # Asked again before it runs: what was denied since then, by a new policy or after what its run has read, is
+                # denied now. Nothing else of the first verdict changes, and nothing is learned twice.
+                verdict = self._line(lane, action, completed=False, again=True)
+                if verdict.allowed:
+                    return known
+                self._remember(key, action.id, mark, verdict)
+                return verdict
             verdict = self._line(lane, action, completed=completed)
             self._remember(key, action.id, mark, verdict)
             return verdict
 
-    def _line(self, lane: Lane, action: Action, *, completed: bool) -> Verdict:
+    def _line(self, lane: Lane, action: Action, *, completed: bool, again: bool = False) -> Verdict:
         now = self._time(lane, action.at)
         observer = lane.observer
         observer.wake(now)
         try:
             observer.note(action, now)
             weighed = observer.weighed(action, now)
-            observer.learn(action, weighed, now, completed=completed)
+            if not again or weighed.verdict.blocked:
+                observer.learn(action, weighed, now, completed=completed)
         except Exception:
             # A detection that breaks must neither bring the agent down nor let everything through in silence.
             self.failures += 1

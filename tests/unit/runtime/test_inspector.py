@@ -43,6 +43,35 @@ def test_the_same_action_is_judged_once():
     assert inspector.profile("a")["seen"] == 1
 
 
+def test_an_id_that_was_allowed_once_does_not_outlive_a_new_deny():
+    inspector = Inspector(clock=Clock())
+    action = Action(kind="connect", target="attacker.example:443", id="one", agent="a", run_id="r")
+    assert inspector.inspect(action).allowed
+    assert inspector.inspect(action) is inspector.inspect(action)
+    inspector.configure("a", bundle(policies=(Policy("blocklist", {"domains": ["attacker.example"]}, "deny"),)))
+    refused = inspector.inspect(action)
+    assert refused.blocked
+    assert inspector.inspect(action) is refused
+
+
+def test_an_id_that_was_allowed_before_a_sensitive_read_is_blocked_after_it():
+    inspector = Inspector(clock=Clock())
+    inspector.configure("a", bundle(policies=(Policy("correlation", {"risky_sequence": "read_then_connect"}, "seq"),)))
+    out = Action(kind="connect", target="api.example:443", id="out", agent="a", run_id="r")
+    assert inspector.inspect(out).allowed
+    inspector.inspect(Action(tool="read", id="in", agent="a", run_id="r", metadata={"sensitive": True}))
+    assert inspector.inspect(out).blocked
+
+
+def test_asking_again_teaches_nothing():
+    inspector = Inspector(clock=Clock())
+    action = Action(tool="search", id="one", agent="a")
+    for _ in range(5):
+        inspector.inspect(action)
+        inspector.observe(action)
+    assert inspector.profile("a")["seen"] == 1
+
+
 def test_the_same_id_on_another_deed_is_judged_for_itself():
     inspector = Inspector(clock=Clock())
     inspector.configure("a", bundle(declaration=Declaration(tools=("search",))))
