@@ -60,7 +60,8 @@ class _Directory:
     """A server's data directory; the server may be running."""
 
     def __init__(self, directory: Path) -> None:
-        from kaizen_security.store.sqlite import FILE, SqliteStore
+        from kaizen_security.store.files import FILE
+        from kaizen_security.store.sqlite import SqliteStore
 
         if not (directory / FILE).is_file():
             raise Misconfigured(f"there is no Kaizen database in {directory}: start the server once, or give --data")

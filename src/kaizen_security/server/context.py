@@ -15,7 +15,7 @@ from kaizen_security.server.changes import Changes
 from kaizen_security.server.evaluate import Evaluator
 from kaizen_security.server.http import unauthorized
 from kaizen_security.server.live import Live
-from kaizen_security.store.base import Organisation, Store
+from kaizen_security.store.base import Deleted, Organisation, Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,5 +70,12 @@ class Context:
         done = await self.call(self.store.reset, organisation, agent, at=self.clock())
         if done:
             await self.call(self.evaluator.forget, organisation, agent)
+            await self.changed(organisation, agent)
+        return done
+
+    async def delete(self, organisation: int, agent: str) -> Deleted | None:
+        """Delete all that is kept of an agent, here and in the store; None when there is no such agent."""
+        done = await self.aside(self.evaluator.delete, organisation, agent)
+        if done is not None:
             await self.changed(organisation, agent)
         return done

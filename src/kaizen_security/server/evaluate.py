@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,7 @@ from kaizen_security.runtime.clock import Clock
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.server import bundles
 from kaizen_security.server.signature import can_suppress, signature
-from kaizen_security.store.base import Store
+from kaizen_security.store.base import Deleted, Store
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Evaluator:
         )
         self._loaded: set[AgentKey] = set()
         self._organisations: dict[int, _Organisation] = {}
+        self._saving = threading.Lock()
 
     async def prepare(self, organisation: int, agent: str) -> None:
         """Fetch what judging this agent needs. Raises StoreUnavailable."""
@@ -166,13 +168,24 @@ class Evaluator:
 
     def save(self) -> None:
         """Write what was learned since the last time. Blocks on the store. Raises StoreFull, StoreUnavailable."""
-        self.inspector.agents.save()
-        self._shelf.flush()
+        with self._saving:
+            self.inspector.agents.save()
+            self._shelf.flush()
 
     def forget(self, organisation: int, agent: str) -> None:
         """What the agent normally does is forgotten in the store: forget it in memory too."""
         self._shelf.forget(AgentKey(str(organisation), agent))
         self.inspector.agents.forget(AgentKey(str(organisation), agent))
+
+    def delete(self, organisation: int, agent: str) -> Deleted | None:
+        """Delete all that is kept of an agent, in memory and in the store; None when there is none. Blocks on the store."""
+        # Not while baselines are saved: a save that began before would bring this one back.
+        with self._saving:
+            self.forget(organisation, agent)
+            found = self._store.delete_agent(organisation, agent)
+            # Again, for a report that arrived meanwhile was judged by what the store still had.
+            self.forget(organisation, agent)
+        return found
 
     async def save_last(self) -> None:
         """Save when the server stops."""

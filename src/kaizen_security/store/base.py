@@ -152,6 +152,20 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """What was deleted with an agent: rows, suppressions, whether it had a baseline and declared anything.
+
+    ``keys_left`` live API keys are bound to its name; they are not its data, and stay.
+    """
+
+    verdicts: int
+    suppressions: int
+    baseline: bool
+    declaration: bool
+    keys_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewVerdict:
     """A row to be kept. ``action`` must have gone through ``contract.boundary.outward``; its ``agent`` says whose it is.
 
@@ -309,6 +323,7 @@ class Store(Protocol):
         judge_enabled: bool | None = None,
     ) -> Agent: ...
     def reset(self, organisation: int, name: str, *, at: float) -> bool: ...
+    def delete_agent(self, organisation: int, name: str) -> Deleted | None: ...
     def baseline(self, organisation: int, name: str) -> bytes | None: ...
     def save_baselines(self, baselines: Sequence[tuple[int, str, bytes]], *, at: float) -> None: ...
 

@@ -5,7 +5,6 @@ One thread writes (``writer.py``), callers' threads read, each with its own conn
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -24,11 +23,12 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.errors import KaizenError, Misconfigured
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.store import agents, identity, migrate, rows
+from kaizen_security.store import agents, deletion, identity, migrate, rows
 from kaizen_security.store.base import (
     Agent,
     Appended,
     Day,
+    Deleted,
     Hour,
     Key,
     NewVerdict,
@@ -44,13 +44,13 @@ from kaizen_security.store.base import (
     VerdictRow,
 )
 from kaizen_security.store.codes import RowIds
+from kaizen_security.store.files import FILE, lock
 from kaizen_security.store.ingest import Ingest, prepare
 from kaizen_security.store.writer import Writer, alone
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FILE = "kaizen.db"
 _BUSY_SECONDS = 5.0
 _LEAST_FREE = 256 << 10
 _FULL = "the disk of the data directory is full: nothing was kept; make space and send it again"
@@ -172,7 +172,7 @@ class SqliteStore:
     def __init__(self, directory: Path, *, exclusive: bool = True) -> None:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _locked(directory) if exclusive else None
+            self._lock = lock(directory) if exclusive else None
             self._directory = directory
             path = directory / FILE
             # Made here and not by SQLite, so that nobody else on the machine may read it.
@@ -296,6 +296,17 @@ class SqliteStore:
     def reset(self, organisation: int, name: str, *, at: float) -> bool:
         return self._write(agents.reset, organisation, name)
 
+    def delete_agent(self, organisation: int, name: str) -> Deleted | None:
+        transaction = self._transaction
+        assert transaction is not None
+        rows = gone = self._write(deletion.piece, organisation, name)
+        while gone == deletion.PIECE:
+            gone = self._write(deletion.piece, organisation, name)
+            rows += gone
+        found = self._write(deletion.rest, transaction.ingest, organisation, name, rows)
+        deletion.cut_log(self._directory / FILE)
+        return found
+
     def baseline(self, organisation: int, name: str) -> bytes | None:
         return self._read(agents.baseline, organisation, name)
 
@@ -365,13 +376,3 @@ class SqliteStore:
         if shutil.disk_usage(self._directory).free < _LEAST_FREE:
             raise StoreFull(_FULL)
         self._write(identity.touch)
-
-
-def _locked(directory: Path) -> int:
-    lock = os.open(directory / "kaizen.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as err:
-        os.close(lock)
-        raise Misconfigured(f"another Kaizen server is using {directory}; stop it, or give --data another one") from err
-    return lock

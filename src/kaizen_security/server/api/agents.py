@@ -21,7 +21,12 @@ from kaizen_security.server.http import answer, not_found, read_object
 
 
 def routes(context: Context) -> list[Route]:
-    """Declarations, settings, profiles."""
+    """Declarations, settings, profiles; what is forgotten and deleted."""
+    # The longer paths first: an agent's name may have slashes in it.
+    return [*_kept(context), *_gone(context)]
+
+
+def _kept(context: Context) -> list[Route]:
 
     async def manifest(request: Request) -> Response:
         principal = await context.auth.principal(request)
@@ -67,6 +72,15 @@ def routes(context: Context) -> list[Route]:
         await context.changed(principal.organisation, name)
         return answer(documents.agent(found))
 
+    return [
+        Route("/v1/agents/profiles", profiles, methods=["GET"]),
+        Route("/v1/agents/{agent:path}/manifest", manifest, methods=["POST"]),
+        Route("/v1/agents/{agent:path}/profile", profile, methods=["GET"]),
+        Route("/v1/agents/{agent:path}/settings", settings, methods=["POST"]),
+    ]
+
+
+def _gone(context: Context) -> list[Route]:
     async def reset(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_admin()
@@ -75,12 +89,18 @@ def routes(context: Context) -> list[Route]:
             raise not_found("there is no such agent")
         return answer({"agent": name, "reset": True})
 
+    async def delete(request: Request) -> Response:
+        principal = await context.auth.principal(request)
+        principal.require_admin()
+        name = _name(request)
+        gone = await context.delete(principal.organisation, name)
+        if gone is None:
+            raise not_found("there is no such agent")
+        return answer(documents.deleted(name, gone))
+
     return [
-        Route("/v1/agents/profiles", profiles, methods=["GET"]),
-        Route("/v1/agents/{agent:path}/manifest", manifest, methods=["POST"]),
-        Route("/v1/agents/{agent:path}/profile", profile, methods=["GET"]),
-        Route("/v1/agents/{agent:path}/settings", settings, methods=["POST"]),
         Route("/v1/agents/{agent:path}/reset", reset, methods=["POST"]),
+        Route("/v1/agents/{agent:path}", delete, methods=["DELETE"]),
     ]
 
 

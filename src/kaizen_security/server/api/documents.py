@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.codec import encode_declaration, encode_finding
 from kaizen_security.contract.fields import rfc3339
-from kaizen_security.store.base import Agent, Key, VerdictRow
+from kaizen_security.store.base import Agent, Deleted, Key, VerdictRow
 
 
 def verdict_row(row: VerdictRow) -> dict[str, Json]:
@@ -51,6 +51,20 @@ def agent(found: Agent) -> dict[str, Json]:
         "actions": found.actions,
         "flagged": found.flagged,
         "blocked": found.blocked,
+    }
+
+
+def deleted(name: str, gone: Deleted) -> dict[str, Json]:
+    """What was deleted with an agent."""
+    return {
+        "agent": name,
+        "deleted": {
+            "verdicts": gone.verdicts,
+            "suppressions": gone.suppressions,
+            "baseline": gone.baseline,
+            "declaration": gone.declaration,
+        },
+        "keys_left": gone.keys_left,
     }
 
 
