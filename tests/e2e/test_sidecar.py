@@ -162,6 +162,16 @@ def test_reports_after_the_fact_are_judged_and_answered(upstream, sidecar):
     assert (status, verdict["flagged"], verdict["action_id"]) == (201, True, "r1")
 
 
+def test_the_longest_reason_of_a_client_that_blocked_still_fits_in_the_report(upstream, sidecar):
+    claim = {"decision": "block", "reason": "r" * 4096, "evidence": []}
+    status, _ = sidecar.ask(
+        "POST", "/v1/verdicts", {"agent": "a", "action": {"tool": "t", "id": "c1"}, "verdict": claim}
+    )
+    assert status == 201
+    until(lambda: upstream.reports, "the report arrives")
+    assert [len(note) for note in upstream.reports[0].verdict.notes if note.startswith("the client says")] == [4096]
+
+
 def test_a_bad_entry_of_a_batch_loses_none_of_the_others(upstream, sidecar):
     good = [{"agent": "a", "action": {"tool": "t", "id": f"g{n}"}} for n in range(3)]
     reports = [good[0], {"agent": "a", "action": {"tool": 7}}, good[1], "nonsense", good[2], good[2]]
@@ -192,6 +202,8 @@ def test_steps_are_noted_and_an_action_among_them_is_judged(upstream, sidecar):
         ("/v1/inspect", b"{", 422, None),
         ("/v1/inspect", b"[]", 422, "body"),
         ("/v1/inspect", b'{"agent": 7}', 422, "agent"),
+        ("/v1/inspect", b'{"agent": "  ", "action": {"tool": "x"}}', 422, "agent"),
+        ("/v1/inspect", b'{"action": {"agent": "\\t", "tool": "x"}}', 422, "agent"),
         ("/v1/inspect", b'{"action": {"target": 7}}', 422, "action.target"),
         ("/v1/inspect", b'{"actions": [{}, {"kind": []}]}', 422, "actions[1].kind"),
         ("/v1/inspect", b'{"action": {"tool": "\\ud800"}}', 422, "action.tool"),

@@ -22,10 +22,17 @@ from starlette.routing import Route
 from kaizen_security.contract import spellings
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.bundle import Bundle, encode_bundle, encode_policy, key_hash, seal, signing_key
-from kaizen_security.contract.codec import decode_action, decode_declaration, decode_report, decode_step, encode_verdict
+from kaizen_security.contract.codec import (
+    decode_action,
+    decode_declaration,
+    decode_report,
+    decode_step,
+    encode_declaration,
+    encode_verdict,
+)
 from kaizen_security.contract.declared import compile_declaration
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Unreachable
-from kaizen_security.contract.fields import MAX_NAME, array, plain, text
+from kaizen_security.contract.fields import MAX_NAME, MAX_TEXT, array, plain, text
 from kaizen_security.contract.policy import MODES
 from kaizen_security.contract.step import Result
 from kaizen_security.contract.verdict import Verdict
@@ -75,6 +82,7 @@ class Sidecar:
                 Route("/v1/verdicts", self._guard(self.verdicts), methods=["POST"]),
                 Route("/v1/verdicts:batch", self._guard(self.batch), methods=["POST"]),
                 Route("/v1/agents/{agent:path}/manifest", self._guard(self.manifest), methods=["POST"]),
+                Route("/v1/agents/{agent:path}/profile", self._guard(self.profile), methods=["GET"]),
                 Route("/v1/policy", self._guard(self.policy), methods=["GET"]),
                 Route("/v1/bundle", self._guard(self.bundle), methods=["GET"]),
                 Route("/healthz", self.healthz, methods=["GET"]),
@@ -117,6 +125,9 @@ class Sidecar:
             if said and said != identity.agent:
                 raise Problem(403, "forbidden", "this API key is bound to another agent", field="agent")
             return identity.agent
+        if said and not said.strip():
+            # The control plane refuses it too, so what we acknowledged would be lost there.
+            raise InvalidInput("agent", "must say something")
         return said
 
     # --- bundles --------------------------------------------------------------------------------------------------------
@@ -229,9 +240,8 @@ class Sidecar:
                 Result(run_id=action.run_id, action_id=verdict.action_id, failed=True, agent=action.agent, at=action.at)
             )
             if verdict.allowed:
-                verdict = replace(
-                    verdict, notes=(*verdict.notes, f"the client says that it blocked this: {claim.reason}")
-                )
+                said = f"the client says that it blocked this: {claim.reason}"
+                verdict = replace(verdict, notes=(*verdict.notes, said[:MAX_TEXT]))
         else:
             verdict = self.inspector.observe(action)
         return verdict, self._emit(action, verdict), before
@@ -275,6 +285,14 @@ class Sidecar:
             self.put_in_force(agent, held.bundle)
         status = "handed on" if handed else "kept until the control plane can be reached"
         return answer({"agent": agent, "status": status}, 200 if handed else 202)
+
+    async def profile(self, request: Request, identity: Identity | None) -> Response:
+        """``GET /v1/agents/{agent}/profile``: what the agent declared and what was learned of it here."""
+        agent = self._agent(identity, plain(request.path_params["agent"], "agent", limit=MAX_NAME))
+        held = await self._ready(agent)
+        bundle = held.bundle or Bundle(agent=agent, version=0)
+        about = {"agent": agent, "declaration": encode_declaration(bundle.declaration), "mode": bundle.mode.value}
+        return answer({**about, "paused": bundle.paused, "profile": self.inspector.profile(agent)})
 
     async def policy(self, request: Request, identity: Identity | None) -> Response:
         """``GET /v1/policy``: the list as deployed clients take it."""
