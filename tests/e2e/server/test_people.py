@@ -42,6 +42,13 @@ def test_a_wrong_key_opens_nothing(server, wrong):
         assert nobody.post("/v1/verdicts", json=report(), headers={"Authorization": wrong}).status_code == 401
 
 
+def test_a_key_that_is_bound_to_one_agent_sees_no_counts_of_the_others(server, person):
+    token = person.post("/v1/keys", json={"name": "one", "scope": "agent", "agent": "one"}).json()["key"]
+    with Caller(server.url, token) as caller:
+        assert caller.get("/v1/metrics/timeseries").status_code == 403
+    assert person.get("/v1/metrics/timeseries").status_code == 200
+
+
 def test_a_key_is_shown_once_listed_without_itself_and_ends_when_it_is_revoked(server, person):
     made = person.post("/v1/keys", json={"name": "ci", "scope": "observer", "agent": "one"}).json()
     token = made.pop("key")

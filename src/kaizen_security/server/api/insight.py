@@ -13,7 +13,7 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import MAX_NAME, text
 from kaizen_security.server import score as scoring
 from kaizen_security.server.context import Context
-from kaizen_security.server.http import answer, number, read_object
+from kaizen_security.server.http import answer, forbidden, number, read_object
 
 MAX_DAYS = 366
 
@@ -37,6 +37,8 @@ def routes(context: Context) -> list[Route]:
 
     async def timeseries(request: Request) -> Response:
         principal = await context.auth.principal(request)
+        if principal.bound_agent:
+            raise forbidden("this API key is bound to one agent, and these counts are of all of them")
         days = number(request, "days", default=30, low=1, high=MAX_DAYS)
         today = datetime.fromtimestamp(context.clock(), UTC).date()
         wanted = [(today - timedelta(days=back)).isoformat() for back in range(days - 1, -1, -1)]
