@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kaizen_security.contract import canonical
 from kaizen_security.contract.canonical_address import embedded, fold, format6, ipv4, ipv6
+from kaizen_security.contract.canonical_target import EDGES
 
 hostile = st.text(
     st.one_of(
@@ -67,7 +68,8 @@ def test_path_is_idempotent_and_raises_nothing_but_value_error(text):
 @given(anything)
 def test_a_canonical_path_has_no_dot_segment_that_could_be_resolved(text):
     once = result(canonical.path, text)
-    assume(once is not None)
+    if once is None:
+        return
     parts = once.removeprefix("./").split("/")  # ./~ is a file named ~
     assert "." not in parts or once == "."
     # What is left of .. stands in front, or behind the home directory.
@@ -106,14 +108,13 @@ def test_any_text_is_a_target_and_its_host_is_canonical_when_it_is_readable(text
 
 @given(anything)
 def test_every_target_of_a_connection_is_a_destination_unless_it_is_empty(text):
-    assert (canonical.destination("connect", text) is None) == (text == "")
+    assert (canonical.destination("connect", text) is None) == (text.strip(EDGES) == "")
 
 
 @given(anything)
 def test_where_a_host_lies_is_always_known(text):
     once = result(canonical.host, text)
-    assume(once is not None)
-    assert canonical.network(once) in canonical.Network
+    assert once is None or canonical.network(once) in canonical.Network
 
 
 numbers = st.integers(0, 2**34)

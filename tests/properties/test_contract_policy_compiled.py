@@ -172,6 +172,10 @@ def test_no_spelling_of_a_blocked_address_passes(address, length):
     assert passed == []
 
 
+def folded(address):
+    return address.version == 6 and int(address) >> 32 in (0, 0xFFFF, 0x0064FF9B << 64)
+
+
 @given(
     st.lists(
         st.ip_addresses().flatmap(lambda a: st.integers(0, a.max_prefixlen).map(lambda n: f"{a}/{n}")), max_size=12
@@ -179,13 +183,15 @@ def test_no_spelling_of_a_blocked_address_passes(address, length):
     st.lists(st.ip_addresses(), max_size=4),
 )
 def test_an_address_is_found_exactly_where_the_standard_library_finds_it(listed, others):
+    # What is folded into IPv4 has its own vectors.
+    listed = [text for text in listed if not folded(ipaddress.ip_interface(text).ip)]
     networks = [ipaddress.ip_network(text, strict=False) for text in listed]
     ranges = {family: Ranges(family, [(parse_range(text), i) for i, text in enumerate(listed)]) for family in (4, 6)}
     edges = [edge for network in networks for edge in (network[0], network[-1])]
     beyond = [edge + step for edge in edges for step in (-1, 1) if 0 <= int(edge) + step < 2**edge.max_prefixlen]
     for address in others + edges + beyond:
-        if address.version == 6 and int(address) >> 32 in (0, 0xFFFF, 0x0064FF9B << 64):
-            continue  # what is folded into IPv4 has its own vectors
+        if folded(address):
+            continue
         expected = {i for i, network in enumerate(networks) if address in network}
         assert {owner for owner, _ in ranges[address.version].find(int(address))} == expected
 

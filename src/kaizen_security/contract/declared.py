@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.canonical_address import canonical_number, number
-from kaizen_security.contract.canonical_target import Target
+from kaizen_security.contract.canonical_target import EDGES, Target
 from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.compiled_ranges import Ranges
 from kaizen_security.contract.compiled_rules import Range, parse_range
@@ -139,7 +139,7 @@ class CompiledDeclaration:
         return _finding("undeclared tool", name, _WHO, _WHO, "tool", expected, name, advice, "undeclared")
 
     def _destination_finding(self, place: Target, text: str) -> Finding:
-        host = (place.host or text.strip())[:_SHORT]
+        host = (place.host or text.strip(EDGES))[:_SHORT]
         if place.readable and place.host in self._hosts:
             expected = f"a declared port of {host}"
         else:
