@@ -20,7 +20,9 @@ def main(argv: list[str]) -> int:
         print(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}", file=sys.stderr)
         return 2
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores, load {load}\n", flush=True)
+    print(
+        f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} cores, load {load}\n", flush=True
+    )
     worst = 0
     for name in argv or ALL:
         print(f"== {name}", flush=True)
