@@ -15,6 +15,7 @@ from kaizen_security.contract.bundle import key_hash, signing_key, unseal
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
+from kaizen_security.sidecar.connections import LOOPBACK_CONNECTIONS
 from tests.e2e.sidecar_process import Process, until
 from tests.e2e.sidecar_upstream import AGENT, BOUND, FOREIGN, OWN, Upstream
 
@@ -224,6 +225,18 @@ def test_bad_input_is_an_error_that_names_the_field(sidecar, path, body, status,
     assert document["error"]["code"]
     assert document["error"].get("field") == field
     assert sidecar.health()["status"] == "ok"
+
+
+def test_silent_connections_to_the_loopback_port_do_not_take_the_agent_s_way_in(sidecar):
+    host, _, port = sidecar.loopback.removeprefix("http://").rpartition(":")
+    silent = [socket.create_connection((host, int(port)), timeout=10) for _ in range(LOOPBACK_CONNECTIONS + 1)]
+    try:
+        assert silent[-1].recv(1) == b""
+        assert sidecar.inspect(tool="search")["decision"] == "allow"
+    finally:
+        for one in silent:
+            one.close()
+    until(lambda: sidecar.ask("GET", "/healthz", loopback=True)[0] == 200, "there is room again")
 
 
 def test_on_loopback_only_a_key_of_the_organisation_opens(sidecar):

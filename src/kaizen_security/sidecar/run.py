@@ -22,6 +22,7 @@ from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.clock import Clock, now
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.sidecar.app import Sidecar
+from kaizen_security.sidecar.connections import Protocol
 from kaizen_security.sidecar.identity import Identities
 from kaizen_security.sidecar.settings import Settings
 from kaizen_security.sidecar.shelf import DiskShelf
@@ -97,7 +98,7 @@ def serve(settings: Settings) -> int:
 async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket]) -> None:
     config = uvicorn.Config(
         parts.sidecar.app(),
-        http="httptools",
+        http=Protocol,
         lifespan="off",
         access_log=False,
         log_level="warning",
