@@ -48,7 +48,7 @@ def test_with_a_key_and_a_url_the_script_goes_to_that_server():
     said = started(
         [sys.executable, "red-team/corpus.py"], {"KAIZEN_API_URL": "http://127.0.0.1:9", "KAIZEN_API_KEY": "kz_live_x"}
     )
-    assert said.returncode == 1
+    assert said.returncode == 2
     assert said.stderr.startswith("corpus: cannot reach http://127.0.0.1:9")
 
 
@@ -79,7 +79,7 @@ def test_machines_get_one_document():
 def test_one_scenario_can_be_chosen_and_an_unknown_one_is_named():
     assert "Kaizen caught 2/2 red-team actions" in kaizen("--scenario", "slow-drift").stdout
     wrong = kaizen("--scenario", "no-such")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert wrong.stderr == "kaizen redteam: --scenario: there is no scenario 'no-such'; --list shows them\n"
 
 
@@ -92,7 +92,7 @@ def test_the_list_runs_nothing():
 
 def test_a_target_that_is_no_url_is_refused_by_name():
     said = kaizen("--target", "somewhere")
-    assert said.returncode == 1
+    assert said.returncode == 2
     assert "target: must be embedded, an http(s) URL, or unix:///path" in said.stderr
 
 
@@ -142,5 +142,5 @@ def test_a_listed_miss_that_is_caught_is_told(corpus):
 def test_a_broken_file_is_named_with_its_field(corpus):
     changed(corpus / "hard/dearest-item.toml", 'do = "http_post"\ntool = "room_book"', 'do = "fly"\ntool = "room_book"')
     said = kaizen("--corpus", str(corpus))
-    assert said.returncode == 1
+    assert said.returncode == 2
     assert f"{corpus}/hard/dearest-item.toml: sessions[0].moves[1].do: must be one of" in said.stderr

@@ -223,6 +223,6 @@ def test_a_sidecar_on_loopback_is_told_from_a_control_plane(sidecar, control_pla
 
 def test_a_wrong_key_is_said_to_be_wrong(control_plane):
     said = kaizen("--target", control_plane[0], KAIZEN_API_KEY="kz_live_" + "x" * 43)
-    assert said.returncode == 1
+    assert said.returncode == 2
     assert said.stderr.startswith("kaizen redteam: ")
     assert "Traceback" not in said.stderr

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import TypeAlias
 
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.redteam.files import build, read
+from kaizen_security.redteam.places import sources
 from kaizen_security.redteam.randomise import randomise
 from kaizen_security.redteam.scenario import Scenario, Shelf
 from kaizen_security.redteam.scorecard import Misses, read_misses
@@ -15,6 +17,11 @@ from kaizen_security.redteam.scorecard import Misses, read_misses
 _HERE = Path(__file__).resolve()
 _PLACES = (_HERE.parent / "corpus", _HERE.parents[3] / "red-team")
 """In an installed package, in a checkout."""
+
+
+Place: TypeAlias = Path | tuple[Path, ...]
+"""A corpus folder, or loose files and folders."""
+NO_MISSES = Misses(ratchet=0, entries=())
 
 
 def folder() -> Path:
@@ -28,7 +35,7 @@ def folder() -> Path:
 
 
 def load(
-    place: Path | None = None, *, shelves: Collection[Shelf] = tuple(Shelf), seed: int | None = None
+    place: Place | None = None, *, shelves: Collection[Shelf] = tuple(Shelf), seed: int | None = None
 ) -> tuple[Scenario, ...]:
     """The scenarios, by shelf and id, with names randomised from ``seed`` when one is given.
 
@@ -38,17 +45,28 @@ def load(
     return tuple(build(document if seed is None else randomise(document, seed)) for document in documents)
 
 
-def misses(place: Path | None = None) -> Misses:
-    """The hard set's known misses. Raises Misconfigured naming file and field."""
-    return read_misses((place or folder()) / Shelf.HARD.value / "misses.toml")
-
-
-def digest(place: Path | None = None) -> str:
-    """SHA-256 over names and contents of the corpus's files, first 16 hex digits: goes beside every figure."""
+def misses(place: Place | None = None) -> Misses:
+    """The hard set's known misses; loose files have none. Raises Misconfigured naming file and field."""
     root = place or folder()
+    return read_misses(root / Shelf.HARD.value / "misses.toml") if isinstance(root, Path) else NO_MISSES
+
+
+def digest(place: Place | None = None) -> str:
+    """SHA-256 over names and contents of the corpus's files, first 16 hex digits: goes beside every figure.
+
+    Raises Misconfigured for a file that cannot be read.
+    """
+    root = place or folder()
+    found = list(sources(root))
+    if isinstance(root, Path) and (root / Shelf.HARD.value / "misses.toml").is_file():
+        found.append((Shelf.HARD, root / Shelf.HARD.value / "misses.toml"))
+    order = list(Shelf)
     whole = hashlib.sha256()
-    for shelf in Shelf:
-        for path in sorted((root / shelf.value).glob("*.toml")):
+    for shelf, path in sorted(found, key=lambda one: (order.index(one[0]) if one[0] else len(order), one[1])):
+        try:
             content = path.read_bytes()
-            whole.update(f"{shelf.value}/{path.name} {len(content)}\n".encode() + content)
+        except OSError as err:
+            raise Misconfigured(f"{path}: cannot be read: {err.strerror}") from err
+        name = f"{shelf.value}/{path.name}" if shelf else path.name
+        whole.update(f"{name} {len(content)}\n".encode() + content)
     return whole.hexdigest()[:16]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -21,6 +21,7 @@ from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.fields import MAX_NAME, array, boolean, check_json, obj, plain, text, texts
 from kaizen_security.redteam.computed import compute, fill
+from kaizen_security.redteam.places import sources
 from kaizen_security.redteam.scenario import Deed, Effect, Expected, Move, Say, Scenario, Session, Shelf
 
 _TOP = frozenset("id attack title story rungs times agent policies randomise baseline sessions twin twin_story".split())
@@ -43,24 +44,25 @@ class Document:
     data: dict[str, Json]
 
 
-def read(folder: Path) -> tuple[Document, ...]:
-    """Every scenario of a corpus folder, by shelf and file name. Raises Misconfigured naming file and field."""
+def read(place: Path | Sequence[Path]) -> tuple[Document, ...]:
+    """Every scenario of a corpus, by shelf and file name. Raises Misconfigured naming file and field."""
     attacks: list[tuple[Shelf, Path, dict[str, Json]]] = []
     benign: list[tuple[Shelf, Path, dict[str, Json]]] = []
     twins: dict[str, tuple[Path, dict[str, Json]]] = {}
-    for shelf in Shelf:
-        for path in sorted((folder / shelf.value).glob("*.toml")):
-            if path.name == "misses.toml":
-                continue
-            data = _load(path)
-            if "twin_of" in data:
-                twins[str(data["twin_of"])] = (path, data)
-            elif shelf is Shelf.BENIGN:
-                benign.append((shelf, path, data))
-            else:
-                attacks.append((shelf, path, data))
-    if not attacks:
-        raise Misconfigured(f"no scenario in {folder}: it should hold scenarios/*.toml")
+    for stands_on, path in sources(place):
+        data = _load(path)
+        shelf = stands_on or (Shelf.SCENARIOS if "attack" in data else Shelf.BENIGN)
+        if "twin_of" in data:
+            twins[str(data["twin_of"])] = (path, data)
+        elif shelf is Shelf.BENIGN:
+            benign.append((shelf, path, data))
+        else:
+            attacks.append((shelf, path, data))
+    if not attacks and not (benign and all(shelf is None for shelf, _ in sources(place))):
+        where = place if isinstance(place, Path) else ", ".join(map(str, place))
+        raise Misconfigured(
+            f"no scenario in {where}: it should hold scenarios/*.toml, or *.toml with an attack in them"
+        )
     documents = [_paired(shelf, path, data, twins) for shelf, path, data in attacks]
     if twins:
         id_, (path, _) = twins.popitem()
@@ -81,8 +83,10 @@ def build(document: Document) -> Scenario:
 def _load(path: Path) -> dict[str, Json]:
     try:
         data: dict[str, Json] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-        raise Misconfigured(f"{path}: is not a TOML file that can be read: {err}") from err
+    except OSError as err:
+        raise Misconfigured(f"{path}: cannot be read: {err.strerror}") from err
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
+        raise Misconfigured(f"{path}: is not a TOML file: {err}") from err
     try:
         check_json(data, "file")
         _only_json(data, "")
@@ -124,7 +128,9 @@ def _paired(
 ) -> Document:
     twin_path, twin = twins.pop(str(data.get("id")), (None, {}))
     if twin_path is None:
-        raise Misconfigured(f"{path}: id: has no benign twin; write one in benign/ with twin_of = {data.get('id')!r}")
+        raise Misconfigured(
+            f"{path}: id: has no benign twin; write one in benign/ (or beside it) with twin_of = {data.get('id')!r}"
+        )
     _no_unknown_in(path, data, _TOP - {"twin", "twin_story"})
     _no_unknown_in(twin_path, twin, _TWIN)
     try:
@@ -224,6 +230,7 @@ def _scenario(document: Document) -> Scenario:
         sessions=() if alone else _sessions(data, "sessions", name),
         twin=_sessions(data, "twin", name),
         rungs=_rungs(data),
+        path=str(document.path),
     )
     _check_whole(scenario)
     return scenario

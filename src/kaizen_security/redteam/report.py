@@ -38,17 +38,19 @@ def line(played: Played, card: Scorecard, *, colour: bool = False) -> str:
     unlisted = [judged for judged in played.missed if (played.scenario.id, judged.deed.name) not in listed]
     word = "FAIL" if unlisted or played.flags else "MISS" if played.missed else "PASS"
     lines = [f"{mark(word, colour=colour)} {played.scenario.id}"]
-    lines += [f"       missed {_named(judged)}: {_instead(judged)}" for judged in unlisted]
-    lines += [f"       flagged {_named(judged)}: {judged.verdict.reason}" for judged in played.flags]
+    lines += [f"       missed {named(judged)}: {instead(judged)}" for judged in unlisted]
+    lines += [f"       flagged {named(judged)}: {judged.verdict.reason}" for judged in played.flags]
     return "\n".join(lines)
 
 
-def _named(judged: Judged) -> str:
+def named(judged: Judged) -> str:
+    """An action for people: its step in the scenario, and its tool."""
     deed = judged.deed
     return f"{deed.name} ({deed.tool})" if deed.name else deed.tool
 
 
-def _instead(judged: Judged) -> str:
+def instead(judged: Judged) -> str:
+    """What was expected of a missed action, and what was said instead."""
     expected = judged.deed.expected
     wanted = " or ".join(expected.detections) if expected else ""
     found = ", ".join(finding.detection for finding in judged.verdict.evidence) or "nothing"
@@ -163,7 +165,7 @@ def _scenario(played: Played) -> dict[str, Json]:
         "attacks": [
             {
                 "step": judged.deed.name,
-                "caught": judged.caught(policies=played.policies),
+                "caught": played.caught(judged),
                 "expected": list(judged.deed.expected.detections) if judged.deed.expected else [],
                 **_verdict(judged),
             }

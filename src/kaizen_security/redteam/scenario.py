@@ -145,6 +145,7 @@ class Scenario:
     ``sessions``  the attack, lead-up included; empty on the shelf ``benign``
     ``twin``      the same without the malicious part; on the shelf ``benign`` the work itself
     ``rungs``     from where the attack can be seen at all
+    ``path``      the file it stands in; empty when it comes from none
     """
 
     id: str
@@ -161,6 +162,7 @@ class Scenario:
     sessions: tuple[Session, ...] = ()
     twin: tuple[Session, ...] = ()
     rungs: tuple[Rung, ...] = (Rung.COOPERATIVE,)
+    path: str = ""
 
     @property
     def attack_class(self) -> AttackClass | None:

@@ -48,6 +48,8 @@ class Played:
 
     ``attacks``   the attacking actions; ``benign`` the twin's (or the benign work's); ``baseline`` what was reported before
     ``deployed``  for each attacking action, whether the deployed runner would count it as caught
+    ``foreign``   it was written for another agent than the one it was played on: which detection speaks depends on that agent, so
+                  any finding on the attacking action counts
     """
 
     scenario: Scenario
@@ -56,11 +58,16 @@ class Played:
     baseline: tuple[Judged, ...] = ()
     policies: bool = True
     deployed: tuple[bool, ...] = ()
+    foreign: bool = False
+
+    def caught(self, judged: Judged) -> bool:
+        """Whether one attacking action counts as caught."""
+        return judged.flagged if self.foreign else judged.caught(policies=self.policies)
 
     @property
     def missed(self) -> tuple[Judged, ...]:
         """Attacking actions without the expected finding."""
-        return tuple(judged for judged in self.attacks if not judged.caught(policies=self.policies))
+        return tuple(judged for judged in self.attacks if not self.caught(judged))
 
     @property
     def flags(self) -> tuple[Judged, ...]:

@@ -32,13 +32,17 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.errors import InvalidInput, Refused, Unreachable
 from kaizen_security.contract.fields import array, obj, parse, text
 from kaizen_security.contract.policy import Policy
-from kaizen_security.contract.step import Step
+from kaizen_security.contract.step import Result, Step
 from kaizen_security.contract.verdict import Mode, Verdict
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.runtime.inspector import Inspector
 
 _KEY = bytes(32)
 """Signs the embedded run's bundles; it proves the path, and protects nothing."""
+
+
+UNDONE = "red-team run: told by kaizen redteam, never done"
+"""What stands beside an action on somebody's own agent, where a client's reason stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,13 @@ class _Deployment:
         for agent in agents:
             self._ask("POST", f"/v1/agents/{quote(agent, safe='')}/manifest", encode_declaration(declaration))
 
+    def profile(self, agent: str) -> Json:
+        """``GET /v1/agents/{agent}/profile``: what the agent declared and what was learned of it.
+
+        Raises Refused (404: nobody has heard of it there), Unreachable.
+        """
+        return self._ask("GET", f"/v1/agents/{quote(agent, safe='')}/profile")
+
     def _ask(self, method: str, path: str, document: Json = None) -> Json:
         return self._connection.json(method, path, document, self._headers, self._deadline, idempotent=True)
 
@@ -233,6 +244,20 @@ class Sidecar(_Deployment):
             self._ask("POST", "/v1/inspect", {"agent": action.agent, "action": encode_action(action)})
         )
 
+    def judge_undone(self, action: Action, content: Json) -> Verdict:
+        """Asked before the action runs; then told that it failed, since nobody ever does it. So it is not learned.
+
+        ``content`` is what it would have brought back: detections look at where a value came from.
+        """
+        verdict = self.judge(action)
+        undone = Result(run_id=action.run_id, agent=action.agent, at=action.at, action_id=action.id, failed=True)
+        self.note(replace(undone, content=content) if verdict.allowed else undone)
+        return verdict
+
+    def finish(self) -> None:
+        """Tell what has not been told yet."""
+        self._tell()
+
     def note(self, step: Step) -> None:
         """``POST /v1/steps``, together with others and before the next action."""
         if len(self._told) >= self.BATCH or (self._told and self._told[-1].agent != step.agent):
@@ -271,6 +296,15 @@ class ControlPlane(_Deployment):
         """``POST /v1/verdicts``: the answer is the server's own verdict on what was reported."""
         return decode_verdict(self._ask("POST", "/v1/verdicts", _as_deployed(action)))
 
+    def judge_undone(self, action: Action, content: Json) -> Verdict:
+        """``POST /v1/verdicts`` with the claim that it was blocked, and why: what was never done is not learned."""
+        document = encode_report(Report(action=action))
+        document["verdict"] = {"decision": "block", "reason": UNDONE, "evidence": []}
+        return decode_verdict(self._ask("POST", "/v1/verdicts", document))
+
+    def finish(self) -> None:
+        """Nothing waits here."""
+
     def note(self, step: Step) -> None:
         """Not heard: text of a run does not go to the control plane."""
 
@@ -302,7 +336,7 @@ def _as_deployed(action: Action) -> Json:
     return document
 
 
-def find_target(url: str, key: str, *, clock: Clock) -> Target:
+def find_target(url: str, key: str, *, clock: Clock) -> Sidecar | ControlPlane:
     """The target behind a URL: a Unix socket is a sidecar; else who answers ``GET /v1/whoami`` is a control plane.
 
     Raises Unreachable, Refused (a wrong key), InvalidInput (no URL).
