@@ -24,6 +24,7 @@ COMMANDS = {
     "replay": "take recorded actions or runs through the Observer again",
     "redteam": "run the red-team corpus and print its scorecard",
     "keys": "make, list and revoke API keys",
+    "admin": "backup and restore, lost passwords, users, deletion of an agent's data",
 }
 
 

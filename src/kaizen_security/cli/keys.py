@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from kaizen_security.cli.remote import Remote
 from kaizen_security.cli.server import data_directory
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.errors import KaizenError, Misconfigured, Refused
+from kaizen_security.contract.errors import Misconfigured, Refused
 
 if TYPE_CHECKING:
     from kaizen_security.store.sqlite import SqliteStore
-
-_DEADLINE = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,51 +94,26 @@ class _Directory:
         self._store.close()
 
 
-class _Remote:
+class _Remote(Remote):
     """A running server, as a person who is signed in."""
 
-    def __init__(self, url: str) -> None:
-        from kaizen_security.client.http import Connection
-
-        self._token = os.environ.get("KAIZEN_TOKEN", "")
-        if not self._token:
-            raise Misconfigured("set KAIZEN_TOKEN to a session's token (POST /v1/sessions gives one)")
-        self._connection = Connection(url)
-
-    def _call(self, method: str, path: str, document: dict[str, Json] | None = None) -> dict[str, Json]:
-        body = None if document is None else json.dumps(document).encode()
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        status, _, data = self._connection.request(method, path, body, headers=headers, deadline=_DEADLINE)
-        try:
-            answer = json.loads(data)
-        except ValueError as err:
-            raise KaizenError(f"the server answered {status} and no JSON: is it a Kaizen control plane?") from err
-        if status >= 400 or not isinstance(answer, dict):
-            said = answer.get("error", {}) if isinstance(answer, dict) else {}
-            message = f"{said.get('message', 'no message')} (HTTP {status})"
-            raise Refused(message, status=status, field=str(said.get("field", "")))
-        return answer
-
     def known(self) -> list[dict[str, Json]]:
-        found = self._call("GET", "/v1/keys").get("keys")
+        found = self.call("GET", "/v1/keys").get("keys")
         return [key for key in found if isinstance(key, dict)] if isinstance(found, list) else []
 
     def create(self, name: str, scope: str, agent: str, *, replace: bool) -> dict[str, Json]:
         if replace:
             raise Misconfigured("--replace works on a data directory: revoke the old key by its id instead")
-        return self._call("POST", "/v1/keys", {"name": name, "scope": scope, "agent": agent})
+        return self.call("POST", "/v1/keys", {"name": name, "scope": scope, "agent": agent})
 
     def revoke(self, key_id: str) -> bool:
         try:
-            self._call("DELETE", f"/v1/keys/{quote(key_id, safe='')}")
+            self.call("DELETE", f"/v1/keys/{quote(key_id, safe='')}")
         except Refused as err:
             if err.status == 404:
                 return False
             raise
         return True
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 def _list(keys: list[dict[str, Json]], *, as_json: bool) -> int:

@@ -79,9 +79,10 @@ def create_user(connection: Connection, number: int, name: str, role: Role, pass
 
 
 def set_password(connection: Connection, user_id: int, password: str) -> None:
-    """A new password ends every session that the old one opened."""
+    """A new password ends every session that the old one opened, and every sign-in link."""
     connection.execute(update(schema.users).where(schema.users.c.id == user_id).values(password=password))
-    connection.execute(delete(schema.sessions).where(schema.sessions.c.user_id == user_id))
+    for table in (schema.sessions, schema.links):
+        connection.execute(delete(table).where(table.c.user_id == user_id))
 
 
 def create_session(connection: Connection, user_id: int, token_hash: str, at: float, expires_at: float) -> None:

@@ -24,12 +24,16 @@ def newest() -> str:
     return head
 
 
+def knows(revision: str) -> bool:
+    """Whether this program has the migration of that name."""
+    return any(script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def upgrade(connection: Connection, *, to: str = "head") -> None:
     """Apply the migrations that are missing. Raises NewerDatabase when the database knows one that this program does not."""
     config = _config()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     current = MigrationContext.configure(connection).get_current_revision()
-    if current is not None and current not in known:
+    if current is not None and not knows(current):
         raise NewerDatabase(
             f"the database is at revision {current}, which this program (newest: {newest()}) does not know: it was written by a "
             "newer Kaizen. Start that one, or restore a backup made before the upgrade"

@@ -22,15 +22,13 @@ def test_an_agent_is_deleted_by_an_administrator_alone_and_what_it_learned_does_
         assert call.delete(f"/v1/agents/{name}").status_code == 403, "a key deletes nothing"
         rows = len(person.get("/v1/verdicts", params={"agent": name}).json()["verdicts"])
         answer = person.delete(f"/v1/agents/{name}").json()
-    assert (
-        answer
-        == {
-            "agent": name,
-            "deleted": {"verdicts": rows, "suppressions": 0, "baseline": False, "declaration": True},
-            "keys_left": 1,
-        }
-        or answer["deleted"]["baseline"]
-    ), "a baseline was saved meanwhile"
+    # Whether a baseline was saved already is a matter of seconds.
+    assert answer["deleted"].pop("baseline") in (True, False)
+    assert answer == {
+        "agent": name,
+        "deleted": {"verdicts": rows, "suppressions": 0, "declaration": True},
+        "keys_left": 1,
+    }
     assert person.get("/v1/verdicts", params={"agent": name}).json() == {"verdicts": []}
     assert person.get(f"/v1/agents/{name}/profile").status_code == 404
     assert person.delete(f"/v1/agents/{name}").status_code == 404
