@@ -203,3 +203,12 @@ def test_findings_carry_no_text_of_the_run_out(canary):
     assert canary not in repr(left)
     assert "evil.example" in left.evidence[1].value
     assert outward_verdict(left, OTHER) == left
+
+
+@pytest.mark.parametrize("length", [256, 257, 512, 4096])
+def test_what_leaves_is_never_refused_for_the_length_of_its_names(length):
+    long = "x" * length
+    action = Action(kind=long, tool=long, publisher=long, hash=long, delegation=(long,), seen_by=(long,), agent="a")
+    left = outward(action, KEY)
+    assert decode_action(encode_action(left)) == left
+    assert (left.tool == long) is (length == 256)
