@@ -18,6 +18,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.fields import MAX_NAME
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Verdict
 
@@ -27,7 +28,7 @@ MAX_DEPTH = 8
 MAX_SEGMENTS = 8
 """Segments of a path that are kept; the rest becomes one hash."""
 MAX_VALUE = 512
-"""Characters of a kept name."""
+"""Characters of a kept value of a finding."""
 
 NUMBERS = frozenset(
     "status port bytes_in bytes_out bytes_up bytes_down duration duration_ms exit_status items pid ppid".split()
@@ -71,17 +72,17 @@ def outward(action: Action, key: bytes) -> Action:
     facts = _Facts(key)
     return replace(
         action,
-        kind=_name(action.kind, key),
-        tool=_name(action.tool, key),
-        publisher=_name(action.publisher, key),
+        kind=_label(action.kind, key),
+        tool=_label(action.tool, key),
+        publisher=_label(action.publisher, key),
         target=outward_target(action.target, key),
         hash=_id(action.hash, key),
         id=_id(action.id, key),
         run_id=_id(action.run_id, key),
         act_id=_id(action.act_id, key),
         metadata=facts.of(action),
-        seen_by=tuple(_name(name, key) for name in action.seen_by[:MAX_FACTS]),
-        delegation=tuple(_name(name, key) for name in action.delegation[:MAX_FACTS]),
+        seen_by=tuple(_label(name, key) for name in action.seen_by[:MAX_FACTS]),
+        delegation=tuple(_label(name, key) for name in action.delegation[:MAX_FACTS]),
     )
 
 
@@ -112,6 +113,11 @@ def _hashed(value: str, key: bytes) -> str:
 
 def _name(value: str, key: bytes) -> str:
     return value if len(value) <= MAX_VALUE and value.isprintable() else hashed(value, key)
+
+
+def _label(value: str, key: bytes) -> str:
+    # A longer one is refused by whoever reads the report: then nobody would ever see what was done under such a name.
+    return _name(value, key) if len(value) <= MAX_NAME else hashed(value, key)
 
 
 def _id(value: str, key: bytes) -> str:

@@ -104,8 +104,11 @@ def instant(document: Mapping[str, Json], key: str, path: str = "") -> float:
         when = datetime.fromisoformat(said)
         if when.tzinfo is None:
             raise ValueError("no offset")
-        return when.timestamp()
-    except (ValueError, OverflowError) as err:
+        at = when.timestamp()
+        # With its offset, or once rounded, it may lie outside the years 1 to 9999: whoever wrote it out again would fail.
+        datetime.fromtimestamp(at, UTC)
+        return at
+    except (ValueError, OverflowError, OSError) as err:
         raise InvalidInput(path + key, "must be an RFC 3339 instant with its offset") from err
 
 
