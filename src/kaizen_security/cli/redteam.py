@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from kaizen_security import __version__
@@ -140,7 +141,7 @@ def _played(
         if url != EMBEDDED:
             _say(args, f"It leaves agents behind there whose names end in -redteam-{tag}…, with their verdicts.")
         runs = (play([one], target, tag="" if url == EMBEDDED else f"-redteam-{tag}") for one in chosen)
-        return _all(args, chosen, runs, card), target.name, ()
+        return _all(args, chosen, runs, _heard(card, target)), target.name, ()
     deployment = find_target(url, key, clock=now)
     before = own.known(deployment, args.agent)
     _say(args, f"Running {len(chosen)} scenarios on agent {args.agent!r} at: {deployment.name}. {DRY}")
@@ -151,11 +152,15 @@ def _played(
             f"  {left_out} scenarios are left out: they are normal or hard only for the agents they were written for",
         )
     runs = (own.play([one], deployment, args.agent, tag=tag) for one in chosen)
-    card = _all(args, chosen, runs, card)
+    card = _all(args, chosen, runs, _heard(card, deployment))
     learned = own.taught(before, own.known(deployment, args.agent), card.played)
     _say(args, f"baseline: {'LEARNED ' + ', '.join(learned) if learned else 'has learned nothing of it'}")
     _say(args, f"left behind: verdicts of {args.agent!r} whose run_id begins with {own.RUN}{tag}-")
     return card, f"{deployment.name} agent {args.agent}", learned
+
+
+def _heard(card: Scorecard, target: Target) -> Scorecard:
+    return card if target.steps else replace(card, misses=card.misses.where_nothing_is_heard())
 
 
 def _all(

@@ -14,6 +14,7 @@ from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import obj
+from kaizen_security.observer.habits import Habits
 from kaizen_security.observer.learners.novelty import Novelty
 
 FORMAT = 1
@@ -76,12 +77,13 @@ def features(action: Action) -> tuple[Feature, ...]:
 
 
 class Baseline:
-    """The learners of one agent. ``replica`` names who adds to it."""
+    """The learners of one agent. ``replica`` names who adds to it; ``habits`` are what the values of its calls normally are."""
 
-    __slots__ = ("_learners", "replica")
+    __slots__ = ("_learners", "habits", "replica")
 
     def __init__(self, *, replica: str = "local") -> None:
         self.replica = replica
+        self.habits = Habits()
         self._learners = {key: Novelty(capacity=room, replica=replica) for key, room in ROOM.items()}
 
     def learner(self, where: str, dimension: str) -> Novelty:
@@ -152,12 +154,16 @@ class Baseline:
         """What both know; commutative, associative, idempotent. Goes on as ``self.replica``."""
         merged = Baseline(replica=self.replica)
         merged._learners = {key: learner.merge(other._learners[key]) for key, learner in self._learners.items()}
+        merged.habits = self.habits.merge(other.habits)
         return merged
 
     def to_json(self) -> dict[str, Json]:
         """The whole state. ``from_json`` gives it back."""
         learners = {f"{where}.{dimension}": one.to_json() for (where, dimension), one in self._learners.items()}
-        return {"format": FORMAT, "learners": learners}
+        document: dict[str, Json] = {"format": FORMAT, "learners": learners}
+        if self.habits.runs:
+            document["habits"] = self.habits.to_json()
+        return document
 
     @classmethod
     def from_json(cls, document: Json, *, replica: str = "local") -> Self:
@@ -172,4 +178,5 @@ class Baseline:
             baseline._learners[where, dimension] = Novelty.from_json(
                 learners.get(name, {}), capacity=room, replica=replica, field=f"baseline.{name}"
             )
+        baseline.habits = Habits.from_json(doc.get("habits", {}), "baseline.habits")
         return baseline

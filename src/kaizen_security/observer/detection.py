@@ -15,10 +15,12 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.step import Step
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.rules import Rules
 from kaizen_security.observer.run import Run
+from kaizen_security.observer.score import Scored
 
 
 class Status(StrEnum):
@@ -48,12 +50,14 @@ class Context:
 
     ``tolerance``   highest probability of a harmless new value at which novelty still speaks
     ``correlated``  what the correlation said when the action was noted
+    ``reading``     what the origins of its values say; None when nothing is known of the run, or the action is no call
     """
 
     rules: Rules
     baseline: Baseline
     run: Run | None = None
     correlated: Finding | None = None
+    reading: Scored | None = None
     tolerance: float = 0.01
 
 
@@ -71,6 +75,7 @@ Said: TypeAlias = Finding | Abstention
 class Example:
     """A case beside the code: after ``before`` (each one unit, learned if unflagged) comes ``action``.
 
+    ``runs``   whole runs before it, learned if nothing in them is flagged; ``run``: what came before it in its own run
     ``kinds``  the kinds of the findings that it must give, in order; empty for a case that stays silent
     """
 
@@ -78,6 +83,8 @@ class Example:
     action: Action
     kinds: tuple[str, ...] = ()
     before: tuple[Action, ...] = ()
+    runs: tuple[tuple[Step, ...], ...] = ()
+    run: tuple[Step, ...] = ()
     policies: tuple[Policy, ...] = ()
     declaration: Declaration = field(default=NOTHING_DECLARED)
     mode: Mode = Mode.OBSERVE

@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.finding import Finding
-from kaizen_security.contract.step import Effect, End, Result, Step
+from kaizen_security.contract.step import Effect, End, Request, Result, Step
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.observer.baseline import Baseline, Feature, features
 from kaizen_security.observer.detection import Context, Detection
+from kaizen_security.observer.origins import Named
 from kaizen_security.observer.question import Answer, Question, Word
 from kaizen_security.observer.rules import Rules, no_rules
 from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting
+from kaizen_security.observer.score import Scored, arguments, is_call, score
+from kaizen_security.observer.signals import prepare
 from kaizen_security.observer.weigh import TOLERANCE, Heard, Weighed, weigh
 
 LIMITS = Limits()
@@ -36,6 +40,7 @@ class Observer:
         "_loose",
         "_noted",
         "_runs",
+        "_scored",
         "baseline",
         "counted",
         "detections",
@@ -68,6 +73,7 @@ class Observer:
         self._loose = Run("")
         self._correlation = Correlation()
         self._noted: tuple[Action, Finding | None] | None = None
+        self._scored: tuple[Action, Scored | None] | None = None
 
     # --- note -----------------------------------------------------------------------------------------------------------
 
@@ -83,12 +89,24 @@ class Observer:
         if isinstance(step, Action):
             if len(step.delegation) > len(run.delegation):
                 run.delegation = step.delegation
+            self._scored = None
             # Always, so that a read counts that came before the policy did; whether it matters is the detection's to say.
             self._noted = (step, self._correlation.see(step))
+        elif isinstance(step, Request):
+            run.origins.request(step.text)
         elif isinstance(step, Result):
+            self._brought(run, step)
             self._completed(run, step.action_id, failed=step.failed)
         elif isinstance(step, Effect):
             self._completed(run, run.by_act(step.action.act_id) or step.action.id, failed=False)
+
+    @staticmethod
+    def _brought(run: Run, step: Result) -> None:
+        # Of a lone action nobody knows what the result will be used for; and a failed one may carry an attacker's text just
+        # as well.
+        if step.run_id:
+            tool, named = run.calls.pop(step.action_id, ("", Named.NOT))
+            run.origins.result(tool, step.content, named=named)
 
     def _run(self, run_id: str, now: float) -> Run:
         return self._runs.touch(run_id, now) if run_id else self._loose
@@ -97,13 +115,13 @@ class Observer:
         waiting = run.waiting.pop(action_id, None)
         # A failed action is not something that the agent does: probing for credentials must not become normal.
         if waiting is not None and not failed:
-            self._teach(run, waiting.features)
+            self._teach(run, waiting)
 
-    def _teach(self, run: Run, found: tuple[Feature, ...]) -> None:
+    def _teach(self, run: Run, waiting: Waiting) -> None:
         if run is self._loose:
-            self._learn(found)
+            self._learn(waiting.features)
         else:
-            run.complete(found, self.limits, self.losses)
+            run.complete(waiting, self.limits, self.losses)
 
     def _learn(self, unit: Iterable[Feature]) -> None:
         if self.learning:
@@ -120,8 +138,10 @@ class Observer:
             return
         if completed:
             for waiting in run.waiting.values():
-                run.complete(waiting.features, self.limits, self.losses)
+                run.complete(waiting, self.limits, self.losses)
         self._learn(run.done)
+        if self.learning and run.deeds:
+            self.baseline.habits.learn(run.origins.request_words, run.deeds, run.score)
 
     # --- assess and conclude ----------------------------------------------------------------------------------------------
 
@@ -146,8 +166,20 @@ class Observer:
             baseline=self.baseline,
             run=self._runs.get(action.run_id) if action.run_id else None,
             correlated=correlated if noted is action else None,
+            reading=self._read(action),
             tolerance=TOLERANCE,
         )
+
+    def _read(self, action: Action) -> Scored | None:
+        if self._scored is not None and self._scored[0] is action:
+            return self._scored[1]
+        run = self._runs.get(action.run_id) if action.run_id else None
+        found = None
+        if run is not None and is_call(action) and (run.origins.asked or run.origins.sources):
+            call = prepare(canonical.tool(action.tool), arguments(action))
+            found = score(call, run.origins, self.baseline.habits)
+        self._scored = (action, found)
+        return found
 
     def conclude(self, question: Question, answer: Answer | None, now: float) -> Verdict:
         """The verdict on a question. No answer, or a late one: the floor stands.
@@ -177,17 +209,22 @@ class Observer:
         for name in weighed.counted:
             self.counted[name] = self.counted.get(name, 0) + 1
         run = self._run(action.run_id, now)
+        scored = self._read(action)
+        if scored is not None and not weighed.verdict.blocked:
+            run.origins.called(scored.tool)
+            run.calling(action.id, scored.tool, self.limits, named=scored.named)
+            run.score = scored.logit if run.score is None else max(run.score, scored.logit)
         if not weighed.clean or weighed.verdict.blocked:
             run.waiting.pop(action.id, None)
             if run is not self._loose:
                 self._runs.flag(run)
             return
-        found = features(action)
+        waiting = Waiting(features(action), action.act_id, now, None if scored is None else scored.deed)
         if completed:
             run.waiting.pop(action.id, None)
-            self._teach(run, found)
+            self._teach(run, waiting)
         else:
-            run.wait(action.id, Waiting(found, action.act_id, now), self.limits, self.losses)
+            run.wait(action.id, waiting, self.limits, self.losses)
 
     def complete(self, action: Action) -> None:
         """The action, inspected before, is reported as done: it waits no longer."""

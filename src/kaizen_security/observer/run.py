@@ -1,7 +1,7 @@
 """Run: what is remembered of one execution while it lasts. Bounded in number and in size; what had to go is counted.
 
-No text of a run is kept: today nothing needs it. What is kept is which actions wait for their completion, what the completed ones
-would teach, whether anything was flagged, and who handed the work down.
+No text of a run is kept. What is kept is where its values came from (as hashes), which actions wait for their completion, what the
+completed ones would teach, whether anything was flagged, and who handed the work down.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kaizen_security.observer.baseline import Feature
+from kaizen_security.observer.habits import Deed
+from kaizen_security.observer.origins import Named, Origins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,7 @@ class Limits:
     ``runs``       runs remembered at once; the one touched longest ago goes first, unlearned
     ``waiting``    actions of one run, or without one, that wait for their completion
     ``features``   distinct values that one run can teach
+    ``deeds``      calls whose values one run can teach
     ``flagged``    ids of flagged runs that are remembered after the run itself is forgotten
     ``settle``     a lone action (no run) that nobody called failed counts as completed after this long
     ``idle``       a run in which nothing happened for this long counts as over
@@ -28,6 +31,7 @@ class Limits:
     runs: int = 128
     waiting: int = 64
     features: int = 64
+    deeds: int = 128
     flagged: int = 1024
     settle: float = 5.0
     idle: float = 300.0
@@ -59,11 +63,18 @@ class Waiting:
     features: tuple[Feature, ...]
     act_id: str
     since: float
+    deed: Deed | None = None
 
 
 @dataclass(slots=True)
 class Run:
-    """One execution of the agent. ``delegation`` is the longest chain that any of its actions carried."""
+    """One execution of the agent. ``delegation`` is the longest chain that any of its actions carried.
+
+    ``origins``  where the values in it came from
+    ``calls``    tool of each call that waits for its result, and whether the user named what it reads
+    ``deeds``    what its completed calls will teach, if nothing in it gets flagged
+    ``score``    the highest score of any of its calls, in log odds; None before the first one that was scored
+    """
 
     id: str
     at: float = 0.0
@@ -72,6 +83,10 @@ class Run:
     delegation: tuple[str, ...] = ()
     waiting: OrderedDict[str, Waiting] = field(default_factory=OrderedDict)
     done: set[Feature] = field(default_factory=set)
+    origins: Origins = field(default_factory=Origins)
+    calls: OrderedDict[str, tuple[str, Named]] = field(default_factory=OrderedDict)
+    deeds: list[Deed] = field(default_factory=list)
+    score: float | None = None
 
     def touch(self, at: float) -> None:
         """Something of the run arrived."""
@@ -85,9 +100,20 @@ class Run:
             self.waiting.popitem(last=False)
             losses.waiting_evicted += 1
 
-    def complete(self, features: tuple[Feature, ...], limits: Limits, losses: Losses) -> None:
+    def calling(self, action_id: str, tool: str, limits: Limits, *, named: Named) -> None:
+        """A call is about to run: its result will be known by its id."""
+        self.calls[action_id] = (tool, named)
+        if len(self.calls) > limits.waiting:
+            self.calls.popitem(last=False)
+
+    def complete(self, waiting: Waiting, limits: Limits, losses: Losses) -> None:
         """An action has completed: this is what the run will teach, if nothing in it gets flagged."""
-        for feature in features:
+        if waiting.deed is not None:
+            if len(self.deeds) < limits.deeds:
+                self.deeds.append(waiting.deed)
+            else:
+                losses.features_dropped += 1
+        for feature in waiting.features:
             if feature in self.done:
                 continue
             if len(self.done) >= limits.features:
@@ -139,6 +165,7 @@ class Runs:
         run.flagged = True
         run.waiting.clear()
         run.done.clear()
+        run.deeds.clear()
         self._flagged[run.id] = None
         self._flagged.move_to_end(run.id)
         if len(self._flagged) > self._limits.flagged:

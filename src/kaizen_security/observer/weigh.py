@@ -41,10 +41,15 @@ class Weight:
 TABLE = {
     "policy": Weight(1, Blocks.ALWAYS),
     "correlation": Weight(2, Blocks.ALWAYS),
-    "declaration": Weight(3, Blocks.ENFORCE),
-    "novelty": Weight(4, Blocks.NEVER),
+    "provenance": Weight(3, Blocks.ENFORCE),
+    "declaration": Weight(4, Blocks.ENFORCE),
+    "novelty": Weight(5, Blocks.NEVER),
+    "alignment": Weight(6, Blocks.ENFORCE),
 }
-"""The order of the detections. Those for secrets, gaps, taint and provenance belong between correlation and declaration."""
+"""The order of the detections. Those for secrets, gaps and taint belong between correlation and provenance."""
+
+_OWN_WORDS = frozenset({"policy", "correlation", "declaration", "novelty"})
+"""Detections whose reason has a form of its own; the others say ``detection: kind (value).``"""
 
 UNKNOWN = Weight(9, Blocks.NEVER)
 """A detection without a row may flag."""
@@ -134,7 +139,7 @@ def reason_of(action: Action, findings: tuple[Finding, ...]) -> str:
     said = [
         *_about(findings, "declaration", "undeclared"),
         *_about(findings, "novelty", "anomaly"),
-        *(f"{one.detection}: {one.kind} ({one.value})." for one in findings if one.detection not in TABLE),
+        *(f"{one.detection}: {one.kind} ({one.value})." for one in findings if one.detection not in _OWN_WORDS),
     ]
     return " ".join([*said, *_both(action, findings)])
 

@@ -87,10 +87,18 @@ class Miss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misses:
-    """The list of known misses. It may only shrink: never more than ``ratchet`` entries."""
+    """The list of known misses. It may only shrink: never more than ``ratchet`` entries.
+
+    ``unheard``  what is missed, besides, where the steps of a run are not heard: origins of values are not known there
+    """
 
     ratchet: int
     entries: tuple[Miss, ...]
+    unheard: tuple[Miss, ...] = ()
+
+    def where_nothing_is_heard(self) -> Misses:
+        """The list for a target that hears no requests and results."""
+        return Misses(ratchet=self.ratchet + len(self.unheard), entries=(*self.entries, *self.unheard))
 
     @property
     def keys(self) -> frozenset[tuple[str, str]]:
@@ -113,16 +121,20 @@ def decode_misses(doc: dict[str, Json]) -> Misses:
     ratchet = doc.get("ratchet")
     if isinstance(ratchet, bool) or not isinstance(ratchet, int) or ratchet < 0:
         raise InvalidInput("ratchet", "must be a whole number from 0")
+    return Misses(ratchet=ratchet, entries=_entries(doc, "miss"), unheard=_entries(doc, "unheard"))
+
+
+def _entries(doc: dict[str, Json], name: str) -> tuple[Miss, ...]:
     entries = []
-    for i, item in enumerate(array(doc, "miss")):
-        entry, path = obj(item, f"miss[{i}]"), f"miss[{i}]."
+    for i, item in enumerate(array(doc, name)):
+        entry, path = obj(item, f"{name}[{i}]"), f"{name}[{i}]."
         scenario, reason = (plain(entry.get(key), path + key) for key in ("scenario", "reason"))
         needs = tuple(plain(name, path + "needs") for name in array(entry, "needs", path))
         if len(reason) < 20:
             raise InvalidInput(path + "reason", "must say why it is missed")
         steps = array(entry, "steps", path)
         entries += [Miss(scenario=scenario, step=plain(s, path + "steps"), needs=needs, reason=reason) for s in steps]
-    return Misses(ratchet=ratchet, entries=tuple(entries))
+    return tuple(entries)
 
 
 def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:

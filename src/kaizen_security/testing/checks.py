@@ -8,10 +8,11 @@ from dataclasses import replace
 from itertools import permutations
 from typing import TypeVar
 
-from kaizen_security.contract.action import Json
+from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.step import End, Step
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.detection import Detection, Example
 from kaizen_security.observer.learners.protocol import Learner
@@ -113,12 +114,34 @@ def run_example(detection: Detection, example: Example) -> tuple[Finding, ...]:
         mode=example.mode,
     )
     observer = Observer(detections=(detection,), baseline=Baseline(), rules=RulesMaker().make(bundle))
-    now = 1_000_000_000.0
+    now = _recorded(observer, example)
     for i, action in enumerate(example.before):
         now += 1
         before = replace(action, agent="example", id=f"before-{i}")
         observer.note(before, now)
         observer.learn(before, observer.weighed(before, now), now, completed=True)
+    for step in example.run:
+        now = _step(observer, step, now)
     last = replace(example.action, agent="example", id="example")
     observer.note(last, now + 1)
     return tuple(one for one in detection.detect(last, observer.context(last)) if isinstance(one, Finding))
+
+
+def _recorded(observer: Observer, example: Example) -> float:
+    """Take the runs before it, in order; each ends. Gives the time after them."""
+    now = 1_000_000_000.0
+    for steps in example.runs:
+        for step in steps:
+            now = _step(observer, step, now)
+        now += 1
+        observer.note(End(run_id=steps[0].run_id, agent="example"), now)
+    return now
+
+
+def _step(observer: Observer, step: Step, now: float) -> float:
+    now += 1
+    step = replace(step, agent="example")
+    observer.note(step, now)
+    if isinstance(step, Action):
+        observer.learn(step, observer.weighed(step, now), now, completed=False)
+    return now

@@ -1,0 +1,178 @@
+"""Typed entities and words of a text, in one spelling each, so that a value is found again wherever it came from.
+
+An address, an account, a URL, a file or a number is one token in canonical form (no scheme, no ``www.``, no trailing slash, letters
+folded, ``1,100.00`` is ``1100``); beside it stand its parts as words. Words are cut to a stem by rule, not by dictionary.
+Everything
+here is bounded by its caller: a text is cut before it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from enum import StrEnum
+from hashlib import blake2b
+
+from kaizen_security.contract.tables import tlds
+
+
+class Kind(StrEnum):
+    """What a value is. The first five name a place or a party: something can be sent there."""
+
+    EMAIL = "address"
+    HOST = "host"
+    URL = "URL"
+    ACCOUNT = "account"
+    PHONE = "phone number"
+    FILE = "file"
+    DATE = "date"
+    NUMBER = "number"
+    ID = "id"
+    WORD = "words"
+    TEXT = "text"
+
+
+PLACES = frozenset({Kind.EMAIL, Kind.HOST, Kind.URL, Kind.ACCOUNT, Kind.PHONE})
+
+LONGEST_VALUE = 80
+"""Characters up to which a value is one thing; longer, it is a text that may hold some."""
+
+_TLDS = frozenset(json.loads(tlds.load()))
+
+_FILES = frozenset(
+    "avi bak bash bat bin bmp bz2 cfg conf cpp css csv db dat doc docx eml env exe gif go gz htm html "
+    "ico ini ipynb java jpeg jpg js "
+    "json jsonl jsx key log lua m4a markdown md mov mp3 mp4 mpg odp ods odt ogg parquet pdf pem php pkl "
+    "png ppt pptx ps1 py r rar rb "
+    "rs rst rtf sh sql sqlite svg tar tex tgz tif tiff toml ts tsv tsx txt wav webm webp xls xlsx xml yaml yml zip".split()
+)
+
+_STOP = frozenset(
+    "the a an and or of to in on at for with from by is are was were be been it its this that these "
+    "those i me my you your he she his "
+    "her they them their we our us as if not no do does did have has had will would can could should please all any each then also "
+    "there here into about than so up out but what when where which who how just only some such very too".split()
+)
+
+_WORD = re.compile(r"[^\W_]+(?:[._@:/+'&=?#%~-]+[^\W_]+)*")
+_PARTS = re.compile(r"[^\W_]+")
+_SCHEME = re.compile(r"^(?:[a-z][a-z0-9+.-]{0,15}://)?(?:www\.)?")
+_EMAIL = re.compile(r"^[^@\s/]+@[^@\s/]+\.[^@\s/.]+$")
+_HOST = re.compile(r"^(?:[\w-]+\.)+([^\W\d_]{2,24})(?::\d{1,5})?$")
+_ADDRESS = re.compile(r"^\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?$")
+_NUMBER = re.compile(r"^\d+(?:[.,]\d+)*$")
+_DATE = re.compile(
+    r"^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:t\d{1,2}:\d\d(?::\d\d)?(?:\.\d+)?z?)?|\d{1,2}:\d\d(?::\d\d)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4})$"
+)
+_DIGITS = re.compile(r"\d")
+_SPACE = re.compile(r"\s+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_EDGES = " \t\r\n.,;:!?\"'`()[]{}<>*"
+
+
+def fingerprint(text: str) -> int:
+    """64 bits of BLAKE2b: the same in every process, for what a baseline keeps."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+def fold(text: str) -> str:
+    """Compatibility characters, case and white space made one."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        text = "".join(char for char in text if unicodedata.category(char) != "Cf")
+    return text.casefold()
+
+
+def stem(word: str) -> str:
+    """A word without its ending."""
+    if word.isascii() and word.isalpha():
+        for ending in ("ing", "ied", "ies", "ed", "es", "s", "e"):
+            if word.endswith(ending) and len(word) - len(ending) >= 3:
+                return word[: -len(ending)]
+    return word
+
+
+def canonical(value: str) -> str:
+    """One value in one spelling."""
+    text = _SPACE.sub(" ", fold(value)).strip(_EDGES)
+    if "." in text or ":" in text:
+        text = _SCHEME.sub("", text).rstrip("/.")
+    return _number(text) if text[:1].isdigit() else text
+
+
+def _number(text: str) -> str:
+    if not _NUMBER.match(text) or text.count(".") > 1:
+        return text
+    whole, dot, rest = text.replace(",", "").partition(".")
+    rest = rest.rstrip("0")
+    return (whole.lstrip("0") or "0") + (dot + rest if rest else "")
+
+
+def kind_of(value: str) -> Kind:
+    """What a canonical value is."""
+    if len(value) > LONGEST_VALUE or value.count(" ") >= 8:
+        return Kind.TEXT
+    if " " in value:
+        return Kind.DATE if all(_DATE.match(part) for part in value.split()) else _spaced(value)
+    if _EMAIL.match(value):
+        return Kind.EMAIL
+    if _DATE.match(value):
+        return Kind.DATE
+    if _NUMBER.match(value) and not _ADDRESS.match(value):
+        return Kind.ACCOUNT if len(value) >= 12 and value.isdigit() else Kind.NUMBER
+    return _named(value)
+
+
+def _spaced(value: str) -> Kind:
+    packed = value.replace(" ", "")
+    return Kind.ACCOUNT if _account(packed) and len(value.split()[0]) <= 6 else Kind.WORD
+
+
+def _account(value: str) -> bool:
+    digits = sum(char.isdigit() for char in value)
+    return value.isalnum() and len(value) >= 9 and digits >= 6
+
+
+def _named(value: str) -> Kind:
+    head, slash, _ = value.partition("/")
+    host = _HOST.match(head)
+    if _ADDRESS.match(head) or (host and host.group(1) in _TLDS and (slash or host.group(1) not in _FILES)):
+        return Kind.URL if slash else Kind.HOST
+    if slash or ("." in value and value.rpartition(".")[2] in _FILES):
+        return Kind.FILE
+    if _account(value):
+        return Kind.ACCOUNT
+    digits = len(_DIGITS.findall(value))
+    if digits >= 7 and digits + value.count("-") + value.count("+") == len(value):
+        return Kind.PHONE
+    return Kind.ID if digits and not value.isalpha() else Kind.WORD
+
+
+def tokens(text: str) -> list[str]:
+    """Words and entities of a text in order, canonical, common words left out. An entity is followed by its parts."""
+    found = []
+    for match in _WORD.finditer(fold(text)):
+        word = match.group()
+        if word.isalpha():
+            if word not in _STOP:
+                found.append(stem(word))
+            continue
+        found.append(canonical(word))
+        if not word.isalnum():
+            found += [stem(part) for part in _PARTS.findall(word) if part not in _STOP]
+    return found
+
+
+def whole(value: str) -> tuple[str, ...]:
+    """The tokens that must stand together where a canonical value came from: an entity is one, words are several."""
+    if " " not in value and kind_of(value) not in (Kind.WORD, Kind.TEXT):
+        return (value,)
+    return tuple(token for token in tokens(value))
+
+
+def words_of_name(name: str) -> tuple[str, ...]:
+    """The words that a tool's or an argument's name is made of."""
+    return tuple(
+        stem(part) for part in _PARTS.findall(fold(_CAMEL.sub(" ", name).replace("_", " "))) if part not in _STOP
+    )
