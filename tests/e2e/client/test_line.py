@@ -10,9 +10,9 @@ import sys
 
 import pytest
 
-from kaizen_security import Kaizen
+from kaizen_security import Kaizen, KaizenBlocked
 from kaizen_security.client.http import Connection
-from tests.unit.client.upstream import until
+from tests.unit.client.upstream import free_port, until
 
 KAIZEN = (sys.executable, "-m", "kaizen_security.cli")
 
@@ -126,4 +126,54 @@ def test_an_agent_with_a_sidecar_that_is_killed_and_comes_back(server, tmp_path)
         assert kaizen.lost == {}
     finally:
         kaizen.close()
+        sidecar.end()
+
+
+def test_a_client_that_enforces_blocks_what_its_observing_sidecar_only_flags(server, tmp_path):
+    data = tmp_path / "data"
+    environment = {"KAIZEN_API_KEY": key(server, "observer"), "KAIZEN_DATA": str(data)}
+    sidecar = Process("sidecar", "--port", "0", "--api-url", server.url, **environment)
+    socket = f"unix://{data}/sidecar/kaizen.sock"
+    observing = Kaizen(agent="strict", sidecar=socket, data=str(data))
+    enforcing = Kaizen(agent="strict", sidecar=socket, data=str(data), mode="enforce")
+    ran = []
+    try:
+        assert observing.declare(tools=["lookup"], destinations=["api.internal"], purpose="orders")
+        until(lambda: observing.inspect(tool="shell").flagged, 30)
+        said = observing.inspect(tool="shell")
+        assert (said.decision, said.evidence[0].kind) == ("allow", "undeclared tool")
+
+        @enforcing.guard
+        def shell(cmd):
+            ran.append(cmd)
+
+        with pytest.raises(KaizenBlocked) as refused:
+            shell("id")
+        assert (
+            refused.value.verdict.reason
+            == said.reason
+            == "undeclared: this agent used a tool it never declared (shell)."
+        )
+        assert enforcing.inspect(tool="lookup", target="api.internal:443").allowed
+        assert ran == []
+        assert (enforcing.flush(20), enforcing.lost) == (True, {})
+    finally:
+        observing.close()
+        enforcing.close()
+        sidecar.end()
+
+
+def test_a_client_that_enforces_blocks_what_a_sidecar_judged_without_any_policy(tmp_path):
+    data = tmp_path / "data"
+    environment = {"KAIZEN_API_KEY": "kz_live_" + "x" * 43, "KAIZEN_DATA": str(data)}
+    sidecar = Process("sidecar", "--port", "0", "--api-url", f"http://127.0.0.1:{free_port()}", **environment)
+    socket = f"unix://{data}/sidecar/kaizen.sock"
+    try:
+        for mode, fail_open, blocked in (("observe", False, False), ("enforce", False, True), ("enforce", True, False)):
+            with Kaizen(agent="early", sidecar=socket, data=str(data), mode=mode, fail_open=fail_open) as kaizen:
+                verdict = kaizen.inspect(tool="lookup")
+                assert verdict.blocked is blocked
+                assert verdict.reason == ("engine error, failed closed" if blocked else "no policy matched")
+                assert kaizen.flush(20)
+    finally:
         sidecar.end()

@@ -14,7 +14,7 @@ import pytest
 from kaizen_security import Action, Kaizen, KaizenBlocked, Policy
 from kaizen_security.contract import reasons
 from kaizen_security.contract.errors import Misconfigured
-from kaizen_security.contract.verdict import Decision, Finding, Verdict
+from kaizen_security.contract.verdict import ENFORCED, Decision, Finding, Verdict
 from tests.unit.client.upstream import Upstream, free_port, reply, until
 
 KEY = "kz_live_" + "k" * 43
@@ -128,6 +128,46 @@ def test_a_declaration_that_could_not_be_sent_is_sent_later(upstream):
         upstream.faults = None
         assert kaizen.flush()
         assert upstream.manifests["default"]["tools"] == ["search"]
+
+
+def test_a_declaration_is_sent_again_in_the_background(upstream):
+    upstream.faults = lambda method, path: (503, {}, b"") if "manifest" in path else None
+    with Kaizen(KEY, upstream.url) as kaizen:
+        assert not kaizen.declare(tools=["search"])
+        assert not kaizen.declare(tools=["find"])
+        upstream.faults = None
+        until(lambda: upstream.manifests)
+    assert upstream.manifests["default"]["tools"] == ["find"]
+
+
+def test_a_declaration_that_is_refused_is_counted_and_not_sent_again(upstream):
+    upstream.faults = lambda method, path: (422, {}, b"") if "manifest" in path else None
+    with Kaizen(KEY, upstream.url) as kaizen:
+        assert not kaizen.declare(tools=["search"])
+        assert kaizen.lost == {"declaration refused by the server": 1}
+        upstream.faults = None
+        assert kaizen.flush()
+    assert upstream.manifests == {}
+
+
+def test_a_forked_child_goes_on_sending_a_declaration(upstream):
+    upstream.faults = lambda method, path: (503, {}, b"") if "manifest" in path else None
+    kaizen = Kaizen(KEY, upstream.url, report=False)
+    assert not kaizen.declare(tools=["search"])
+    kaizen._attached.manifest.stop()
+    upstream.faults = None
+    pid = os.fork()
+    if pid == 0:
+        # The parent had given up; a child of one that had not goes on with its first verdict.
+        kaizen._attached.manifest._stop.clear()
+        kaizen.inspect(tool="search")
+        deadline = time.monotonic() + 20
+        while kaizen._attached.manifest.waiting and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert upstream.manifests["default"]["tools"] == ["search"]
+    kaizen.close()
 
 
 def test_what_on_verdict_raises_is_counted_and_not_raised():
@@ -548,6 +588,81 @@ def test_a_mode_can_only_be_tightened(upstream):
     upstream.bundle = sealed(mode="observe", tools=("search",), version=2)
     with Kaizen(KEY, upstream.url, mode="enforce") as kaizen:
         assert kaizen.inspect(tool="pay").blocked
+
+
+def finding(detection):
+    return {"kind": f"{detection} kind", "value": "v", "source": "s", "detection": detection}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "notes", "blocked"),
+    [
+        ([], [], False),
+        ([finding("declaration")], [], True),
+        ([finding("provenance")], [], True),
+        ([finding("novelty")], [], False),
+        ([finding("novelty"), finding("declaration")], [], True),
+        ([{**finding("observer"), "kind": "unprotected"}], [], True),
+        ([], [reasons.NO_POLICY_YET], True),
+        ([], ["paused: recorded, not flagged (1 findings)"], False),
+    ],
+)
+def test_the_stricter_of_client_and_sidecar_holds(sidecar, evidence, notes, blocked):
+    sidecar.verdict = {**sidecar.verdict, "reason": "said", "evidence": evidence, "notes": notes}
+    with Kaizen(sidecar=sidecar.url, sync=False) as kaizen:
+        assert kaizen.inspect(tool="x").allowed
+        assert kaizen.flush(20)
+    assert sidecar.reports == []
+    with Kaizen(sidecar=sidecar.url, sync=False, mode="enforce") as kaizen:
+        verdict = kaizen.inspect(tool="x")
+        assert verdict.blocked is blocked
+        assert verdict.reason in ("said", "engine error, failed closed")
+        assert kaizen.flush(20)
+    # The sidecar is told that the action did not happen, under the id that it judged.
+    assert [report["verdict"]["decision"] for report in sidecar.reports] == ["block"] * blocked
+    assert [report["action"]["id"] for report in sidecar.reports] == [sidecar.asked[-1]["id"]] * blocked
+
+
+def test_nothing_loosens_what_the_sidecar_blocked(sidecar):
+    sidecar.verdict = {**sidecar.verdict, "decision": "block", "reason": "said", "evidence": [finding("declaration")]}
+    for mode in ("observe", "enforce"):
+        with Kaizen(sidecar=sidecar.url, sync=False, mode=mode, fail_open=True) as kaizen:
+            assert kaizen.inspect(tool="x").blocked
+
+
+def test_a_declaration_that_the_sidecar_has_not_taken_holds_in_the_client(sidecar):
+    sidecar.faults = lambda method, path: (503, {}, b"{}") if path.endswith("/manifest") else None
+    with Kaizen(sidecar=sidecar.url, sync=False, mode="enforce") as kaizen:
+        assert not kaizen.declare(tools=["search"])
+        assert kaizen.inspect(tool="pay").reason == "undeclared: this agent used a tool it never declared (pay)."
+        assert kaizen.inspect(tool="search").allowed
+
+
+def test_what_enforce_blocks_is_what_the_observers_table_says():
+    from kaizen_security.observer.weigh import NO_POLICY_YET, TABLE, Blocks
+
+    assert NO_POLICY_YET == reasons.NO_POLICY_YET
+    assert {name for name, weight in TABLE.items() if weight.blocks is Blocks.ENFORCE} <= ENFORCED
+    assert {name for name, weight in TABLE.items() if weight.blocks is not Blocks.ENFORCE} & ENFORCED == set()
+
+
+def test_positional_values_and_none_work_as_in_deployed_code(kaizen):
+    action = Action("connect", None, None, "evil.example:443", None, None)
+    assert action == Action(kind="connect", target="evil.example:443")
+    for verdict in (kaizen.inspect(action), kaizen.inspect(action=action), kaizen.inspect(None, action=action)):
+        assert verdict.reason == "blocked by policy: malicious domain"
+    assert kaizen.inspect(Action("tool_call", "x")).allowed
+    assert kaizen.inspect(Action(None, None)).allowed
+    made = Verdict("block", "why", [Finding("kind", "value")])
+    assert (made.blocked, made.allowed, made.decision is Decision.BLOCK) == (True, False, True)
+    assert made.evidence == (Finding(kind="kind", value="value", source="policy"),)
+    assert Verdict().allowed
+    with pytest.raises(ValueError, match="perhaps"):
+        Verdict("perhaps")
+    with pytest.raises(TypeError):
+        Action("tool_call", "x", "", "", "", {}, "an id")
+    with pytest.raises(TypeError):
+        kaizen.inspect(action="x")
 
 
 def test_the_finding_says_what_to_do():
