@@ -64,7 +64,7 @@ class Identities:
         now = self._clock()
         with self._lock:
             known, own = self._known.get(key_hash(key)), self._known.get(key_hash(self._own_key))
-        if known is None or own is None or now - known.asked_at >= FRESH:
+        if known is None or own is None or not 0 <= now - known.asked_at < FRESH:
             return None
         return known if known.scope in SCOPES and known.organisation == own.organisation else None
 
@@ -88,9 +88,10 @@ class Identities:
         with self._lock:
             known = self._known.get(hashed)
             refused = self._refused.get(hashed)
-        if known is not None and now - known.asked_at < FRESH:
+        # A clock that was set back must not make an answer fresh until the clock has caught up.
+        if known is not None and 0 <= now - known.asked_at < FRESH:
             return known
-        if refused is not None and now - refused < REFUSED:
+        if refused is not None and 0 <= now - refused < REFUSED:
             raise Unknown("the control plane does not know this key")
         try:
             identity = _identity(self._whoami(key), now)

@@ -135,3 +135,15 @@ def test_a_broken_file_is_asked_for_again(world, tmp_path, kept):
     (tmp_path / "identities.json").write_text(kept)
     fresh = Identities(world.whoami, tmp_path / "identities.json", lambda: world.at, OWN)
     assert fresh.verify(ONE).agent == "mine"
+
+
+def test_a_clock_that_is_set_back_does_not_keep_a_revoked_key_alive(world, identities):
+    identities.verify(ONE)
+    world.at -= 365 * 86_400
+    del world.keys[ONE]
+    assert identities.remembered(ONE) is None
+    with pytest.raises(Unknown):
+        identities.verify(ONE)
+    world.keys[ONE] = {"organisation": "org", "scope": "agent", "agent": "mine"}
+    world.at -= 86_400
+    assert identities.verify(ONE).agent == "mine"
