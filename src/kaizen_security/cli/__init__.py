@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": "show why a verdict is what it is",
     "replay": "take recorded actions or runs through the Observer again",
     "redteam": "run the red-team corpus and print its scorecard",
+    "config": "show every setting of the client, and what it was taken from",
     "keys": "make, list and revoke API keys",
     "admin": "backup and restore, lost passwords, users, deletion of an agent's data",
 }

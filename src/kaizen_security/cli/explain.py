@@ -11,6 +11,7 @@ from typing import TextIO
 from urllib.parse import quote
 
 from kaizen_security.client.config import load
+from kaizen_security.client.dial import check_key_may_go
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.attacks import ATTACKS
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """0 shown, 1 there is no such verdict, 2 used wrongly, 3 the control plane does not answer."""
     try:
         settings = load({"base_url": args.api_url})
+        check_key_may_go(settings.base_url, settings.api_key)
         if not settings.api_key:
             raise Misconfigured("set KAIZEN_API_KEY: the control plane shows verdicts to the owner of a key only")
         row, others = _fetched(settings.base_url, settings.api_key, args.verdict)

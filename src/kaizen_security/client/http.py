@@ -48,6 +48,7 @@ class Connection:
 
     def __init__(self, url: str, *, context: ssl.SSLContext | None = None, max_bytes: int = wire.MAX_REPLY) -> None:
         self.place = place(url)
+        settle(self.place.scheme)
         self._context = context
         self._max_bytes = max_bytes
         self._socket: socket.socket | None = None

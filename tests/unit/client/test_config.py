@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -9,7 +10,9 @@ import sys
 
 import pytest
 
+from kaizen_security import Kaizen
 from kaizen_security.client.config import ENVIRONMENT, Settings, default_sidecar, load, tenant_secret
+from kaizen_security.client.dial import check_key_may_go
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.verdict import Mode
 
@@ -77,11 +80,122 @@ def test_what_cannot_be_used_is_named_and_no_secret_repeated(environment, named)
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["agnet = 'x'", "agent = 3", "not toml", "mode = 'x'"])
-def test_a_file_with_a_mistake_is_refused(tmp_path, text):
-    (tmp_path / "client.toml").write_text(text)
-    with pytest.raises(Misconfigured, match=r"client\.toml"):
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("agnet = 'x'", "'agnet' (line 2)"),
+        ("data = '/x'", "'data' (line 2)"),
+        ("[mode]\na = 1", "line 2: mode: must be observe or enforce"),
+        ("agent = 3", "line 2: agent: must be printable text"),
+        ("not toml", "line 2"),
+        ("mode = 'x'", "line 2: mode: must be observe or enforce"),
+    ],
+)
+def test_a_file_with_a_mistake_is_refused_with_line_and_field(tmp_path, text, problem):
+    (tmp_path / "client.toml").write_text("# ours\n" + text)
+    with pytest.raises(Misconfigured) as refused:
         load({}, {"KAIZEN_DATA": str(tmp_path)})
+    assert str(tmp_path / "client.toml") in str(refused.value)
+    assert problem in str(refused.value)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "client.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(Misconfigured, match="UTF-8"):
+        load({}, {"KAIZEN_DATA": str(tmp_path)})
+
+
+# --- keys and plain HTTP
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:1",
+        "http://127.9.9.9:1",
+        "http://[::1]:1",
+        "http://localhost:1",
+        "http://a.localhost:1",
+        "https://k.example",
+    ],
+)
+def test_a_key_may_go_over_loopback_and_over_tls(url):
+    check_key_may_go(url, "kz")
+    check_key_may_go("unix:///x/kaizen.sock", "kz")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://k.example",
+        "http://10.0.0.1:8000",
+        "http://localhost.k.example",
+        "http://[fe80::1]:1",
+        "http://0.0.0.0:1",
+    ],
+)
+@pytest.mark.parametrize("setting", ["base_url", "sidecar"])
+def test_a_key_is_refused_over_plain_http_off_loopback(tmp_path, url, setting):
+    with pytest.raises(Misconfigured, match="unencrypted") as refused:
+        Kaizen("kz_live_secret", data=tmp_path, **{setting: url})
+    assert "secret" not in str(refused.value)
+    assert not os.listdir(tmp_path)
+    Kaizen(data=tmp_path, sync=False, report=False, **{setting: url}).close()
+
+
+# --- kaizen config
+
+
+def shown(*words, **environment):
+    done = subprocess.run(
+        [sys.executable, "-m", "kaizen_security.cli", "config", *words],
+        capture_output=True,
+        text=True,
+        env={**{k: v for k, v in os.environ.items() if not k.startswith("KAIZEN_")}, **environment},
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_command_shows_every_setting_and_what_won(data):
+    environment = {
+        "KAIZEN_DATA": data,
+        "KAIZEN_FAIL_OPEN": "no",
+        "KAIZEN_API_KEY": "kz_live_CANARY",
+        "KAIZEN_TENANT_KEY": "ab" * 16,
+    }
+    status, out, err = shown("--json", "agent=from argument", **environment)
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    rows = {row["name"]: row for row in document["settings"]}
+    assert list(rows) == list(ENVIRONMENT)
+    assert document["file"] == os.path.join(data, "client.toml")
+    told = {name: (row["value"], row["origin"], row["place"]) for name, row in rows.items()}
+    assert told["agent"] == ("from argument", "argument", "")
+    assert told["fail_open"] == (False, "environment", "KAIZEN_FAIL_OPEN")
+    assert told["mode"] == ("enforce", "file", f"{document['file']}, line 2")
+    assert told["base_url"] == ("http://127.0.0.1:8000", "default", "")
+    assert (rows["api_key"]["value"], rows["api_key"]["set"], rows["api_key"]["shown"]) == (None, True, "set")
+    status, lines, _ = shown(**environment)
+    assert status == 0
+    assert "CANARY" not in out + lines
+    assert "abab" not in out + lines
+    assert f"file: {document['file']}" in lines
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "named"),
+    [
+        (["nonsense"], {}, "nonsense"),
+        (["mode=x"], {}, "argument mode"),
+        ([], {"KAIZEN_MODE": "x"}, "KAIZEN_MODE"),
+        ([], {"KAIZEN_API_URL": "http://k.example", "KAIZEN_API_KEY": "CANARY"}, "unencrypted"),
+    ],
+)
+def test_the_command_says_what_cannot_be_used(words, environment, named):
+    status, out, err = shown(*words, **environment)
+    assert (status, out) == (2, "")
+    assert named in err
+    assert "CANARY" not in err
 
 
 def test_a_file_in_the_working_directory_is_not_read(tmp_path, monkeypatch):
@@ -95,7 +209,7 @@ def test_keys_are_not_shown():
 
 
 def test_every_setting_has_a_variable():
-    assert set(ENVIRONMENT) == set(Settings.__dataclass_fields__) - {"origins"}
+    assert set(ENVIRONMENT) == set(Settings.__dataclass_fields__) - {"origins", "places"}
 
 
 def test_the_tenants_secret_is_made_once_and_kept_private(tmp_path):
