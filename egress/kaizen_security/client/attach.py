@@ -7,18 +7,15 @@ from collections.abc import Callable, Iterator
 
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.config import Settings, tenant_secret
+from kaizen_security.client.dial import check_key_may_go
 from kaizen_security.client.http import Connection
 from kaizen_security.client.link import Link
+from kaizen_security.client.manifest import Manifest
 from kaizen_security.client.renewal import Renewal
 from kaizen_security.client.report import Reporter
 from kaizen_security.client.spool import Spool
-from kaizen_security.contract.action import Json
 from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.bundle import Bundle, key_hash
-from kaizen_security.contract.declaration import Declaration
-from kaizen_security.contract.errors import KaizenError, Refused
-
-MANIFEST_DEADLINE = 3.0
 
 
 class Attachment:
@@ -27,14 +24,13 @@ class Attachment:
     def __init__(self, settings: Settings, ids: Ids) -> None:
         self.settings = settings
         self.upstream = settings.sidecar or (settings.base_url if settings.api_key else "")
+        check_key_may_go(self.upstream, settings.api_key)
         self.headers = {"User-Agent": "kaizen-python"}
         if settings.api_key:
             self.headers["Authorization"] = f"Bearer {settings.api_key}"
         self.link: Link | None = None
         self.reporter: Reporter | None = None
-        self.refused = 0
-        """Declarations that the server refused."""
-        self._undelivered: dict[str, Json] | None = None
+        self.manifest = Manifest(self.upstream, agent=settings.agent, headers=self.headers)
         if not self.upstream:
             return
         self._key = boundary_key(tenant_secret(settings))
@@ -83,43 +79,10 @@ class Attachment:
 
     def lost(self) -> Iterator[tuple[str, int]]:
         """What every part lost, by reason."""
-        if self.refused:
-            yield "declaration refused by the server", self.refused
+        if self.manifest.refused:
+            yield "declaration refused by the server", self.manifest.refused
         if self.reporter is not None:
             yield from list(self.reporter.lost.items())
             yield from list(self.reporter.spool.lost.items())
         if self.link is not None:
             yield from list(self.link.lost.items())
-
-    def declare(self, declared: Declaration) -> bool:
-        """Send the declaration; kept for ``deliver`` when it is not taken now."""
-        manifest: dict[str, Json] = {"tools": list(declared.tools), "destinations": list(declared.destinations)}
-        if declared.purpose:
-            manifest["purpose"] = declared.purpose
-        self._undelivered = manifest
-        return self.deliver() and bool(self.upstream)
-
-    def deliver(self) -> bool:
-        """Send the declaration that still waits, if one does; false when it still does."""
-        manifest = self._undelivered
-        if manifest is None or not self.upstream:
-            return True
-        from urllib.parse import quote
-
-        connection = Connection(self.upstream)
-        path = f"/v1/agents/{quote(self.settings.agent, safe='')}/manifest"
-        try:
-            connection.json("POST", path, manifest, self.headers, MANIFEST_DEADLINE, idempotent=True)
-        except Refused as err:
-            if err.status >= 500 or err.status == 429:
-                return False
-            self.refused += 1
-            self._undelivered = None
-            return False
-        except KaizenError:
-            return False
-        finally:
-            connection.close()
-        if self._undelivered is manifest:
-            self._undelivered = None
-        return True

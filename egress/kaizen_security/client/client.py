@@ -12,24 +12,21 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from kaizen_security.client import rules as rules_of
 from kaizen_security.client.arguments import plain
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.config import Settings, load
-from kaizen_security.client.fields import action_of, completed, declaration_of, policies_of
+from kaizen_security.client.fields import action_of, declaration_of, policies_of
+from kaizen_security.client.worker import close_with_worker
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.declaration import NOTHING_DECLARED
-from kaizen_security.contract.errors import KaizenBlocked, Refused, Unreachable
+from kaizen_security.contract.errors import KaizenBlocked, Unreachable
 from kaizen_security.contract.verdict import Mode, Verdict
 
 if TYPE_CHECKING:
-    from kaizen_security.client.link import Link
+    from kaizen_security.client.rules import Rules
     from kaizen_security.client.run import Run
-    from kaizen_security.contract.bundle import Bundle
     from kaizen_security.contract.step import Step
 
     F = TypeVar("F", bound=Callable[..., object])
@@ -92,18 +89,16 @@ class Kaizen:
         self.on_verdict = on_verdict
         self.ids = Ids()
         self._lost: dict[str, int] = {}
-        self._sequence = rules_of.Sequence()
-        self._local = rules_of.local_rules(policies_of(policies), NOTHING_DECLARED, self.settings.mode)
-        self._rules = self._local
-        self._bundle: tuple[Bundle, str] | None = None
-        self._fail_open = self.settings.fail_open
         self._closed = False
         from kaizen_security.client.attach import Attachment
+        from kaizen_security.client.judge import Judge
 
         self._attached = Attachment(self.settings, self.ids)
+        self._judging = Judge(self.settings, self._attached, self.ids, policies_of(policies))
+        self._judge = self._judging.judge
         self._link = self._attached.link
         self._reporter = self._attached.reporter
-        self._renewal = self._attached.renewal(self._apply, self._missing)
+        self._renewal = self._attached.renewal(self._judging.apply, self._judging.missing)
         if self._renewal is not None:
             self._renewal.first()
         # After a fork threads are gone; the first verdict of the child starts them again.
@@ -129,9 +124,8 @@ class Kaizen:
             verdict = self._judge(action, at, run_id)
         except Exception as err:  # noqa: BLE001  # a listed boundary
             # Our own mistake must neither break the agent nor silently let everything pass: the caller chose what holds.
-            verdict = rules_of.engine_error(type(err).__name__, fail_open=self._fail_open)
             self._lose("engine errors")
-            self._report(action, verdict, at, run_id)
+            verdict = self._judging.failed(err, action, at, run_id)
         if self.on_verdict is not None:
             self._tell(verdict, action)
         return verdict
@@ -157,50 +151,6 @@ class Kaizen:
         if verdict.blocked:
             raise KaizenBlocked(verdict)
         return verdict
-
-    def _judge(self, action: Action, at: float, run_id: str) -> Verdict:
-        rules = self._rules
-        if rules.compiled.correlates and run_id != action.run_id:
-            action = replace(action, run_id=run_id)
-        verdict = rules.known_bad(action, self._sequence)
-        if verdict.allowed:
-            if self._link is not None:
-                return self._ask(self._link, rules, action, at, run_id)
-            why = rules.unanswered(at)
-            if why:
-                verdict = rules_of.nobody_answered(rules, why, fail_open=self._fail_open)
-            elif rules.declaration is not None:
-                verdict = rules.undeclared(action) or verdict
-        self._report(action, verdict, at, run_id)
-        return verdict
-
-    def _ask(self, link: Link, rules: rules_of.Rules, action: Action, at: float, run_id: str) -> Verdict:
-        """The sidecar's word; it reports what it judged, so we report only what it could not."""
-        known = plain(dict(action.metadata))
-        full = completed(
-            action,
-            known if isinstance(known, dict) else {},
-            id_=self.ids.new(),
-            agent=self.settings.agent,
-            at=at,
-            run_id=run_id,
-        )
-        try:
-            return link.ask(full, self.settings.deadline, patient=rules.mode is Mode.ENFORCE)
-        except (Unreachable, Refused) as err:
-            verdict = rules_of.nobody_answered(rules, str(err), fail_open=self._fail_open)
-            verdict = replace(verdict, action_id=full.id)
-            self._report(full, verdict, at, run_id)
-            return verdict
-
-    def _report(self, action: Action, verdict: Verdict, at: float, run_id: str) -> None:
-        reporter = self._reporter
-        if reporter is None:
-            return
-        if verdict.evidence and (verdict.blocked or verdict.evidence[0].kind != "unprotected"):
-            reporter.urgent(action, verdict, at, run_id)
-        else:
-            reporter.add(action, verdict, at, run_id)
 
     def _tell(self, verdict: Verdict, action: Action) -> None:
         try:
@@ -243,16 +193,13 @@ class Kaizen:
     ) -> bool:
         """Say what the agent is for; it holds here at once. True when the sidecar or the control plane has taken it.
 
-        False: nobody is attached or reachable; it is sent again with the next verdicts. Raises Misconfigured naming an entry that
-        would mean nothing.
+        False: nobody is attached, nobody takes it just now (then it is sent again in the background, 0.5 s later, doubling to
+        60 s, until it is taken, replaced or refused), or it was refused (counted in ``lost``). Raises Misconfigured naming an
+        entry that would mean nothing.
         """
         declared = declaration_of(tools, destinations, purpose)
-        self._local = rules_of.redeclared(self._local, declared)
-        if self._bundle is None:
-            self._rules = rules_of.redeclared(self._rules, declared)
-        else:
-            self._apply(*self._bundle)
-        return self._attached.declare(declared)
+        self._judging.declare(declared)
+        return self._attached.manifest.declare(declared)
 
     def run(self, request: str | None = None, *, run_id: str | None = None) -> Run:
         """One execution of the agent: ``with kaizen.run("what the user asked") as run:``. Verdicts inside carry ``run.id``.
@@ -268,7 +215,7 @@ class Kaizen:
         from kaizen_security.contract.step import End
 
         if isinstance(step, End):
-            self._sequence.end(self.settings.agent, step.run_id)
+            self._judging.sequence.end(self.settings.agent, step.run_id)
         if self._link is not None:
             self._link.note(step)
 
@@ -292,20 +239,12 @@ class Kaizen:
             )
         )
 
-    # --- the organisation's policy
-
-    def _apply(self, bundle: Bundle, origin: str) -> None:
-        rules = rules_of.with_organisation(self._local, bundle, mode=self.settings.mode, origin=origin)
-        self._bundle = bundle, origin
-        self._rules = rules
-
-    def _missing(self, why: str) -> None:
-        self._rules = replace(self._rules, missing=why)
+    # --- what is in force
 
     @property
-    def rules(self) -> rules_of.Rules:
+    def rules(self) -> Rules:
         """What is in force just now: policy, declaration, mode, version, and whether the organisation's policy is missing."""
-        return self._rules
+        return self._judging.rules
 
     @property
     def problem(self) -> str:
@@ -330,11 +269,12 @@ class Kaizen:
         self._asleep = False
         if self._renewal is not None and not self._closed:
             self._renewal.start()
+        self._attached.manifest.wake()
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Deliver every report and step; false when some are still waiting after ``timeout`` seconds (they are in the spool)."""
         until = monotonic() + timeout
-        sent = self._attached.deliver()
+        sent = self._attached.manifest.deliver()
         if self._link is not None:
             try:
                 self._link.send_steps(timeout)
@@ -352,6 +292,7 @@ class Kaizen:
         until = monotonic() + timeout
         if self._renewal is not None:
             self._renewal.stop()
+        self._attached.manifest.stop()
         if self._link is not None:
             with suppress(Unreachable):  # what it did not take is counted by close
                 self._link.send_steps(timeout)
@@ -367,13 +308,11 @@ class Kaizen:
 
     def _after_fork(self) -> None:
         self.ids.renew()
-        self._sequence.after_fork()
+        self._judging.sequence.after_fork()
+        self._attached.manifest.after_fork()
         self._lost = {}
         self._asleep = True
-        # multiprocessing clears a child's exit functions.
-        atexit.unregister(_close)
-        for other in list(_LIVE):
-            atexit.register(_close, weakref.ref(other))
+        close_with_worker(self)
 
 
 def _close(ref: weakref.ref[Kaizen]) -> None:

@@ -18,7 +18,9 @@ FILE = "client.toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is in force. ``origins`` says for each setting where it came from: argument, environment, file or default.
+    """What is in force.
+
+    ``origins`` says of each setting what won (argument, environment, file, default), ``places`` which variable or line of the file.
 
     ``api_key``      empty: nothing is fetched from or reported to the control plane
     ``base_url``     the control plane
@@ -46,6 +48,7 @@ class Settings:
     spool_bytes: int = 64 << 20
     tenant_key: str = field(default="", repr=False)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def _text(value: object) -> str:
@@ -159,23 +162,28 @@ def load(arguments: Mapping[str, object], environment: Mapping[str, str] | None 
     data = arguments.get("data")
     if data is None:
         data = env.get("KAIZEN_DATA") or default_data(env)
-    stated = _file(env.get("KAIZEN_CONFIG", ""), _convert("data", data, "KAIZEN_DATA"))
+    path = file_of(env, str(_convert("data", data, "KAIZEN_DATA")))
+    stated = _file(path)
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
+    places: dict[str, str] = {}
     for name, (variables, _) in _READ.items():
         variable = next((variable for variable in variables if env.get(variable)), "")
         if arguments.get(name) is not None:
             values[name], origins[name] = _convert(name, arguments[name], f"the argument {name}"), "argument"
         elif variable:
             values[name], origins[name] = _convert(name, env[variable], variable), "environment"
+            places[name] = variable
         elif name in stated:
-            values[name], origins[name] = _convert(name, stated[name], f"{FILE}: {name}"), "file"
+            value, line = stated[name]
+            places[name] = f"{path}, line {line}"
+            values[name], origins[name] = _convert(name, value, f"{places[name]}: {name}"), "file"
         else:
             origins[name] = "default"
     values.setdefault("data", data)
     if not values.get("base_url", BASE_URL):
         del values["base_url"]
-    return Settings(**values, origins=origins)  # type: ignore[arg-type]  # each was converted to its own type
+    return Settings(**values, origins=origins, places=places)  # type: ignore[arg-type]  # each was converted to its own type
 
 
 def _convert(name: str, value: object, where: str) -> object:
@@ -186,23 +194,44 @@ def _convert(name: str, value: object, where: str) -> object:
         raise Misconfigured(f"{where}: {problem}") from err
 
 
-def _file(named: str, data: object) -> dict[str, object]:
-    path = named or (os.path.join(str(data), FILE) if data else "")
-    if not path or not (named or os.path.exists(path)):
+def file_of(environment: Mapping[str, str], data: str) -> str:
+    """The settings file that is read: the one that is named, else the one in the data directory if it is there; empty for none."""
+    named = environment.get("KAIZEN_CONFIG", "")
+    path = named or (os.path.join(data, FILE) if data else "")
+    return path if named or (path and os.path.exists(path)) else ""
+
+
+def _file(path: str) -> dict[str, tuple[object, int]]:
+    """Each setting with the number of its line."""
+    if not path:
         return {}
     import tomllib
 
     try:
         with open(path, "rb") as file:
-            stated = tomllib.load(file)
+            text = file.read(1 << 20).decode()
+        stated = tomllib.loads(text)
     except OSError as err:
         raise Misconfigured(f"cannot read the settings in {path}: {err.strerror}") from err
+    except UnicodeDecodeError as err:
+        raise Misconfigured(f"{path} is not UTF-8 text") from err
     except tomllib.TOMLDecodeError as err:
         raise Misconfigured(f"{path} is not TOML: {err}") from err
-    unknown = set(stated) - set(_READ)
+    lines = {name: _line(text, name) for name in stated}
+    unknown = sorted(name for name in stated if name not in _READ or name == "data")
     if unknown:
-        raise Misconfigured(f"{path}: unknown settings {', '.join(sorted(unknown))}; known are {', '.join(_READ)}")
-    return stated
+        places = ", ".join(f"{name!r} (line {lines[name]})"[:100] for name in unknown)
+        known = ", ".join(name for name in _READ if name != "data")
+        raise Misconfigured(f"{path}: unknown settings {places}; known are {known}")
+    return {name: (value, lines[name]) for name, value in stated.items()}
+
+
+def _line(text: str, name: str) -> int:
+    """Where a key of the top level is stated; 1 when it is spelled in a way that only a TOML reader finds."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip().lstrip("[").lstrip().lstrip("\"'").startswith(name):
+            return number
+    return 1
 
 
 def default_data(environment: Mapping[str, str]) -> str:

@@ -56,6 +56,34 @@ def place(url: str) -> Place:
     return Place(scheme=scheme, host=host, port=port or _PORTS[scheme], path=(slash + path).rstrip("/"))
 
 
+def check_key_may_go(url: str, key: str) -> None:
+    """Raises Misconfigured when requests to ``url`` would carry ``key`` over a network that others can read.
+
+    Plain HTTP is for this machine: 127.0.0.0/8, ::1 and names of localhost (RFC 6761, section 6.3). There is no switch: a key that
+    was read on its way is everybody's, and TLS, a tunnel to loopback or a Unix socket is always to be had.
+    """
+    if not key or not url:
+        return
+    where = place(url)
+    if where.scheme == "http" and not _local(where.host):
+        raise Misconfigured(
+            f"{where} would carry the API key unencrypted over the network: use https://, an address of this machine "
+            "(a tunnel will do), or a Unix socket"
+        )
+
+
+def _local(host: str) -> bool:
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _host_port(authority: str, url: str) -> tuple[str, int]:
     if authority.startswith("["):
         host, closed, after = authority[1:].partition("]")

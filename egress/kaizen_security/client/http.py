@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from kaizen_security.client import wire
 from kaizen_security.client.dial import dial_tcp, dial_unix, left, place
+from kaizen_security.client.imports import settle
 from kaizen_security.contract.errors import InvalidInput, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Connection:
 
     def __init__(self, url: str, *, context: ssl.SSLContext | None = None, max_bytes: int = wire.MAX_REPLY) -> None:
         self.place = place(url)
+        settle(self.place.scheme)
         self._context = context
         self._max_bytes = max_bytes
         self._socket: socket.socket | None = None

@@ -14,12 +14,14 @@ from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.declared import CompiledDeclaration, compile_declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
-from kaizen_security.contract.verdict import Decision, Mode, Verdict
+from kaizen_security.contract.verdict import ENFORCED, Decision, Mode, Verdict
 
 if TYPE_CHECKING:
     from kaizen_security.contract.bundle import Bundle
 
 FOREVER = float("inf")
+UNPROTECTED = "unprotected"
+"""The kind of the finding on what nobody judged."""
 
 
 class Sequence:
@@ -157,6 +159,41 @@ def nobody_answered(rules: Rules, why: str, *, fail_open: bool) -> Verdict:
     )
 
 
+def without_policy(verdict: Verdict) -> bool:
+    """A sidecar judged this without the organisation's policy and declaration."""
+    return reasons.NO_POLICY_YET in verdict.notes
+
+
+def joined(said: Verdict, own: Verdict | None) -> Verdict:
+    """A sidecar's verdict and what our own declaration says, which it does not know yet."""
+    if own is None or any(finding.detection == "declaration" for finding in said.evidence):
+        return said
+    if said.blocked or said.flagged:
+        return replace(said, evidence=(*said.evidence, *own.evidence))
+    return replace(said, decision=own.decision, reason=own.reason, evidence=own.evidence)
+
+
+def tightened(rules: Rules, said: Verdict, *, fail_open: bool) -> Verdict:
+    """A sidecar's verdict by our own mode, where that is stricter than the sidecar's.
+
+    In enforce an allow becomes a block when one of its findings would block there (``contract.verdict.ENFORCED``), and, unless
+    ``fail_open``, when it says that nobody could judge: a finding ``unprotected``, or the note that no policy has arrived.
+    What was blocked stays blocked, and so does its reason.
+    """
+    if said.blocked or rules.mode is not Mode.ENFORCE:
+        return said
+    if any(finding.detection in ENFORCED for finding in said.evidence):
+        return replace(said, decision=Decision.BLOCK)
+    if fail_open:
+        return said
+    if without_policy(said):
+        evidence = (*said.evidence, unprotected("the sidecar has no policy of the organisation yet"))
+        return replace(said, decision=Decision.BLOCK, reason=reasons.FAILED_CLOSED, evidence=evidence)
+    if any(finding.kind == UNPROTECTED for finding in said.evidence):
+        return replace(said, decision=Decision.BLOCK, reason=reasons.FAILED_CLOSED)
+    return said
+
+
 def engine_error(kind: str, *, fail_open: bool) -> Verdict:
     """The verdict when our own code failed: closed, unless the caller chose otherwise."""
     return Verdict(
@@ -169,10 +206,10 @@ def engine_error(kind: str, *, fail_open: bool) -> Verdict:
 def unprotected(why: str) -> Finding:
     """The finding of an action that nobody judged."""
     return Finding(
-        kind="unprotected",
+        kind=UNPROTECTED,
         value=why[:512],
         source="client",
-        detection="unprotected",
+        detection=UNPROTECTED,
         expected="a verdict on this action before it runs",
         observed=why[:512],
         advice="Start what should have answered, or see the table of fail modes in the client's reference.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TypeAlias
 
 from kaizen_security.contract.depth import Rung, rung_of
@@ -18,9 +18,11 @@ EGRESS_KINDS = frozenset({"connect", "http", "dns"})
 """Kinds that by themselves reach over the network."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Action:
     """One action. Absent and empty are the same: text fields hold ``""`` for both.
+
+    The six fields of the wire contract may be given by position, as deployed code does; ours are keywords only.
 
     ``target``      what it is done to: ``host``, ``host:port``, a URL, a path, an address
     ``metadata``    open; known keys: ``source`` (names the feed, and so the rung), ``arguments`` (or ``input``,
@@ -39,6 +41,7 @@ class Action:
     target: str = ""
     hash: str = ""
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    _: KW_ONLY
     id: str = ""
     run_id: str = ""
     act_id: str = ""
@@ -47,6 +50,28 @@ class Action:
     organisation: str = ""
     delegation: tuple[str, ...] = ()
     seen_by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Deployed code gives None for what is absent, whatever the types say. By identity: metadata may be anything.
+        absent: object = None
+        if (
+            self.tool is absent
+            or self.target is absent
+            or self.publisher is absent
+            or self.hash is absent
+            or self.metadata is absent
+            or self.kind is absent
+        ):
+            self._fill()
+
+    def _fill(self) -> None:
+        for name, empty in (
+            *((name, "") for name in ("tool", "target", "publisher", "hash")),
+            ("kind", "tool_call"),
+            ("metadata", {}),
+        ):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, empty)
 
     @property
     def source(self) -> str:

@@ -6,6 +6,8 @@ Sources: POSIX ``inet_aton`` as glibc reads it; RFC 4291 (IPv6 text), RFC 5952 (
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 MAX4 = 0xFFFF_FFFF
 _MAPPED = 0xFFFF << 32
 _NAT64 = 0x0064_FF9B << 96
@@ -158,6 +160,7 @@ def number(text: str) -> tuple[int, int] | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def canonical_number(text: str) -> tuple[int, int] | None:
     """``number``, quicker, for a canonical host: then what ends in a digit and is no IPv6 is dotted decimal."""
     if ":" in text:

@@ -46,7 +46,8 @@ _PORT = re.compile(r"(.*?)(?::([0-9]*))?\Z", re.DOTALL)
 _ODD_PORT = re.compile(r":[^:\]]*\Z")
 _LABEL = re.compile(r"[a-z0-9_-]+\Z")
 _SPACE = re.compile(r"\s")
-_EDGES = "".join(map(chr, range(33)))
+EDGES = "".join(map(chr, range(33)))
+"""White space and controls, which are no part of a target at its ends (WHATWG URL)."""
 _GONE = str.maketrans("", "", "\t\n\r")
 _PATH = re.compile(r"[/\\~]|\.{1,2}(?:[/\\]|\Z)")
 _WINDOWS = re.compile(r"[A-Za-z]:(?:[\\/]|\Z)")
@@ -129,7 +130,7 @@ def _target(text: str) -> Target:
             return _simple(scheme, address, stated, path, True)
         if len(name) <= 253:
             return _simple(scheme, name, stated, path, False)
-    text = text[:_MAX].strip(_EDGES).translate(_GONE)
+    text = text[:_MAX].strip(EDGES).translate(_GONE)
     if not text or _WINDOWS.match(text):
         return Target(path=text)
     scheme = _scheme(text)
@@ -282,7 +283,7 @@ def _nearest(name: str) -> str:
     """The nearest host-like text to something that is no host, so that a deny of a name above it still holds."""
     from kaizen_security.contract.canonical_idna import decoded
 
-    plain = unicodedata.normalize("NFKC", name[:1024]).casefold().strip(_EDGES)
+    plain = unicodedata.normalize("NFKC", name[:1024]).casefold().strip(EDGES)
     labels = []
     for label in plain.replace("\u3002", ".").split("."):
         label = "".join(char for char in label if unicodedata.category(char) not in ("Cf", "Cc", "Zs"))
@@ -314,7 +315,7 @@ def destination(kind: str, text: str) -> Target | None:
       top-level or special-use domain that is not a file's usual ending. So ``orders``, ``public.users``, ``report.pdf``,
       ``42``, ``3.11`` and ``x@y.example`` are none.
     """
-    if not text:
+    if not text.strip(EDGES):
         return None
     kind = kind if kind in KINDS else kind.strip().lower()
     found = target(text)
@@ -335,7 +336,7 @@ def _is_place(found: Target, text: str) -> bool:
     if found.port:
         return True
     if found.is_address:
-        return ":" in found.host or text.strip(_EDGES).count(".") >= 3
+        return ":" in found.host or text.strip(EDGES).count(".") >= 3
     last = found.host.rpartition(".")[2] if "." in found.host else ""
     return bool(last) and found.readable and last not in _FILES and last in _top_level()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Declaration:
     """An empty tuple means "not declared in this dimension", so nothing is undeclared there.
 
-    ``tools``         tool names; compared after ``canonical.tool``
+    ``tools``         tool names; compared after ``canonical.permitted`` (ADR 0002)
     ``destinations``  hosts, ``host:port``, addresses, CIDR ranges or ``*.suffix``; compared after ``canonical.host``
     ``purpose``       one sentence for people and for the alignment detection
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.canonical_address import canonical_number, number
-from kaizen_security.contract.canonical_target import Target
+from kaizen_security.contract.canonical_target import EDGES, Target
 from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.compiled_ranges import Ranges
 from kaizen_security.contract.compiled_rules import Range, parse_range
@@ -139,13 +139,13 @@ class CompiledDeclaration:
         return _finding("undeclared tool", name, _WHO, _WHO, "tool", expected, name, advice, "undeclared")
 
     def _destination_finding(self, place: Target, text: str) -> Finding:
-        host = (place.host or text.strip())[:_SHORT]
+        host = (place.host or text.strip(EDGES))[:_SHORT]
         if place.readable and place.host in self._hosts:
             expected = f"a declared port of {host}"
         else:
             expected = f"one of the {self._said[1]} declared destinations"
         observed = f"{host}:{place.port}" if place.port else host
-        if not place.readable:
+        if not place.readable or not place.host:
             observed = f"{host}, which is not a well-formed host"
         advice = "If the agent needs this destination, declare it."
         return _finding("undeclared destination", host, _WHO, _WHO, "target", expected, observed, advice, "undeclared")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Names the rule, the field, what was expected, what was seen, and what to do about it.
+
+    Kind, value and source may be given by position, as deployed code does; the rest are keywords only.
 
     ``kind``       what is wrong, in the words of the wire contract (``malicious domain``, ``undeclared tool`` …)
     ``value``      the offending value in canonical form, at most 512 characters
@@ -19,7 +21,8 @@ class Finding:
 
     kind: str
     value: str
-    source: str
+    source: str = "policy"
+    _: KW_ONLY
     detection: str = ""
     field: str = ""
     expected: str = ""

@@ -9,6 +9,8 @@ NO_POLICY_MATCHED = "no policy matched"
 CORRELATION = "blocked by correlation: sensitive read then outbound connect"
 FAILED_CLOSED = "engine error, failed closed"
 OBSERVED_EGRESS = "observed egress"
+NO_POLICY_YET = "no policy received yet: judged without policy and declaration"
+"""A note on a sidecar's verdict, not a reason: clients that enforce match on it."""
 
 
 def blocked_by_policy(kinds: Iterable[str]) -> str:

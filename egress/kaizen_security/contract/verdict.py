@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
 from kaizen_security.contract.finding import Finding
@@ -31,6 +31,10 @@ class Mode(StrEnum):
     ENFORCE = "enforce"
 
 
+ENFORCED = frozenset({"declaration", "provenance", "alignment"})
+"""Detections whose findings observe lets through with a flag and ENFORCE blocks; the others block always or never."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """A hold: the action waits for a person until ``expires_at`` (Unix seconds); unanswered means blocked."""
@@ -39,9 +43,12 @@ class Pending:
     expires_at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """Decision, reason and evidence for one action.
+
+    These three may be given by position, as deployed code does, and the decision as text; a word that is no decision raises
+    ValueError. The rest are keywords only.
 
     ``reason``          an interface: its forms are in ``contract.reasons`` and dashboards match on them
     ``evidence``        the findings; *flagged* means that there are some
@@ -51,15 +58,23 @@ class Verdict:
     ``at``              Unix seconds
     """
 
-    decision: Decision
-    reason: str
+    decision: Decision = Decision.ALLOW
+    reason: str = ""
     evidence: tuple[Finding, ...] = ()
+    _: KW_ONLY
     confidence: float | None = None
     notes: tuple[str, ...] = ()
     action_id: str = ""
     policy_version: str = ""
     pending: Pending | None = None
     at: float = 0.0
+
+    def __post_init__(self) -> None:
+        # ``Verdict("block")`` would otherwise be a verdict that does not block: decisions are compared by identity.
+        if type(self.decision) is not Decision:
+            object.__setattr__(self, "decision", Decision(self.decision))
+        if type(self.evidence) is not tuple:
+            object.__setattr__(self, "evidence", tuple(self.evidence))
 
     @property
     def blocked(self) -> bool:

@@ -14,10 +14,10 @@ from kaizen_security.egress import answer, http1
 from kaizen_security.egress.accounts import NeedsCredentials
 from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
 from kaizen_security.egress.forward import Exchange
-from kaizen_security.egress.gate import Refusal
 from kaizen_security.egress.hello import Peek
 from kaizen_security.egress.loop import READ, WRITE
 from kaizen_security.egress.report import Record
+from kaizen_security.egress.rules import Refusal
 from kaizen_security.egress.tunnel import Tunnel
 from kaizen_security.egress.wire import Wire
 
@@ -28,6 +28,8 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 LINGER = 2.0
 """Seconds that a client may still send after our last answer: closing at once would destroy it (RFC 9112 section 9.6)."""
 MAX_LINGER = 1 << 20
+FIRST_RULES = 3.0
+"""Seconds that the first requests of an agent nobody has asked for before wait for its rules."""
 
 
 class Session:
@@ -42,6 +44,7 @@ class Session:
         "exchange",
         "loop",
         "origin",
+        "parked",
         "peek",
         "peer",
         "proxy",
@@ -66,6 +69,8 @@ class Session:
         self.ended = False
         """The client has said FIN."""
         self._drained = 0
+        self.parked: tuple[http1.Request, http1.Destination, str] | None = None
+        """A request that waits for the first rules of its agent."""
 
     def start(self) -> None:
         """Wait for the first head."""
@@ -107,7 +112,10 @@ class Session:
                 return
             destination = http1.destination(head)
             agent = self.proxy.accounts.agent(self.peer, head.values(b"proxy-authorization"))
-            self._begin(head, destination, agent)
+            if self.proxy.knows(agent, self):
+                self._begin(head, destination, agent)
+            else:
+                self._park(head, destination, agent)
         except http1.Bad as bad:
             self.proxy.counts["bad requests"] += 1
             self.finish(answer.failed(bad.status, str(bad)))
@@ -127,6 +135,22 @@ class Session:
             self.close()
         else:
             self.wire.wait(READ, self._read)
+
+    def _park(self, head: http1.Request, destination: http1.Destination, agent: str) -> None:
+        self.parked = (head, destination, agent)
+        self.due = self.loop.now + FIRST_RULES
+        self.wire.wait(self.wire.mask, self._early)
+
+    def resume(self) -> None:
+        """The agent's rules have come, or have been waited for long enough."""
+        parked, self.parked = self.parked, None
+        if parked is None:
+            return
+        try:
+            self._begin(*parked)
+        except http1.Bad as bad:
+            self.proxy.counts["bad requests"] += 1
+            self.finish(answer.failed(bad.status, str(bad)))
 
     def _own_page(self, head: http1.Request) -> None:
         if head.target.partition(b"?")[0] != b"/healthz":
@@ -325,11 +349,14 @@ class Session:
 
     def idle(self) -> bool:
         """Nothing is under way: the client may be sent off."""
-        return self.exchange is None and self.dial is None and self.tunnel is None and not self.buffer
+        waits = self.exchange is not None or self.parked is not None
+        return not waits and self.dial is None and self.tunnel is None and not self.buffer
 
     def expire(self, now: float) -> None:
         """Too slow. What an exchange or a dial waits for has its own deadline."""
-        if self.exchange is not None:
+        if self.parked is not None:
+            self.proxy.settle(self.parked[2])
+        elif self.exchange is not None:
             self.exchange.expire(now)
         elif self.buffer:
             self.buffer = b""
@@ -350,6 +377,7 @@ class Session:
 
     def close(self, *, reset: bool = False) -> None:
         """Close everything that belongs to this session."""
+        self.parked = None
         if self.dial is not None:
             self.dial.cancel()
             self.dial = None

@@ -24,7 +24,10 @@ NO_VERDICT = "no verdict"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One verdict as the control plane gives it. ``at`` is when the action happened (Unix seconds), not when the row arrived."""
+    """One verdict as the control plane gives it.
+
+    ``at`` is when the action happened (Unix seconds), not when the row arrived; ``ended`` how a connection did, as the proxy says.
+    """
 
     id: str
     agent: str
@@ -39,6 +42,7 @@ class Row:
     detections: tuple[str, ...]
     flagged: bool
     at: float
+    ended: str = ""
 
     @property
     def silent(self) -> bool:
@@ -47,8 +51,8 @@ class Row:
 
     @property
     def stopped(self) -> bool:
-        """The connection was refused. A block that the proxy did not decide itself came after the fact: only policy stops there."""
-        return self.decision == "block" and (self.source != GROUND_TRUTH or self.reason.startswith("blocked by policy"))
+        """It was refused. On the wire the proxy says so itself: a block that only the Observer decided came after the fact."""
+        return self.decision == "block" and (self.source != GROUND_TRUTH or self.ended == "refused")
 
     @property
     def host(self) -> str:
@@ -60,6 +64,8 @@ def row(document: Mapping[str, Json]) -> Row:
     """A row of ``GET /v1/verdicts``."""
     given = document.get("action")
     action = given if isinstance(given, dict) else {}
+    said = action.get("metadata")
+    metadata = said if isinstance(said, dict) else {}
     listed = document.get("evidence")
     evidence = [finding for finding in listed if isinstance(finding, dict)] if isinstance(listed, list) else []
     happened = str(action.get("at") or document.get("created_at") or "")
@@ -78,6 +84,7 @@ def row(document: Mapping[str, Json]) -> Row:
         detections=tuple(str(finding.get("detection") or "") for finding in evidence),
         flagged=bool(evidence),
         at=datetime.fromisoformat(happened).timestamp() if happened else 0.0,
+        ended=str(metadata.get("ended") or ""),
     )
 
 

@@ -97,7 +97,7 @@ def card_lines(card: Scorecard) -> list[str]:
         *(f"{group:<21}{caught}/{attacks} attacks caught" for group, (caught, attacks) in card.by_group.items()),
         f"{'caught':<21}{card.caught}: {rungs or 'none'}",
         f"{'of these had begun':<21}{sum(outcome.ran for outcome in card.outcomes if outcome.caught)} "
-        "(flagged and not stopped, or told to nobody: the proxy stops what policy denies and reports the rest)",
+        "(flagged and not stopped; on the wire the proxy refuses what policy denies and what nobody declared)",
         f"{'false flags':<21}{len(card.false)}/{card.benign} benign actions",
     ]
     left = {host: count for host, count in sorted(card.outside.items()) if count}

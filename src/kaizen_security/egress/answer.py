@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.codec import encode_finding
-from kaizen_security.egress.gate import Refusal
+from kaizen_security.egress.rules import Refusal
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 

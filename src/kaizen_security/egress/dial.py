@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from kaizen_security.egress.dns import Address, Answer, Resolver, literal
-from kaizen_security.egress.gate import Gate, Refusal
+from kaizen_security.egress.gate import Gate
 from kaizen_security.egress.loop import WRITE, Loop
+from kaizen_security.egress.rules import Refusal
 from kaizen_security.egress.wire import Wire
 
 ATTEMPT = 2.0

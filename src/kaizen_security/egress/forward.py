@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from kaizen_security.egress import answer, http1, rewrite
 from kaizen_security.egress.body import Body, body
 from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
-from kaizen_security.egress.gate import Refusal
 from kaizen_security.egress.loop import READ, WRITE
+from kaizen_security.egress.rules import Refusal
 
 if TYPE_CHECKING:
     from kaizen_security.egress.session import Session

@@ -1,19 +1,19 @@
 """What may be dialled: policy on the name, on the address and on the TLS name, and addresses that nobody should reach.
 
-The order: policy on the name, then for each address the built-in refusals and policy on it. The built-in ones hold in both modes.
+The order: policy on the name, the declaration on the name (for agents that are enforced), then for each address the built-in
+refusals and policy on it. The built-in ones hold in both modes. An address is not looked for in the declaration unless it is what
+the agent asked for: agents declare names, and where a name leads is not theirs to know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from kaizen_security.contract import canonical, reasons
-from kaizen_security.contract.action import Action
-from kaizen_security.contract.compiled import Compiled
 from kaizen_security.contract.finding import Finding
 from kaizen_security.egress.http1 import authority
+from kaizen_security.egress.rules import Refusal, Rules
 
 MAX_REMEMBERED = 16384
 """Decisions kept; when full, all are dropped (and counted) rather than the useful ones searched for."""
@@ -38,36 +38,6 @@ NOWHERE = tuple(ip_network(text) for text in ("0.0.0.0/8", "::/128", "224.0.0.0/
 """``connect`` to 0.0.0.0 or :: reaches this very machine."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Why something is not dialled. ``code`` is for machines, ``reason`` a form of the contract, ``advice`` says what to do."""
-
-    code: str
-    reason: str
-    advice: str
-    evidence: tuple[Finding, ...] = ()
-    policy_version: str = ""
-
-
-def policy_refusal(compiled: Compiled, target: str) -> Refusal | None:
-    """What a policy says of a connection to ``target``."""
-    action = Action(kind="connect", target=target, metadata={"source": "egress"})
-    # Lists of tools and publishers say nothing about a connection, which has neither.
-    findings = tuple(finding for finding in compiled.findings(action) if finding.kind in _ABOUT_DESTINATIONS)
-    if not findings:
-        return None
-    return Refusal(
-        code="policy",
-        reason=reasons.blocked_by_policy(finding.kind for finding in findings),
-        advice=findings[0].advice or "Use a permitted destination, or ask who owns the policy to change it.",
-        evidence=findings,
-        policy_version=compiled.version,
-    )
-
-
-_ABOUT_DESTINATIONS = frozenset(("malicious domain", "known-bad address"))
-
-
 def _built_in(kind: str, value: str, advice: str) -> Refusal:
     finding = Finding(
         kind=kind,
@@ -84,23 +54,24 @@ def _built_in(kind: str, value: str, advice: str) -> Refusal:
 
 
 class Gate:
-    """Answers for names and addresses, remembered until the policy changes.
+    """Answers for names and addresses, remembered until the rules change.
 
-    ``policy(agent)`` gives the compiled policy, or a Refusal when there is none that may be trusted (fail closed), or None.
+    ``rules(agent)`` gives what is in force, or a Refusal when there is nothing that may be trusted (fail closed), or None.
     """
 
     def __init__(
         self,
         *,
-        policy: Callable[[str], Compiled | Refusal | None],
+        rules: Callable[[str], Rules | Refusal | None],
         allow: Iterable[IPv4Network | IPv6Network] = (),
         allow_loopback: bool = False,
     ) -> None:
-        self._policy = policy
+        self._rules = rules
         self._allow = tuple(allow)
         self._allow_loopback = allow_loopback
         self._own: set[tuple[str, int]] = set()
-        self._known: dict[tuple[str, str], tuple[Compiled, Refusal | None]] = {}
+        self._names: dict[tuple[str, str, int], tuple[Rules, Refusal | None]] = {}
+        self._dialled: dict[tuple[str, str, int], tuple[Rules, Refusal | None]] = {}
         self._addresses: dict[str, Refusal | None] = {}
         self.dropped = 0
 
@@ -109,20 +80,52 @@ class Gate:
         self._own.add((host, port))
 
     def name(self, agent: str, host: str, port: int) -> Refusal | None:
-        """Whether ``agent`` may connect to that name or address; ``host`` is canonical."""
-        compiled = self._policy(agent)
-        if compiled is None or isinstance(compiled, Refusal):
-            return compiled
-        target = authority(host, port)
-        known = self._known.get((agent, target))
-        if known is not None and known[0] is compiled:
+        """Whether ``agent`` may ask for that name or address; ``host`` is canonical."""
+        rules = self._rules(agent)
+        if not isinstance(rules, Rules):
+            return rules
+        key = (agent, host, port)
+        known = self._names.get(key)
+        if known is not None and known[0] is rules:
             return known[1]
-        refusal = policy_refusal(compiled, target)
-        if len(self._known) >= MAX_REMEMBERED:
-            self.dropped += len(self._known)
-            self._known.clear()
-        self._known[agent, target] = (compiled, refusal)
+        target = authority(host, port)
+        refusal = rules.denied(target) or rules.undeclared(target)
+        self._remember(self._names, key, (rules, refusal))
         return refusal
+
+    def hidden_name(self, record_host: str, agent: str, host: str, port: int) -> Refusal | None:
+        """Whether a tunnel to ``record_host`` may carry that TLS name.
+
+        Inside a tunnel to an address only policy decides on it: it is the address that was declared, and that is where it goes.
+        """
+        try:
+            ip_address(record_host)
+        except ValueError:
+            return self.name(agent, host, port)
+        return self._denied(agent, host, port)
+
+    def _denied(self, agent: str, host: str, port: int) -> Refusal | None:
+        rules = self._rules(agent)
+        if not isinstance(rules, Rules):
+            return rules
+        key = (agent, host, port)
+        known = self._dialled.get(key)
+        if known is not None and known[0] is rules:
+            return known[1]
+        refusal = rules.denied(authority(host, port))
+        self._remember(self._dialled, key, (rules, refusal))
+        return refusal
+
+    def _remember(
+        self,
+        known: dict[tuple[str, str, int], tuple[Rules, Refusal | None]],
+        key: tuple[str, str, int],
+        answer: tuple[Rules, Refusal | None],
+    ) -> None:
+        if len(known) >= MAX_REMEMBERED:
+            self.dropped += len(known)
+            known.clear()
+        known[key] = answer
 
     def address(self, agent: str, address: str, port: int, *, mapped: bool = False) -> Refusal | None:
         """Whether that very address may be dialled. ``mapped``: the owner's ``hosts`` map named it, so loopback is meant."""
@@ -136,7 +139,7 @@ class Gate:
             refusal = self._special(host)
             if refusal is not None:
                 return refusal
-        return self.name(agent, host, port)
+        return self._denied(agent, host, port)
 
     def _special(self, host: str) -> Refusal | None:
         if host not in self._addresses:

@@ -1,4 +1,4 @@
-"""The policy of each agent that uses the proxy, fetched in the background and compiled once.
+"""The rules of each agent that uses the proxy, fetched in the background and compiled once.
 
 What was fetched is kept on disk, so that a proxy that starts while the control plane is down still blocks what was blocked.
 """
@@ -6,6 +6,7 @@ What was fetched is kept on disk, so that a proxy that starts while the control 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import logging
 import os
@@ -13,70 +14,39 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import quote
+from time import monotonic
 
-from kaizen_security.client.http import Connection
 from kaizen_security.contract import reasons
-from kaizen_security.contract.bundle import MAX_BUNDLE, decode_policy
-from kaizen_security.contract.compiled import Compiled, compile_policies
-from kaizen_security.contract.errors import KaizenError, Refused
-from kaizen_security.contract.fields import array, obj, parse
-from kaizen_security.egress.gate import Refusal
+from kaizen_security.contract.errors import KaizenError
+from kaizen_security.egress.rules import Refusal, Rules
+from kaizen_security.egress.supply import Fetched, Source
 
 MAX_AGENTS = 1000
-DEADLINE = 5.0
+LANES = 4
+"""Threads that fetch. Up to this many agents are asked for by long-poll, so that a change is in force at once."""
+LONG_POLL = 20
+"""Seconds that the other side may take to say that nothing has changed."""
+TURN = 3.0
+"""Seconds between two looks for an agent that has a bundle and is not asked for by long-poll."""
+RETRY = 1.0
+"""Seconds after a failure, unless looks are more frequent anyway: the control plane may be starting beside us."""
 
 log = logging.getLogger(__name__)
 
 
-class Source(Protocol):
-    """Where policies come from."""
-
-    def fetch(self, agent: str) -> bytes:
-        """The document of ``GET /v1/policy?agent=``. Raises KaizenError, OSError."""
-
-
-class ControlPlane:
-    """``GET /v1/policy`` on a kept connection."""
-
-    def __init__(self, url: str, key: str) -> None:
-        self._connection = Connection(url)
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-
-    def fetch(self, agent: str) -> bytes:
-        """See Source."""
-        path = f"/v1/policy?agent={quote(agent, safe='')}"
-        status, _, body = self._connection.request("GET", path, headers=self._headers, deadline=DEADLINE)
-        if status != 200:
-            raise Refused(f"the control plane answers {status} to {path}", status=status)
-        return body
-
-
-def compiled_from(document: bytes) -> Compiled:
-    """The compiled policy in an answer of ``GET /v1/policy``. Raises KaizenError."""
-    doc = obj(parse(document, limit=MAX_BUNDLE), "document")
-    entries = array(doc, "policies", limit=100_000)
-    return compile_policies(
-        tuple(
-            policy
-            for policy in (decode_policy(entry, field=f"policies[{i}]") for i, entry in enumerate(entries))
-            if policy.enabled
-        )
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A compiled policy, its document's digest, and when it was last confirmed (``time.monotonic``; None: only read from disk)."""
+    """What is in force, and when that was last confirmed (``clock``'s seconds; None: it was only read from disk)."""
 
-    compiled: Compiled
-    digest: bytes
+    fetched: Fetched
     confirmed: float | None
 
 
 class Policies:
-    """``of(agent)`` is asked by the loop and never waits."""
+    """``of(agent)`` is asked by the loop and never waits.
+
+    ``settled(agent)`` says whether it has been asked for at least once; ``told`` is called, from another thread, when that is so.
+    """
 
     def __init__(
         self,
@@ -87,6 +57,7 @@ class Policies:
         fail_closed: bool,
         refresh: float,
         max_age: float,
+        told: Callable[[str], None] = lambda agent: None,
     ) -> None:
         self._source = source
         self._clock = clock
@@ -94,70 +65,150 @@ class Policies:
         self._fail_closed = fail_closed
         self._refresh = refresh
         self._max_age = max_age
+        self._told = told
         self._held: dict[str, Held] = {}
+        self._rules: dict[str, Rules] = {}
         self._agents: dict[str, None] = {}
-        self._wanted = threading.Event()
+        self._settled: set[str] = set()
+        self._heap: list[tuple[float, str]] = []
+        self._due = threading.Condition()
         self._stopping = threading.Event()
-        self.trouble = ""
-        self._thread = threading.Thread(target=self._run, name="egress-policy", daemon=True)
+        self._troubles: dict[str, str] = {}
+        self.left_out = 0
+        """Agents that found no place."""
+        self._threads = [
+            threading.Thread(target=self._run, name=f"egress-policy-{n}", daemon=True) for n in range(LANES)
+        ]
 
     def start(self, *agents: str) -> None:
         """Read what is on disk for these agents and begin to fetch."""
+        source = self._source()
         for agent in agents:
-            self._agents[agent] = None
-            self._load(agent)
-        self._thread.start()
+            if len(self._agents) < MAX_AGENTS:
+                self._load(source, agent)
+                self._add(agent)
+        for thread in self._threads:
+            thread.start()
 
-    def of(self, agent: str) -> Compiled | Refusal | None:
-        """The policy in force; None when there is none and the proxy fails open; a Refusal when it fails closed."""
-        held = self._held.get(agent)
-        if held is None and agent not in self._agents and len(self._agents) < MAX_AGENTS:
-            self._agents[agent] = None
-            self._wanted.set()
-        if self._fail_closed and not self._fresh(held):
+    def _add(self, agent: str) -> None:
+        self._agents[agent] = None
+        with self._due:
+            heapq.heappush(self._heap, (monotonic(), agent))
+            self._due.notify()
+
+    # --- the loop's side ----------------------------------------------------------------------------------------------------
+
+    def of(self, agent: str) -> Rules | Refusal | None:
+        """The rules in force; None when there are none and the proxy fails open; a Refusal when it fails closed."""
+        if self._fail_closed and not self._fresh(self._held.get(agent)):
             return UNPROTECTED
-        return held.compiled if held is not None else None
+        return self._rules.get(agent)
+
+    def settled(self, agent: str) -> bool:
+        """Whether its rules are there or cannot be had for now. Where they are not, they are asked for from now on."""
+        if agent in self._settled:
+            return True
+        if agent not in self._agents:
+            if len(self._agents) >= MAX_AGENTS:
+                self.left_out += 1
+                return True
+            self._add(agent)
+        return False
+
+    def settle(self, agent: str) -> None:
+        """It has been waited for long enough."""
+        self._settled.add(agent)
 
     def _fresh(self, held: Held | None) -> bool:
         return held is not None and held.confirmed is not None and self._clock() - held.confirmed <= self._max_age
 
+    @property
+    def trouble(self) -> str:
+        """Why the newest look for some agent failed; empty when none did."""
+        return next(iter(list(self._troubles.values())), "")
+
     def state(self) -> dict[str, str | int]:
-        """For /healthz: how many agents have a policy, and what is wrong."""
-        return {"agents": len(self._agents), "with_policy": len(self._held), "trouble": self.trouble}
+        """For /healthz: how many agents have rules, how many of them signed, and what is wrong."""
+        held = list(self._held.values())
+        return {
+            "agents": len(self._agents),
+            "with_policy": len(held),
+            "signed": sum(one.fetched.signed for one in held),
+            "left_out": self.left_out,
+            "trouble": self.trouble,
+        }
+
+    # --- the threads' side --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         source = self._source()
-        while not self._stopping.is_set():
-            self._wanted.clear()
-            for agent in list(self._agents):
-                if self._stopping.is_set():
-                    return
-                self._fetch(source, agent)
-            # While nothing is known, ask again soon: the control plane may be starting beside us.
-            self._wanted.wait(self._refresh if not self.trouble else min(1.0, self._refresh))
+        while True:
+            agent = self._next()
+            if agent is None:
+                return
+            pause = self._look(source, agent)
+            if agent not in self._settled:
+                self._settled.add(agent)
+                self._told(agent)
+            with self._due:
+                heapq.heappush(self._heap, (monotonic() + pause, agent))
+                self._due.notify()
 
-    def _fetch(self, source: Source, agent: str) -> None:
+    def _next(self) -> str | None:
+        """The agent whose turn it is, once it is; None: stop."""
+        with self._due:
+            while not self._stopping.is_set():
+                left = self._heap[0][0] - monotonic() if self._heap else None
+                if left is not None and left <= 0:
+                    return heapq.heappop(self._heap)[1]
+                self._due.wait(left)
+        return None
+
+    def _look(self, source: Source, agent: str) -> float:
+        """Ask once: seconds until the next time."""
+        if agent not in self._settled and agent not in self._held:
+            self._load(source, agent)
+        held = self._held.get(agent)
+        wait = LONG_POLL if len(self._agents) <= LANES else 0
+        began = monotonic()
         try:
-            document = source.fetch(agent)
-            digest = hashlib.sha256(document).digest()
-            held = self._held.get(agent)
-            compiled = held.compiled if held is not None and held.digest == digest else compiled_from(document)
+            fetched = source.fetch(agent, held.fetched if held is not None else None, wait)
         except (KaizenError, OSError) as err:
-            if not self.trouble:
+            if not self._troubles:
                 log.warning("no fresh policy: %s", err)
-            self.trouble = str(err)
-            return
-        self._held[agent] = Held(compiled=compiled, digest=digest, confirmed=self._clock())
-        if held is None or held.digest != digest:
-            log.info("policy %s is in force for %s", compiled.version, agent)
-            self._save(agent, document)
-        self.trouble = ""
+            self._troubles[agent] = str(err)
+            return min(RETRY, self._refresh)
+        self._troubles.pop(agent, None)
+        now = self._clock()
+        if fetched is None and held is not None:
+            self._held[agent] = Held(fetched=held.fetched, confirmed=now)
+        elif fetched is not None:
+            self._in_force(agent, Held(fetched=fetched, confirmed=now))
+            self._save(agent, fetched)
+            log.info("policy %s is in force for %r", fetched.rules.compiled.version, agent)
+        return self._pause(
+            self._held.get(agent), changed=fetched is not None, waited=wait > 0 and monotonic() - began >= 1.0
+        )
+
+    def _pause(self, held: Held | None, *, changed: bool, waited: bool) -> float:
+        """At once where the other side has just kept us waiting, or told us of a change that it would do so after."""
+        if held is None or not held.fetched.signed:
+            return self._refresh
+        if waited or (changed and held.fetched.etag and len(self._agents) <= LANES):
+            return 0.0
+        return min(TURN, self._refresh)
+
+    def _in_force(self, agent: str, held: Held) -> None:
+        self._held[agent] = held
+        self._rules[agent] = held.fetched.rules
+
+    # --- on disk ------------------------------------------------------------------------------------------------------------
 
     def _file(self, agent: str) -> Path | None:
-        name = hashlib.sha256(agent.encode()).hexdigest()[:32]
+        name = hashlib.sha256(agent.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return self._folder / f"policy-{name}.json" if self._folder is not None else None
 
-    def _save(self, agent: str, document: bytes) -> None:
+    def _save(self, agent: str, fetched: Fetched) -> None:
         path = self._file(agent)
         if path is None:
             return
@@ -165,29 +216,31 @@ class Policies:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(json.dumps({"agent": agent}).encode() + b"\n" + document)
+                file.write(json.dumps({"agent": agent, "signed": fetched.signed}).encode() + b"\n" + fetched.document)
             beside.replace(path)
         except OSError as err:
             log.warning("the policy could not be kept on disk: %s", err.strerror)
 
-    def _load(self, agent: str) -> None:
+    def _load(self, source: Source, agent: str) -> None:
         path = self._file(agent)
         if path is None:
             return
         try:
-            _, _, document = path.read_bytes().partition(b"\n")
-            compiled = compiled_from(document)
+            first, _, document = path.read_bytes().partition(b"\n")
+            about = json.loads(first)
+            fetched = source.read(agent, document, signed=isinstance(about, dict) and about.get("signed") is True)
         except FileNotFoundError:
             return
-        except (KaizenError, OSError) as err:
+        except (KaizenError, OSError, ValueError) as err:
             log.warning("the policy kept on disk cannot be used: %s", err)
             return
-        self._held[agent] = Held(compiled=compiled, digest=hashlib.sha256(document).digest(), confirmed=None)
+        self._in_force(agent, Held(fetched=fetched, confirmed=None))
 
     def stop(self) -> None:
-        """End the thread soon; it is a daemon."""
+        """End the threads soon; they are daemons."""
         self._stopping.set()
-        self._wanted.set()
+        with self._due:
+            self._due.notify_all()
 
 
 UNPROTECTED = Refusal(

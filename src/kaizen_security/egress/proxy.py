@@ -15,19 +15,20 @@ from types import FrameType
 
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.compiled import Compiled
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.egress import answer, clock
 from kaizen_security.egress.accounts import Accounts, is_private
 from kaizen_security.egress.config import Config
 from kaizen_security.egress.dial import Means
 from kaizen_security.egress.dns import Resolver
-from kaizen_security.egress.gate import Gate, Refusal
+from kaizen_security.egress.gate import Gate
 from kaizen_security.egress.hello import Hello
 from kaizen_security.egress.loop import READ, Loop
-from kaizen_security.egress.policies import ControlPlane, Policies
+from kaizen_security.egress.policies import Policies
 from kaizen_security.egress.report import Record, Reporter, Upstream
+from kaizen_security.egress.rules import Refusal, Rules
 from kaizen_security.egress.session import Session
+from kaizen_security.egress.supply import ControlPlane
 from kaizen_security.egress.tunnel import Pipe
 
 BACKLOG = 1024
@@ -51,14 +52,15 @@ class Proxy:
         self._behind = clock.now() - time.monotonic()
         upstream = config.sidecar or config.api_url
         self.policies = Policies(
-            lambda: ControlPlane(upstream, config.api_key),
+            lambda: ControlPlane(upstream, config.api_key, strict=config.mode == "enforce", clock=clock.now),
             clock=time.monotonic,
             folder=config.data,
             fail_closed=config.closed,
             refresh=config.policy_refresh,
             max_age=config.policy_max_age,
+            told=self._told,
         )
-        self.gate = Gate(policy=self.policies.of, allow=config.allow, allow_loopback=config.allow_loopback)
+        self.gate = Gate(rules=self.policies.of, allow=config.allow, allow_loopback=config.allow_loopback)
         self.accounts = Accounts(
             default=config.agent,
             own_key=config.api_key,
@@ -74,19 +76,21 @@ class Proxy:
         self.reporter = Reporter(spool, lambda: Upstream(upstream, config.api_key))
         self.listener: socket.socket | None = None
         self._paused = False
+        self._parked: dict[str, list[Session]] = {}
+        """By agent: who waits for its first rules."""
 
     # --- what sessions ask --------------------------------------------------------------------------------------------------
 
     def record(self, agent: str, target: str, kind: str) -> Record:
         """A new record, not reported yet."""
-        policy = self.policies.of(agent)
+        rules = self.policies.of(agent)
         return Record(
             id=self._ids.new(),
             agent=agent,
             target=target,
             at=self.loop.now + self._behind,
             kind=kind,
-            policy_version=policy.version if isinstance(policy, Compiled) else "",
+            policy_version=rules.compiled.version if isinstance(rules, Rules) else "",
         )
 
     def began(self, record: Record, address: str) -> None:
@@ -136,7 +140,23 @@ class Proxy:
         if hello.sni == host:
             return None
         extra["sni_differs"] = True
-        return self.gate.name(record.agent, hello.sni.rstrip("."), int(port))
+        return self.gate.hidden_name(host.strip("[]"), record.agent, hello.sni.rstrip("."), int(port))
+
+    def knows(self, agent: str, session: Session) -> bool:
+        """Whether the agent's rules may be asked; if not, ``session`` is resumed once they have come or cannot be had."""
+        if self.policies.settled(agent):
+            return True
+        self._parked.setdefault(agent, []).append(session)
+        return False
+
+    def _told(self, agent: str) -> None:
+        self.loop.post(lambda: self.settle(agent))
+
+    def settle(self, agent: str) -> None:
+        """Wait no longer for that agent's first rules."""
+        self.policies.settle(agent)
+        for session in self._parked.pop(agent, ()):
+            session.resume()
 
     def gone(self, session: Session) -> None:
         """A session has closed."""
@@ -240,7 +260,7 @@ class Proxy:
     def run(self) -> None:
         """Serve until ``stop``, then deliver what can be delivered."""
         self.reporter.start()
-        self.policies.start(self.config.agent)
+        self.policies.start(*dict.fromkeys((self.config.agent, *self.config.credentials)))
         # Connections make and drop many small objects that form no lasting cycles; what was imported need not be looked at again.
         gc.collect()
         gc.freeze()

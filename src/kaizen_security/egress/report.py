@@ -24,7 +24,7 @@ from kaizen_security.contract.codec import encode_verdict
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.verdict import Decision, Verdict
-from kaizen_security.egress.gate import Refusal
+from kaizen_security.egress.rules import Refusal
 
 MAX_QUEUE = 100_000
 """Records between the loop and the spool; more are lost, and counted as ``queue full``."""

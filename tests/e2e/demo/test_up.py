@@ -145,8 +145,9 @@ def test_what_the_organisation_blocks_never_left(played):
     assert outside["gateway.coinbridge.example"] == 0
     assert outside["forms.surveyhive.example"] == 0
     assert one(said, "summary")["began"] <= 4
-    # Rung 3 sees what was never reported, but only a policy stops it: this is counted, not hidden.
-    assert outside["attacker.example"] > 0
+    # Nobody reported these; the proxy refused them, since the agent is enforced and never declared them.
+    assert outside["attacker.example"] == 0
+    assert outside["drop.attacker.example"] == 0
 
 
 @pytest.mark.slow

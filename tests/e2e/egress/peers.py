@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from kaizen_security.contract.bundle import Bundle, key_hash, seal, signing_key
+
 DEADLINE = 15.0
 
 
@@ -40,6 +42,10 @@ class ControlPlane:
         self.keys: set[str | None] = set()
         self.agents_asked: set[str] = set()
         self.batches = True
+        self.bundles: dict[str, Bundle] = {}
+        """By agent; while there are none, this is a server that knows no bundles."""
+        self.stopped = False
+        self._pause = threading.Event()
         self._go = threading.Event()
         self._go.set()
         plane = self
@@ -52,7 +58,20 @@ class ControlPlane:
                 where = urlsplit(self.path)
                 plane.agents_asked.add(parse_qs(where.query)["agent"][0])
                 plane.keys.add(self.headers["Authorization"])
+                if where.path == "/v1/bundle" and plane.bundles:
+                    self.bundle(parse_qs(where.query))
+                    return
                 self.answer(200 if where.path == "/v1/policy" else 404, {"policies": plane.policies})
+
+            def bundle(self, asked: dict[str, list[str]]) -> None:
+                known, key = self.headers["If-None-Match"], self.headers["Authorization"] or ""
+                status, etag, data = plane.sealed(asked, known, key.removeprefix("Bearer "))
+                with suppress(OSError):
+                    self.send_response(status)
+                    self.send_header("ETag", etag)
+                    self.send_header("Content-Length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
 
             def do_POST(self) -> None:
                 plane._go.wait()
@@ -82,6 +101,23 @@ class ControlPlane:
         self.url = f"http://127.0.0.1:{self.port}"
         self._server.begin()
 
+    def sealed(self, asked: dict[str, list[str]], known: str, key: str) -> tuple[int, str, bytes]:
+        """The answer to ``GET /v1/bundle``, after waiting for a change as it was asked to: status, ETag, body."""
+        agent = asked["agent"][0]
+        end = time.monotonic() + float(asked.get("wait", ["0"])[0])
+        while (held := self.bundles.get(agent)) and self.etag(held) == known:
+            if time.monotonic() > end or self.stopped:
+                return 304, known, b""
+            self._pause.wait(0.02)
+        if held is None:
+            return 503, "", b"{}"
+        return 200, self.etag(held), seal(held, signing_key(key_hash(key)))
+
+    @staticmethod
+    def etag(bundle: Bundle) -> str:
+        """Names a bundle's content."""
+        return f'"{hashlib.sha256(repr(bundle).encode()).hexdigest()[:16]}"'
+
     def actions(self, target: str) -> list[dict[str, object]]:
         """Reported actions on a target, oldest first."""
         return [report["action"] for report in list(self.reports) if report["action"]["target"] == target]  # type: ignore[index]
@@ -96,6 +132,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Close the port."""
+        self.stopped = True
         self._go.set()
         self._server.end()
 

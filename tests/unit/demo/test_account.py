@@ -121,11 +121,11 @@ def test_what_happens_behind_the_clients_back_is_caught_only_by_what_the_proxy_s
     assert card.outcomes[0].ran
 
 
-def test_only_what_the_proxy_refused_by_policy_did_not_begin():
+def test_only_what_the_proxy_refused_itself_did_not_begin():
     run = Run(
         done=job(connections=("evil.example",)), agent="a", attacks=(attack(silent="evil.example", detections=()),)
     )
-    refused = {**BLOCK, "reason": "blocked by policy: malicious domain"}
+    refused = {**BLOCK, "ended": "refused"}
     assert not score([run], [wire("evil.example", **refused)]).outcomes[0].ran
     assert score([run], [wire("evil.example", **BLOCK)]).outcomes[0].ran
 

@@ -9,20 +9,29 @@ from pathlib import Path
 
 import pytest
 
+from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.compiled import compile_policies
+from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.errors import InvalidInput, Misconfigured, Unreachable
 from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.verdict import Mode
 from kaizen_security.egress.dns import MAX_WAITING, Address, Answer, Resolver, interleaved, lookup
 from kaizen_security.egress.gate import MAX_REMEMBERED, Gate
 from kaizen_security.egress.loop import Loop
-from kaizen_security.egress.policies import UNPROTECTED, Policies, compiled_from
+from kaizen_security.egress.policies import UNPROTECTED, Policies
+from kaizen_security.egress.rules import Refusal, Rules, of_bundle, of_list
+from kaizen_security.egress.supply import Fetched
 
-POLICY = compile_policies(
-    [
-        Policy("blocklist", {"domains": ["evil.example"], "ips": ["203.0.113.0/24"]}, "no exfiltration"),
-        Policy("allowlist", {"tools": ["search"], "publishers": []}, "tools"),
-    ]
+POLICY = Rules(
+    compiled=compile_policies(
+        [
+            Policy("blocklist", {"domains": ["evil.example"], "ips": ["203.0.113.0/24"]}, "no exfiltration"),
+            Policy("allowlist", {"tools": ["search"], "publishers": []}, "tools"),
+        ]
+    )
 )
+DECLARED = Declaration(destinations=("api.example", "*.docs.example", "198.51.100.7"))
+ENFORCED = of_bundle(Bundle(agent="a", version=1, declaration=DECLARED, mode=Mode.ENFORCE), strict=False)
 
 
 def code(refusal: object) -> str:
@@ -30,7 +39,7 @@ def code(refusal: object) -> str:
 
 
 def test_policy_is_applied_to_names_and_to_addresses_and_lists_of_tools_are_not():
-    gate = Gate(policy=lambda agent: POLICY)
+    gate = Gate(rules=lambda agent: POLICY)
     assert code(gate.name("a", "evil.example", 443)) == "policy"
     assert code(gate.name("a", "below.evil.example", 443)) == "policy"
     assert gate.name("a", "good.example", 443) is None
@@ -41,9 +50,9 @@ def test_policy_is_applied_to_names_and_to_addresses_and_lists_of_tools_are_not(
 
 def test_a_policy_that_changes_is_not_remembered():
     current = [POLICY]
-    gate = Gate(policy=lambda agent: current[0])
+    gate = Gate(rules=lambda agent: current[0])
     assert gate.name("a", "evil.example", 443)
-    current[0] = compile_policies([])
+    current[0] = Rules(compiled=compile_policies([]))
     assert gate.name("a", "evil.example", 443) is None
 
 
@@ -51,29 +60,72 @@ def test_a_policy_that_changes_is_not_remembered():
     "address", ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "0.0.0.0", "::", "224.0.0.1", "fd00:ec2::254", "x"]
 )
 def test_addresses_that_nobody_should_reach_are_refused_without_any_policy(address: str):
-    assert Gate(policy=lambda agent: None).address("a", address, 80)
+    assert Gate(rules=lambda agent: None).address("a", address, 80)
 
 
 def test_what_the_owner_allows_or_maps_is_not_refused():
-    gate = Gate(policy=lambda agent: None, allow=[ip_network("169.254.169.254/32")], allow_loopback=True)
+    gate = Gate(rules=lambda agent: None, allow=[ip_network("169.254.169.254/32")], allow_loopback=True)
     assert gate.address("a", "169.254.169.254", 80) is None
     assert gate.address("a", "127.0.0.1", 80) is None
     assert gate.address("a", "169.254.1.1", 80)
-    assert Gate(policy=lambda agent: None).address("a", "127.0.0.1", 80, mapped=True) is None
+    assert Gate(rules=lambda agent: None).address("a", "127.0.0.1", 80, mapped=True) is None
 
 
 def test_the_own_address_is_refused_even_when_it_is_mapped():
-    gate = Gate(policy=lambda agent: None)
+    gate = Gate(rules=lambda agent: None)
     gate.own("127.0.0.1", 8080)
     assert code(gate.address("a", "127.0.0.1", 8080, mapped=True)) == "the-proxy-itself"
     assert gate.address("a", "127.0.0.1", 8081, mapped=True) is None
 
 
 def test_what_is_remembered_is_bounded_and_counted():
-    gate = Gate(policy=lambda agent: POLICY)
+    gate = Gate(rules=lambda agent: POLICY)
     for n in range(MAX_REMEMBERED + 10):
         gate.name("a", f"h{n}.example", 443)
     assert gate.dropped == MAX_REMEMBERED
+
+
+def test_an_enforced_agent_is_refused_what_it_never_declared():
+    gate = Gate(rules=lambda agent: ENFORCED)
+    refusal = gate.name("a", "evil.example", 443)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "undeclared: this agent connected to a destination it never declared (evil.example)."
+    assert refusal.code == "undeclared"
+    assert [finding.detection for finding in refusal.evidence] == ["declaration"]
+    assert code(gate.name("a", "docs.example", 443)) == "undeclared"
+    assert code(gate.name("a", "203.0.113.9", 443)) == "undeclared"
+    assert [gate.name("a", host, 443) for host in ("api.example", "x.docs.example", "198.51.100.7")] == [None] * 3
+
+
+def test_where_a_declared_name_leads_is_not_looked_for_in_the_declaration():
+    gate = Gate(rules=lambda agent: ENFORCED)
+    assert gate.address("a", "192.0.2.1", 443) is None
+
+
+def test_a_hidden_name_has_to_be_declared_too_unless_the_tunnel_leads_to_a_declared_address():
+    gate = Gate(rules=lambda agent: ENFORCED)
+    assert code(gate.hidden_name("api.example", "a", "evil.example", 443)) == "undeclared"
+    assert gate.hidden_name("198.51.100.7", "a", "evil.example", 443) is None
+    assert code(Gate(rules=lambda agent: POLICY).hidden_name("198.51.100.7", "a", "evil.example", 443)) == "policy"
+
+
+@pytest.mark.parametrize(
+    "bundle",
+    [
+        Bundle(agent="a", version=1, declaration=DECLARED),
+        Bundle(agent="a", version=1, declaration=DECLARED, mode=Mode.ENFORCE, paused=True),
+        Bundle(agent="a", version=1, declaration=Declaration(tools=("search",)), mode=Mode.ENFORCE),
+    ],
+    ids=["observe", "paused", "no destinations declared"],
+)
+def test_an_agent_that_is_not_enforced_may_go_where_it_likes(bundle: Bundle):
+    rules = of_bundle(bundle, strict=False)
+    assert Gate(rules=lambda agent: rules).name("a", "evil.example", 443) is None
+
+
+def test_a_strict_proxy_enforces_whatever_the_bundle_says():
+    rules = of_bundle(Bundle(agent="a", version=1, declaration=DECLARED), strict=True)
+    assert code(Gate(rules=lambda agent: rules).name("a", "evil.example", 443)) == "undeclared"
 
 
 # --- names ------------------------------------------------------------------------------------------------------------------
@@ -155,12 +207,15 @@ class Source:
         self.answers = list(answers)
         self.asked = threading.Semaphore(0)
 
-    def fetch(self, agent: str) -> bytes:
+    def fetch(self, agent: str, held: Fetched | None, wait: int) -> Fetched | None:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         self.asked.release()
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return None if held is not None and held.document == answer else self.read(agent, answer, signed=False)
+
+    def read(self, agent: str, document: bytes, *, signed: bool) -> Fetched:
+        return Fetched(rules=of_list(document), document=document)
 
 
 def policies(source: Source, folder: Path, **more: object) -> Policies:
@@ -181,7 +236,7 @@ def test_a_failure_keeps_the_policy_in_force(tmp_path: Path):
     found = held.of("a")
     held.stop()
     assert not isinstance(found, type(None))
-    assert code(Gate(policy=held.of).name("a", "evil.example", 443)) == "policy"
+    assert code(Gate(rules=held.of).name("a", "evil.example", 443)) == "policy"
     assert held.state()["trouble"] == "no"
 
 
@@ -194,9 +249,10 @@ def test_what_was_fetched_is_there_after_a_restart_but_is_not_fresh(tmp_path: Pa
     away = Source(Unreachable("no"))
     opened = policies(away, tmp_path)
     opened.start("a")
+    asked_times(away, 1)
     closed = policies(away, tmp_path, fail_closed=True)
     closed.start("a")
-    assert code(Gate(policy=opened.of).name("a", "evil.example", 443)) == "policy"
+    assert code(Gate(rules=opened.of).name("a", "evil.example", 443)) == "policy"
     assert closed.of("a") is UNPROTECTED
     opened.stop()
     closed.stop()
@@ -226,4 +282,4 @@ def test_a_policy_grows_old(tmp_path: Path):
 )
 def test_a_document_that_is_no_policy_is_refused(text: bytes):
     with pytest.raises((InvalidInput, Misconfigured)):
-        compiled_from(text)
+        of_list(text)

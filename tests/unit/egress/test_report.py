@@ -15,8 +15,8 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.codec import Report, decode_report, encode_report
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.finding import Finding
-from kaizen_security.egress.gate import Refusal
 from kaizen_security.egress.report import MAX_QUEUE, Record, Reporter
+from kaizen_security.egress.rules import Refusal
 
 REFUSAL = Refusal(
     code="policy",

@@ -1,0 +1,124 @@
+"""Judge: the way of one action to its verdict. Own policy first, then the sidecar or the declaration, then the report.
+
+Two opinions never loosen each other: what either side blocks is blocked, and the stricter mode holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kaizen_security.client import rules as rules_of
+from kaizen_security.client.arguments import plain
+from kaizen_security.client.attach import Attachment
+from kaizen_security.client.fields import completed
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
+from kaizen_security.contract.errors import Refused, Unreachable
+from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.verdict import Mode, Verdict
+
+if TYPE_CHECKING:
+    from kaizen_security.client.clock import Ids
+    from kaizen_security.client.config import Settings
+    from kaizen_security.client.link import Link
+    from kaizen_security.contract.bundle import Bundle
+
+
+class Judge:
+    """One agent's rules, and whom to ask. ``rules`` is replaced whole, so threads need no lock to read it."""
+
+    def __init__(self, settings: Settings, attached: Attachment, ids: Ids, policies: tuple[Policy, ...]) -> None:
+        self.sequence = rules_of.Sequence()
+        self._settings = settings
+        self._attached = attached
+        self._link = attached.link
+        self._reporter = attached.reporter
+        self._ids = ids
+        self._local = rules_of.local_rules(policies, NOTHING_DECLARED, settings.mode)
+        self._bundle: tuple[Bundle, str] | None = None
+        self._fail_open = settings.fail_open
+        self.rules = self._local
+
+    # --- one action
+
+    def judge(self, action: Action, at: float, run_id: str) -> Verdict:
+        """The verdict, reported. ``at`` in Unix seconds."""
+        rules = self.rules
+        if rules.compiled.correlates and run_id != action.run_id:
+            action = replace(action, run_id=run_id)
+        verdict = rules.known_bad(action, self.sequence)
+        if verdict.allowed:
+            if self._link is not None:
+                return self._ask(self._link, rules, action, at, run_id)
+            why = rules.unanswered(at)
+            if why:
+                verdict = rules_of.nobody_answered(rules, why, fail_open=self._fail_open)
+            elif rules.declaration is not None:
+                verdict = rules.undeclared(action) or verdict
+        if self._reporter is not None:
+            self.report(action, verdict, at, run_id)
+        return verdict
+
+    def failed(self, err: Exception, action: Action, at: float, run_id: str) -> Verdict:
+        """The verdict when our own code failed, reported."""
+        verdict = rules_of.engine_error(type(err).__name__, fail_open=self._fail_open)
+        self.report(action, verdict, at, run_id)
+        return verdict
+
+    def _ask(self, link: Link, rules: rules_of.Rules, action: Action, at: float, run_id: str) -> Verdict:
+        """The sidecar's word, by our mode. It reports what it judged, so we report only what it could not know."""
+        known = plain(dict(action.metadata))
+        full = completed(
+            action,
+            known if isinstance(known, dict) else {},
+            id_=self._ids.new(),
+            agent=self._settings.agent,
+            at=at,
+            run_id=run_id,
+        )
+        try:
+            said = link.ask(full, self._settings.deadline, patient=rules.mode is Mode.ENFORCE)
+        except (Unreachable, Refused) as err:
+            verdict = rules_of.nobody_answered(rules, str(err), fail_open=self._fail_open)
+            verdict = replace(verdict, action_id=full.id)
+            self.report(full, verdict, at, run_id)
+            return verdict
+        verdict = said
+        if rules.declaration is not None and (self._attached.manifest.waiting or rules_of.without_policy(said)):
+            verdict = rules_of.joined(said, rules.undeclared(action))
+        verdict = rules_of.tightened(rules, verdict, fail_open=self._fail_open)
+        if verdict is not said:
+            # The same id: for the sidecar this says that the action did not happen, so it is not learned from.
+            self.report(full, replace(verdict, action_id=full.id), at, run_id)
+        return verdict
+
+    def report(self, action: Action, verdict: Verdict, at: float, run_id: str) -> None:
+        """Send it to where reports go, if they go anywhere; what was blocked or flagged is on disk when this returns."""
+        reporter = self._reporter
+        if reporter is None:
+            return
+        if verdict.evidence and (verdict.blocked or verdict.evidence[0].kind != rules_of.UNPROTECTED):
+            reporter.urgent(action, verdict, at, run_id)
+        else:
+            reporter.add(action, verdict, at, run_id)
+
+    # --- what is in force
+
+    def apply(self, bundle: Bundle, origin: str) -> None:
+        """Put the organisation's policy into force beside our own. Raises Misconfigured; then nothing has changed."""
+        rules = rules_of.with_organisation(self._local, bundle, mode=self._settings.mode, origin=origin)
+        self._bundle = bundle, origin
+        self.rules = rules
+
+    def missing(self, why: str) -> None:
+        """The organisation's policy could not be had."""
+        self.rules = replace(self.rules, missing=why)
+
+    def declare(self, declared: Declaration) -> None:
+        """Put our own declaration into force. Raises Misconfigured; then nothing has changed."""
+        self._local = rules_of.redeclared(self._local, declared)
+        if self._bundle is None:
+            self.rules = rules_of.redeclared(self.rules, declared)
+        else:
+            self.apply(*self._bundle)
