@@ -18,8 +18,9 @@ FILE = "client.toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What is in force. ``origins`` says of each setting what won: argument, environment, file or default; ``places``, which variable
-    or which line of which file.
+    """What is in force.
+
+    ``origins`` says of each setting what won (argument, environment, file, default), ``places`` which variable or line of the file.
 
     ``api_key``      empty: nothing is fetched from or reported to the control plane
     ``base_url``     the control plane

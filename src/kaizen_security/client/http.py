@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from kaizen_security.client import wire
 from kaizen_security.client.dial import dial_tcp, dial_unix, left, place
+from kaizen_security.client.imports import settle
 from kaizen_security.contract.errors import InvalidInput, Refused, Unreachable
 
 if TYPE_CHECKING:
