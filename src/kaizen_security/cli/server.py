@@ -30,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a reverse proxy in front speaks HTTPS: allow plain HTTP off loopback, trust its X-Forwarded-For and -Proto",
     )
     parser.add_argument(
+        "--permit-export",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="an internal destination that exports may reach, such as a collector in this network (may be repeated)",
+    )
+    parser.add_argument(
         "--log-level", default="warning", choices=("debug", "info", "warning", "error"), help="(%(default)s)"
     )
 
@@ -70,11 +77,14 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     _check(args)
     # Loaded here: ``kaizen --help`` needs none of it.
+    from kaizen_security.exports import vault
     from kaizen_security.server import serve, setup
+    from kaizen_security.server.settings import Settings
     from kaizen_security.store.sqlite import SqliteStore
 
     logging.basicConfig(level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     directory = data_directory(args.data)
+    keeper = vault.Vault(directory / vault.FILE, said=os.environ.get("KAIZEN_ENC_KEY", ""))
     store = SqliteStore(directory)
     try:
         _greet(setup.first_start(store), directory)
@@ -86,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
             tls_key=args.tls_key,
             behind_proxy=args.behind_proxy,
             log_level=args.log_level,
+            settings=Settings(vault=keeper, permitted=tuple(args.permit_export)),
         )
     finally:
         store.close()

@@ -13,10 +13,11 @@ from kaizen_security.net.outbound import Exchange
 
 
 class Kind(StrEnum):
-    """Why a verdict is worth telling: it was blocked, or it was flagged."""
+    """Why a verdict is told: it was blocked, it was flagged, it is one of all, or somebody pressed the button."""
 
     BLOCK = "verdict.block"
     ANOMALY = "anomaly"
+    ALLOW = "verdict.allow"
     TEST = "test"
 
 
@@ -30,11 +31,26 @@ class Notice:
     action: Action
     verdict: Verdict
     organisation: str = ""
+    test: bool = False
 
     @property
     def kind(self) -> Kind:
         """Blocked wins over flagged."""
-        return Kind.BLOCK if self.verdict.blocked else Kind.ANOMALY
+        if self.test:
+            return Kind.TEST
+        if self.verdict.blocked:
+            return Kind.BLOCK
+        return Kind.ANOMALY if self.verdict.flagged else Kind.ALLOW
+
+    @property
+    def word(self) -> str:
+        """What happened, for people."""
+        return {
+            Kind.TEST: "Test",
+            Kind.BLOCK: "Blocked",
+            Kind.ANOMALY: "Flagged",
+            Kind.ALLOW: "Allowed",
+        }[self.kind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

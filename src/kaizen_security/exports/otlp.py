@@ -36,6 +36,7 @@ def attributes(notice: Notice) -> list[Json]:
         "gen_ai.tool.name": action.tool,
     }
     pairs: list[Json] = [{"key": key, "value": {"stringValue": value}} for key, value in stated.items() if value]
+    pairs.append({"key": "kaizen.event", "value": {"stringValue": notice.kind.value}})
     pairs.append({"key": "kaizen.rung", "value": {"intValue": str(int(action.rung))}})
     return pairs
 

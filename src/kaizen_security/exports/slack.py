@@ -28,7 +28,7 @@ def is_slack(url: str) -> bool:
 
 def message(notice: Notice) -> dict[str, Json]:
     """One Slack message; ``text`` is what notifications show."""
-    word = "Blocked" if notice.verdict.blocked else "Flagged"
+    word = notice.word
     facts = {
         "Agent": notice.agent,
         "Action": " → ".join(part for part in (notice.action.kind, notice.action.tool, notice.action.target) if part),
@@ -61,7 +61,11 @@ class Slack:
             Exchange(
                 url=destination.url,
                 body=json.dumps(message(notice)).encode(),
-                headers={"Content-Type": "application/json", "User-Agent": "kaizen"},
+                headers={
+                    "Content-Type": "application/json",
+                    "User-Agent": "kaizen",
+                    "X-Kaizen-Delivery": notice.id,
+                },
             )
             for notice in notices
         ]

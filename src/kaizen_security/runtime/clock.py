@@ -19,3 +19,8 @@ def now() -> float:
 def new_id() -> str:
     """128 random bits as hex."""
     return secrets.token_hex(16)
+
+
+def chance() -> float:
+    """A random number from 0 up to 1."""
+    return secrets.randbelow(1 << 30) / (1 << 30)

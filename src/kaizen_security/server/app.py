@@ -20,14 +20,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.runtime import clock as clocks
 from kaizen_security.runtime.clock import Clock
-from kaizen_security.server.api import agents, health, identity, insight, policy, verdicts
+from kaizen_security.server.api import agents, exports, health, identity, insight, policy, verdicts
 from kaizen_security.server.auth import Auth
 from kaizen_security.server.changes import Changes
 from kaizen_security.server.console import routes as console
 from kaizen_security.server.context import Context
 from kaizen_security.server.evaluate import Evaluator
+from kaizen_security.server.exports import ServerExports
 from kaizen_security.server.http import as_api_error, error_answer
 from kaizen_security.server.live import Live
+from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Store
 
 READERS = 4
@@ -72,8 +74,11 @@ async def _failed(request: Request, error: Exception) -> Response:
     return error_answer(as_api_error(error))
 
 
-def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False) -> Starlette:
+def create_app(
+    store: Store, *, clock: Clock = clocks.now, secure: bool = False, settings: Settings | None = None
+) -> Starlette:
     """The application over ``store``, which stays the caller's to close. ``secure``: it is reached over HTTPS."""
+    chosen = settings or Settings()
     executor = ThreadPoolExecutor(READERS, thread_name_prefix="store")
     one_aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
     context = Context(
@@ -83,6 +88,7 @@ def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False)
         auth=Auth(store, clock, executor, secure=secure),
         evaluator=Evaluator(store, clock, executor),
         changes=Changes(),
+        exports=ServerExports(store, clock, executor, chosen),
         executor=executor,
         one_aside=one_aside,
     )
@@ -90,12 +96,14 @@ def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False)
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         saving = asyncio.create_task(context.evaluator.keep_saving())
+        await context.exports.start()
         try:
             yield {}
         finally:
             context.live.close()
             context.changes.close()
             saving.cancel()
+            await context.exports.close()
             await context.evaluator.save_last()
             executor.shutdown()
             one_aside.shutdown()
@@ -118,6 +126,6 @@ def create_app(store: Store, *, clock: Clock = clocks.now, secure: bool = False)
 
 def _routes(context: Context) -> list[BaseRoute]:
     found: list[BaseRoute] = []
-    for resource in (health, identity, verdicts, policy, agents, insight):
+    for resource in (health, identity, verdicts, policy, agents, insight, exports):
         found += resource.routes(context)
     return [*found, *console.routes(context)]

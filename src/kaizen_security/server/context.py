@@ -13,6 +13,7 @@ from kaizen_security.runtime.clock import Clock
 from kaizen_security.server.auth import Auth
 from kaizen_security.server.changes import Changes
 from kaizen_security.server.evaluate import Evaluator
+from kaizen_security.server.exports import ServerExports
 from kaizen_security.server.http import unauthorized
 from kaizen_security.server.live import Live
 from kaizen_security.store.base import Deleted, Organisation, Store
@@ -34,6 +35,7 @@ class Context:
     auth: Auth
     evaluator: Evaluator
     changes: Changes
+    exports: ServerExports
     executor: Executor
     one_aside: Executor
     _organisations: dict[int, Organisation] = field(default_factory=dict)

@@ -139,6 +139,7 @@ class Reports:
                 self._judge(principal, reports[start : start + EVALUATED_AT_ONCE], outward, work)
             writing = self._context.store.append(organisation, work.rows)
         appended = await asyncio.wrap_future(writing)
+        self._context.exports.wake(organisation)
         self._show(organisation, work.rows, appended)
         return [
             Kept(verdict=verdict, id=appended.ids[first], duplicate=first in appended.duplicates)

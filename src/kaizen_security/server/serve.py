@@ -19,6 +19,7 @@ from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.server.app import create_app
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import ApiError, error_answer
+from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Store
 
 log = logging.getLogger(__name__)
@@ -170,12 +171,13 @@ def run(
     tls_key: Path | None = None,
     behind_proxy: bool = False,
     log_level: str = "warning",
+    settings: Settings | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT. Raises Misconfigured."""
     options: dict[str, Any] = {}
     if tls_cert is not None:
         options |= {"ssl_certfile": str(tls_cert), "ssl_keyfile": str(tls_key)}
-    app = create_app(store, secure=tls_cert is not None or behind_proxy)
+    app = create_app(store, secure=tls_cert is not None or behind_proxy, settings=settings)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
@@ -20,6 +20,9 @@ from kaizen_security.contract.errors import KaizenError, Misconfigured
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Decision, Mode, Severity, Verdict
+
+if TYPE_CHECKING:
+    from kaizen_security.store.exported import Exports
 
 MAX_AGENTS = 10_000
 """Agents of one organisation: names come from whoever holds a key, so their number is bounded."""
@@ -344,6 +347,10 @@ class Store(Protocol):
     def unsuppress(self, organisation: int, agent: str, signature: str) -> bool: ...
     def days(self, organisation: int, *, since: str) -> tuple[Day, ...]: ...
     def hours(self, organisation: int, *, since: float, agent: str = "") -> tuple[Hour, ...]: ...
+
+    # exports
+    @property
+    def exports(self) -> Exports: ...
 
     # itself
     def check_writable(self) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -145,6 +146,14 @@ def _contains(said: str) -> ColumnElement[bool]:
     return or_(
         *(column.icontains(said, autoescape=True) for column in (_V.c.reason, _V.c.tool, _V.c.target, _A.c.name))
     )
+
+
+def oldest_first(
+    connection: Connection, organisation: int, conditions: Sequence[ColumnElement[bool]], limit: int
+) -> tuple[VerdictRow, ...]:
+    """Rows in the order in which they were committed."""
+    statement = _select(organisation).where(*conditions).order_by(_V.c.id).limit(limit)
+    return tuple(_row(row) for row in connection.execute(statement))
 
 
 def verdict(connection: Connection, organisation: int, verdict_id: str) -> VerdictRow | None:

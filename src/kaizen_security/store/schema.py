@@ -138,6 +138,38 @@ hours = Table(
     Column("reviews", BigInteger, nullable=False),
 )
 
+exports = Table(
+    "exports",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("organisation_id", Integer, ForeignKey("organisations.id"), nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("which", String(16), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("shown", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("cursor", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Double, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("delivered", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("delivered_at", Double, nullable=False),
+    Index("exports_by_organisation", "organisation_id"),
+)
+
+parked = Table(
+    "parked_exports",
+    metadata,
+    Column("export_id", String(32), ForeignKey("exports.id"), primary_key=True),
+    Column("verdict_number", BigInteger, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("parked_at", Double, nullable=False),
+    Column("again", Boolean, nullable=False),
+)
+
 verdicts = Table(
     "verdicts",
     metadata,

@@ -46,6 +46,7 @@ from kaizen_security.store.base import (
 from kaizen_security.store.codes import RowIds
 from kaizen_security.store.files import FILE, lock
 from kaizen_security.store.ingest import Ingest, prepare
+from kaizen_security.store.outgoing import OutgoingExports
 from kaizen_security.store.writer import Writer, alone
 
 P = ParamSpec("P")
@@ -54,6 +55,7 @@ T = TypeVar("T")
 _BUSY_SECONDS = 5.0
 _LEAST_FREE = 256 << 10
 _FULL = "the disk of the data directory is full: nothing was kept; make space and send it again"
+_LAST = "SELECT max(n) FROM (SELECT max(id) AS n FROM verdicts UNION ALL SELECT max(cursor) FROM exports)"
 _READERS = 6
 _WRITER_PRAGMAS = (
     "journal_mode = WAL",
@@ -110,7 +112,8 @@ class _Transaction:
         except DBAPIError as err:
             self._engine.dispose()
             raise _translated(err) from err
-        last = driver.execute("SELECT max(id) FROM verdicts").fetchone()[0] or 0
+        # Never below what a destination has dealt with, even when the newest rows were deleted and the clock was set back.
+        last = driver.execute(_LAST).fetchone()[0] or 0
         self.ingest = Ingest(driver, RowIds(last), lambda number, name: agents.ensure(self.connection, number, name))
 
     def _migrate(self) -> None:
@@ -185,6 +188,7 @@ class SqliteStore:
             self._writer = Writer(lambda: self._opened(path))
             failed.pop_all()
         self._readers = _engine(path, _READER_PRAGMAS, QueuePool, pool_size=_READERS, max_overflow=0)
+        self.exports = OutgoingExports(self._read, self._write)
 
     def _opened(self, path: Path) -> _Transaction:
         self._transaction = _Transaction(path)

@@ -1,0 +1,225 @@
+"""Destinations of exports as API and console use them: made, changed, shown, tested, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.errors import InvalidInput, Misconfigured, Unreachable
+from kaizen_security.contract.fields import MAX_NAME, boolean, rfc3339, text
+from kaizen_security.exports import destinations
+from kaizen_security.exports.base import Destination
+from kaizen_security.exports.vault import Vault
+from kaizen_security.net import outbound
+from kaizen_security.runtime.clock import Clock, new_id
+from kaizen_security.runtime.outbox import Outbox, Outcome
+from kaizen_security.server.settings import Settings
+from kaizen_security.store.base import Store
+from kaizen_security.store.exported import Export, Lag, Which
+
+_TESTS = 4
+"""Test deliveries at a time: each may take a deadline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A destination and how far behind it is."""
+
+    export: Export
+    lag: Lag
+
+
+class ServerExports:
+    """Every method that a request needs; all wait beside the event loop. ``outbox`` is None when the server has no vault."""
+
+    def __init__(self, store: Store, clock: Clock, executor: Executor, settings: Settings) -> None:
+        self._store = store.exports
+        self._clock = clock
+        self._executor = executor
+        self._settings = settings
+        self._calls = ThreadPoolExecutor(_TESTS, thread_name_prefix="export-test")
+        self.outbox: Outbox | None = None
+        if settings.vault is not None:
+            self.outbox = Outbox(store.exports, settings.vault, clock=clock, permitted=settings.permitted)
+
+    async def start(self) -> None:
+        """Begin to deliver."""
+        await self._renew()
+
+    async def close(self) -> None:
+        """Stop delivering; what was not told waits in the store."""
+        if self.outbox is not None:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self.outbox.close)
+        self._calls.shutdown(wait=False, cancel_futures=True)
+
+    def wake(self, organisation: int) -> None:
+        """Rows were committed."""
+        if self.outbox is not None:
+            self.outbox.wake(organisation)
+
+    async def listing(self, organisation: int) -> list[Shown]:
+        """An organisation's destinations, oldest first."""
+
+        def look() -> list[Shown]:
+            found = self._store.of(organisation)
+            return [Shown(export=one, lag=self._store.lag(one)) for one in found]
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, look)
+
+    async def one(self, organisation: int, export_id: str) -> Shown | None:
+        """One destination."""
+
+        def look() -> Shown | None:
+            found = self._store.one(organisation, export_id)
+            return None if found is None else Shown(export=found, lag=self._store.lag(found))
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, look)
+
+    async def create(self, organisation: int, document: Mapping[str, Json]) -> Shown:
+        """Make one as ``POST /v1/exports`` describes it. Raises InvalidInput, Misconfigured, LimitReached."""
+        vault = self._vault()
+        made = destinations.read_destination(document, number=new_id())
+        await self._outward(made)
+        seen = destinations.shown(made)
+        name = text(document, "name", limit=MAX_NAME).strip() or str(seen["place"])[:MAX_NAME]
+        which = read_which(document) or Which.FLAGS
+
+        def keep() -> Export:
+            return self._store.create(
+                Export(
+                    id=made.id,
+                    organisation=organisation,
+                    name=name,
+                    kind=made.kind,
+                    which=which,
+                    sealed=destinations.seal(made, vault, organisation=organisation),
+                    shown=seen,
+                    created_at=self._clock(),
+                )
+            )
+
+        kept = await asyncio.get_running_loop().run_in_executor(self._executor, keep)
+        await self._renew()
+        return Shown(export=kept, lag=Lag(pending=0, oldest_at=0.0))
+
+    async def change(self, organisation: int, export_id: str, document: Mapping[str, Json]) -> Shown | None:
+        """Change name, verdicts, enabled, secret or headers; what is absent stays. None when there is none.
+
+        The URL cannot be changed: secrets that were given for one receiver would go to another. Raises InvalidInput, Misconfigured.
+        """
+        if document.get("url"):
+            raise InvalidInput("url", "cannot be changed, or its secrets would go elsewhere; make another destination")
+        found = await self.one(organisation, export_id)
+        if found is None:
+            return None
+        export = found.export
+        sealed, seen = await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._resealed, export, document
+        )
+        enabled = None if document.get("enabled") is None else boolean(document, "enabled")
+        name = text(document, "name", limit=MAX_NAME).strip() or None
+        which = read_which(document)
+
+        def keep() -> None:
+            self._store.change(
+                organisation, export_id, name=name, which=which, enabled=enabled, sealed=sealed, shown=seen
+            )
+
+        await asyncio.get_running_loop().run_in_executor(self._executor, keep)
+        await self._renew()
+        return await self.one(organisation, export_id)
+
+    def _resealed(self, export: Export, document: Mapping[str, Json]) -> tuple[bytes | None, dict[str, Json] | None]:
+        if document.get("secret") is None and document.get("headers") is None:
+            return None, None
+        vault = self._vault()
+        before = destinations.unseal(
+            export.sealed, vault, organisation=export.organisation, number=export.id, kind=export.kind
+        )
+        if before.kind == "slack":
+            raise InvalidInput("secret", "is not for Slack, whose secret is the URL")
+        after = before
+        if document.get("secret") is not None:
+            after = replace(after, secret=destinations.read_secret(document))
+        if document.get("headers") is not None:
+            after = replace(after, headers=destinations.read_headers(document))
+        return destinations.seal(after, vault, organisation=export.organisation), destinations.shown(after)
+
+    async def delete(self, organisation: int, export_id: str) -> bool:
+        """Whether there was one."""
+        done = await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._store.delete, organisation, export_id
+        )
+        await self._renew()
+        return done
+
+    async def test(self, organisation: int, export_id: str) -> Outcome | None:
+        """Send a test now; None when there is no such destination. Raises Misconfigured."""
+        self._vault()
+        found = await self.one(organisation, export_id)
+        if found is None or self.outbox is None:
+            return None
+        return await asyncio.get_running_loop().run_in_executor(self._calls, self.outbox.test, found.export)
+
+    async def retry(self, organisation: int, export_id: str) -> int:
+        """Offer what was put aside again; how many rows that is."""
+        number = await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._store.unpark, organisation, export_id
+        )
+        await self._renew()
+        return number
+
+    def _vault(self) -> Vault:
+        if self._settings.vault is None:
+            raise Misconfigured("this server was started without a key for secrets, so it has no exports")
+        return self._settings.vault
+
+    async def _outward(self, made: Destination) -> None:
+        # Refused here already where it points inwards; looked at again for every delivery, since names change.
+        def look() -> None:
+            try:
+                outbound.check(made.url, permitted=self._settings.permitted)
+            except Unreachable:
+                return
+            except Misconfigured as err:
+                raise InvalidInput("url", f"cannot be used: {err} (kaizen server --permit-export)") from err
+
+        await asyncio.get_running_loop().run_in_executor(self._calls, look)
+
+    async def _renew(self) -> None:
+        if self.outbox is not None:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self.outbox.changed)
+
+
+def read_which(document: Mapping[str, Json]) -> Which | None:
+    """``verdicts`` of a destination. Raises InvalidInput."""
+    said = text(document, "verdicts", limit=16)
+    if said not in ("", *Which):
+        raise InvalidInput("verdicts", f"must be one of {', '.join(Which)}")
+    return Which(said) if said else None
+
+
+def document(found: Shown) -> dict[str, Json]:
+    """A destination of ``GET /v1/exports``; its secrets are not in it."""
+    export, lag = found.export, found.lag
+    return {
+        "id": export.id,
+        "name": export.name,
+        "kind": export.kind,
+        "verdicts": export.which.value,
+        **export.shown,
+        "enabled": export.enabled,
+        "created_at": rfc3339(export.created_at),
+        "delivered": export.delivered,
+        "last_delivered_at": rfc3339(export.delivered_at) or None,
+        "pending": lag.pending,
+        "oldest_pending_at": rfc3339(lag.oldest_at) or None,
+        "failures": export.failures,
+        "attempts": export.attempts,
+        "next_attempt_at": rfc3339(export.next_at) or None,
+        "problem": export.problem or None,
+        "parked": export.parked,
+    }
