@@ -231,7 +231,8 @@ def test_a_sidecar_that_never_heard_of_the_agent_says_so(sidecar, own):
         (["--agent", "x", "--seed", "1", "--target", "http://127.0.0.1:9"], "--seed: names of an agent of yours"),
         (["--agent", "x", "--target", "http://127.0.0.1:9"], "cannot reach http://127.0.0.1:9"),
         (["nowhere.toml"], "nowhere.toml: there is no such file or folder"),
-        (["/dev/null"], "/dev/null: "),
+        (["/dev/null"], "/dev/null: is no file"),
+        (["/dev/full"], "/dev/full: is no file"),
         (["--corpus", "docs", "README.md"], "--corpus: give a folder with --corpus or files, not both"),
         (["src"], "no scenario in src"),
         (["docs/images/console-verdicts.png"], "is not a TOML file"),
@@ -266,6 +267,13 @@ def test_nothing_of_a_missed_attack_is_learned_when_its_run_is_settled_long_afte
     profile = inspector.profile("billing")
     assert profile["seen"] == 0
     assert not any(profile["learned"].values())
+
+
+def test_a_file_that_is_far_too_long_is_refused(tmp_path):
+    (tmp_path / "long.toml").write_text("# " + "x" * (1 << 20))
+    said = kaizen(str(tmp_path / "long.toml"))
+    assert (said.returncode, said.stderr.count("\n")) == (2, 1)
+    assert "long.toml: has more than 1 MiB" in said.stderr
 
 
 def known(*values):

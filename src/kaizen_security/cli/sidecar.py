@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    from kaizen_security.client.dial import place
     from kaizen_security.sidecar.run import serve
     from kaizen_security.sidecar.settings import Settings
 
@@ -47,6 +48,12 @@ def run(args: argparse.Namespace) -> int:
         or environment.get("KAIZEN_BASE_URL")
         or "http://127.0.0.1:8000"
     )
+    if not -1 <= args.port <= 65535:
+        raise Misconfigured("--port must be from 0 to 65535, or -1 for none")
+    try:
+        place(api_url)
+    except Misconfigured as err:
+        raise Misconfigured(f"--api-url (or KAIZEN_API_URL): {err}") from err
     if not 1 <= args.most_agents <= 100_000:
         raise Misconfigured("--most-agents must be from 1 to 100000")
     if not 1 <= args.spool_mb <= 1 << 20:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.redteam.files import build, read
-from kaizen_security.redteam.places import sources
+from kaizen_security.redteam.places import content, sources
 from kaizen_security.redteam.randomise import randomise
 from kaizen_security.redteam.scenario import Scenario, Shelf
 from kaizen_security.redteam.scorecard import Misses, read_misses
@@ -63,10 +63,7 @@ def digest(place: Place | None = None) -> str:
     order = list(Shelf)
     whole = hashlib.sha256()
     for shelf, path in sorted(found, key=lambda one: (order.index(one[0]) if one[0] else len(order), one[1])):
-        try:
-            content = path.read_bytes()
-        except OSError as err:
-            raise Misconfigured(f"{path}: cannot be read: {err.strerror}") from err
+        data = content(path)
         name = f"{shelf.value}/{path.name}" if shelf else path.name
-        whole.update(f"{name} {len(content)}\n".encode() + content)
+        whole.update(f"{name} {len(data)}\n".encode() + data)
     return whole.hexdigest()[:16]

@@ -21,7 +21,7 @@ from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.fields import MAX_NAME, array, boolean, check_json, obj, plain, text, texts
 from kaizen_security.redteam.computed import compute, fill
-from kaizen_security.redteam.places import sources
+from kaizen_security.redteam.places import content, sources
 from kaizen_security.redteam.scenario import Deed, Effect, Expected, Move, Say, Scenario, Session, Shelf
 
 _TOP = frozenset("id attack title story rungs times agent policies randomise baseline sessions twin twin_story".split())
@@ -82,9 +82,7 @@ def build(document: Document) -> Scenario:
 
 def _load(path: Path) -> dict[str, Json]:
     try:
-        data: dict[str, Json] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as err:
-        raise Misconfigured(f"{path}: cannot be read: {err.strerror}") from err
+        data: dict[str, Json] = tomllib.loads(content(path).decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
         raise Misconfigured(f"{path}: is not a TOML file: {err}") from err
     try:

@@ -8,6 +8,23 @@ from pathlib import Path
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.redteam.scenario import Shelf
 
+MAX_BYTES = 1 << 20
+"""Of one scenario file; the longest of the corpus has 6 kB."""
+
+
+def content(path: Path) -> bytes:
+    """A scenario file's bytes. Raises Misconfigured when it cannot be read, is no file, or has more than ``MAX_BYTES``."""
+    try:
+        if not path.is_file():
+            raise Misconfigured(f"{path}: is no file")
+        with path.open("rb") as file:
+            read = file.read(MAX_BYTES + 1)
+    except OSError as err:
+        raise Misconfigured(f"{path}: cannot be read: {err.strerror}") from err
+    if len(read) > MAX_BYTES:
+        raise Misconfigured(f"{path}: has more than {MAX_BYTES >> 20} MiB; no scenario needs that")
+    return read
+
 
 def sources(place: Path | Sequence[Path]) -> tuple[tuple[Shelf | None, Path], ...]:
     """The files of a corpus, with the shelf that each stands on, None where the file itself says it.
