@@ -259,3 +259,46 @@ def test_every_control_has_a_name_and_every_page_its_landmarks(tab, site):
         assert re.search(r'- navigation "Console"', tree)
         # A control without a name would stand there as its bare role.
         assert not re.search(r"- (button|link|textbox|searchbox|combobox|checkbox)(:| *$)", tree, re.M), tree
+
+
+def test_an_administrator_tries_a_policy_saves_it_makes_a_key_and_deletes_an_agent(tab, site):
+    site.keep(connect("upkeep", "soon-blocked.example:443"), ALLOWED)
+    page = tab("/policies")
+    page.get_by_label("Blocklist", exact=False).first.check()
+    page.get_by_label("Destinations").fill("soon-blocked.example")
+    page.get_by_role("button", name="What would it have blocked?").click()
+    playwright.expect(page.get_by_role("status", name="The trial")).to_contain_text("soon-blocked.example:443")
+    page.get_by_role("button", name="Save").click()
+    playwright.expect(page.get_by_role("status").first).to_contain_text("in force")
+    assert site.store.org_policy(site.organisation)["destinations"] == ["soon-blocked.example"]
+    page.get_by_label("Off").check()
+    page.get_by_role("button", name="Save").click()
+
+    page.get_by_role("link", name="Keys").click()
+    page.get_by_label("Name").fill("browser")
+    page.get_by_label("Bound to one agent").fill("upkeep")
+    page.get_by_role("button", name="Make it").click()
+    playwright.expect(page.locator("#new-key")).to_have_text(re.compile(r"^kz_live_[\w-]{43}$"))
+    page.get_by_role("row", name="browser").get_by_role("button", name="Revoke").click()
+    playwright.expect(page.get_by_role("row", name="browser")).to_contain_text("Revoked")
+
+    page.goto("/agent?name=upkeep")
+    page.get_by_role("link", name="Change it").click()
+    page.get_by_label("Tools").fill("read_mail\nsearch")
+    page.get_by_role("button", name="Save").click()
+    playwright.expect(page.get_by_text("The declaration is in force.")).to_be_visible()
+    page.get_by_role("link", name="Delete its data").click()
+    page.get_by_role("button", name="Delete all of it").click()
+    playwright.expect(page.get_by_text("The agent was deleted")).to_be_visible()
+    assert site.store.agent(site.organisation, "upkeep") is None
+
+
+@pytest.mark.parametrize(
+    "path", ["/policies", "/keys", "/agent?name=narrow", "/agent/declaration?name=narrow", "/agent/delete?name=narrow"]
+)
+def test_no_page_of_upkeep_is_wider_than_a_telephone(tab, site, path):
+    name = "narrow"
+    site.keep(connect(name), ALLOWED)
+    site.store.declare(site.organisation, name, Declaration(tools=("t" * 200,), purpose="p" * 400), at=1.0)
+    page = tab(path, viewport={"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400

@@ -39,12 +39,32 @@ def connect(agent, **fields):
     return Action(**({"kind": "connect", "target": "attacker.example:443", "agent": agent} | fields))
 
 
-PAGES = ("/verdicts", "/verdicts/live", "/verdicts/0000000000000001", "/agents", "/agent?name=a", "/connect")
+PAGES = (
+    "/verdicts",
+    "/verdicts/live",
+    "/verdicts/0000000000000001",
+    "/agents",
+    "/agent?name=a",
+    "/connect",
+    "/policies",
+    "/keys",
+    "/agent/declaration?name=a",
+    "/agent/delete?name=a",
+)
 CHANGES = (
     "/verdicts/0000000000000001/status",
     "/verdicts/0000000000000001/learn",
     "/agent/settings?name=a",
     "/connect/key",
+    "/policies/organisation",
+    "/policies/own",
+    "/policies/switch",
+    "/policies/remove",
+    "/keys",
+    "/keys/revoke",
+    "/agent/declaration?name=a",
+    "/agent/reset?name=a",
+    "/agent/delete?name=a",
 )
 
 

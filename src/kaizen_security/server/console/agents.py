@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from kaizen_security.contract.action import Json
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.server.console.lines import agent_href
@@ -18,6 +19,9 @@ ABSTAINS: Final = f"{NOVELTY} abstains"
 """How the notes of a baseline that does not know yet begin (``detections.novelty``)."""
 MAX_SHOWN: Final = 200
 """Entries of one list of a declaration that are shown."""
+MAX_LEARNED: Final = 30
+"""Values of one list of a baseline that are shown."""
+LEARNED_WORD: Final = {"kind": "Kinds of action", "tool": "Tools", "source": "Seen by", "destination": "Destinations"}
 _HEIGHT: Final = 28.0
 _STEP: Final = 5.0
 
@@ -52,6 +56,9 @@ class AgentView:
     name: str
     href: str
     settings_href: str
+    declaration_href: str
+    reset_href: str
+    delete_href: str
     seen_short: str
     seen_long: str
     rung: int
@@ -78,6 +85,14 @@ class DeclarationView:
     purpose: str
     lists: tuple[tuple[str, tuple[str, ...]], ...]
     more: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedView:
+    """A baseline from ``seen`` actions; ``lists`` are (heading, (value, how often), how many more there are)."""
+
+    seen: int
+    lists: tuple[tuple[str, tuple[tuple[str, int], ...], int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +193,9 @@ def agent_view(agent: Agent, hours: Iterable[Hour], now: float, learned: Learnin
         name=agent.name,
         href=agent_href(agent.name),
         settings_href=agent_href(agent.name, "/agent/settings"),
+        declaration_href=agent_href(agent.name, "/agent/declaration"),
+        reset_href=agent_href(agent.name, "/agent/reset"),
+        delete_href=agent_href(agent.name, "/agent/delete"),
         seen_short=f"seen {ago(agent.last_seen, now)}" if agent.last_seen else "not seen yet",
         seen_long=f"Last seen {ago(agent.last_seen, now)}." if agent.last_seen else "",
         rung=int(rung or 0),
@@ -215,6 +233,25 @@ def declaration_view(declaration: Declaration) -> DeclarationView:
         lists=tuple((name, entries[:MAX_SHOWN]) for name, entries in lists),
         more=sum(max(0, len(entries) - MAX_SHOWN) for _, entries in lists),
     )
+
+
+def learned_view(profile: Mapping[str, Json]) -> LearnedView:
+    """The profile of ``runtime.inspector``, its lists bounded, what was done most first."""
+    seen, learned = profile.get("seen"), profile.get("learned")
+    lists = []
+    for name, rows in learned.items() if isinstance(learned, dict) else ():
+        counted = sorted(filter(None, map(_counted, rows if isinstance(rows, list) else ())), key=lambda one: -one[1])
+        if counted:
+            heading = LEARNED_WORD.get(name, name)
+            lists.append((heading, tuple(counted[:MAX_LEARNED]), max(0, len(counted) - MAX_LEARNED)))
+    return LearnedView(seen=seen if isinstance(seen, int) else 0, lists=tuple(lists))
+
+
+def _counted(row: Json) -> tuple[str, int] | None:
+    if not isinstance(row, dict):
+        return None
+    value, count = row.get("value"), row.get("count")
+    return (value, int(count)) if isinstance(value, str) and isinstance(count, int | float) else None
 
 
 def setting_steps(agent: Agent) -> tuple[SettingStep, ...]:

@@ -108,9 +108,9 @@ def local(path: str, query: str = "") -> str:
     return f"{path}?{query}" if query else path
 
 
-async def form(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises InvalidInput, TooLarge, ApiError."""
-    body = await read_body(request, limit=MAX_FORM)
+async def form(request: Request, *, limit: int = MAX_FORM) -> dict[str, str]:
+    """The fields of a form of at most ``limit`` bytes. Raises InvalidInput, TooLarge, ApiError."""
+    body = await read_body(request, limit=limit)
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"))
     except ValueError as err:

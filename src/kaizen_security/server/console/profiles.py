@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import MAX_NAME, plain
 from kaizen_security.contract.verdict import Mode
+from kaizen_security.server.console.agents import learned_view
 from kaizen_security.server.console.connect import snippets
 from kaizen_security.server.console.desk import Desk, address, form
 from kaizen_security.server.console.filters import Filters
@@ -29,6 +32,8 @@ _DONE: Final = {
     "enforce": "This agent is now in enforce mode.",
     "paused": "Nothing of this agent is flagged until you go on.",
     "resumed": "Its actions are flagged again.",
+    "declared": "The declaration is in force.",
+    "reset": "Its baseline was forgotten; it learns anew.",
 }
 
 
@@ -54,23 +59,30 @@ class _Agents:
         found = await context.call(agents_page, context.store, user.organisation, context.clock())
         if wants_json(request):
             return answer({"agents": [agent_document(view, agent) for view, agent in found]}, headers=HEADERS)
-        return page("agents.html", here="agents", who=user.name, agents=[view for view, _ in found])
+        gone = request.query_params.get("deleted", "")
+        # A number and nothing else: an address may come from anywhere.
+        done = f"The agent was deleted with {int(gone):,} verdicts." if re.fullmatch(r"[0-9]{1,12}", gone) else ""
+        return page("agents.html", here="agents", who=user.name, agents=[view for view, _ in found], done=done)
 
     async def one(self, request: Request, user: User) -> Response:
         """One agent."""
         context = self._context
         agent = await self._agent(request, user)
         found = await context.call(agent_page, context.store, user.organisation, agent, context.clock())
+        learned = await self._learned(user, agent)
         chosen = Filters(agent=agent.name)
         if wants_json(request):
             latest = page_document(found.rows, chosen, older="")["verdicts"]
-            return answer({"agent": agent_document(found.agent, agent), "verdicts": latest}, headers=HEADERS)
+            said = {"agent": agent_document(found.agent, agent), "verdicts": latest, "profile": learned}
+            return answer(said, headers=HEADERS)
         return page(
             "agent.html",
             here="agents",
             who=user.name,
             agent=found.agent,
             declaration=found.declaration,
+            learned=learned_view(learned),
+            may_change=user.role is Role.ADMIN,
             steps=found.steps if user.role is Role.ADMIN else (),
             lines=found.lines,
             all=chosen.address(),
@@ -78,6 +90,12 @@ class _Agents:
             query="",
             opened="",
         )
+
+    async def _learned(self, user: User, agent: Agent) -> dict[str, Json]:
+        evaluator = self._context.evaluator
+        await evaluator.prepare(user.organisation, agent.name)
+        profile = evaluator.inspector.profile
+        return await self._context.call(lambda: profile(agent.name, organisation=str(user.organisation)))
 
     async def settings(self, request: Request, user: User) -> Response:
         """Change its mode, or pause it."""
