@@ -49,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not words or words[0] not in COMMANDS:
         parser().parse_args(words or ["--help"])
         return 2
+    for word in words[1:]:
+        if any("\ud800" <= char <= "\udfff" for char in word):
+            # Bytes that are no text: nothing that is named so could be sent, kept or found again.
+            print(f"kaizen {words[0]}: the argument {word!a} is not UTF-8 text", file=sys.stderr)
+            return 2
     module = importlib.import_module(f"kaizen_security.cli.{words[0]}")
     command = argparse.ArgumentParser(
         prog=f"kaizen {words[0]}", description=COMMANDS[words[0]][:1].upper() + COMMANDS[words[0]][1:] + "."

@@ -13,6 +13,7 @@ from kaizen_security.cli.remote import Remote
 from kaizen_security.cli.server import data_directory
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured, Refused
+from kaizen_security.contract.fields import MAX_NAME
 
 if TYPE_CHECKING:
     from kaizen_security.store.sqlite import SqliteStore
@@ -43,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it was done, 1 when there was nothing to revoke."""
+    if args.action == "create":
+        for option, said in (("--name", args.name), ("--agent", args.agent)):
+            if len(said) > MAX_NAME or not said.isprintable():
+                raise Misconfigured(f"{option} must be printable text of at most {MAX_NAME} characters")
+        if not args.name.strip():
+            raise Misconfigured("--name must say what the key is for")
     place = _Remote(args.api_url) if args.api_url else _Directory(data_directory(args.data))
     try:
         if args.action == "list":
