@@ -6,7 +6,7 @@ import inspect
 import re
 
 from kaizen_security import Kaizen
-from kaizen_security.client import link, report, spool
+from kaizen_security.client import audit, link, report, spool
 from kaizen_security.client.config import ENVIRONMENT, Settings
 from tests.architecture.tree import ROOT
 
@@ -26,7 +26,7 @@ def test_every_setting_is_in_the_table_with_its_variables():
 def test_every_reason_of_a_loss_is_explained():
     reasons = [spool.FULL, spool.MEMORY_FULL, spool.TOO_LARGE, spool.KILLED, spool.TORN, spool.CORRUPT, spool.REMOVED]
     reasons += [spool.EXIT, report.REFUSED, report.BROKEN, link.STEPS_LOST, link.STEPS_REFUSED]
-    reasons += ["on_verdict errors", "engine errors", "declaration refused by the server"]
+    reasons += [audit.OVER, audit.BROKEN, "on_verdict errors", "engine errors", "declaration refused by the server"]
     assert [reason for reason in reasons if f"`{reason}`" not in PAGE] == []
 
 
