@@ -7,6 +7,7 @@ import logging
 import re
 import signal
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,6 +152,9 @@ class Server(uvicorn.Server):
 
 def listening_socket(host: str, port: int) -> socket.socket:
     """A bound socket. Raises Misconfigured, naming the address that cannot be had."""
+    if not 0 <= port <= 65535:
+        # The resolver would take it modulo 65536.
+        raise Misconfigured(f"cannot listen on port {port}: --port must be from 0 to 65535")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, kind, protocol)
@@ -160,6 +164,15 @@ def listening_socket(host: str, port: int) -> socket.socket:
         raise Misconfigured(f"cannot listen on {host}:{port}: {err.strerror}; choose another --port or --host") from err
     sock.set_inheritable(True)
     return sock
+
+
+def check_certificate(cert: Path, key: Path | None) -> None:
+    """Raises Misconfigured when the two are not a certificate chain and its key in PEM, or cannot be read."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, lambda: b"")
+    except OSError as err:  # SSLError is one
+        why = "not PEM, or not each other's" if isinstance(err, ssl.SSLError) else err.strerror
+        raise Misconfigured(f"--tls-cert {cert} with --tls-key {key} cannot be used: {why}") from err
 
 
 def run(
@@ -176,6 +189,7 @@ def run(
     """Serve until SIGTERM or SIGINT. Raises Misconfigured."""
     options: dict[str, Any] = {}
     if tls_cert is not None:
+        check_certificate(tls_cert, tls_key)
         options |= {"ssl_certfile": str(tls_cert), "ssl_keyfile": str(tls_key)}
     app = create_app(store, secure=tls_cert is not None or behind_proxy, settings=settings)
     config = uvicorn.Config(
