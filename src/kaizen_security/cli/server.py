@@ -36,9 +36,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOST[:PORT]",
         help="an internal destination that exports may reach, such as a collector in this network (may be repeated)",
     )
+    for name, who, default in (("key", "of one API key", 1000.0), ("address", "from one address", 2000.0)):
+        parser.add_argument(
+            f"--rate-{name}",
+            type=_rate,
+            default=default,
+            metavar="N",
+            help=f"requests a second {who}, ten seconds' worth at once; 0 for no limit (%(default)g)",
+        )
     parser.add_argument(
         "--log-level", default="warning", choices=("debug", "info", "warning", "error"), help="(%(default)s)"
     )
+
+
+def _rate(said: str) -> float:
+    rate = float(said)
+    if not 0 <= rate < 1e6:
+        raise argparse.ArgumentTypeError("must be from 0 to a million")
+    return rate
 
 
 def data_directory(said: Path | None) -> Path:
@@ -96,7 +111,13 @@ def run(args: argparse.Namespace) -> int:
             tls_key=args.tls_key,
             behind_proxy=args.behind_proxy,
             log_level=args.log_level,
-            settings=Settings(vault=keeper, permitted=tuple(args.permit_export)),
+            settings=Settings(
+                vault=keeper,
+                permitted=tuple(args.permit_export),
+                rate_key=args.rate_key,
+                rate_address=args.rate_address,
+                behind_proxy=args.behind_proxy,
+            ),
         )
     finally:
         store.close()

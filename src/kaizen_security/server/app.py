@@ -14,21 +14,23 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.runtime import clock as clocks
 from kaizen_security.runtime.clock import Clock
-from kaizen_security.server.api import agents, exports, health, identity, insight, policy, verdicts
+from kaizen_security.server.api import agents, exports, health, identity, insight, metrics, policy, verdicts
 from kaizen_security.server.auth import Auth
 from kaizen_security.server.changes import Changes
 from kaizen_security.server.console import routes as console
 from kaizen_security.server.context import Context
 from kaizen_security.server.evaluate import Evaluator
 from kaizen_security.server.exports import ServerExports
-from kaizen_security.server.http import as_api_error, error_answer
+from kaizen_security.server.http import ApiError, as_api_error, error_answer
+from kaizen_security.server.limits import Limits
 from kaizen_security.server.live import Live
+from kaizen_security.server.metrics import Metrics
 from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Store
 
@@ -70,6 +72,41 @@ class SecurityHeaders:
         await self._app(scope, receive, with_headers)
 
 
+class Door:
+    """ASGI middleware: every request is counted, and refused when its address sends too many."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, limits: Limits) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, counting by the route that answered: what is in a path is the caller's, and no label."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if scope["path"] != "/healthz":  # or a supervisor would restart a server that is merely busy
+                self._limits.address(scope["client"][0] if scope.get("client") else "")
+            await self._app(scope, receive, counted)
+        except ApiError as err:
+            await error_answer(err)(scope, receive, counted)
+        finally:
+            self._metrics.answered(self._route(scope), scope["method"], status)
+
+    def _route(self, scope: Scope) -> str:
+        routes = scope["app"].state.route_names
+        return str(routes.get(scope.get("endpoint"), "unmatched"))
+
+
 async def _failed(request: Request, error: Exception) -> Response:
     return error_answer(as_api_error(error))
 
@@ -79,16 +116,21 @@ def create_app(
 ) -> Starlette:
     """The application over ``store``, which stays the caller's to close. ``secure``: it is reached over HTTPS."""
     chosen = settings or Settings()
+    limits = Limits(clock, by_key=chosen.rate_key, by_address=chosen.rate_address)
+    counted = Metrics()
     executor = ThreadPoolExecutor(READERS, thread_name_prefix="store")
     one_aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
     context = Context(
         store=store,
         clock=clock,
         live=Live(),
-        auth=Auth(store, clock, executor, secure=secure),
+        auth=Auth(store, clock, executor, secure=secure, limits=limits),
         evaluator=Evaluator(store, clock, executor),
         changes=Changes(),
         exports=ServerExports(store, clock, executor, chosen),
+        metrics=counted,
+        limits=limits,
+        settings=chosen,
         executor=executor,
         one_aside=one_aside,
     )
@@ -114,11 +156,12 @@ def create_app(
     handlers: dict[Any, Callable[..., Any]] = {KaizenError: _failed, HTTPException: _failed, Exception: _failed}
     app = Starlette(
         routes=_routes(context),
-        middleware=[Middleware(SecurityHeaders, headers)],
+        middleware=[Middleware(SecurityHeaders, headers), Middleware(Door, counted, limits)],
         exception_handlers=handlers,
         lifespan=lifespan,
     )
     app.state.context = context
+    app.state.route_names = {route.endpoint: route.path for route in app.routes if isinstance(route, Route)}
     # A redirect would make deployed clients turn their POST into a GET.
     app.router.redirect_slashes = False
     return app
@@ -126,6 +169,6 @@ def create_app(
 
 def _routes(context: Context) -> list[BaseRoute]:
     found: list[BaseRoute] = []
-    for resource in (health, identity, verdicts, policy, agents, insight, exports):
+    for resource in (health, identity, verdicts, policy, agents, insight, exports, metrics):
         found += resource.routes(context)
     return [*found, *console.routes(context)]

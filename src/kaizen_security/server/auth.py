@@ -20,6 +20,7 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.server import passwords
 from kaizen_security.server.http import forbidden, too_many, unauthorized
+from kaizen_security.server.limits import Limits
 from kaizen_security.store.base import Key, Role, Scope, Session, Store, User
 
 COOKIE = "kaizen_session"
@@ -120,8 +121,12 @@ class Limiter:
 class Auth:
     """Keys, sessions, signing in and out. ``secure``: the server is reached over HTTPS, so cookies say ``Secure``."""
 
-    def __init__(self, store: Store, clock: Clock, executor: Executor, *, secure: bool = False) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, executor: Executor, *, secure: bool = False, limits: Limits | None = None
+    ) -> None:
         self._store = store
+        self._limits = limits
+        self.sign_in_failures = 0
         self._clock = clock
         self._executor = executor
         self.secure = secure
@@ -168,6 +173,8 @@ class Auth:
             key = cached[0]
         if key is None or key.revoked_at:
             raise unauthorized("this API key is unknown or was revoked")
+        if self._limits is not None:
+            self._limits.key(key.id)
         await self._note_use(key, now)
         return Principal(organisation=key.organisation, key=key)
 
@@ -228,6 +235,7 @@ class Auth:
         async with self._hashing:
             good = await self._call(lambda: passwords.check_password(password, "" if user is None else user.password))
         if not good or user is None:
+            self.sign_in_failures += 1
             raise unauthorized("user or password is wrong")
         self._by_address.forgive(address, now)
         self._by_name.forgive(both, now)
@@ -247,6 +255,7 @@ class Auth:
             hash_ = passwords.token_hash(token)
             user = await self._call(lambda: self._store.use_link(hash_, now=now))
         if user is None:
+            self.sign_in_failures += 1
             self._by_address.failed(address, now)
             return None
         return await self._new_session(user)

@@ -15,7 +15,10 @@ from kaizen_security.server.changes import Changes
 from kaizen_security.server.evaluate import Evaluator
 from kaizen_security.server.exports import ServerExports
 from kaizen_security.server.http import unauthorized
+from kaizen_security.server.limits import Limits
 from kaizen_security.server.live import Live
+from kaizen_security.server.metrics import Metrics
+from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Deleted, Organisation, Store
 
 P = ParamSpec("P")
@@ -36,13 +39,21 @@ class Context:
     evaluator: Evaluator
     changes: Changes
     exports: ServerExports
+    metrics: Metrics
+    limits: Limits
+    settings: Settings
     executor: Executor
     one_aside: Executor
     _organisations: dict[int, Organisation] = field(default_factory=dict)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking method of the store beside the event loop and give its result."""
-        return await asyncio.get_running_loop().run_in_executor(self.executor, lambda: function(*args, **kwargs))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            return await loop.run_in_executor(self.executor, lambda: function(*args, **kwargs))
+        finally:
+            self.metrics.store["call"].observe(loop.time() - began)
 
     async def aside(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run long work in the one thread for it: whoever sends much waits for each other, and nobody else does."""

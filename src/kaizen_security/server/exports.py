@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -30,6 +31,16 @@ class Shown:
 
     export: Export
     lag: Lag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Of all exports, by kind: what came of deliveries, rows that wait, age of the oldest in seconds, rows put aside."""
+
+    outcomes: dict[tuple[str, str], int]
+    pending: dict[str, int]
+    lag: dict[str, float]
+    parked: dict[str, int]
 
 
 class ServerExports:
@@ -171,6 +182,25 @@ class ServerExports:
         )
         await self._renew()
         return number
+
+    async def health(self) -> Health:
+        """How delivery goes, of all organisations together."""
+
+        def look() -> Health:
+            pending: Counter[str] = Counter()
+            parked: Counter[str] = Counter()
+            lag: dict[str, float] = {}
+            now = self._clock()
+            for one in self._store.every():
+                found = self._store.lag(one)
+                pending[one.kind] += found.pending
+                parked[one.kind] += one.parked
+                age = max(0.0, now - found.oldest_at) if found.pending else 0.0
+                lag[one.kind] = max(lag.get(one.kind, 0.0), age)
+            outcomes = {} if self.outbox is None else dict(self.outbox.outcomes)
+            return Health(outcomes=outcomes, pending=dict(pending), lag=lag, parked=dict(parked))
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, look)
 
     def _vault(self) -> Vault:
         if self._settings.vault is None:

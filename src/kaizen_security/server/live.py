@@ -46,6 +46,11 @@ class Live:
         self._subscriptions: set[Subscription] = set()
         self.dropped = 0
 
+    @property
+    def readers(self) -> int:
+        """Subscriptions there are."""
+        return len(self._subscriptions)
+
     def watched(self, organisation: int) -> bool:
         """Whether anybody reads; building rows for nobody can be left out."""
         return any(reader.organisation == organisation for reader in self._subscriptions)

@@ -138,8 +138,12 @@ class Reports:
                     await asyncio.sleep(0)
                 self._judge(principal, reports[start : start + EVALUATED_AT_ONCE], outward, work)
             writing = self._context.store.append(organisation, work.rows)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         appended = await asyncio.wrap_future(writing)
+        self._context.metrics.store["append"].observe(loop.time() - began)
         self._context.exports.wake(organisation)
+        self._count(work.rows, appended)
         self._show(organisation, work.rows, appended)
         return [
             Kept(verdict=verdict, id=appended.ids[first], duplicate=first in appended.duplicates)
@@ -186,6 +190,14 @@ class Reports:
     def _status(self, organisation: int, action: Action, verdict: Verdict) -> Status:
         suppressed = self._context.evaluator.is_suppressed(organisation, action, verdict)
         return Status.FALSE_POSITIVE if suppressed else Status.OPEN
+
+    def _count(self, rows: Sequence[NewVerdict], appended: Appended) -> None:
+        metrics = self._context.metrics
+        metrics.duplicates += len(appended.duplicates)
+        for i, row in enumerate(rows):
+            if i not in appended.duplicates:
+                metrics.verdicts[row.verdict.decision.value, row.origin.value] += 1
+                metrics.flagged += row.verdict.flagged
 
     def _show(self, organisation: int, rows: Sequence[NewVerdict], appended: Appended) -> None:
         if not self._context.live.watched(organisation):

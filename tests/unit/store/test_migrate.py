@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,9 +12,10 @@ from sqlalchemy import create_engine
 
 from kaizen_security.store import migrate
 from kaizen_security.store.base import NewerDatabase, VerdictQuery
+from kaizen_security.store.exported import Export, Which
 from kaizen_security.store.schema import metadata
 from kaizen_security.store.sqlite import FILE, SqliteStore
-from tests.unit.store.rows import organisation, row
+from tests.unit.store.rows import NOW, organisation, row
 
 
 @pytest.fixture
@@ -73,6 +75,43 @@ def test_a_database_of_the_first_revision_is_upgraded_with_its_rows(tmp_path, en
     assert len(store.verdicts(1, VerdictQuery())) == 1
     with store._readers.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == migrate.newest()
+    store.close()
+
+
+def test_a_database_that_the_first_program_wrote_is_upgraded_with_all_that_is_in_it(tmp_path):
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.executescript((Path(__file__).parent / "first.sql").read_text())
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        before = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+    connection.close()
+    assert before["alembic_version"] == [("0001",)]
+    store = SqliteStore(tmp_path)
+    blocked, fine = store.verdicts(1, VerdictQuery())
+    assert (blocked.decision.value, fine.action["tool"]) == ("block", "issue_refund")
+    assert store.key_by_hash("ab" * 32).name == "my-agent"
+    assert store.suppressions(1)[0].verdict_id == blocked.id
+    sent = Export(id="e", organisation=1, name="n", kind="webhook", which=Which.ALL, sealed=b"x")
+    assert store.exports.create(sent).cursor == int(blocked.id, 16)
+    store.close()
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        del before["alembic_version"]
+        after = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in before}
+    connection.close()
+    assert after == before
+
+
+def test_row_numbers_never_fall_behind_what_a_destination_has_dealt_with(tmp_path):
+    store = SqliteStore(tmp_path)
+    number = organisation(store)
+    ahead = store.append(number, [row(at=NOW + 10**6)]).result().ids[0]
+    export = Export(id="e", organisation=number, name="n", kind="webhook", which=Which.ALL, sealed=b"x")
+    store.exports.create(export)
+    store.close()
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("DELETE FROM verdicts")
+    connection.close()
+    store = SqliteStore(tmp_path)
+    assert store.append(number, [row(at=NOW)]).result().ids[0] > ahead
     store.close()
 
 

@@ -1,0 +1,88 @@
+"""``/metrics``: for Prometheus. From this machine without a key, from elsewhere with one (an API key, or a session's token)."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kaizen_security.server.context import Context
+from kaizen_security.server.metrics import CONTENT_TYPE, counts, family, process, sample
+
+_LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+def routes(context: Context) -> list[Route]:
+    """One page of text."""
+
+    async def metrics(request: Request) -> Response:
+        if not (_from_here(request) and not context.settings.behind_proxy):
+            await context.auth.principal(request)
+        lines = [*_requests(context), *_rows(context), *await _exports(context), *process()]
+        return Response("\n".join(lines) + "\n", media_type=CONTENT_TYPE)
+
+    return [Route("/metrics", metrics, methods=["GET"])]
+
+
+def _from_here(request: Request) -> bool:
+    """From loopback, and under its name: a page in a browser on this machine would come under another one (DNS rebinding)."""
+    host = request.headers.get("host", "").rpartition(":")
+    name = host[0] if host[2].isdigit() else "".join(host)
+    try:
+        address = ipaddress.ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    return address.is_loopback and name.lower() in _LOCAL
+
+
+def _requests(context: Context) -> list[str]:
+    found, limited = context.metrics, context.limits
+    name = "kaizen_http_requests_total"
+    lines = family(name, "counter", "Requests answered.", counts(name, ("route", "method", "status"), found.requests))
+    name = "kaizen_rate_limited_total"
+    lines += family(name, "counter", "Requests refused for their rate.", counts(name, ("by",), limited.refused))
+    name = "kaizen_sign_in_failures_total"
+    lines += family(name, "counter", "Sign-ins that failed.", [sample(name, {}, context.auth.sign_in_failures)])
+    name = "kaizen_live_streams"
+    return lines + family(name, "gauge", "Pages that watch live rows.", [sample(name, {}, context.live.readers)])
+
+
+def _rows(context: Context) -> list[str]:
+    found = context.metrics
+    name = "kaizen_verdicts_total"
+    lines = family(
+        name,
+        "counter",
+        "Rows kept, by decision and whose word they are.",
+        counts(name, ("decision", "origin"), found.verdicts),
+    )
+    name = "kaizen_flagged_verdicts_total"
+    lines += family(name, "counter", "Rows kept that carry findings.", [sample(name, {}, found.flagged)])
+    name = "kaizen_duplicate_reports_total"
+    lines += family(name, "counter", "Rows that were there before.", [sample(name, {}, found.duplicates)])
+    name = "kaizen_store_seconds"
+    samples = [
+        line for which, histogram in found.store.items() for line in histogram.samples(name, {"operation": which})
+    ]
+    return lines + family(name, "histogram", "How long the store took, in seconds.", samples)
+
+
+async def _exports(context: Context) -> list[str]:
+    health = await context.exports.health()
+    name = "kaizen_export_deliveries_total"
+    lines = family(
+        name,
+        "counter",
+        "Rows told, attempts failed, rows put aside.",
+        counts(name, ("kind", "outcome"), health.outcomes),
+    )
+    gauges = (
+        ("kaizen_export_pending", "Rows that wait, counted up to 10,000 a destination.", health.pending),
+        ("kaizen_export_lag_seconds", "Age of the oldest row that waits for any destination.", health.lag),
+        ("kaizen_export_parked", "Rows put aside because their receiver refused them.", health.parked),
+    )
+    for name, help_, values in gauges:
+        lines += family(name, "gauge", help_, [sample(name, {"kind": kind}, value) for kind, value in values.items()])
+    return lines
