@@ -72,11 +72,11 @@ class _Server(Server):
 
 
 @contextmanager
-def running(directory):
-    """A site that listens on a free port of loopback."""
+def running(directory, settings=None):
+    """A site that listens on a free port of loopback; ``settings`` of the server, if it has any."""
     site = Site(directory)
     listener = socket.create_server(("127.0.0.1", 0))
-    app = create_app(site.store)
+    app = create_app(site.store, settings=settings)
     config = uvicorn.Config(app, log_level="warning", lifespan="on", http=Protocol, timeout_graceful_shutdown=2)
     server = _Server(config, app.state.context)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
