@@ -4,7 +4,8 @@ Beside each other in one run, rounds interleaved: an empty call, ``inspect`` wit
 as a process of its own, on the same machine), a guarded tool, and the naive client that most people write: a queue, a thread, and
 one POST with ``urllib`` for each verdict. Budgets are those of the speed table: repeated action 1 µs, enqueue 5 µs (p50), 15 µs
 (p99), longest stall 5 ms, import 50 ms. On shared cores compare CPU and ratios, not wall time: the longest stall is also measured
-for the empty call.
+for the empty call. New targets are judged by policy and declaration; the baseline lookup is the sidecar's and, like the scan for
+secrets, in ``benchmarks/observer.py``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from kaizen_security import Action, Kaizen, Policy
@@ -144,6 +146,41 @@ def import_times(rounds: int = 7) -> dict[str, float]:
     return found
 
 
+AUDIT = """
+import sys, time
+if sys.argv[1] != "without":
+    from kaizen_security import Kaizen
+    kaizen = Kaizen(audit=sys.argv[1] == "on", data=sys.argv[2])
+    kaizen.inspect(tool="x")
+import os
+at = time.process_time
+def loop(n):
+    began = at()
+    for _ in range(n):
+        os.close(os.open(sys.argv[3], os.O_WRONLY))
+    return (at() - began) / n * 1e6
+print(min(loop(2000) for _ in range(15)))
+"""
+
+
+def audit_costs(rounds: int = 3) -> dict[str, float]:
+    """CPU microseconds of opening and closing a file: package not loaded, loaded with the audit source off, and on; the least."""
+    found: dict[str, list[float]] = {"without": [], "off": [], "on": []}
+    with tempfile.TemporaryDirectory() as folder:
+        opened = os.path.join(folder, "f")
+        Path(opened).touch()
+        for _ in range(rounds):
+            for how, took in found.items():
+                words = [sys.executable, "-c", AUDIT, how, os.path.join(folder, "data"), opened]
+                took.append(float(subprocess.run(words, capture_output=True, check=True).stdout))
+    best = {how: round(min(took), 3) for how, took in found.items()}
+    return {
+        **best,
+        "off_ratio": round(best["off"] / best["without"], 3),
+        "each_event": round(best["on"] - best["off"], 3),
+    }
+
+
 def main() -> int:
     """Print the table; 0 always, the figures are for people and for the record."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -166,6 +203,7 @@ def main() -> int:
         "calls": {name: figures.line(name) for name in figures.calls},
         "reports": lost,
         "import_ms_cpu": import_times(),
+        "audit_us_cpu": audit_costs(),
     }
     _print(result)
     if args.json:
@@ -173,9 +211,16 @@ def main() -> int:
     return 0
 
 
+def _bad(n: int) -> list[str]:
+    return [f"bad{i}.example" for i in range(n)]
+
+
 def _run(figures: Figures, url: str, data: str, rounds: int) -> dict[str, dict[str, float]]:
-    policies = [Policy("blocklist", {"domains": [f"bad{i}.example" for i in range(10_000)]})]
+    policies = [Policy("blocklist", {"domains": _bad(10_000)})]
     local = Kaizen(policies=policies, data=data)
+    sizes = {n: Kaizen(policies=[Policy("blocklist", {"domains": _bad(n)})], data=data) for n in (1, 100_000)}
+    for one in (*sizes.values(), local):
+        one.declare(tools=["fetch", "search_orders"], destinations=["*.example", "api.internal"])
     reporting = Kaizen(KEY, url, policies, data=data, sync=False)
     spool = Spool(os.path.join(data, "spool"), max_bytes=1 << 30)
     naive = Naive(url)
@@ -183,11 +228,19 @@ def _run(figures: Figures, url: str, data: str, rounds: int) -> dict[str, dict[s
     record = b"x" * 500
     sent = 0
     background: list[float] = []
+    fresh = count()
     for _ in range(rounds):
         # Longer than the others, so that it meets as many pauses of the machine as they do.
         figures.measure("empty call", lambda i: None, 20 * CALLS)
         figures.measure("inspect, repeated action", lambda i: local.inspect(ACTION))
-        figures.measure("inspect, new targets", lambda i: local.inspect(tool="fetch", target=f"h{i}.example:443"))
+        figures.measure(
+            "inspect, new targets", lambda i: local.inspect(tool="fetch", target=f"h{next(fresh)}.example:443")
+        )
+        for n, one in sizes.items():
+            figures.measure(
+                f"  … {n} entries",
+                lambda i, one=one: one.inspect(tool="fetch", target=f"h{next(fresh)}.example:443"),  # type: ignore[misc]
+            )
         figures.measure("inspect and report", lambda i: reporting.inspect(ACTION))
         cpu = time.process_time()
         reporting.flush(60)
@@ -206,6 +259,8 @@ def _run(figures: Figures, url: str, data: str, rounds: int) -> dict[str, dict[s
     }
     reporting.close()
     local.close()
+    for one in sizes.values():
+        one.close()
     spool.close()
     return {"kaizen": kept, "naive": {"reported": rounds * CALLS, "lost": naive.lost}}
 

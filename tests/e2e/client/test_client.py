@@ -149,18 +149,24 @@ def test_a_process_killed_in_the_middle_of_a_burst_is_accounted_for(place):
     assert set(lost) <= {"killed", "torn"}
 
 
-def test_five_seconds_without_a_server_lose_nothing(place):
+OUTAGE = float(os.environ.get("OUTAGE_SECONDS", "5"))
+"""The figures in the reference are of 60."""
+
+
+def test_an_outage_of_the_server_loses_nothing(place):
     place.up()
+    n = int(OUTAGE + 2) * 100
     agent = place.agent(
-        "for i in range(700):\n    kaizen.inspect(tool=f't{i}'); time.sleep(0.01)\n"
-        "kaizen.flush(30)\nassert kaizen.lost == {}, kaizen.lost"
+        f"for i in range({n}):\n    kaizen.inspect(tool=f't{{i}}'); time.sleep(0.01)\n"
+        "began = time.monotonic(); assert kaizen.flush(90), kaizen.problem\nassert kaizen.lost == {}, kaizen.lost\n"
+        "print(f'delivered {time.monotonic() - began:.1f} s after the last of', i + 1)"
     )
     until(lambda: len(place.arrived()) > 50)
     place.down()
-    time.sleep(5)
+    time.sleep(OUTAGE)
     place.up()
-    assert agent.wait(90) == 0
-    assert sorted(set(place.arrived())) == sorted(names(700))
+    assert agent.wait(150) == 0
+    assert sorted(set(place.arrived())) == sorted(names(n))
 
 
 def test_a_slow_server_does_not_slow_the_agent(place):

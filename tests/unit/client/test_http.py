@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from kaizen_security import Kaizen
 from kaizen_security.client.dial import place
 from kaizen_security.client.http import Connection, Pool
 from kaizen_security.contract.errors import Misconfigured, Refused, Unreachable
@@ -380,3 +381,22 @@ def test_json_goes_both_ways(upstream):
     upstream.faults = lambda *_: (200, {}, json.dumps({"ü": [1, None]}).encode())
     assert Connection(upstream.url).json("POST", "/v1/x", {"ä": "\U0001f600"}) == {"ü": [1, None]}
     assert json.loads(upstream.seen[0][3]) == {"ä": "\U0001f600"}
+
+
+def test_reports_wait_behind_a_wrong_certificate_and_none_is_lost(authority, tmp_path, monkeypatch):
+    key = "kz_live_" + "k" * 43
+    with Raw(*[tls_server(authority, "localhost")] * 50) as server:
+        url = server.url.replace("http://127.0.0.1", "https://localhost")
+        kaizen = Kaizen(key, url, data=tmp_path / "data", sync=False)
+        for i in range(100):
+            assert kaizen.inspect(tool=f"t{i}").allowed
+        assert not kaizen.flush(1)
+        assert "certificate" in kaizen.problem
+        kaizen.close(0.2)
+        assert (kaizen.lost, server.requests) == ({}, [])
+        authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        with Kaizen(key, url, data=tmp_path / "data", sync=False) as kaizen:
+            until(lambda: kaizen.flush(5) and len(server.requests) >= 2)  # 50 a request
+            assert kaizen.lost == {}
+        assert list((tmp_path / "data").rglob("*.seg")) == []
