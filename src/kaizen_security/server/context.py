@@ -88,7 +88,7 @@ class Context:
 
     async def delete(self, organisation: int, agent: str) -> Deleted | None:
         """Delete all that is kept of an agent, here and in the store; None when there is no such agent."""
-        done = await self.aside(self.evaluator.delete, organisation, agent)
+        done = await self.call(self.evaluator.delete, organisation, agent)
         if done is not None:
             await self.changed(organisation, agent)
         return done

@@ -133,6 +133,13 @@ def test_a_further_policy_with_a_mistake_is_refused_by_name_and_rule(site, admin
     assert site.store.policies(site.organisation) == ()
 
 
+def test_editing_a_policy_in_an_older_spelling_loses_no_entry(site, admin):
+    rules = {"ip": ["192.0.2.1"], "ips": ["203.0.113.0/24"]}
+    site.store.put_policy(site.organisation, Policy("blocklist", rules, "older"), at=1.0)
+    assert "203.0.113.0/24\n192.0.2.1</textarea>" in admin.get("/policies?edit=older").text
+    admin.post("/policies/remove", data={"name": "older"})
+
+
 def test_a_kept_policy_that_cannot_be_compiled_any_more_is_named_on_the_page(site, admin):
     site.store.put_policy(site.organisation, Policy("blocklist", {"domains": ["no host at all"]}, "old"), at=1.0)
     page = html.unescape(admin.get("/policies").text)

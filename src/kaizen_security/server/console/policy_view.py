@@ -148,15 +148,21 @@ def own_typed(policy: Policy | None) -> dict[str, str]:
     """The fields of the form that ``own_policy`` reads; of a new policy when None."""
     if policy is None:
         return {"name": "", "mode": "blocklist", "enabled": "1", **{key: "" for key, *_ in RULES}}
-    lists = {key: policy.rules.get(key) for key, *_ in RULES}
-    # An older spelling of the same rule.
-    lists["ips"] = lists["ips"] or policy.rules.get("ip")
+    # "ip" is an older spelling of the same rule.
+    spellings = {key: ("ips", "ip") if key == "ips" else (key,) for key, *_ in RULES}
     return {
         "name": policy.name,
         "mode": policy.mode,
         "enabled": "1" if policy.enabled else "",
-        **{key: typed(map(str, value)) if isinstance(value, list | tuple) else "" for key, value in lists.items()},
+        **{
+            key: typed(entry for one in keys for entry in _listed(policy.rules.get(one)))
+            for key, keys in spellings.items()
+        },
     }
+
+
+def _listed(value: Json) -> list[str]:
+    return [str(entry) for entry in value] if isinstance(value, list | tuple) else []
 
 
 def trial(
