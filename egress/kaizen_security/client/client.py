@@ -25,6 +25,7 @@ from kaizen_security.contract.errors import KaizenBlocked, Unreachable
 from kaizen_security.contract.verdict import Mode, Verdict
 
 if TYPE_CHECKING:
+    from kaizen_security.client.audit import Audit
     from kaizen_security.client.rules import Rules
     from kaizen_security.client.run import Run
     from kaizen_security.contract.step import Step
@@ -48,6 +49,8 @@ class Kaizen:
     ``sidecar``     ask this sidecar before an action runs: ``unix:///path/kaizen.sock`` or ``http://127.0.0.1:8001``
     ``mode``        ``"observe"`` or ``"enforce"``; can only tighten what the organisation set for the agent
 
+    ``audit``       hear what this process opens for writing, looks up, connects to and starts; once on, the hook stays
+
     Raises Misconfigured naming the argument, the variable or the policy that cannot be used; never because something is
     unreachable. Safe for threads and forks.
     """
@@ -69,6 +72,7 @@ class Kaizen:
         deadline: float | None = None,
         data: str | os.PathLike[str] | None = None,
         spool_bytes: int | None = None,
+        audit: bool | None = None,
     ) -> None:
         self.settings: Settings = load(
             {
@@ -84,6 +88,7 @@ class Kaizen:
                 "deadline": deadline,
                 "data": None if data is None else os.fspath(data),
                 "spool_bytes": spool_bytes,
+                "audit": audit,
             }
         )
         self.on_verdict = on_verdict
@@ -101,6 +106,12 @@ class Kaizen:
         self._renewal = self._attached.renewal(self._judging.apply, self._judging.missing)
         if self._renewal is not None:
             self._renewal.first()
+        self._audit: Audit | None = None
+        if self.settings.audit:
+            from kaizen_security.client.audit import Audit
+
+            self._audit = Audit(self, self._judging, self._attached.upstream, self.settings.data)
+            self._audit.wake()
         # After a fork threads are gone; the first verdict of the child starts them again.
         self._asleep = True
         _LIVE.add(self)
@@ -247,6 +258,11 @@ class Kaizen:
         return self._judging.rules
 
     @property
+    def current_run(self) -> str:
+        """The ``run_id`` of the current context; empty outside of a run."""
+        return RUN.get()
+
+    @property
     def problem(self) -> str:
         """Why policy is not renewed or reports are not delivered just now; empty when all is well."""
         renewal = self._renewal.problem if self._renewal else ""
@@ -256,7 +272,8 @@ class Kaizen:
     def lost(self) -> dict[str, int]:
         """What was lost since this process began, by reason; empty when nothing was."""
         lost = dict(self._lost)
-        for reason, n in self._attached.lost():
+        heard = list(self._audit.lost.items()) if self._audit else []
+        for reason, n in (*self._attached.lost(), *heard):
             lost[reason] = lost.get(reason, 0) + n
         return lost
 
@@ -270,10 +287,14 @@ class Kaizen:
         if self._renewal is not None and not self._closed:
             self._renewal.start()
         self._attached.manifest.wake()
+        if self._audit is not None:
+            self._audit.wake()
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Deliver every report and step; false when some are still waiting after ``timeout`` seconds (they are in the spool)."""
         until = monotonic() + timeout
+        if self._audit is not None:
+            self._audit.drain()
         sent = self._attached.manifest.deliver()
         if self._link is not None:
             try:
@@ -293,6 +314,8 @@ class Kaizen:
         if self._renewal is not None:
             self._renewal.stop()
         self._attached.manifest.stop()
+        if self._audit is not None:
+            self._audit.stop()
         if self._link is not None:
             with suppress(Unreachable):  # what it did not take is counted by close
                 self._link.send_steps(timeout)
@@ -310,6 +333,9 @@ class Kaizen:
         self.ids.renew()
         self._judging.sequence.after_fork()
         self._attached.manifest.after_fork()
+        if self._audit is not None:
+            self._audit.after_fork()
+            self._audit.wake()
         self._lost = {}
         self._asleep = True
         close_with_worker(self)

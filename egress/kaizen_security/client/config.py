@@ -31,6 +31,7 @@ class Settings:
     ``deadline``     seconds that one question to the sidecar may take
     ``data``         directory for spool, cached policy and boundary key; empty: keep nothing on disk
     ``spool_bytes``  bytes on disk for reports that are not delivered
+    ``audit``        hear what this process opens, connects to and starts (``client.audit``); the hook cannot be removed
     ``tenant_key``   secret behind the keyed hashes, in hex; empty: one is made and kept in ``data``
     """
 
@@ -46,6 +47,7 @@ class Settings:
     deadline: float = 2.0
     data: str = ""
     spool_bytes: int = 64 << 20
+    audit: bool = False
     tenant_key: str = field(default="", repr=False)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     places: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -145,6 +147,7 @@ _READ: dict[str, tuple[tuple[str, ...], Callable[[object], object]]] = {
     "deadline": (("KAIZEN_DEADLINE",), _seconds),
     "data": (("KAIZEN_DATA",), _text),
     "spool_bytes": (("KAIZEN_SPOOL_BYTES",), _bytes),
+    "audit": (("KAIZEN_AUDIT",), _switch),
     "tenant_key": (("KAIZEN_TENANT_KEY",), _secret),
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from kaizen_security.client.own import mine
 from kaizen_security.contract.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -161,10 +162,14 @@ def _addresses(host: str, port: int, at: float) -> list[tuple[int, object]]:
         except OSError as err:
             failed.append(err)
 
+    def in_our_thread() -> None:
+        mine()
+        look_up()
+
     if ":" in host or host.rpartition(".")[2].isdigit() or host == "localhost":
         look_up()
     else:
-        thread = threading.Thread(target=look_up, name="kaizen-resolve", daemon=True)
+        thread = threading.Thread(target=in_our_thread, name="kaizen-resolve", daemon=True)
         try:
             thread.start()
         except RuntimeError:

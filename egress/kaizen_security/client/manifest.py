@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 
 from kaizen_security.client.http import Connection
+from kaizen_security.client.own import mine
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.errors import KaizenError, Refused
@@ -88,6 +89,7 @@ class Manifest:
             self._thread = thread
 
     def _work(self) -> None:
+        mine()
         pause = FIRST_PAUSE
         while not self._stop.wait(pause):
             if self.deliver() or self._waiting is None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from kaizen_security.client.http import Connection, understood
+from kaizen_security.client.own import mine
 from kaizen_security.contract.bundle import MAX_BUNDLE, Bundle, decode_policy, key_hash, signing_key, unseal
 from kaizen_security.contract.errors import InvalidInput, KaizenError
 from kaizen_security.contract.fields import array, obj
@@ -96,6 +97,7 @@ class Renewal:
         self._stop.set()
 
     def _work(self) -> None:
+        mine()
         pause = 1.0
         while not self._stop.is_set():
             began = monotonic()

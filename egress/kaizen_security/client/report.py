@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from kaizen_security.client.arguments import plain
 from kaizen_security.client.fields import completed
 from kaizen_security.client.http import Connection
+from kaizen_security.client.own import mine
 from kaizen_security.client.spool import EXIT, Batch, Spool
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.boundary import outward, outward_verdict
@@ -144,6 +145,7 @@ class Reporter:
     # --- the thread
 
     def _work(self) -> None:
+        mine()
         try:
             while not self._closed:
                 self._turn()

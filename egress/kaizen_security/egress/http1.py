@@ -22,7 +22,9 @@ MAX_LENGTH = (1 << 63) - 1
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb"{1,32}+) ([\x21-\x7e]{1,32768}+) HTTP/1\.([01])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"{1,256}+):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)")
+_ONE = _TOKEN + rb"{1,256}+:[^\x00-\x08\x0a-\x1f\x7f]*+"
+_FIELD = re.compile(_ONE)
+_FIELDS = re.compile(_ONE + rb"(?:\r\n" + _ONE + rb")*+")
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 
 
@@ -111,13 +113,12 @@ def _fields(block: bytes) -> list[tuple[bytes, bytes, bytes]]:
     lines = block.split(b"\r\n")
     if len(lines) > MAX_FIELDS:
         raise Bad(f"more than {MAX_FIELDS} header fields", status=431)
+    if _FIELDS.fullmatch(block) is None:
+        raise Bad(next(_what_is_wrong(line) for line in lines if _FIELD.fullmatch(line) is None))
     found = []
     for line in lines:
-        match = _FIELD.fullmatch(line)
-        if match is None:
-            raise Bad(_what_is_wrong(line))
-        name, value = match.groups()
-        found.append((name.lower(), name, value.rstrip(b" \t")))
+        name, _, value = line.partition(b":")
+        found.append((name.lower(), name, value.strip(b" \t")))
     return found
 
 
@@ -143,9 +144,9 @@ UNTIL_CLOSE = -2
 def request_body(head: Request) -> int:
     """Bytes of the body, or CHUNKED (RFC 9112 section 6). Raises Bad."""
     length = _content_length(head)
-    codings = head.tokens(b"transfer-encoding")
     if not head.values(b"transfer-encoding"):
         return length or NONE
+    codings = head.tokens(b"transfer-encoding")
     if length is not None:
         raise Bad("both Content-Length and Transfer-Encoding")
     if head.minor == 0:
@@ -174,12 +175,12 @@ def response_body(head: Response, method: bytes) -> int:
 
 
 def _content_length(head: Head) -> int | None:
-    values = set(head.values(b"content-length"))
+    values = head.values(b"content-length")
     if not values:
         return None
-    if len(values) > 1:
+    value = values[0]
+    if any(other != value for other in values):
         raise Bad("Content-Length is there twice with different values")
-    value = values.pop()
     if _DIGITS.fullmatch(value) is None or int(value) > MAX_LENGTH:
         raise Bad("Content-Length is not a number")
     return int(value)
@@ -271,10 +272,10 @@ _NEEDED = frozenset((b"host", b"content-length", b"transfer-encoding", b"content
 
 def end_to_end(head: Head) -> list[tuple[bytes, bytes, bytes]]:
     """The fields that travel on. Raises Bad when Connection names a field that frames or routes the message."""
-    named = set(head.tokens(b"connection"))
-    if named & _NEEDED:
+    named = head.tokens(b"connection")
+    if not _NEEDED.isdisjoint(named):
         raise Bad("Connection names a field that must not be removed")
-    dropped = HOP_BY_HOP | named
+    dropped = HOP_BY_HOP.union(named) if named else HOP_BY_HOP
     return [entry for entry in head.fields if entry[0] not in dropped]
 
 

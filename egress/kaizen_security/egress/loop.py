@@ -18,6 +18,9 @@ READ = 1
 """Same bits as EPOLLIN and EPOLLOUT, so that nothing is translated on Linux."""
 WRITE = 4
 
+CHUNK = 65536
+"""Bytes that one read asks for."""
+
 Ready: TypeAlias = Callable[[int], None]
 """Called with the events of a descriptor. A hang-up or an error counts as READ and WRITE: the next system call tells which."""
 
@@ -108,6 +111,8 @@ class Loop:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
+        self.buffer = memoryview(bytearray(CHUNK))
+        """What is read passes through here; nobody keeps it."""
         self.now = time.monotonic()
         self.add(self._wake_in.fileno(), READ, self._woken)
 
@@ -189,9 +194,7 @@ class Loop:
             for fd, events in ready:
                 call = self._table.get(fd)
                 if call is not None:
-                    if events & ~5:
-                        events = READ | WRITE
-                    self._guarded(fd, call, events)
+                    self._guarded(fd, call, events if not events & ~5 else 5)
             if self.now >= sweep_at:
                 sweep_at = self.now + SWEEP
                 self._sweep()

@@ -14,6 +14,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from kaizen_security.client.http import Connection
@@ -39,6 +40,17 @@ FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
 _JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 log = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=1024)
+def _allowed(policy_version: str) -> tuple[str, str]:
+    """The verdict on what was let pass, before and after the action's id: it is the same but for that, for every connection."""
+    place = "\x7f"
+    verdict = Verdict(
+        decision=Decision.ALLOW, reason=reasons.OBSERVED_EGRESS, action_id=place, policy_version=policy_version
+    )
+    before, _, after = _JSON(encode_verdict(verdict)).partition(_JSON(place))
+    return before, after
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -78,25 +90,18 @@ class Record:
             }
         else:
             metadata["phase"] = "start"
-        # What ``codec.encode_report`` writes (a test compares them), without the values in between: half the time.
-        return _JSON(
-            {
-                "schema_version": "1",
-                "agent": self.agent,
-                "action": {
-                    "kind": self.kind,
-                    "tool": None,
-                    "publisher": None,
-                    "target": self.target,
-                    "hash": None,
-                    "metadata": metadata,
-                    "id": self.id,
-                    "act_id": self.act_id or self.id,
-                    "agent": self.agent,
-                    "at": rfc3339(self.at),
-                },
-                "verdict": encode_verdict(self.verdict()),
-            }
+        # What ``codec.encode_report`` writes (a test compares them), without the values in between: a third of the time.
+        agent, id_ = _JSON(self.agent), _JSON(self.id)
+        if self.refusal is None:
+            before, after = _allowed(self.policy_version)
+            verdict = f"{before}{id_}{after}"
+        else:
+            verdict = _JSON(encode_verdict(self.verdict()))
+        return (
+            f'{{"schema_version":"1","agent":{agent},"action":{{"kind":"{self.kind}","tool":null,"publisher":null,'
+            f'"target":{_JSON(self.target)},"hash":null,"metadata":{_JSON(metadata)},"id":{id_},'
+            f'"act_id":{_JSON(self.act_id) if self.act_id else id_},"agent":{agent},"at":"{rfc3339(self.at)}"}},'
+            f'"verdict":{verdict}}}'
         ).encode()
 
     def verdict(self) -> Verdict:

@@ -8,6 +8,7 @@ the agent asked for: agents declare names, and where a name leads is not theirs 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from kaizen_security.contract import canonical, reasons
@@ -98,11 +99,8 @@ class Gate:
 
         Inside a tunnel to an address only policy decides on it: it is the address that was declared, and that is where it goes.
         """
-        try:
-            ip_address(record_host)
-        except ValueError:
-            return self.name(agent, host, port)
-        return self._denied(agent, host, port)
+        decide = self._denied if _is_address(record_host) else self.name
+        return decide(agent, host, port)
 
     def _denied(self, agent: str, host: str, port: int) -> Refusal | None:
         rules = self._rules(agent)
@@ -167,6 +165,15 @@ class Gate:
             advice = "Name the service in the proxy's `hosts` map, or set `allow_loopback`."
             return _built_in("loopback address", host, advice)
         return None
+
+
+@lru_cache(maxsize=4096)
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _in(address: IPv4Address | IPv6Address, networks: Iterable[IPv4Network | IPv6Network]) -> bool:

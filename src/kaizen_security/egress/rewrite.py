@@ -8,11 +8,11 @@ from kaizen_security.egress import http1
 def wants_websocket(head: http1.Request) -> bool:
     """WebSocket is passed on; any other upgrade is not asked for, and the request goes on without it (RFC 9110 section 7.8)."""
     return (
-        head.method == b"GET"
+        head.tokens(b"upgrade") == [b"websocket"]
+        and b"upgrade" in head.tokens(b"connection")
+        and head.method == b"GET"
         and head.minor == 1
         and http1.request_body(head) == http1.NONE
-        and head.tokens(b"upgrade") == [b"websocket"]
-        and b"upgrade" in head.tokens(b"connection")
     )
 
 
