@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ import pytest
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.exports.vault import Vault
+from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Status
+from tests.unit.console.receiver import Receiver
 from tests.unit.console.rows import PAYLOADS, UNDECLARED
 from tests.unit.console.site import PASSWORD, USER, running
 
@@ -302,3 +306,28 @@ def test_no_page_of_upkeep_is_wider_than_a_telephone(tab, site, path):
     site.store.declare(site.organisation, name, Declaration(tools=("t" * 200,), purpose="p" * 400), at=1.0)
     page = tab(path, viewport={"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_an_administrator_adds_a_destination_tests_it_and_removes_it(browser, tmp_path):
+    settings = Settings(vault=Vault(tmp_path / "enc.key"), permitted=("127.0.0.1",))
+    with running(tmp_path / "data", settings) as own, Receiver() as receiver:
+        thread = threading.Thread(target=receiver.serve_forever)
+        thread.start()
+        context = browser.new_context(base_url=own.url, viewport={"width": 400, "height": 800})
+        context.add_cookies([{"name": "kaizen_session", "value": own.session(), "url": own.url}])
+        page = context.new_page()
+        page.goto("/exports")
+        page.get_by_label("Name").fill("the siem")
+        page.get_by_label("Address").fill(receiver.url)
+        page.get_by_label("Secret").fill("shared-with-the-siem")
+        page.get_by_role("button", name="Add it").click()
+        row = page.get_by_role("row", name="the siem")
+        row.get_by_role("button", name="Test").click()
+        playwright.expect(page.get_by_text("The receiver took the test (200).")).to_be_visible()
+        assert receiver.got[0][0]["X-Kaizen-Signature"].startswith("sha256=")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 400
+        row.get_by_role("button", name="Remove").click()
+        playwright.expect(page.get_by_text("Verdicts are sent nowhere yet.")).to_be_visible()
+        context.close()
+        receiver.shutdown()
+        thread.join()

@@ -7,7 +7,6 @@ import json
 import re
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -15,35 +14,12 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.exports.vault import Vault
 from kaizen_security.server.settings import Settings
+from tests.unit.console.receiver import Receiver
 from tests.unit.console.rows import PAYLOADS, UNDECLARED
 from tests.unit.console.site import running
 
 BLOCKED = Verdict(decision=Decision.BLOCK, reason="blocked by policy: malicious domain", evidence=(UNDECLARED,))
 SECRET = "s3cret-of-the-receiver"
-
-
-class Receiver(ThreadingHTTPServer):
-    """Keeps what it is sent; answers ``status``."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.got = []
-        self.status = 200
-        self.url = f"http://127.0.0.1:{self.server_port}/hook/path-that-is-secret"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.got.append((dict(self.headers), body))
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *args):
-        """To nobody."""
 
 
 @pytest.fixture
