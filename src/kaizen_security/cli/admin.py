@@ -188,7 +188,7 @@ def _delete_agent(args: argparse.Namespace) -> int:
 
 
 def _deleted_there(args: argparse.Namespace) -> dict[str, Json] | None:
-    from kaizen_security.cli.remote import Remote
+    from kaizen_security.cli.keys import Remote
 
     server = Remote(args.api_url)
     try:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from kaizen_security.cli.remote import Remote
 from kaizen_security.cli.server import data_directory
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.errors import Misconfigured, Refused
+from kaizen_security.contract.errors import KaizenError, Misconfigured, Refused
 from kaizen_security.contract.fields import MAX_NAME
 
 if TYPE_CHECKING:
     from kaizen_security.store.sqlite import SqliteStore
+
+_DEADLINE = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +101,39 @@ class _Directory:
 
     def close(self) -> None:
         self._store.close()
+
+
+class Remote:
+    """A running control plane, called as a person who is signed in. Raises Misconfigured without a token in the environment."""
+
+    def __init__(self, url: str) -> None:
+        from kaizen_security.client.http import Connection
+
+        self._token = os.environ.get("KAIZEN_TOKEN", "")
+        if not self._token:
+            raise Misconfigured("set KAIZEN_TOKEN to a session's token (POST /v1/sessions gives one)")
+        self._connection = Connection(url)
+
+    def call(
+        self, method: str, path: str, document: dict[str, Json] | None = None, *, deadline: float = _DEADLINE
+    ) -> dict[str, Json]:
+        """One call; ``deadline`` in seconds. Raises Refused with the server's own words, Unreachable, KaizenError."""
+        body = None if document is None else json.dumps(document).encode()
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        status, _, data = self._connection.request(method, path, body, headers=headers, deadline=deadline)
+        try:
+            answer = json.loads(data)
+        except ValueError as err:
+            raise KaizenError(f"the server answered {status} and no JSON: is it a Kaizen control plane?") from err
+        if status >= 400 or not isinstance(answer, dict):
+            said = answer.get("error", {}) if isinstance(answer, dict) else {}
+            message = f"{said.get('message', 'no message')} (HTTP {status})"
+            raise Refused(message, status=status, field=str(said.get("field", "")))
+        return answer
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
 
 
 class _Remote(Remote):
