@@ -175,6 +175,9 @@ def _value(name: str, value: Json, default: object) -> object:
         return _number(name, value, whole=isinstance(default, int))
     if not isinstance(value, str):
         raise Misconfigured(f"{name}: must be text")
+    if name == "host" and not value.strip():
+        # The socket module takes "" for every address: nobody who left a variable empty means that.
+        raise Misconfigured("host: must be an address; for every address of this machine say 0.0.0.0 or ::")
     return Path(value) if isinstance(default, Path) else value
 
 

@@ -110,3 +110,9 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, text: str):
 def test_every_setting_is_documented():
     page = (ROOT / "docs/how-to/egress-proxy.md").read_text()
     assert [entry.name for entry in fields(config.Config) if f"`{entry.name}`" not in page] == []
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_host_is_refused_and_not_taken_for_every_address(host):
+    with pytest.raises(Misconfigured, match="host: must be an address"):
+        config.from_values({"host": host})
