@@ -21,6 +21,7 @@ COMMANDS = {
     "egress": "the egress proxy",
     "inspect": "ask for the verdict on one action",
     "explain": "show why a verdict is what it is",
+    "bench": "how well detection holds on recorded runs",
     "replay": "take recorded actions or runs through the Observer again",
     "redteam": "run the red-team corpus and print its scorecard",
     "config": "show every setting of the client, and what it was taken from",

@@ -79,7 +79,7 @@ class Programme:
 
 def programme(seed: int, scenarios: Iterable[Scenario], misses: Misses) -> Programme:
     """The programme for a seed. ``misses`` are the corpus's known ones."""
-    excuses = {(miss.scenario, miss.step): miss.reason for miss in misses.entries}
+    excuses = {(miss.scenario, miss.step): miss.reason for miss in misses.where_nothing_is_heard().entries}
     chance = random.Random(f"{seed}/programme")  # noqa: S311  a seeded play, no secret
     corpus = tuple(scenarios)
     tasks = benign(seed, LEARN + BETWEEN)

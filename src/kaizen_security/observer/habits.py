@@ -132,12 +132,14 @@ class Deed:
     flows: tuple[int, ...]
     words: tuple[int, ...]
     step: int
-    times: int = 1
+    fields: tuple[int, ...] = ()
 
 
 ROOM: Mapping[str, int] = {"slots": 1536, "values": 1024, "flows": 512, "steps": 256}
-CELLS: Mapping[str, int] = {"words": 2048, "pairs": 4096, "asked": 1024}
+CELLS: Mapping[str, int] = {"words": 2048, "pairs": 4096, "asked": 1024, "filled": 256, "fresh": 256}
 MOST_TOOLS = 96
+WANDERING = 12
+"""Values of an argument before it can be said that they are mostly new."""
 MOST_REQUESTS = 64
 YOUNG = 10
 """Runs before scores count: the first ones are all new."""
@@ -170,6 +172,8 @@ class Habits:
     words: Counts = field(default_factory=lambda: Counts(CELLS["words"]))
     pairs: Counts = field(default_factory=lambda: Counts(CELLS["pairs"]))
     asked: Counts = field(default_factory=lambda: Counts(CELLS["asked"]))
+    filled: Counts = field(default_factory=lambda: Counts(CELLS["filled"]))
+    fresh: Counts = field(default_factory=lambda: Counts(CELLS["fresh"]))
 
     def learn(self, request: Sequence[str], deeds: Sequence[Deed], score: float | None = None) -> None:
         """One run in which nothing was flagged. ``score``: the highest of its calls, given before this run was learned."""
@@ -192,6 +196,10 @@ class Habits:
 
     def _deed(self, deed: Deed) -> None:
         self.calls += 1
+        for slot, name in zip(deed.slots, deed.fields, strict=False):
+            self.filled.add(name)
+            if slot not in self.slots:
+                self.fresh.add(name)
         for table, found in ((self.slots, deed.slots), (self.values, deed.values), (self.flows, deed.flows)):
             for one in found:
                 table.add(one)
@@ -206,6 +214,11 @@ class Habits:
         mark = fingerprint(tool)
         for word in asked:
             self.pairs.add(word ^ mark)
+
+    def wanders(self, name: int) -> bool:
+        """Whether the values of an argument are new more often than not: then that one is new says nothing."""
+        filled = self.filled[name]
+        return filled >= WANDERING and 2 * self.fresh[name] >= filled
 
     def weight(self, word: int) -> float:
         """How much a word of a call tells: the rarer in calls, the more. From 0."""
@@ -258,6 +271,8 @@ class Habits:
             words=self.words.merge(other.words),
             pairs=self.pairs.merge(other.pairs),
             asked=self.asked.merge(other.asked),
+            filled=self.filled.merge(other.filled),
+            fresh=self.fresh.merge(other.fresh),
         )
 
     def to_json(self) -> Json:

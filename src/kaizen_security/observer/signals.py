@@ -39,6 +39,7 @@ NAMES = (
     "effect_told",
     "removes_unasked",
     "secret_unasked",
+    "fetch_far",
     "far_unlike",
     "far_told",
     "told_unlike",
@@ -62,8 +63,10 @@ def prepare(tool: str, arguments: Json) -> Call:
             short[value.text] = None
         elif value.kind is not Kind.TEXT:
             short.update(dict.fromkeys(tokens(value.text)))
+    # The verb stands first or last: read_file, files.read.
+    writes = not name or (name[0] not in READS and name[-1] not in READS)
     kinds = of_tool(name, [word for value in found for word in words_of_name(value.field)])
-    return Call(tool, name, marked, _marks(short, 64), kinds, not name or name[0] not in READS)
+    return Call(tool, name, marked, _marks(short, 64), kinds if writes else frozenset(), writes)
 
 
 def _marks(words: Mapping[str, None], most: int) -> Mapping[str, int]:
@@ -96,6 +99,7 @@ class _Seen:
     slots: list[int] = field(default_factory=list)
     values: list[int] = field(default_factory=list)
     flows: list[int] = field(default_factory=list)
+    fields: list[int] = field(default_factory=list)
     worst: tuple[float, Value, Origin | None] | None = None
 
     def add(self, name: str, value: Value, origin: Origin | None, badness: float) -> None:
@@ -159,13 +163,22 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
         "effect_told": unasked * max(told_far, told_near),
         "removes_unasked": unasked * (Effect.REMOVE in call.effects),
         "secret_unasked": unasked * (Effect.SECRET in call.effects),
+        "fetch_far": (1 - writes) * min(1.0, c.get("place_far", 0.0)),
         "far_unlike": away * unlike,
         "far_told": away * told_far,
         "told_unlike": told_far * unlike,
         "writes_told": writes * told_far,
         "writes_unlike": writes * unlike,
     }
-    deed = Deed(tool, tuple(seen.slots), tuple(seen.values), tuple(seen.flows), tuple(call.words.values()), step)
+    deed = Deed(
+        tool,
+        tuple(seen.slots),
+        tuple(seen.values),
+        tuple(seen.flows),
+        tuple(call.words.values()),
+        step,
+        tuple(seen.fields),
+    )
     worst = None if seen.worst is None else (seen.worst[1], seen.worst[2])
     told, where = max((far.share, far.origin), (near.share, near.origin), key=lambda one: one[0])
     return Reading(signals, deed, worst, away > 0, told, asked, where)
@@ -176,6 +189,7 @@ def _value(
 ) -> None:
     tool = call.tool
     seen.slots.append(slot)
+    seen.fields.append(slot_of(tool, value.field))
     seen.values.append(anywhere)
     if origins.by_user(value):
         return
@@ -185,25 +199,40 @@ def _value(
     if sentence is not None:
         flows.append(_flow(sentence, tool, value.field, free=True))
     seen.flows += flows
+    known, place = anywhere in habits.values, value.kind in PLACES
+    place = place and not _known_host(value, origins, habits, seen)
     if slot in habits.slots:
         return
-    known, place = anywhere in habits.values, value.kind in PLACES
-    usual = any(flow in habits.flows for flow in flows)
+    usual = any(flow in habits.flows for flow in flows) or (not place and habits.wanders(slot_of(tool, value.field)))
     if fields:
         if not usual:
             seen.add("flow_field", value, fields[0], 0.5 + place)
             if place and not known:
                 seen.add("place_field", value, fields[0], 2.0)
     elif sentence is not None:
-        near = _from_text(value, sentence, origins, seen, place=place, known=known, may=may)
+        near = _from_text(value, sentence, origins, seen, place=place, known=known, usual=usual, may=may)
         if not usual and not near:
             seen.add("flow_free", value, sentence, 0.5)
     elif place and not known:
         seen.add("place_unknown", value, None, 2.5)
 
 
+def _known_host(value: Value, origins: Origins, habits: Habits, seen: _Seen) -> bool:
+    # Another page of a host that was used before is a new value, but no new place.
+    if value.kind is not Kind.URL:
+        return False
+    host = value.text.partition("/")[0]
+    seen.values.append(fingerprint(host))
+    return seen.values[-1] in habits.values or hash(host) in origins.asked
+
+
+def slot_of(tool: str, field: str) -> int:
+    """The hash of an argument, whatever its value."""
+    return fingerprint(f"{tool}|{field}")
+
+
 def _from_text(
-    value: Value, sentence: Origin, origins: Origins, seen: _Seen, *, place: bool, known: bool, may: _May
+    value: Value, sentence: Origin, origins: Origins, seen: _Seen, *, place: bool, known: bool, usual: bool, may: _May
 ) -> bool:
     """Counts the value; true if the user left it to the source that holds it."""
     source = origins.sources[sentence.result]
@@ -218,6 +247,9 @@ def _from_text(
         # holds no other place of its kind. Whoever adds one to a source only takes away that it is clear who was meant.
         near = may.plainly and source.named is Named.EXACTLY and len(source.places.get(value.kind, ())) == 1
         seen.add("place_near" if near else "place_far", value, sentence, 4.0 if near else 5.0)
+    elif usual:
+        # This agent habitually takes such values from there: that this one is new says nothing.
+        return near
     elif value.kind not in (Kind.NUMBER, Kind.DATE):
         seen.add("word_near" if near else "word_far", value, sentence, 1.5)
     elif not near:
