@@ -56,6 +56,8 @@ _STOP = frozenset(
 )
 
 _WORD = re.compile(r"[^\W_]+(?:[._@:/+'&=?#%~-]+[^\W_]+)*")
+_ENTITY = re.compile(r"[^\W_]+(?:[._@:/+'&=?#%~-]+[^\W_]+)+|[^\W_]{9,}")
+_LAST = frozenset("gdse")
 _PARTS = re.compile(r"[^\W_]+")
 _SCHEME = re.compile(r"^(?:[a-z][a-z0-9+.-]{0,15}://)?(?:www\.)?")
 _EMAIL = re.compile(r"^[^@\s/]+@[^@\s/]+\.[^@\s/.]+$")
@@ -86,7 +88,7 @@ def fold(text: str) -> str:
 
 def stem(word: str) -> str:
     """A word without its ending."""
-    if word.isascii() and word.isalpha():
+    if word[-1:] in _LAST and word.isascii() and word.isalpha():
         for ending in ("ing", "ied", "ies", "ed", "es", "s", "e"):
             if word.endswith(ending) and len(word) - len(ending) >= 3:
                 return word[: -len(ending)]
@@ -162,6 +164,21 @@ def tokens(text: str) -> list[str]:
         if not word.isalnum():
             found += [stem(part) for part in _PARTS.findall(word) if part not in _STOP]
     return found
+
+
+def places_in(text: str) -> list[tuple[str, Kind]]:
+    """The places that stand in a longer canonical text, each once."""
+    found = {}
+    for piece in text.split():
+        # Most pieces are plain words; they are passed by before anything dear is done.
+        if piece.isalpha() or piece.strip(_EDGES).isalpha():
+            continue
+        for match in _ENTITY.findall(piece):
+            word = canonical(match)
+            kind = kind_of(word)
+            if kind in PLACES:
+                found[word] = kind
+    return list(found.items())
 
 
 def whole(value: str) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
 from kaizen_security.observer.effects import Effect, wanted
-from kaizen_security.observer.entities import PLACES, Kind, canonical, kind_of, tokens, whole
+from kaizen_security.observer.entities import PLACES, Kind, canonical, kind_of, places_in, tokens, whole
 from kaizen_security.observer.habits import MOST_TOOLS, Habits
 from kaizen_security.observer.outline import LONGEST, leaves
 
@@ -324,11 +324,7 @@ def values(arguments: Json) -> list[Value]:
         kind = kind_of(one)
         if kind is Kind.TEXT:
             found.append(Value(field, one, kind, ()))
-            found += [
-                Value(field, word, inner, (hash(word),), True)
-                for word in dict.fromkeys(tokens(one))
-                if not word.isalpha() and (inner := kind_of(word)) in PLACES
-            ]
+            found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
         else:
             found.append(Value(field, one, kind, tuple(map(hash, whole(one)))))
     return found[:MOST_VALUES]
