@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
-from kaizen_security.observer.effects import Effect, wanted
+from kaizen_security.observer.effects import Effect, covered, wanted
 from kaizen_security.observer.entities import PLACES, Kind, canonical, kind_of, places_in, tokens, whole
 from kaizen_security.observer.habits import MOST_TOOLS, Habits
 from kaizen_security.observer.outline import LONGEST, leaves
@@ -91,6 +91,7 @@ class Origins:
     """The index of one run."""
 
     __slots__ = (
+        "_covers",
         "_fields",
         "_like",
         "_old",
@@ -119,6 +120,7 @@ class Origins:
         self._words: dict[int, list[int]] = {}
         self._old: dict[int, list[int]] = {}
         self._spot: list[Origin] = []
+        self._covers: dict[str, bool] = {}
         self._like: tuple[int, int, dict[str, float], dict[str, float]] | None = None
 
     # --- what arrives -----------------------------------------------------------------------------------------------------
@@ -133,6 +135,7 @@ class Origins:
         self.asked.update(map(hash, found[: max(0, room)]))
         self.request_words = list(dict.fromkeys([*self.request_words, *found]))[:128]
         self.wanted = wanted(self.request_words)
+        self._covers = {}
 
     def named(self, found: Iterable[Value]) -> Named:
         """How the user named what a call with these values reads."""
@@ -226,6 +229,15 @@ class Origins:
         if self._like is None or self._like[:2] != key:
             self._like = (*key, habits.alike(self.request_words), habits.goes_with(self.request_words))
         return self._like[2].get(tool, 0.0), self._like[3].get(tool, 0.0)
+
+    def covers(self, word: str) -> bool:
+        """Whether the request says the word of a tool's name, or its beginning."""
+        known = self._covers.get(word)
+        if known is None:
+            known = covered(word, self.request_words)
+            if len(self._covers) < MOST_TOOLS:
+                self._covers[word] = known
+        return known
 
     def by_user(self, value: Value) -> bool:
         """Whether the user said it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
-from kaizen_security.observer.effects import NEVER_DELEGATED, READS, Effect, covered, of_tool
+from kaizen_security.observer.effects import NEVER_DELEGATED, READS, Effect, of_tool
 from kaizen_security.observer.entities import PLACES, Kind, fingerprint, tokens, words_of_name
 from kaizen_security.observer.habits import Deed, Habits
 from kaizen_security.observer.origins import Call, Named, Origin, Origins, Value, values
@@ -118,8 +118,8 @@ class _May(NamedTuple):
 def _left_open(call: Call, origins: Origins) -> _May:
     # To pay is to pay; to change, create or send something is asked for only if the request also says what.
     common = call.effects & origins.wanted
-    verb = bool(call.name) and covered(call.name[0], origins.request_words)
-    thing = any(covered(word, origins.request_words) for word in call.name[1:])
+    verb = bool(call.name) and origins.covers(call.name[0])
+    thing = any(origins.covers(word) for word in call.name[1:])
     plainly = Effect.PAY in common or ((bool(common) or verb) and (thing or len(call.name) < 2))
     delegable = not call.effects & NEVER_DELEGATED
     return _May(plainly and delegable, (plainly or Effect.OPEN in origins.wanted) and delegable)
@@ -130,7 +130,7 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
     seen = _Seen()
     tool, name = call.tool, call.name
     may = _left_open(call, origins)
-    plainly = bool(call.effects & origins.wanted) or (bool(name) and covered(name[0], origins.request_words))
+    plainly = bool(call.effects & origins.wanted) or (bool(name) and origins.covers(name[0]))
     for value, slot, anywhere in call.values:
         _value(call, value, slot, anywhere, origins, habits, seen, may)
     weights = {hash(word): habits.weight(mark) for word, mark in call.words.items()}
@@ -141,7 +141,7 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
     near, far = origins.best(weights, named=may.openly)
     told_near = max(0.0, near.share - asked)
     told_far = max(0.0, far.share - max(asked, near.share))
-    verbs = sum(covered(word, origins.request_words) for word in name) / max(1, len(name))
+    verbs = sum(origins.covers(word) for word in name) / max(1, len(name))
     verbs_told = sum(hash(word) in far.words for word in name) / max(1, len(name))
     alike, pairs = origins.likeness(habits, tool)
     step = fingerprint(f"{origins.previous}>{tool}")
