@@ -64,8 +64,8 @@ class Scored:
         """Whether it is above the agent's threshold. While that is not its own yet, only for a place that nobody named."""
         if self.threshold is None or self.logit <= self.threshold:
             return False
-        if self.worst is not None and self.worst[0].kind == "words":
-            # A plain word steers a call nowhere, and every report is full of them: only typed values are worth a flag.
+        if self.worst is not None and self.worst[0].kind not in PLACES:
+            # A word or a file of the agent's own steers nothing outwards, and every report is full of them.
             return False
         if self.mature or self.worst is None:
             return self.mature
