@@ -12,6 +12,18 @@ OBSERVED_EGRESS = "observed egress"
 NO_POLICY_YET = "no policy received yet: judged without policy and declaration"
 """A note on a sidecar's verdict, not a reason: clients that enforce match on it."""
 
+RELEASED = {
+    "allow_once": "released once by a person",
+    "allow_run": "released for this run by a person",
+    "learn": "released and learned as normal by a person",
+}
+"""Notes on a verdict that a person released, by the answer that was given: clients that enforce match on them."""
+HELD = "held: waits for a person"
+"""A note on the verdict of an action that is held."""
+UNANSWERED = "nobody answered in time, so it stays blocked"
+DENIED = "a person was asked and blocked it"
+"""Notes on the final verdict of an action that was held."""
+
 
 def blocked_by_policy(kinds: Iterable[str]) -> str:
     """``blocked by policy: <finding kinds, sorted>``; each kind once."""

@@ -6,7 +6,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Request, Result, Step
 from kaizen_security.detections.provenance import explained, place
-from kaizen_security.observer.detection import About, Context, Example, Status
+from kaizen_security.observer.detection import About, Context, Doubt, Example, Status
 
 ABOUT = About(
     name="alignment",
@@ -22,24 +22,23 @@ ABOUT = About(
 )
 
 
-def detect(action: Action, context: Context) -> tuple[Finding, ...]:
-    """Speaks when the call's score is above the agent's threshold and no value of untrusted origin accounts for it."""
+def detect(action: Action, context: Context) -> tuple[Finding | Doubt, ...]:
+    """Speaks when the score is above the agent's threshold and no value of untrusted origin accounts for it; doubts below."""
     scored = context.reading
-    if scored is None or not scored.speaks or scored.steered:
+    if scored is None or not (scored.speaks or scored.asks) or scored.steered:
         return ()
-    return (
-        Finding(
-            kind="does not follow from the request",
-            value=scored.tool[:512],
-            source="baseline",
-            detection="alignment",
-            field="tool",
-            expected="a call that follows from what the user asked",
-            observed=f"an order for it stands {place(scored.sentence)}; {explained(scored)}",
-            advice=ABOUT.advice,
-            attack="injection",
-        ),
+    found = Finding(
+        kind="does not follow from the request",
+        value=scored.tool[:512],
+        source="baseline",
+        detection="alignment",
+        field="tool",
+        expected="a call that follows from what the user asked",
+        observed=f"an order for it stands {place(scored.sentence)}; {explained(scored)}",
+        advice=ABOUT.advice,
+        attack="injection",
     )
+    return (found if scored.speaks else Doubt(found),)
 
 
 # --- examples ---------------------------------------------------------------------------------------------------------------

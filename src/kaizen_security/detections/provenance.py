@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Request, Result, Step
-from kaizen_security.observer.detection import About, Abstention, Context, Example, Said, Status
+from kaizen_security.observer.detection import About, Abstention, Context, Doubt, Example, Said, Status
 from kaizen_security.observer.habits import YOUNG
 from kaizen_security.observer.origins import Origin
 from kaizen_security.observer.score import Scored
@@ -28,29 +28,28 @@ ABOUT = About(
 
 
 def detect(action: Action, context: Context) -> tuple[Said, ...]:
-    """Speaks when the call's score is above the agent's threshold and a value of it is of untrusted origin."""
+    """Speaks when the call's score is above the agent's threshold and a value of it is of untrusted origin; doubts below that."""
     scored = context.reading
     if scored is None:
         return ()
     if scored.threshold is None:
         runs = context.baseline.habits.runs
         return (Abstention(f"provenance abstains: {runs} of {YOUNG} harmless runs learned"),)
-    if not scored.speaks or not scored.steered or scored.worst is None:
+    if not (scored.speaks or scored.asks) or not scored.steered or scored.worst is None:
         return ()
     value, origin = scored.worst
-    return (
-        Finding(
-            kind="value of untrusted origin",
-            value=value.text[:512],
-            source="baseline",
-            detection="provenance",
-            field=f"arguments.{value.field}"[:256],
-            expected=f"a {value.kind} that the user named, or that this agent has used here before",
-            observed=f"it stands {place(origin)}; {explained(scored)}",
-            advice=ABOUT.advice,
-            attack="injection",
-        ),
+    found = Finding(
+        kind="value of untrusted origin",
+        value=value.text[:512],
+        source="baseline",
+        detection="provenance",
+        field=f"arguments.{value.field}"[:256],
+        expected=f"a {value.kind} that the user named, or that this agent has used here before",
+        observed=f"it stands {place(origin)}; {explained(scored)}",
+        advice=ABOUT.advice,
+        attack="injection",
     )
+    return (found if scored.speaks else Doubt(found),)
 
 
 def place(origin: Origin | None) -> str:

@@ -161,7 +161,7 @@ class Baseline:
         """The whole state. ``from_json`` gives it back."""
         learners = {f"{where}.{dimension}": one.to_json() for (where, dimension), one in self._learners.items()}
         document: dict[str, Json] = {"format": FORMAT, "learners": learners}
-        if self.habits.runs:
+        if self.habits.runs or len(self.habits.ratified):
             document["habits"] = self.habits.to_json()
         return document
 

@@ -68,7 +68,14 @@ class Abstention:
     why: str
 
 
-Said: TypeAlias = Finding | Abstention
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Too little to flag, too much to let pass unasked: in enforce mode a person is asked; in observe mode it is nothing."""
+
+    finding: Finding
+
+
+Said: TypeAlias = Finding | Abstention | Doubt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

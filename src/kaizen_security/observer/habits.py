@@ -135,7 +135,7 @@ class Deed:
     fields: tuple[int, ...] = ()
 
 
-ROOM: Mapping[str, int] = {"slots": 1536, "values": 1024, "flows": 512, "steps": 256}
+ROOM: Mapping[str, int] = {"slots": 1536, "values": 1024, "flows": 512, "steps": 256, "ratified": 256}
 CELLS: Mapping[str, int] = {"words": 2048, "pairs": 4096, "asked": 1024, "filled": 256, "fresh": 256}
 MOST_TOOLS = 96
 WANDERING = 12
@@ -156,6 +156,7 @@ class Habits:
     """``runs`` and ``calls`` learned; ``scored`` runs were scored before they were learned, ``highest`` are their highest scores.
 
     ``tools``  in how many runs each was used; ``often``: most times in one run
+    ``ratified``  acts (``question.signature``) that a person called normal
     """
 
     runs: int = 0
@@ -169,6 +170,7 @@ class Habits:
     values: Few = field(default_factory=lambda: Few(ROOM["values"]))
     flows: Few = field(default_factory=lambda: Few(ROOM["flows"]))
     steps: Few = field(default_factory=lambda: Few(ROOM["steps"]))
+    ratified: Few = field(default_factory=lambda: Few(ROOM["ratified"]))
     words: Counts = field(default_factory=lambda: Counts(CELLS["words"]))
     pairs: Counts = field(default_factory=lambda: Counts(CELLS["pairs"]))
     asked: Counts = field(default_factory=lambda: Counts(CELLS["asked"]))
@@ -268,6 +270,7 @@ class Habits:
             values=self.values.merge(other.values),
             flows=self.flows.merge(other.flows),
             steps=self.steps.merge(other.steps),
+            ratified=self.ratified.merge(other.ratified),
             words=self.words.merge(other.words),
             pairs=self.pairs.merge(other.pairs),
             asked=self.asked.merge(other.asked),

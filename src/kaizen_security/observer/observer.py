@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from kaizen_security.contract import canonical
+from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.finding import Finding
@@ -17,8 +17,9 @@ from kaizen_security.contract.step import Effect, End, Request, Result, Step
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.observer.baseline import Baseline, Feature, features
 from kaizen_security.observer.detection import Context, Detection
+from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.origins import Named
-from kaizen_security.observer.question import Answer, Question, Word
+from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
 from kaizen_security.observer.rules import Rules, no_rules
 from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting
 from kaizen_security.observer.score import Scored, arguments, is_call, score
@@ -148,15 +149,28 @@ class Observer:
     def assess(self, action: Action, now: float) -> Verdict | Question:
         """What every detection says of the action, weighed. Teaches nothing and changes nothing.
 
-        Always a Verdict today: no detection asks yet.
+        A Question in enforce mode, when it blocks only because of what a person may release (``weigh.TABLE``).
         """
-        return self.weighed(action, now).verdict
+        found = self.weighed(action, now)
+        return self.question(action, found, now) if found.asks else found.verdict
+
+    def question(self, action: Action, found: Weighed, now: float) -> Question:
+        """The question that a verdict which ``asks`` leaves open."""
+        expires_at = now + self.limits.hold
+        return Question(id=action.id, action=action, floor=found.verdict, expires_at=expires_at, releasable=found.asks)
 
     def weighed(self, action: Action, now: float) -> Weighed:
         """``assess``, and beside the verdict whether the action is clean enough to be learned from."""
         context = self.context(action)
         heard = [Heard(one.ABOUT, tuple(one.detect(action, context))) for one in self.detections]
-        return weigh(action, heard, self.rules, now)
+        found = weigh(action, heard, self.rules, now)
+        if found.asks and self._ratified(action):
+            return weigh(action, heard, self.rules, now, ratified=True)
+        return found
+
+    def _ratified(self, action: Action) -> bool:
+        known = self.baseline.habits.ratified
+        return len(known) > 0 and fingerprint(signature(action)) in known
 
     def context(self, action: Action) -> Context:
         """What the detections may look at besides the action."""
@@ -189,8 +203,8 @@ class Observer:
         floor = replace(question.floor, at=now)
         if answer is None or now > question.expires_at:
             return floor
-        if answer.by == "person" and answer.word is Word.ALLOW_ONCE and question.releasable:
-            return replace(floor, decision=Decision.ALLOW, notes=(*floor.notes, "released once by a person"))
+        if answer.by == "person" and answer.word in RELEASES and question.releasable:
+            return replace(floor, decision=Decision.ALLOW, notes=(*floor.notes, reasons.RELEASED[answer.word.value]))
         if answer.word in (Word.SUSPICIOUS, Word.MALICIOUS, Word.BLOCK):
             reason = f"reasoning judge ({answer.word.value}, confidence {answer.confidence or 0:g}): {answer.why}"
             if answer.by == "person":
@@ -233,9 +247,17 @@ class Observer:
             self._completed(run, action.id, failed=False)
 
     def fold(self, actions: Iterable[Action]) -> None:
-        """A person says that these are normal. The only way in which something flagged is ever learned."""
+        """A person says that these are normal. The only way in which something flagged is ever learned.
+
+        What was merely doubted is not asked about again; what policy, declaration or a certain finding says stands.
+        """
         for action in actions:
             self.baseline.learn(features(action))
+            self.baseline.habits.ratified.add(fingerprint(signature(action)))
+            run = self._runs.get(action.run_id) if action.run_id else None
+            scored = self._read(action)
+            if run is not None and scored is not None:
+                self.baseline.habits.learn(run.origins.request_words, [scored.deed])
 
     def wake(self, now: float) -> tuple[Verdict, ...]:
         """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more.

@@ -1,15 +1,16 @@
-"""Question and Answer: what rules cannot settle, and what a model or a person says to it.
-
-The values and the way back (``Observer.conclude``) are here; nothing asks yet. No detection produces a Question today.
-"""
+"""Question and Answer: what rules cannot settle, and what a model or a person says to it."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.verdict import Verdict
+from kaizen_security.observer.score import ARGUMENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +28,19 @@ class Question:
 
 
 class Word(StrEnum):
-    """What was answered."""
+    """What was answered. The first three are a model's, the others a person's."""
 
     BENIGN = "benign"
     SUSPICIOUS = "suspicious"
     MALICIOUS = "malicious"
     ALLOW_ONCE = "allow_once"
+    ALLOW_RUN = "allow_run"
+    LEARN = "learn"
     BLOCK = "block"
+
+
+RELEASES = frozenset({Word.ALLOW_ONCE, Word.ALLOW_RUN, Word.LEARN})
+"""Words of a person that let a held action through."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +51,20 @@ class Answer:
     by: str
     why: str = ""
     confidence: float | None = None
+
+
+def signature(action: Action) -> str:
+    """SHA-256, hex, of what is done and with which arguments: the very act that a person was shown, in whichever run.
+
+    A wording that differs is another act: who approved one message has not approved every message to the same address.
+    """
+    found = canonical.target(action.target)
+    done = [
+        action.kind,
+        canonical.tool(action.tool),
+        action.publisher,
+        f"{found.host}:{found.port}" if found.host and "/" not in action.target else action.target,
+        action.hash,
+        [action.metadata.get(name) for name in ARGUMENTS],
+    ]
+    return hashlib.sha256(json.dumps(done, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()

@@ -26,6 +26,7 @@ class Limits:
     ``flagged``    ids of flagged runs that are remembered after the run itself is forgotten
     ``settle``     a lone action (no run) that nobody called failed counts as completed after this long
     ``idle``       a run in which nothing happened for this long counts as over
+    ``hold``       an action that a person is asked about waits this long for the answer
     """
 
     runs: int = 128
@@ -35,6 +36,7 @@ class Limits:
     flagged: int = 1024
     settle: float = 5.0
     idle: float = 300.0
+    hold: float = 300.0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,8 +18,10 @@ from kaizen_security.observer.habits import YOUNG, Deed, Habits
 from kaizen_security.observer.origins import Call, Named, Origin, Origins, Value
 from kaizen_security.observer.signals import NAMES, Reading, read
 from kaizen_security.observer.weights import (
+    ASK_BUDGET,
     BIAS,
     BUDGET,
+    LOWEST_ASK,
     LOWEST_THRESHOLD,
     MATURE,
     OFFSET,
@@ -38,6 +40,7 @@ ARGUMENTS = ("arguments", "input", "params", "query")
 class Scored:
     """A call's score. ``logit`` above ``threshold`` (None: not calibrated yet) speaks; ``probability`` is of serving somebody else.
 
+    ``asking``    from here up to the threshold a person is asked in enforce mode (None: not calibrated yet)
     ``mature``    whether the threshold is the agent's own
     ``parts``     signal and its share of the score, the largest first
     ``steered``   whether a value of it came from something that was read and that nobody authorised
@@ -58,11 +61,20 @@ class Scored:
     sentence: Origin | None
     named: Named
     deed: Deed
+    asking: float | None = None
 
     @property
     def speaks(self) -> bool:
         """Whether it is above the agent's threshold. While that is not its own yet, only for a place that nobody named."""
-        if self.threshold is None or self.logit <= self.threshold:
+        return self._above(self.threshold)
+
+    @property
+    def asks(self) -> bool:
+        """Whether it lies in the band below: too little to say that it is wrong, too much to let it pass unasked."""
+        return not self.speaks and self._above(self.asking)
+
+    def _above(self, bound: float | None) -> bool:
+        if bound is None or self.logit <= bound:
             return False
         if self.worst is not None and self.worst[0].kind not in PLACES:
             # A word or a file of the agent's own steers nothing outwards, and every report is full of them.
@@ -105,6 +117,7 @@ def score(call: Call, origins: Origins, habits: Habits) -> Scored:
         sentence=reading.sentence,
         named=origins.named(value for value, _, _ in call.values),
         deed=reading.deed,
+        asking=asking(habits),
     )
 
 
@@ -125,6 +138,14 @@ def threshold(habits: Habits, budget: float = BUDGET) -> float | None:
     if habits.scored < MATURE:
         return max([YOUNG_THRESHOLD, *habits.highest[:1]])
     return max(LOWEST_THRESHOLD, quantile(habits.highest, habits.scored, budget))
+
+
+def asking(habits: Habits) -> float | None:
+    """Where the band begins in which a person is asked; never above the threshold."""
+    speaks = threshold(habits)
+    if speaks is None or habits.scored < MATURE:
+        return speaks if speaks is None else min(speaks, max([LOWEST_ASK, *habits.highest[:1]]))
+    return min(speaks, max(LOWEST_ASK, quantile(habits.highest, habits.scored, ASK_BUDGET)))
 
 
 def quantile(highest: list[float], scored: int, budget: float) -> float:

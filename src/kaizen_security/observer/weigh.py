@@ -6,16 +6,17 @@ on the side of letting something through: no row of the table looks at a baselin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Decision, Mode, Verdict
 from kaizen_security.observer.baseline import destination
-from kaizen_security.observer.detection import About, Abstention, Said, Status
+from kaizen_security.observer.detection import About, Abstention, Doubt, Said, Status
 from kaizen_security.observer.rules import Rules
 
 TOLERANCE = 0.01
@@ -30,21 +31,30 @@ class Blocks(Enum):
     NEVER = "never"
 
 
+class Asks(Enum):
+    """What a stable detection asks a person about, in enforce mode. What a person may release is this, and nothing else."""
+
+    NEVER = "never"
+    DOUBTS = "what it doubts; what it finds blocks"
+    ALL = "what it doubts and what it finds"
+
+
 @dataclass(frozen=True, slots=True)
 class Weight:
     """``rank``: whose reason comes first, 1 before 2."""
 
     rank: int
     blocks: Blocks
+    asks: Asks = Asks.NEVER
 
 
 TABLE = {
     "policy": Weight(1, Blocks.ALWAYS),
     "correlation": Weight(2, Blocks.ALWAYS),
-    "provenance": Weight(3, Blocks.ENFORCE),
-    "declaration": Weight(4, Blocks.ENFORCE),
+    "provenance": Weight(3, Blocks.ENFORCE, Asks.DOUBTS),
+    "declaration": Weight(4, Blocks.ENFORCE, Asks.ALL),
     "novelty": Weight(5, Blocks.NEVER),
-    "alignment": Weight(6, Blocks.ENFORCE),
+    "alignment": Weight(6, Blocks.ENFORCE, Asks.DOUBTS),
 }
 """The order of the detections. Those for secrets, gaps and taint belong between correlation and provenance."""
 
@@ -70,48 +80,75 @@ class Weighed:
     """The verdict, and whether the action may ever be learned from (a paused agent's flags still forbid it).
 
     ``counted``  names of the candidate detections that said something, once for each finding
+    ``asks``     the verdict blocks only because of what a person may release
     """
 
     verdict: Verdict
     clean: bool
     counted: tuple[str, ...] = ()
+    asks: bool = False
 
 
-def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float) -> Weighed:
-    """The verdict over everything that was said. ``now`` in Unix seconds."""
+class Entry(NamedTuple):
+    """A finding that counts, and whether its detection merely doubts."""
+
+    weight: Weight
+    about: About
+    finding: Finding
+    doubt: bool = False
+
+
+def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, ratified: bool = False) -> Weighed:
+    """The verdict over everything that was said. ``now`` in Unix seconds; ``ratified``: a person called this act normal, so
+    doubts about it are none.
+    """
     notes = [one.why for hear in heard for one in hear.said if isinstance(one, Abstention)]
-    loud: list[tuple[Weight, About, Finding]] = []
+    doubting = rules.mode is Mode.ENFORCE and not rules.paused and not ratified
+    loud: list[Entry] = []
     counted: list[str] = []
     for hear in sorted(heard, key=lambda hear: _weight(hear.about).rank):
-        findings = [one for one in hear.said if isinstance(one, Finding)]
+        said = [one for one in _entries(hear) if doubting or not one.doubt]
         if hear.about.status is Status.CANDIDATE:
-            counted += [hear.about.name] * len(findings)
+            counted += [hear.about.name] * len(said)
             continue
-        loud += [(_weight(hear.about), hear.about, one) for one in findings]
+        loud += said
     clean = not loud
     if rules.paused:
         quiet = [entry for entry in loud if not _blocks(entry, Mode.OBSERVE)]
         loud = [entry for entry in loud if _blocks(entry, Mode.OBSERVE)]
         notes.append("paused: recorded, not flagged" + (f" ({len(quiet)} findings)" if quiet else ""))
-    return Weighed(_verdict(action, loud, rules, notes, now), clean, tuple(counted))
+    blocking = [entry for entry in loud if _blocks(entry, rules.mode)]
+    asks = bool(blocking) and rules.received and all(map(_asks, blocking))
+    return Weighed(_verdict(action, loud, rules, notes, now), clean, tuple(counted), asks)
+
+
+def _entries(hear: Heard) -> Iterator[Entry]:
+    weight = _weight(hear.about)
+    for one in hear.said:
+        if isinstance(one, Finding):
+            yield Entry(weight, hear.about, one)
+        elif isinstance(one, Doubt) and weight.asks is not Asks.NEVER and hear.about.status is Status.STABLE:
+            yield Entry(weight, hear.about, one.finding, doubt=True)
 
 
 def _weight(about: About) -> Weight:
     return TABLE.get(about.name, UNKNOWN)
 
 
-def _blocks(entry: tuple[Weight, About, Finding], mode: Mode) -> bool:
-    weight, about, _ = entry
-    if about.status is not Status.STABLE:
+def _blocks(entry: Entry, mode: Mode) -> bool:
+    weight = entry.weight
+    if entry.about.status is not Status.STABLE:
         return False
     return weight.blocks is Blocks.ALWAYS or (weight.blocks is Blocks.ENFORCE and mode is Mode.ENFORCE)
 
 
-def _verdict(
-    action: Action, loud: list[tuple[Weight, About, Finding]], rules: Rules, notes: list[str], now: float
-) -> Verdict:
+def _asks(entry: Entry) -> bool:
+    return entry.weight.asks is Asks.ALL or (entry.weight.asks is Asks.DOUBTS and entry.doubt)
+
+
+def _verdict(action: Action, loud: list[Entry], rules: Rules, notes: list[str], now: float) -> Verdict:
     blocked = any(_blocks(entry, rules.mode) for entry in loud)
-    reason = reason_of(action, tuple(finding for _, _, finding in loud))
+    reason = reason_of(action, tuple(entry.finding for entry in loud))
     if not rules.received:
         notes.append(NO_POLICY_YET)
         if rules.mode is Mode.ENFORCE:
@@ -119,7 +156,7 @@ def _verdict(
     return Verdict(
         decision=Decision.BLOCK if blocked else Decision.ALLOW,
         reason=reason,
-        evidence=tuple(finding for _, _, finding in loud),
+        evidence=tuple(entry.finding for entry in loud),
         notes=tuple(notes),
         action_id=action.id,
         policy_version=rules.version,

@@ -8,6 +8,9 @@ from __future__ import annotations
 BUDGET = 0.01
 """Stated false-positive budget: at most one harmless run in a hundred lies above an agent's threshold."""
 
+ASK_BUDGET = 0.05
+"""Stated budget of the band below: at most one harmless run in twenty lies above where asking begins."""
+
 MATURE = 100
 """Scored runs from which on an agent's own runs alone set its threshold."""
 
@@ -22,6 +25,9 @@ YOUNG_THRESHOLD = 2.05
 
 LOWEST_THRESHOLD = 2.05
 """No agent's threshold falls below what 2 of 1000 harmless runs of unseen tasks exceeded, out of fold."""
+
+LOWEST_ASK = 0.0
+"""Nobody is asked about a call below even odds, in log odds before calibration."""
 
 WEIGHTS = {
     "place_near": 4.976,

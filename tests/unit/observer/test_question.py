@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.observer.observer import Observer
-from kaizen_security.observer.question import Answer, Question, Word
+from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
 
 OBSERVER = Observer(detections=())
 ALLOWED = Verdict(decision=Decision.ALLOW, reason="ok")
@@ -16,10 +17,6 @@ BLOCKED = Verdict(decision=Decision.BLOCK, reason="held")
 
 def question(floor, releasable=False):
     return Question(id="q", action=Action(), floor=floor, expires_at=100.0, releasable=releasable)
-
-
-def test_nobody_asks_yet():
-    assert isinstance(OBSERVER.assess(Action(), 1.0), Verdict)
 
 
 @pytest.mark.parametrize("floor", [ALLOWED, BLOCKED])
@@ -42,7 +39,24 @@ def test_a_model_raises_with_the_reason_of_the_contract():
     assert (verdict.blocked, verdict.confidence) == (True, 0.6)
 
 
-def test_a_person_releases_what_is_releasable_and_nothing_else():
-    answer = Answer(word=Word.ALLOW_ONCE, by="person")
-    assert OBSERVER.conclude(question(BLOCKED, releasable=True), answer, 50.0).allowed
+@pytest.mark.parametrize("word", RELEASES)
+def test_a_person_releases_what_is_releasable_and_nothing_else(word):
+    answer = Answer(word=word, by="person")
+    released = OBSERVER.conclude(question(BLOCKED, releasable=True), answer, 50.0)
+    assert released.allowed
+    assert released.notes == (reasons.RELEASED[word],)
     assert OBSERVER.conclude(question(BLOCKED), answer, 50.0).blocked
+    assert OBSERVER.conclude(question(BLOCKED, releasable=True), answer, 101.0).blocked
+
+
+def test_a_signature_names_the_act_and_not_its_run_or_the_order_of_its_arguments():
+    one = Action(tool="Pay", id="1", run_id="a", metadata={"arguments": {"to": "x", "amount": 1}})
+    same = Action(tool="Pay", id="2", run_id="b", metadata={"arguments": {"amount": 1, "to": "x"}, "source": "sdk"})
+    assert signature(one) == signature(same)
+    others = [
+        Action(tool="Pay", metadata={"arguments": {"to": "x", "amount": 2}}),
+        Action(tool="Pay", target="x.example", metadata=one.metadata),
+        Action(tool="send", metadata=one.metadata),
+        Action(tool="Pay"),
+    ]
+    assert len({signature(each) for each in (one, *others)}) == 5
