@@ -18,6 +18,11 @@ class Rung(IntEnum):
         """The word that people read."""
         return _LABELS[self]
 
+    @property
+    def confidence(self) -> float:
+        """The most that a reasoning check may claim of what was seen here: it knows no more than who saw it."""
+        return _CONFIDENCE[self]
+
 
 _LABELS = {
     Rung.COOPERATIVE: "cooperative",
@@ -25,6 +30,8 @@ _LABELS = {
     Rung.EGRESS: "ground truth (egress)",
     Rung.KERNEL: "ground truth (kernel)",
 }
+
+_CONFIDENCE = {Rung.COOPERATIVE: 0.6, Rung.CHOKEPOINT: 0.8, Rung.EGRESS: 0.95, Rung.KERNEL: 0.95}
 
 _RUNG_OF_SOURCE = {
     "mcp": Rung.CHOKEPOINT,

@@ -50,3 +50,13 @@ def anomaly(*, kind: str = "", tool: str = "", destination: str = "") -> str:
     if kind:
         said.append(f"a kind of action it has never done ({kind})")
     return "behavioral anomaly: this agent did " + ", ".join(said) + "."
+
+
+def judged(word: str, confidence: float, why: str, *, tool: str = "", destination: str = "") -> str:
+    """``reasoning judge (malicious, confidence 0.6): <sentence>``; names tool and destination where the sentence does not.
+
+    ``word`` is ``malicious`` or ``suspicious``, ``confidence`` 0 to 1.
+    """
+    said = f"reasoning judge ({word}, confidence {confidence:g}): {why}"
+    named = (("Tool", tool), ("Destination", destination))
+    return " ".join([said, *(f"{role}: {name}." for role, name in named if name and name not in why)])

@@ -18,8 +18,10 @@ from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.observer.baseline import Baseline, Feature, features
 from kaizen_security.observer.detection import Context, Detection
 from kaizen_security.observer.entities import fingerprint
+from kaizen_security.observer.facts import gather
 from kaizen_security.observer.origins import Named
 from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
+from kaizen_security.observer.raising import raised
 from kaizen_security.observer.rules import Rules, no_rules
 from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting
 from kaizen_security.observer.score import Scored, arguments, is_call, score
@@ -157,7 +159,15 @@ class Observer:
     def question(self, action: Action, found: Weighed, now: float) -> Question:
         """The question that a verdict which ``asks`` leaves open."""
         expires_at = now + self.limits.hold
-        return Question(id=action.id, action=action, floor=found.verdict, expires_at=expires_at, releasable=found.asks)
+        return Question(
+            id=action.id,
+            action=action,
+            floor=found.verdict,
+            expires_at=expires_at,
+            releasable=found.asks,
+            mode=self.rules.mode,
+            facts=gather(action, self.context(action)),
+        )
 
     def weighed(self, action: Action, now: float) -> Weighed:
         """``assess``, and beside the verdict whether the action is clean enough to be learned from."""
@@ -205,12 +215,9 @@ class Observer:
             return floor
         if answer.by == "person" and answer.word in RELEASES and question.releasable:
             return replace(floor, decision=Decision.ALLOW, notes=(*floor.notes, reasons.RELEASED[answer.word.value]))
-        if answer.word in (Word.SUSPICIOUS, Word.MALICIOUS, Word.BLOCK):
-            reason = f"reasoning judge ({answer.word.value}, confidence {answer.confidence or 0:g}): {answer.why}"
-            if answer.by == "person":
-                reason = floor.reason
-            return replace(floor, decision=Decision.BLOCK, reason=reason, confidence=answer.confidence)
-        return floor
+        if answer.by == "model":
+            return replace(raised(question, answer), at=now)
+        return replace(floor, decision=Decision.BLOCK) if answer.word is Word.BLOCK else floor
 
     # --- learn and wake ---------------------------------------------------------------------------------------------------
 

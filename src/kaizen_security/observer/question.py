@@ -9,7 +9,8 @@ from enum import StrEnum
 
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.verdict import Verdict
+from kaizen_security.contract.verdict import Mode, Verdict
+from kaizen_security.observer.facts import NO_FACTS, Facts
 from kaizen_security.observer.score import ARGUMENTS
 
 
@@ -18,6 +19,8 @@ class Question:
     """``floor`` is what the deterministic part says, and stands when nobody answers by ``expires_at`` (Unix seconds).
 
     ``releasable``  whether a person may let the action through: false as soon as the floor blocks by policy
+    ``mode``        of the agent when it was asked: what a model raises blocks in ENFORCE and flags in OBSERVE
+    ``facts``       what a model gets to know (``observer.facts.gather``)
     """
 
     id: str
@@ -25,6 +28,8 @@ class Question:
     floor: Verdict
     expires_at: float
     releasable: bool = False
+    mode: Mode = Mode.ENFORCE
+    facts: Facts = NO_FACTS
 
 
 class Word(StrEnum):

@@ -6,7 +6,7 @@ import pytest
 
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.contract.verdict import Decision, Mode, Verdict
 from kaizen_security.observer.observer import Observer
 from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
 
@@ -60,3 +60,37 @@ def test_a_signature_names_the_act_and_not_its_run_or_the_order_of_its_arguments
         Action(tool="Pay"),
     ]
     assert len({signature(each) for each in (one, *others)}) == 5
+
+
+def test_the_confidence_of_a_model_is_capped_by_the_rung_of_who_saw_it():
+    sure = Answer(word=Word.MALICIOUS, by="model", confidence=1.0, why="it leaves")
+    for source, most in (("sdk", 0.6), ("mcp", 0.8), ("egress", 0.95), ("ebpf", 0.95)):
+        action = Action(kind="connect", target="attacker.example:443", metadata={"source": source})
+        asked = Question(id="q", action=action, floor=ALLOWED, expires_at=100.0)
+        verdict = OBSERVER.conclude(asked, sure, 50.0)
+        assert verdict.confidence == most
+        assert f"(malicious, confidence {most:g}): it leaves" in verdict.reason
+
+
+def test_what_a_model_raises_names_tool_and_destination_and_carries_a_finding():
+    action = Action(tool="send_mail", target="mail.example:443")
+    asked = Question(id="q", action=action, floor=ALLOWED, expires_at=100.0)
+    verdict = OBSERVER.conclude(asked, Answer(word=Word.MALICIOUS, by="model", confidence=0.5, why="It leaves."), 50.0)
+    assert verdict.reason == (
+        "reasoning judge (malicious, confidence 0.5): It leaves. Tool: send_mail. Destination: mail.example."
+    )
+    assert [(one.detection, one.kind, one.field) for one in verdict.evidence] == [
+        ("reasoning", "judged malicious", "target")
+    ]
+
+
+def test_in_observe_mode_a_model_flags_and_does_not_block():
+    asked = Question(id="q", action=Action(), floor=ALLOWED, expires_at=100.0, mode=Mode.OBSERVE)
+    verdict = OBSERVER.conclude(asked, Answer(word=Word.MALICIOUS, by="model", confidence=0.5, why="no"), 50.0)
+    assert (verdict.allowed, verdict.flagged, verdict.confidence) == (True, True, 0.5)
+
+
+def test_what_a_model_calls_benign_changes_nothing():
+    answer = Answer(word=Word.BENIGN, by="model", confidence=1.0, why="all is well")
+    verdict = OBSERVER.conclude(question(BLOCKED), answer, 50.0)
+    assert (verdict.reason, verdict.confidence, verdict.evidence) == (BLOCKED.reason, None, ())

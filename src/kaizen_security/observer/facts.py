@@ -1,0 +1,130 @@
+"""Facts of a question: what is known of a call's values and of the run so far, in closed terms, for whoever is asked.
+
+Gathered while the run is at hand, only for the few actions that somebody is asked about. A value's own text is carried for one
+purpose, to be hashed under a key by who passes the facts on (``reasoners.case``); it is not part of what is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kaizen_security.contract import canonical
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
+from kaizen_security.observer.baseline import features
+from kaizen_security.observer.detection import Context
+from kaizen_security.observer.entities import Kind
+from kaizen_security.observer.origins import Origin, Origins, Value
+from kaizen_security.observer.score import Scored, arguments
+from kaizen_security.observer.signals import prepare
+
+MOST_VALUES = 24
+"""Values of a call that are passed on; the others are counted."""
+MOST_READS = 16
+
+
+class Stood(NamedTuple):
+    """Where a value was found: in which tool's result, under which path, in free text or in a field of its own."""
+
+    tool: str
+    path: str
+    free: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """One value of the call.
+
+    ``path``     where in the arguments
+    ``inside``   it stands within a longer text
+    ``by_user``  the request says it; ``used`` this agent has used it just here before, unflagged
+    ``stood``    where else it was found; None when nowhere that is known
+    """
+
+    path: str
+    kind: Kind
+    text: str = field(repr=False)
+    inside: bool = False
+    by_user: bool = False
+    used: bool = False
+    stood: Stood | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """``omitted``          values beyond ``MOST_VALUES``
+    ``traced``           whether the run is known at all; without it nothing is said of origins
+    ``effects``          classes of effect that the tool's name speaks of; ``wanted``: that the request speaks of
+    ``reads``            tools whose results came in before, in order, each once
+    ``asked``, ``told``  share of the call that the request explains, and that one place in what was read explains
+    ``told_by``          the tool whose result that place is in
+    ``probability``      of serving somebody else, as the Observer has it
+    ``new``              dimensions (kind, tool, source, destination) in which the agent has never done this
+    ``seen``             observations that the agent's baseline is made of
+    """
+
+    values: tuple[Traced, ...] = ()
+    omitted: int = 0
+    traced: bool = False
+    effects: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    asked: float | None = None
+    told: float | None = None
+    told_by: str = ""
+    probability: float | None = None
+    new: tuple[str, ...] = ()
+    seen: int = 0
+    declaration: Declaration = NOTHING_DECLARED
+
+
+NO_FACTS = Facts()
+"""Nothing is known but the action itself."""
+
+
+def gather(action: Action, context: Context) -> Facts:
+    """The facts of an action that was noted and is not concluded yet. Changes nothing."""
+    tool = canonical.tool(action.tool)
+    call = prepare(tool, arguments(action))
+    origins = None if context.run is None else context.run.origins
+    traced = origins is not None and bool(origins.asked or origins.sources)
+    values = tuple(_traced(value, slot, origins, context) for value, slot, _ in call.values[:MOST_VALUES])
+    reading = context.reading
+    return Facts(
+        values=values,
+        omitted=len(call.values) - len(values),
+        traced=traced,
+        effects=tuple(sorted(one.value for one in call.effects)),
+        wanted=() if origins is None else tuple(sorted(one.value for one in origins.wanted)),
+        reads=() if origins is None else tuple(dict.fromkeys(one.tool for one in origins.sources))[-MOST_READS:],
+        asked=None if reading is None else reading.asked,
+        told=None if reading is None else reading.told,
+        told_by=_told_by(reading),
+        probability=None if reading is None else reading.probability,
+        new=tuple(one.dimension for one in features(action) if not context.baseline.knows(one)),
+        seen=context.baseline.seen,
+        declaration=context.rules.declaration,
+    )
+
+
+def _told_by(reading: Scored | None) -> str:
+    return "" if reading is None or reading.sentence is None else reading.sentence.tool
+
+
+def _traced(value: Value, slot: int, origins: Origins | None, context: Context) -> Traced:
+    found = None if origins is None else _origin(value, origins)
+    return Traced(
+        path=value.field,
+        kind=value.kind,
+        text=value.text,
+        inside=value.inside,
+        by_user=origins is not None and origins.by_user(value),
+        used=slot in context.baseline.habits.slots,
+        stood=None if found is None else Stood(found.tool, found.path, found.sentence >= 0),
+    )
+
+
+def _origin(value: Value, origins: Origins) -> Origin | None:
+    fields = origins.fields(value)
+    return fields[0] if fields else origins.sentence(value)
