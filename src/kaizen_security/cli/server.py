@@ -6,10 +6,15 @@ import argparse
 import ipaddress
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kaizen_security.contract.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from kaizen_security.server.serve import Tls
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
@@ -27,7 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--behind-proxy",
         action="store_true",
-        help="a reverse proxy in front speaks HTTPS: allow plain HTTP off loopback, trust its X-Forwarded-For and -Proto",
+        help="a reverse proxy in front speaks HTTPS: allow it plain HTTP off loopback, take who asks from its X-Forwarded-For",
+    )
+    parser.add_argument(
+        "--trusted-proxy",
+        action="append",
+        default=[],
+        metavar="ADDRESS[/BITS]",
+        help="with --behind-proxy: where such a proxy is (may be repeated; loopback when not given); nobody else is believed",
     )
     parser.add_argument(
         "--permit-export",
@@ -78,6 +90,8 @@ def _is_loopback(host: str) -> bool:
 def _check(args: argparse.Namespace) -> None:
     if bool(args.tls_cert) != bool(args.tls_key):
         raise Misconfigured("--tls-cert and --tls-key belong together: give both")
+    if args.trusted_proxy and not args.behind_proxy:
+        raise Misconfigured("--trusted-proxy belongs to --behind-proxy: give both")
     for path in (args.tls_cert, args.tls_key):
         if path is not None and not path.is_file():
             raise Misconfigured(f"there is no file {path}")
@@ -92,33 +106,39 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     _check(args)
     # Loaded here: ``kaizen --help`` needs none of it.
+    from kaizen_security.server import serve
+
+    logging.basicConfig(level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    tls = serve.Tls(cert=args.tls_cert, key=args.tls_key) if args.tls_cert else None
+    if tls is not None:
+        tls.check()
+    # Before anything is made or shown: a password that is shown once must not be lost on a start that fails.
+    sock = serve.listening_socket(args.host, args.port)
+    try:
+        return _serve(args, sock, tls)
+    finally:
+        sock.close()
+
+
+def _serve(args: argparse.Namespace, sock: socket.socket, tls: Tls | None) -> int:
     from kaizen_security.exports import vault
     from kaizen_security.server import serve, setup
+    from kaizen_security.server.forwarded import trusted_proxies
     from kaizen_security.server.settings import Settings
     from kaizen_security.store.sqlite import SqliteStore
 
-    logging.basicConfig(level=args.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     directory = data_directory(args.data)
-    keeper = vault.Vault(directory / vault.FILE, said=os.environ.get("KAIZEN_ENC_KEY", ""))
+    settings = Settings(
+        vault=vault.Vault(directory / vault.FILE, said=os.environ.get("KAIZEN_ENC_KEY", "")),
+        permitted=tuple(args.permit_export),
+        rate_key=args.rate_key,
+        rate_address=args.rate_address,
+        trusted_proxies=trusted_proxies(args.trusted_proxy) if args.behind_proxy else (),
+    )
     store = SqliteStore(directory)
     try:
         _greet(setup.first_start(store), directory)
-        serve.run(
-            store,
-            host=args.host,
-            port=args.port,
-            tls_cert=args.tls_cert,
-            tls_key=args.tls_key,
-            behind_proxy=args.behind_proxy,
-            log_level=args.log_level,
-            settings=Settings(
-                vault=keeper,
-                permitted=tuple(args.permit_export),
-                rate_key=args.rate_key,
-                rate_address=args.rate_address,
-                behind_proxy=args.behind_proxy,
-            ),
-        )
+        serve.run(store, sock, tls=tls, log_level=args.log_level, settings=settings)
     finally:
         store.close()
     return 0

@@ -27,6 +27,7 @@ from kaizen_security.server.console import routes as console
 from kaizen_security.server.context import Context
 from kaizen_security.server.evaluate import Evaluator
 from kaizen_security.server.exports import ServerExports
+from kaizen_security.server.forwarded import Forwarded, Trusted
 from kaizen_security.server.http import ApiError, as_api_error, error_answer
 from kaizen_security.server.limits import Limits
 from kaizen_security.server.live import Live
@@ -118,13 +119,14 @@ def create_app(
     chosen = settings or Settings()
     limits = Limits(clock, by_key=chosen.rate_key, by_address=chosen.rate_address)
     counted = Metrics()
+    live = Live()
     executor = ThreadPoolExecutor(READERS, thread_name_prefix="store")
     one_aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
     context = Context(
         store=store,
         clock=clock,
-        live=Live(),
-        auth=Auth(store, clock, executor, secure=secure, limits=limits),
+        live=live,
+        auth=Auth(store, clock, executor, secure=secure, limits=limits, ended=live.end),
         evaluator=Evaluator(store, clock, executor),
         changes=Changes(),
         exports=ServerExports(store, clock, executor, chosen),
@@ -156,7 +158,7 @@ def create_app(
     handlers: dict[Any, Callable[..., Any]] = {KaizenError: _failed, HTTPException: _failed, Exception: _failed}
     app = Starlette(
         routes=_routes(context),
-        middleware=[Middleware(SecurityHeaders, headers), Middleware(Door, counted, limits)],
+        middleware=_middleware(headers, counted, limits, chosen),
         exception_handlers=handlers,
         lifespan=lifespan,
     )
@@ -165,6 +167,14 @@ def create_app(
     # A redirect would make deployed clients turn their POST into a GET.
     app.router.redirect_slashes = False
     return app
+
+
+def _middleware(headers: Mapping[str, str], counted: Metrics, limits: Limits, chosen: Settings) -> list[Middleware]:
+    found = [Middleware(SecurityHeaders, headers)]
+    if chosen.behind_proxy:
+        # Before the limits, which are by address.
+        found.append(Middleware(Forwarded, Trusted(chosen.trusted_proxies)))
+    return [*found, Middleware(Door, counted, limits)]
 
 
 def _routes(context: Context) -> list[BaseRoute]:

@@ -119,13 +119,24 @@ class Limiter:
 
 
 class Auth:
-    """Keys, sessions, signing in and out. ``secure``: the server is reached over HTTPS, so cookies say ``Secure``."""
+    """Keys, sessions, signing in and out. ``secure``: the server is reached over HTTPS, so cookies say ``Secure``.
+
+    ``ended`` is called with the hash of every session that is signed out here.
+    """
 
     def __init__(
-        self, store: Store, clock: Clock, executor: Executor, *, secure: bool = False, limits: Limits | None = None
+        self,
+        store: Store,
+        clock: Clock,
+        executor: Executor,
+        *,
+        secure: bool = False,
+        limits: Limits | None = None,
+        ended: Callable[[str], None] | None = None,
     ) -> None:
         self._store = store
         self._limits = limits
+        self._ended = ended
         self.sign_in_failures = 0
         self._clock = clock
         self._executor = executor
@@ -206,6 +217,12 @@ class Auth:
         session = await self.session(connection.cookies.get(COOKIE, ""))
         return None if session is None else session.user
 
+    @staticmethod
+    def session_hash(connection: HTTPConnection) -> str:
+        """Names the session that a browser's cookie stands for, without being it; ``""`` for a browser without one."""
+        token = connection.cookies.get(COOKIE, "")
+        return passwords.token_hash(token) if token else ""
+
     def check_origin(self, connection: HTTPConnection) -> None:
         """Refuse a call that changes something and comes from another site's page.
 
@@ -271,6 +288,8 @@ class Auth:
         """End the session of a token."""
         hash_ = passwords.token_hash(token)
         await self._call(lambda: self._store.delete_session(hash_))
+        if self._ended is not None:
+            self._ended(hash_)
 
     def set_cookie(self, response: Response, token: str) -> None:
         """Give a browser its session."""

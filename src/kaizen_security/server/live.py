@@ -17,8 +17,9 @@ READERS = 200
 class Subscription:
     """One reader's view of one organisation: iterate over it. ``dropped`` counts what it was too slow for."""
 
-    def __init__(self, organisation: int) -> None:
+    def __init__(self, organisation: int, session: str = "") -> None:
         self.organisation = organisation
+        self.session = session
         self.dropped = 0
         self._rows: asyncio.Queue[VerdictRow | None] = asyncio.Queue(QUEUE)
 
@@ -33,6 +34,13 @@ class Subscription:
         """The next row; None at the end. Raises TimeoutError after ``within`` seconds (time for a comment that keeps it open)."""
         async with asyncio.timeout(within):
             return await self._rows.get()
+
+    def drain(self) -> bool:
+        """Throw away what waits; False when the end was among it."""
+        going = True
+        while not self._rows.empty():
+            going = self._rows.get_nowait() is not None and going
+        return going
 
     async def __aiter__(self) -> AsyncIterator[VerdictRow]:
         while (row := await self._rows.get()) is not None:
@@ -63,18 +71,27 @@ class Live:
                     reader.offer(row)
 
     @contextmanager
-    def subscribe(self, organisation: int) -> Iterator[Subscription | None]:
-        """A subscription for as long as the block lasts; None when there are as many readers as there may be."""
+    def subscribe(self, organisation: int, session: str = "") -> Iterator[Subscription | None]:
+        """A subscription for as long as the block lasts; None when there are as many readers as there may be.
+
+        ``session``: the hash of the session on whose behalf it is, so that it ends with it.
+        """
         if len(self._subscriptions) >= READERS:
             yield None
             return
-        subscription = Subscription(organisation)
+        subscription = Subscription(organisation, session)
         self._subscriptions.add(subscription)
         try:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
             self.dropped += subscription.dropped
+
+    def end(self, session: str) -> None:
+        """End the subscriptions of a session that is over."""
+        for reader in self._subscriptions:
+            if session and reader.session == session:
+                reader.offer(None)
 
     def close(self) -> None:
         """End every subscription: the server is stopping."""

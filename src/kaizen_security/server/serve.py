@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ MAX_HEAD = 64 << 10
 """Bytes of a request's head."""
 CONNECTIONS = 2000
 """Connections at a time."""
+BACKLOG = 1024
+"""Connections that wait to be accepted."""
 _LINE = re.compile(rb"([A-Z]{3,10}) ([^\r\n]+) (HTTP/1\.[01])\r?\n")
 _UNSAFE = re.compile(rb"[^!-~]")
 
@@ -151,7 +154,7 @@ class Server(uvicorn.Server):
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises Misconfigured, naming the address that cannot be had."""
+    """A socket that listens: from then on nobody else has the port. Raises Misconfigured, naming the address that cannot be had."""
     if not 0 <= port <= 65535:
         # The resolver would take it modulo 65536.
         raise Misconfigured(f"cannot listen on port {port}: --port must be from 0 to 65535")
@@ -160,38 +163,44 @@ def listening_socket(host: str, port: int) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
+        # Bound alone is not enough: with SO_REUSEADDR two may be bound, and the second finds out only when it listens.
+        sock.listen(BACKLOG)
     except OSError as err:
         raise Misconfigured(f"cannot listen on {host}:{port}: {err.strerror}; choose another --port or --host") from err
     sock.set_inheritable(True)
     return sock
 
 
-def check_certificate(cert: Path, key: Path | None) -> None:
-    """Raises Misconfigured when the two are not a certificate chain and its key in PEM, or cannot be read."""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, lambda: b"")
-    except OSError as err:  # SSLError is one
-        why = "not PEM, or not each other's" if isinstance(err, ssl.SSLError) else err.strerror
-        raise Misconfigured(f"--tls-cert {cert} with --tls-key {key} cannot be used: {why}") from err
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """A certificate chain and its private key, both PEM files."""
+
+    cert: Path
+    key: Path
+
+    def check(self) -> None:
+        """Raises Misconfigured when the two do not belong together or cannot be read."""
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.cert, self.key, lambda: b"")
+        except OSError as err:  # SSLError is one
+            why = "not PEM, or not each other's" if isinstance(err, ssl.SSLError) else err.strerror
+            raise Misconfigured(f"--tls-cert {self.cert} with --tls-key {self.key} cannot be used: {why}") from err
 
 
 def run(
     store: Store,
+    sock: socket.socket,
     *,
-    host: str,
-    port: int,
-    tls_cert: Path | None = None,
-    tls_key: Path | None = None,
-    behind_proxy: bool = False,
+    tls: Tls | None = None,
     log_level: str = "warning",
     settings: Settings | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. Raises Misconfigured."""
+    """Serve on ``sock`` (``listening_socket``; the caller's to close) until SIGTERM or SIGINT."""
     options: dict[str, Any] = {}
-    if tls_cert is not None:
-        check_certificate(tls_cert, tls_key)
-        options |= {"ssl_certfile": str(tls_cert), "ssl_keyfile": str(tls_key)}
-    app = create_app(store, secure=tls_cert is not None or behind_proxy, settings=settings)
+    if tls is not None:
+        options |= {"ssl_certfile": str(tls.cert), "ssl_keyfile": str(tls.key)}
+    chosen = settings or Settings()
+    app = create_app(store, secure=tls is not None or chosen.behind_proxy, settings=chosen)
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -202,15 +211,11 @@ def run(
         log_config=None,
         log_level=log_level,
         server_header=False,
-        proxy_headers=behind_proxy,
-        forwarded_allow_ips="*" if behind_proxy else None,
+        # uvicorn's own reading of these headers knows no bounds; ``server.forwarded`` reads them.
+        proxy_headers=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
-        backlog=1024,
+        backlog=BACKLOG,
         **options,
     )
-    sock = listening_socket(host, port)
-    try:
-        Server(config, app.state.context).run(sockets=[sock])
-    finally:
-        sock.close()
+    Server(config, app.state.context).run(sockets=[sock])

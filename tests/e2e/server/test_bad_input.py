@@ -280,6 +280,9 @@ def test_keys_do_not_cross_a_network_in_the_clear(tmp_path):
         assert answer.returncode == 1
         assert "--tls-cert" in answer.stderr
     assert "both" in run("server", "--tls-cert", "x", "--data", str(tmp_path)).stderr
+    assert "both" in run("server", "--trusted-proxy", "10.0.0.1", "--data", str(tmp_path)).stderr
+    wrong = run("server", "--port", "0", "--behind-proxy", "--trusted-proxy", "::/0", "--data", str(tmp_path))
+    assert "everybody" in wrong.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -306,6 +309,9 @@ def test_a_port_that_is_taken_and_a_directory_that_is_in_use_are_named(server, t
     answer = run("server", "--port", str(server.port), "--data", str(tmp_path / "other"))
     assert answer.returncode == 1
     assert f"127.0.0.1:{server.port}" in answer.stderr
+    # Nothing was made: the password of a first start is shown by the start that succeeds.
+    assert "password" not in answer.stdout
+    assert not (tmp_path / "other").exists()
     answer = run("server", "--port", "0", "--data", str(server.directory))
     assert answer.returncode == 1
     assert "another Kaizen server is using" in answer.stderr

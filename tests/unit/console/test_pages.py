@@ -473,7 +473,7 @@ def test_a_flood_sends_the_newest_and_says_that_some_were_left_out(site):
     assert [event["id"] for event in found[1:]] == kept[-25:]
 
 
-def test_live_pages_of_one_session_are_bounded(site):
+def test_live_pages_of_one_person_are_bounded(site):
     from contextlib import ExitStack
 
     with site.client() as client, ExitStack() as stack:

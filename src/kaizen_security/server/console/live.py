@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from enum import Enum, auto
 from typing import Final
 
 import anyio
@@ -23,35 +23,45 @@ IDLE: Final = 3.0
 """Seconds after which a stream looks by itself: rows of another process wake nobody here."""
 BURST: Final = 25
 """Verdicts of one look; of more, the newest are sent, and the page is told that some were left out."""
+CHECK: Final = 1.5
+"""Seconds after which it is asked again whether the session still is: another process may have ended it."""
 BEAT: Final = 15.0
-"""Seconds between two signs of life that keep a proxy from closing the connection; the session is checked as often."""
+"""Seconds between two signs of life that keep a proxy from closing the connection."""
 LONGEST: Final = 900.0
 """Seconds of one stream. The browser then connects again and resumes with Last-Event-ID."""
-PER_SESSION: Final = 8
+PER_PERSON: Final = 8
 AT_ONCE: Final = 200
 
 
 class TooManyStreams(Exception):
-    """This session, or the whole server, follows as many streams as it may."""
+    """This person, or the whole server, follows as many streams as it may."""
 
 
 class Streams:
-    """Counts the open streams, of each session and in all."""
+    """Counts the open streams, of each person and in all."""
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
 
-    def enter(self, session: str) -> None:
-        """One more of ``session``. Raises TooManyStreams."""
-        if self._open[session] >= PER_SESSION or self._open.total() >= AT_ONCE:
-            raise TooManyStreams(f"at most {PER_SESSION} live pages of one session, {AT_ONCE} in all")
-        self._open[session] += 1
+    def enter(self, person: str) -> None:
+        """One more of ``person``. Raises TooManyStreams."""
+        if self._open[person] >= PER_PERSON or self._open.total() >= AT_ONCE:
+            raise TooManyStreams(f"at most {PER_PERSON} live pages of one person, {AT_ONCE} in all")
+        self._open[person] += 1
 
-    def leave(self, session: str) -> None:
-        """One less of ``session``."""
-        self._open[session] -= 1
-        if self._open[session] <= 0:
-            del self._open[session]
+    def leave(self, person: str) -> None:
+        """One less of ``person``."""
+        self._open[person] -= 1
+        if self._open[person] <= 0:
+            del self._open[person]
+
+
+class _Woken(Enum):
+    """Why a stream goes on: there may be something new; nothing was said for a while; its session or the server ends."""
+
+    ROWS = auto()
+    NOTHING = auto()
+    END = auto()
 
 
 async def follow(
@@ -60,36 +70,44 @@ async def follow(
     chosen: Filters,
     *,
     after: str,
+    session: str,
     alive: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[str]:
     """Events for every verdict newer than the row ``after`` that ``chosen`` lets through, oldest first.
 
     The broadcaster only wakes: what is sent comes from the store by the page's own query, so that nothing is missed.
-    Ends after LONGEST seconds, when the server stops, and when ``alive`` (is the session still valid) says no.
+    Ends after LONGEST seconds, when the server stops, and with the ``session`` (its hash): at once when it ends in this process,
+    else within CHECK seconds, when ``alive`` (is it still valid) says no.
     """
     yield "retry: 2000\n\n"
-    started = beaten = context.clock()
-    with context.live.subscribe(organisation) as subscription:
-        going = True
-        while going and (now := context.clock()) - started < LONGEST:
-            query = chosen.query(now, limit=BURST + 1, after=after)
-            found, head = await context.call(_look, context.store, organisation, query)
-            if len(found) > BURST:
-                yield event("skipped", "")
-            for row in reversed(found[:BURST]):
-                yield verdict_event(row, chosen, now)
-            if head != after:
-                counts = await context.call(today, context.store, organisation, now)
-                yield event("today", fragment("today.html", today=counts))
-            after = max(after, head, *(row.id for row in found[:1]))
-            if now - beaten >= BEAT:
-                beaten = now
+    started = looked = beaten = checked = context.clock()
+    woken = _Woken.ROWS
+    with context.live.subscribe(organisation, session) as subscription:
+        while (now := context.clock()) - started < LONGEST:
+            if woken is _Woken.END or now - checked >= CHECK:
+                checked = now
                 if not await alive():
                     yield event("signed-out", "")
                     return
+                if woken is _Woken.END:
+                    return
+            if woken is _Woken.ROWS or now - looked >= IDLE:
+                looked = now
+                query = chosen.query(now, limit=BURST + 1, after=after)
+                found, head = await context.call(_look, context.store, organisation, query)
+                if len(found) > BURST:
+                    yield event("skipped", "")
+                for row in reversed(found[:BURST]):
+                    yield verdict_event(row, chosen, now)
+                if head != after:
+                    counts = await context.call(today, context.store, organisation, now)
+                    yield event("today", fragment("today.html", today=counts))
+                after = max(after, head, *(row.id for row in found[:1]))
+            if now - beaten >= BEAT:
+                beaten = now
                 # An id without data: the browser resumes from here and never asks for what was looked through already.
                 yield f"id: {after}\n\n" if after else ": still here\n\n"
-            going = await _woken(subscription)
+            woken = await _woken(subscription)
 
 
 def _look(store: Store, organisation: int, query: VerdictQuery) -> tuple[tuple[VerdictRow, ...], str]:
@@ -98,23 +116,19 @@ def _look(store: Store, organisation: int, query: VerdictQuery) -> tuple[tuple[V
     return store.verdicts(organisation, query), head
 
 
-async def _woken(subscription: Subscription | None) -> bool:
-    """Wait until there may be something new; False when the server stops."""
+async def _woken(subscription: Subscription | None) -> _Woken:
+    """Wait until there may be something new, or CHECK seconds."""
     if subscription is None:
-        await anyio.sleep(IDLE)
-        return True
+        await anyio.sleep(CHECK)
+        return _Woken.NOTHING
     try:
-        if await subscription.next(within=IDLE) is None:
-            return False
+        if await subscription.next(within=CHECK) is None:
+            return _Woken.END
     except TimeoutError:
-        return True
+        return _Woken.NOTHING
     await anyio.sleep(SETTLE)
     # One look sees everything that has come meanwhile.
-    with suppress(TimeoutError):
-        while await subscription.next(within=0.001) is not None:
-            pass
-        return False
-    return True
+    return _Woken.ROWS if subscription.drain() else _Woken.END
 
 
 def verdict_event(row: VerdictRow, chosen: Filters, now: float) -> str:

@@ -106,9 +106,9 @@ class _Verdicts:
         # A browser that connects again says where it was; the address says where the page was when it was made.
         said = request.headers.get("last-event-id") or request.query_params.get("after", "")
         after = plain(said, "after", limit=64)
-        session = str(user.id)
+        session = self._context.auth.session_hash(request)
         try:
-            self._streams.enter(session)
+            self._streams.enter(str(user.id))
         except TooManyStreams as err:
             raise too_many(str(err), 30.0) from err
 
@@ -117,10 +117,11 @@ class _Verdicts:
 
         async def events() -> AsyncIterator[str]:
             try:
-                async for text in follow(self._context, user.organisation, chosen, after=after, alive=alive):
+                following = follow(self._context, user.organisation, chosen, after=after, session=session, alive=alive)
+                async for text in following:
                     yield text
             finally:
-                self._streams.leave(session)
+                self._streams.leave(str(user.id))
 
         return StreamingResponse(
             events(), media_type="text/event-stream", headers=HEADERS | {"X-Accel-Buffering": "no"}
