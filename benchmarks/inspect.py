@@ -99,12 +99,12 @@ _TICK = tick()
 
 
 def judge(compiled: Compiled, declared: CompiledDeclaration) -> Callable[[Action], object]:
-    """Policy and declaration, as the client asks them."""
+    """Policy and declaration, as the client asks them: what policy blocks needs no second opinion."""
     decide, undeclared = compiled.decide, declared.undeclared
 
     def both(action: Action) -> object:
-        decide(action)
-        return undeclared(action)
+        verdict = decide(action)
+        return verdict if verdict.blocked else undeclared(action) or verdict
 
     return both
 

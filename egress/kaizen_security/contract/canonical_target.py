@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from kaizen_security.contract.action import EGRESS_KINDS, KINDS
-from kaizen_security.contract.canonical_address import format6, ipv6, number
+from kaizen_security.contract.canonical_address import canonical_number, format6, ipv6, number
 from kaizen_security.contract.canonical_host import DEVIATIONS, host, transitional
-from kaizen_security.contract.canonical_values import setters
+from kaizen_security.contract.canonical_values import builder
 
 PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}
 """WHATWG's special schemes, with their ports: a backslash is a slash in them, and any number of slashes begins the host."""
@@ -32,11 +32,10 @@ _MAX = 4096
 _REMEMBERED = 4096
 _SHORT = 256
 
-_BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-# What nearly all targets look like: nothing in them needs a second thought. Group 2 is a name, group 3 a dotted address.
+# What nearly all targets look like: nothing in them needs a second thought. Group 2 is a dotted address, group 3 a name.
 _FAST = re.compile(
-    r"(?:(https?|wss?)://)?(?:((?:(?!xn--)[a-z0-9_-]{1,63}\.)*(?!xn--)[a-z_][a-z0-9_-]{0,62})|"
-    rf"({_BYTE}(?:\.{_BYTE}){{3}}))"
+    r"(?:(https?|wss?)://)?(?:([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)|"
+    r"((?:(?!xn--)[a-z0-9_-]{1,63}\.)*(?!xn--)[a-z_][a-z0-9_-]{0,62}))"
     r"(?::([1-9][0-9]{0,3}))?([/?#][!-~]*)?\Z"
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -74,21 +73,7 @@ class Target:
     also: tuple[str, ...] = ()
 
 
-def _simple(scheme: str, host: str, port: int, path: str, is_address: bool) -> Target:
-    """As ``canonical_values.builder``, written out: this is made for each new action."""
-    made: Target = _NEW(Target)
-    _PUT_SCHEME(made, scheme)
-    _PUT_HOST(made, host)
-    _PUT_PORT(made, port)
-    _PUT_PATH(made, path)
-    _PUT_IS_ADDRESS(made, is_address)
-    _PUT_READABLE(made, True)
-    _PUT_ALSO(made, ())
-    return made
-
-
-_NEW = object.__new__
-_PUT_SCHEME, _PUT_HOST, _PUT_PORT, _PUT_PATH, _PUT_IS_ADDRESS, _PUT_READABLE, _PUT_ALSO = setters(Target)
+_simple = builder(Target)
 
 
 def target(text: str) -> Target:
@@ -124,12 +109,13 @@ def cache_info() -> tuple[int, int]:
 def _target(text: str) -> Target:
     fast = _FAST.match(text)
     if fast is not None:
-        scheme, name, address, port, path = fast.groups("")
+        scheme, address, name, port, path = fast.groups("")
         stated = int(port) if port else PORTS[scheme] if scheme else 0
         if address:
-            return _simple(scheme, address, stated, path, True)
-        if len(name) <= 253:
-            return _simple(scheme, name, stated, path, False)
+            if canonical_number(address) is not None:
+                return _simple(scheme, address, stated, path, True, True, ())
+        elif len(name) <= 253:
+            return _simple(scheme, name, stated, path, False, True, ())
     text = text[:_MAX].strip(EDGES).translate(_GONE)
     if not text or _WINDOWS.match(text):
         return Target(path=text)
@@ -315,16 +301,16 @@ def destination(kind: str, text: str) -> Target | None:
       top-level or special-use domain that is not a file's usual ending. So ``orders``, ``public.users``, ``report.pdf``,
       ``42``, ``3.11`` and ``x@y.example`` are none.
     """
-    if not text.strip(EDGES):
-        return None
-    kind = kind if kind in KINDS else kind.strip().lower()
     found = target(text)
-    if kind in EGRESS_KINDS:
-        if not found.host and found.also:
+    kind = kind if kind in KINDS else kind.strip().lower()
+    if not found.host:
+        if kind not in EGRESS_KINDS or not text.strip(EDGES):
+            return None
+        if found.also:
             return Target(scheme=found.scheme, host=found.also[0], path=found.path, also=found.also[1:])
         return found
-    if not found.host:
-        return None
+    if kind in EGRESS_KINDS:
+        return found
     if found.scheme:
         return found
     if kind in _URL_ONLY:

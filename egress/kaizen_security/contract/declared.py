@@ -42,7 +42,7 @@ class CompiledDeclaration:
 
     def tool(self, name: str) -> bool:
         """Whether the tool is declared (or no tools are). Case and surrounding white space aside, spelled as declared."""
-        return not self._tools or canonical.permitted(name) in self._tools
+        return not self._tools or name in self._tools or canonical.permitted(name) in self._tools
 
     def destination(self, target: str) -> bool:
         """Whether a target that IS a destination is declared (or no destinations are): its host, with the port where one was
@@ -121,13 +121,13 @@ class CompiledDeclaration:
             return True
         if host[-1] in _DIGITS or ":" in host:
             address = canonical_number(host) if self._any_range else None
-            return address is not None and bool(self._ranges[address[0]].find(address[1]))
-        if self._below:
-            at = host.find(".") + 1
-            while at:
-                if _covers(self._below.get(host[at:]), port):
-                    return True
-                at = host.find(".", at) + 1
+            return address is not None and self._ranges[address[0]].holds(address[1])
+        below = self._below
+        suffix = host.partition(".")[2] if below else ""
+        while suffix:
+            if suffix in below and _covers(below[suffix], port):
+                return True
+            suffix = suffix.partition(".")[2]
         return False
 
     # --- findings ------------------------------------------------------------------------------------------------------------

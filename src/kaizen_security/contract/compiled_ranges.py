@@ -47,5 +47,10 @@ class Ranges:
             found += [(owner, length) for owner in prefixes.get(value >> self._width - length, ())]
         return found
 
+    def holds(self, value: int) -> bool:
+        """Whether any range holds ``value``."""
+        at = bisect_right(self._firsts, value) - 1
+        return at >= 0 and value <= self._lasts[at]
+
     def __bool__(self) -> bool:
         return bool(self._firsts)
