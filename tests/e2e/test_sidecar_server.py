@@ -10,6 +10,8 @@ import sys
 import pytest
 
 from kaizen_security.client.http import Connection
+from kaizen_security.server.setup import mint_key
+from tests.e2e.server.running import another_organisation, beside
 from tests.e2e.sidecar_process import Process, until
 
 
@@ -84,3 +86,40 @@ def test_keys_of_the_control_plane_open_the_loopback_port(server, sidecar):
 
     assert (status(any_agent, "a"), status(bound, "mine"), status(bound, "a")) == (200, 200, 403)
     assert status("kz_live_" + "0" * 43, "a") == 401
+
+
+@pytest.fixture
+def namesake(server):
+    """Makes keys of a second organisation whose name is the first one's."""
+    number = another_organisation(server.data, "default")
+
+    def key(scope):
+        with beside(server.data) as store:
+            assert {one.name for one in store.organisations()} == {"default"}
+            return mint_key(store, name="k", scope=scope, organisation=number)
+
+    return key
+
+
+def test_a_key_of_another_organisation_of_the_same_name_opens_nothing(server, sidecar, namesake):
+    ask = {"agent": "a", "action": {"tool": "t"}}
+    assert sidecar.ask("POST", "/v1/inspect", ask, key=server.key("ours"), loopback=True)[0] == 200
+    status, document = sidecar.ask("POST", "/v1/inspect", ask, key=namesake("agent"), loopback=True)
+    assert (status, document["error"]["message"]) == (401, "this key belongs to another organisation")
+
+
+def test_a_data_directory_serves_one_organisation(server, sidecar, namesake):
+    sidecar.inspect("a", tool="t")
+    until(lambda: sidecar.health()["sent"] == 1, "the verdict is sent")
+    assert sidecar.stop()[0] == 0
+    sidecar.api_key = namesake("observer")
+    sidecar.start()
+    sidecar.inspect("a", tool="of-the-other")
+    until(lambda: sidecar.health()["control_plane"] == "foreign", "it finds out whose the directory is")
+    assert sidecar.ask("GET", "/readyz")[0] == 503
+    status, document = sidecar.ask("POST", "/v1/agents/a/manifest", {"tools": ["t"]})
+    assert (status, "kept" in document["status"]) == (202, True)
+    assert (sidecar.health()["sent"], sidecar.health()["waiting"]) == (0, 1)
+    assert "another organisation" in sidecar.stop()[1]
+    with beside(server.data) as store:
+        assert [len(store.agents(one.id)) for one in store.organisations()] == [1, 0]

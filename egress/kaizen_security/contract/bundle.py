@@ -25,7 +25,10 @@ MAX_BUNDLE = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """``version`` only ever grows; ``issued_at`` and ``expires_at`` are Unix seconds; ``paused`` means: record, do not flag."""
+    """``version`` only ever grows; ``issued_at`` and ``expires_at`` are Unix seconds; ``paused`` means: record, do not flag.
+
+    ``organisation`` is the id of the organisation whose policy it is (``organisation_id`` of ``GET /v1/whoami``), empty if unsaid.
+    """
 
     agent: str
     version: int
@@ -35,6 +38,7 @@ class Bundle:
     paused: bool = False
     issued_at: float = 0.0
     expires_at: float = 0.0
+    organisation: str = ""
 
 
 def key_hash(api_key: str) -> str:
@@ -105,6 +109,7 @@ def encode_bundle(bundle: Bundle) -> dict[str, Json]:
         "paused": bundle.paused,
         "issued_at": rfc3339(bundle.issued_at),
         "expires_at": rfc3339(bundle.expires_at),
+        "organisation": bundle.organisation,
     }
 
 
@@ -127,4 +132,5 @@ def decode_bundle(document: Json) -> Bundle:
         paused=boolean(doc, "paused", "bundle."),
         issued_at=instant(doc, "issued_at", "bundle."),
         expires_at=instant(doc, "expires_at", "bundle."),
+        organisation=text(doc, "organisation", "bundle.", limit=64),
     )

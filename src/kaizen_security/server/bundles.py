@@ -124,6 +124,7 @@ def bundle(store: Store, organisation: int, agent: str, now: float) -> Bundle:
         paused=found is not None and found.paused,
         issued_at=now,
         expires_at=now + LIFETIME,
+        organisation="" if owner is None else owner.public_id,
     )
 
 

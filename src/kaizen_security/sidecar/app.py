@@ -361,8 +361,11 @@ class Sidecar:
         )
 
     async def readyz(self, request: Request) -> Response:
-        """``GET /readyz``: 503 when the control plane does not take our key, since then nothing of what we see arrives."""
-        refused = self.uplink.enabled and self.uplink.state == "refused"
+        """``GET /readyz``: 503 when the control plane does not take our key, since then nothing of what we see arrives.
+
+        The same when the data directory is another organisation's.
+        """
+        refused = self.uplink.enabled and self.uplink.state in ("refused", "foreign")
         return answer({"ready": not refused, "control_plane": self.uplink.state}, 503 if refused else 200)
 
 

@@ -38,12 +38,24 @@ class Unknown(KaizenError):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """``scope`` is ``agent`` or ``observer``; ``agent`` the one name that the key is bound to, empty for any."""
+    """``scope`` is ``agent`` or ``observer``; ``agent`` the one name that the key is bound to, empty for any.
+
+    ``organisation`` is a name, which another organisation may have too; ``organisation_id`` is not said by an older control plane.
+    """
 
     organisation: str
     scope: str
     agent: str
     asked_at: float
+    organisation_id: str = ""
+
+    def colleague(self, other: Identity) -> bool | None:
+        """Whether both are of one organisation; None when one was said by an older control plane and the other was not."""
+        if bool(self.organisation_id) != bool(other.organisation_id):
+            return None
+        if self.organisation_id:
+            return self.organisation_id == other.organisation_id
+        return self.organisation == other.organisation
 
 
 class Identities:
@@ -66,7 +78,7 @@ class Identities:
             known, own = self._known.get(key_hash(key)), self._known.get(key_hash(self._own_key))
         if known is None or own is None or not 0 <= now - known.asked_at < FRESH:
             return None
-        return known if known.scope in SCOPES and known.organisation == own.organisation else None
+        return known if known.scope in SCOPES and known.colleague(own) else None
 
     def verify(self, key: str) -> Identity:
         """Who presents ``key``: of our organisation, and of a scope that speaks for agents.
@@ -78,7 +90,10 @@ class Identities:
         identity = self._identity(key)
         if identity.scope not in SCOPES:
             raise Unknown("a person's key does not speak for agents")
-        if identity.organisation != self._identity(self._own_key).organisation:
+        colleague = identity.colleague(self._identity(self._own_key))
+        if colleague is None:
+            raise Unreachable("the control plane was changed, and cannot be asked about this key now")
+        if not colleague:
             raise Unknown("this key belongs to another organisation")
         return identity
 
@@ -133,7 +148,8 @@ class Identities:
     def _save(self) -> None:
         with self._lock:
             document = {
-                hashed: [one.organisation, one.scope, one.agent, one.asked_at] for hashed, one in self._known.items()
+                hashed: [one.organisation, one.scope, one.agent, one.asked_at, one.organisation_id]
+                for hashed, one in self._known.items()
             }
         try:
             write(self._file, json.dumps(document).encode())
@@ -147,8 +163,11 @@ class Identities:
         try:
             for hashed, row in obj(parse(data), "identities").items():
                 match row:
-                    case [str(organisation), str(scope), str(agent), int() | float() as asked_at]:
-                        self._known[hashed] = Identity(organisation, scope, agent, float(asked_at))
+                    case [str(name), str(scope), str(agent), int() | float() as asked_at, str(id_)]:
+                        self._known[hashed] = Identity(name, scope, agent, float(asked_at), id_)
+                    case [str(name), str(scope), str(agent), int() | float() as asked_at]:
+                        # Of a sidecar that knew names only: it holds while nobody can be asked, and is asked about first.
+                        self._known[hashed] = Identity(name, scope, agent, min(float(asked_at), self._clock() - FRESH))
                     case _:
                         raise InvalidInput("identities", "has an entry that is none")
         except InvalidInput as err:
@@ -165,6 +184,7 @@ def _identity(document: object, now: float) -> Identity:
             scope=text(doc, "scope", "whoami."),
             agent=text(doc, "agent", "whoami."),
             asked_at=now,
+            organisation_id=text(doc, "organisation_id", "whoami."),
         )
     except InvalidInput as err:
         raise Unreachable(f"the control plane's answer is not understood: {err}") from err

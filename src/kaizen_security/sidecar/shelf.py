@@ -4,6 +4,7 @@
 
     replica                  names this sidecar in merged baselines
     boundary.secret          keys the hashes that leave the tenant in place of text
+    organisation             the id of the organisation whose agents' work lies here
     agents/HASH/name         whose directory it is
     agents/HASH/baseline.json
     agents/HASH/bundle.json  as it came: sealed under the sidecar's API key
@@ -61,6 +62,14 @@ class DiskShelf:
         made = secrets.token_bytes(size)
         write(path, made.hex().encode())
         return made
+
+    def belongs(self, organisation_id: str) -> bool:
+        """Whether what lies here is that organisation's; from the first one that asks on, it is. Raises OSError."""
+        kept = read(self.data / "organisation")
+        if kept is None:
+            write(self.data / "organisation", organisation_id.encode())
+            return True
+        return kept.decode("ascii", "replace").strip() == organisation_id
 
     def place(self, agent: str) -> Path:
         """The agent's directory. Its name is a hash, since an agent's name may be anything."""

@@ -23,13 +23,17 @@ from kaizen_security.contract.bundle import MAX_BUNDLE, Bundle, key_hash, signin
 from kaizen_security.contract.codec import Report, encode_declaration, encode_report
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Misconfigured, Refused, Unreachable
-from kaizen_security.contract.fields import array, obj
+from kaizen_security.contract.fields import array, obj, text
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.sidecar.shelf import DiskShelf
 
 log = logging.getLogger(__name__)
 
+FOREIGN = (
+    "the data directory holds what agents of another organisation than this API key's did: give this organisation a directory "
+    "of its own, or use a key of the other one"
+)
 BATCH = 100
 LANES = 4
 """Threads that fetch bundles. Up to this many agents are long-polled; more are asked in turns."""
@@ -40,10 +44,15 @@ TURN = 3.0
 LONGEST_PAUSE = 30.0
 
 
+class Foreign(Unreachable):
+    """What lies in the data directory is another organisation's than the API key's: nothing is sent, nothing is fetched."""
+
+
 class Uplink:
     """``on_bundle(agent, bundle)`` puts a bundle in force (raises Misconfigured); called from a thread of the uplink.
 
-    ``state``     ``unknown``, ``ok``, ``unreachable``, or ``refused`` when the control plane does not take our key
+    ``state``     ``unknown``, ``ok``, ``unreachable``, ``refused`` when the control plane does not take our key, or ``foreign``
+                  when the data directory holds another organisation's work
     ``rejected``  reports that the control plane refused one by one, by its message; they are not sent again
     """
 
@@ -71,6 +80,7 @@ class Uplink:
         self._most = most_agents
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._signing = signing_key(key_hash(api_key))
+        self._admitted = False
         self._boundary = boundary_key(shelf.boundary_secret)
         self._stopping = threading.Event()
         self._work = threading.Event()
@@ -123,6 +133,7 @@ class Uplink:
                 self._work.clear()
                 continue
             try:
+                self._admit(connection)
                 self._send(connection, batch.records)
             except Refused as err:
                 if err.status == 413 and size > 1:
@@ -135,7 +146,7 @@ class Uplink:
                     continue
                 size = 1 if err.status in (400, 422) else size
             except KaizenError as err:
-                self._state("unreachable", err)
+                self._unreachable(err)
             else:
                 self.spool.done(batch.position)
                 self.sent += len(batch.records)
@@ -146,6 +157,25 @@ class Uplink:
                 return
             pause = min(LONGEST_PAUSE, max(0.25, pause * 2))
             self._stopping.wait(pause)
+
+    def _admit(self, connection: Connection) -> None:
+        """Ask once whose agents our key speaks for. Raises Foreign, Refused, Unreachable."""
+        if self._admitted:
+            return
+        try:
+            said = connection.json("GET", "/v1/whoami", headers=self._headers, deadline=3.0)
+        except Refused as err:
+            if err.status in (401, 403):
+                raise
+            raise Unreachable(str(err)) from err
+        # An older control plane says no id; then there is nothing to compare.
+        organisation_id = text(obj(said, "whoami"), "organisation_id", "whoami.", limit=64)
+        try:
+            if organisation_id and not self.shelf.belongs(organisation_id):
+                raise Foreign(FOREIGN)
+        except OSError as err:
+            log.warning("the data directory does not say whose it is: %s", err.strerror)
+        self._admitted = True
 
     def _send(self, connection: Connection, records: tuple[bytes, ...]) -> None:
         body = b'{"reports":[' + b",".join(records) + b"]}"
@@ -166,6 +196,9 @@ class Uplink:
         if state != self.state and (self.state, state) != ("unknown", "ok"):
             log.warning("control plane %s%s", state, f": {err}" if err else "")
         self.state = state
+
+    def _unreachable(self, err: KaizenError) -> None:
+        self._state("foreign" if isinstance(err, Foreign) else "unreachable", err)
 
     # --- down -------------------------------------------------------------------------------------------------------------
 
@@ -203,6 +236,7 @@ class Uplink:
                 continue
             pause = TURN
             try:
+                self._admit(connection)
                 if watched.pending:
                     self._hand_on(agent, watched)
                 self._fetch(connection, agent, watched)
@@ -256,7 +290,7 @@ class Uplink:
         elif isinstance(err, Refused) and err.status in (401, 403):
             self._state("refused", err)
         else:
-            self._state("unreachable", err)
+            self._unreachable(err)
 
     # --- questions --------------------------------------------------------------------------------------------------------
 
@@ -284,7 +318,7 @@ class Uplink:
         try:
             self._hand_on(agent, watched)
         except Unreachable as err:
-            self._state("unreachable", err)
+            self._unreachable(err)
             return False
         self.refresh(agent)
         return True
@@ -296,6 +330,7 @@ class Uplink:
             return
         connection = Connection(self.api_url)
         try:
+            self._admit(connection)
             path = f"/v1/agents/{quote(agent, safe='')}/manifest"
             connection.json("POST", path, document, self._headers, 5.0, idempotent=True)
         except Refused as err:

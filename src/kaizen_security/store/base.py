@@ -79,6 +79,7 @@ class Origin(StrEnum):
 class Organisation:
     """A tenant. ``revision`` grows with every change of its policies and agents.
 
+    ``public_id`` names it to others, for good; two may have the same name, and numbers are only unique within one database.
     ``boundary_secret`` is what the hashes are keyed with that stand for its agents' values (``contract.boundary``).
     """
 
@@ -87,6 +88,7 @@ class Organisation:
     created_at: float
     boundary_secret: bytes = field(repr=False)
     revision: int = 0
+    public_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

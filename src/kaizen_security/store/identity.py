@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -13,7 +14,12 @@ from kaizen_security.store.base import Key, Organisation, Role, Scope, Session, 
 
 def _organisation(row: Row[Any]) -> Organisation:
     return Organisation(
-        id=row.id, name=row.name, created_at=row.created_at, boundary_secret=row.boundary_secret, revision=row.revision
+        id=row.id,
+        name=row.name,
+        created_at=row.created_at,
+        boundary_secret=row.boundary_secret,
+        revision=row.revision,
+        public_id=row.public_id,
     )
 
 
@@ -31,10 +37,11 @@ def organisation(connection: Connection, number: int) -> Organisation | None:
 
 def create_organisation(connection: Connection, name: str, boundary_secret: bytes, at: float) -> Organisation:
     """A new one, with no policy."""
-    values = {"name": name, "created_at": at, "boundary_secret": boundary_secret, "revision": 1, "org_policy": "{}"}
-    made = connection.execute(insert(schema.organisations).values(**values)).inserted_primary_key
+    fields: dict[str, Any] = {"name": name, "created_at": at, "boundary_secret": boundary_secret, "revision": 1}
+    fields["public_id"] = secrets.token_hex(16)
+    made = connection.execute(insert(schema.organisations).values(org_policy="{}", **fields)).inserted_primary_key
     assert made is not None
-    return Organisation(id=made[0], name=name, created_at=at, boundary_secret=boundary_secret, revision=1)
+    return Organisation(id=made[0], **fields)
 
 
 def _role(said: str) -> Role:

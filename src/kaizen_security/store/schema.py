@@ -34,6 +34,8 @@ organisations = Table(
     Column("revision", Integer, nullable=False),
     Column("org_policy", Text, nullable=False),
     Column("boundary_secret", LargeBinary, nullable=False),
+    Column("public_id", String(32), nullable=False, server_default=""),
+    Index("organisations_by_public_id", "public_id", unique=True),
 )
 
 users = Table(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from kaizen_security.contract.bundle import key_hash
 from kaizen_security.contract.errors import Refused, Unreachable
 from kaizen_security.sidecar.identity import FRESH, MOST, REFUSED, STALE, Identities, Unknown
 
@@ -109,6 +112,59 @@ def test_another_organisation_s_key_or_a_person_s_is_refused_also_from_memory(wo
         with pytest.raises(Unknown):
             identities.verify(ONE)
         assert identities.remembered(ONE) is None
+
+
+def test_two_organisations_of_one_name_are_two(world, identities):
+    world.keys[OWN] |= {"organisation_id": "a" * 32}
+    world.keys[ONE] |= {"organisation_id": "b" * 32}
+    with pytest.raises(Unknown, match="another organisation"):
+        identities.verify(ONE)
+    assert identities.remembered(ONE) is None
+    world.keys[ONE] |= {"organisation_id": "a" * 32, "organisation": "renamed meanwhile"}
+    world.at += FRESH
+    assert identities.verify(ONE).agent == "mine"
+    assert identities.remembered(ONE) is not None
+
+
+def _older_state(world, path):
+    """The file of a sidecar that knew organisations by name only, written a moment ago."""
+    rows = {key_hash(key): ["org", said["scope"], said["agent"] or "", world.at] for key, said in world.keys.items()}
+    path.write_text(json.dumps(rows))
+
+
+def test_what_an_older_sidecar_kept_is_asked_about_first_and_holds_while_nobody_can_be_asked(world, tmp_path):
+    file = tmp_path / "identities.json"
+    _older_state(world, file)
+    world.up = False
+    upgraded = Identities(world.whoami, file, lambda: world.at, OWN)
+    assert upgraded.verify(ONE).agent == "mine"
+    world.up = True
+    world.keys[OWN] |= {"organisation_id": "a" * 32}
+    world.keys[ONE] |= {"organisation_id": "b" * 32}
+    assert upgraded.remembered(ONE) is None
+    with pytest.raises(Unknown, match="another organisation"):
+        upgraded.verify(ONE)
+
+
+def test_a_name_and_an_id_say_nothing_of_each_other(world, tmp_path):
+    file = tmp_path / "identities.json"
+    _older_state(world, file)
+    upgraded = Identities(world.whoami, file, lambda: world.at, OWN)
+    world.keys[OWN] |= {"organisation_id": "a" * 32}
+    upgraded.verify(OWN)
+    world.up = False
+    with pytest.raises(Unreachable):
+        upgraded.verify(ONE)
+    assert upgraded.remembered(ONE) is None
+
+
+def test_what_is_kept_comes_back_with_its_organisation(world, tmp_path):
+    world.keys[OWN] |= {"organisation_id": "a" * 32}
+    world.keys[ONE] |= {"organisation_id": "a" * 32}
+    Identities(world.whoami, tmp_path / "identities.json", lambda: world.at, OWN).verify(ONE)
+    world.up = False
+    again = Identities(world.whoami, tmp_path / "identities.json", lambda: world.at, OWN)
+    assert again.verify(ONE).organisation_id == "a" * 32
 
 
 @pytest.mark.parametrize("said", [None, [], "yes", {"organisation": ["org"], "scope": "agent"}])

@@ -26,6 +26,7 @@ def routes(context: Context) -> list[Route]:
         return answer(
             {
                 "organisation": organisation.name,
+                "organisation_id": organisation.public_id,
                 "scope": principal.scope,
                 "agent": principal.bound_agent or None,
                 "user": None if principal.user is None else principal.user.name,
