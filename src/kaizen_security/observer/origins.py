@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
 from kaizen_security.observer.effects import Effect, covered, wanted
-from kaizen_security.observer.entities import PLACES, Kind, canonical, kind_of, places_in, tokens, whole
+from kaizen_security.observer.entities import PLACES, Kind, canonical, fingerprint, kind_of, places_in, tokens, whole
 from kaizen_security.observer.habits import MOST_TOOLS, Habits
 from kaizen_security.observer.outline import LONGEST, leaves
+from kaizen_security.observer.rooms import MOST
 
 MOST_RESULTS = 512
 MOST_SENTENCES = 4096
@@ -99,7 +100,6 @@ class Origins:
         "_words",
         "asked",
         "forgotten",
-        "previous",
         "request_words",
         "sources",
         "unread",
@@ -112,7 +112,6 @@ class Origins:
         self.request_words: list[str] = []
         self.wanted: frozenset[Effect] = frozenset()
         self.sources: list[Source] = []
-        self.previous = "^"
         self.used: dict[str, int] = {}
         self.forgotten = 0
         self.unread = 0
@@ -121,7 +120,7 @@ class Origins:
         self._old: dict[int, list[int]] = {}
         self._spot: list[Origin] = []
         self._covers: dict[str, bool] = {}
-        self._like: tuple[int, int, dict[str, float], dict[str, float]] | None = None
+        self._like: tuple[int, int, dict[int, float], dict[int, float]] | None = None
 
     # --- what arrives -----------------------------------------------------------------------------------------------------
 
@@ -144,7 +143,6 @@ class Origins:
 
     def called(self, tool: str) -> None:
         """A call was let through."""
-        self.previous = tool
         if tool in self.used or len(self.used) < MOST_TOOLS:
             self.used[tool] = self.used.get(tool, 0) + 1
 
@@ -214,7 +212,7 @@ class Origins:
         """What is known now, as far as it concerns one call: for scoring it later against other baselines."""
         copy = Origins()
         copy.asked, copy.request_words, copy.wanted = self.asked, self.request_words, self.wanted
-        copy.sources, copy.previous, copy.used = list(self.sources), self.previous, dict(self.used)
+        copy.sources, copy.used = list(self.sources), dict(self.used)
         copy._spot = list(self._spot)
         words = {hash(word) for word in call.words} | {part for value, _, _ in call.values for part in value.parts}
         copy._words = {word: list(spots) for word in words if (spots := self.spots(word))}
@@ -228,7 +226,8 @@ class Origins:
         key = (habits.runs, len(self.request_words))
         if self._like is None or self._like[:2] != key:
             self._like = (*key, habits.alike(self.request_words), habits.goes_with(self.request_words))
-        return self._like[2].get(tool, 0.0), self._like[3].get(tool, 0.0)
+        mark = fingerprint(tool)
+        return self._like[2].get(mark & MOST, 0.0), self._like[3].get(mark, 0.0)
 
     def covers(self, word: str) -> bool:
         """Whether the request says the word of a tool's name, or its beginning."""

@@ -144,7 +144,6 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
     verbs = sum(origins.covers(word) for word in name) / max(1, len(name))
     verbs_told = sum(hash(word) in far.words for word in name) / max(1, len(name))
     alike, pairs = origins.likeness(habits, tool)
-    step = fingerprint(f"{origins.previous}>{tool}")
     writes = float(call.writes)
     unasked = float(call.writes and not (may.openly if told_near > told_far else plainly))
     c = seen.count
@@ -155,7 +154,7 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
         "told_near": told_near,
         "told_far": told_far,
         "verb_gap": max(0.0, verbs_told - verbs) if told_far else 0.0,
-        "tool_new": float(tool not in habits.tools),
+        "tool_new": float(not habits.tools[fingerprint(tool)]),
         "unlike": unlike,
         "unpaired": 1 - pairs,
         "writes": writes,
@@ -176,7 +175,6 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
         tuple(seen.values),
         tuple(seen.flows),
         tuple(call.words.values()),
-        step,
         tuple(seen.fields),
     )
     worst = None if seen.worst is None else (seen.worst[1], seen.worst[2])

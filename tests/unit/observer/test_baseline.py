@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import random
 import sys
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.observer.baseline import ROOM, Baseline, Feature, features
+from kaizen_security.observer.habits import Deed
 
 
 def values(action):
@@ -66,7 +68,7 @@ def test_a_baseline_survives_json():
     assert Baseline.from_json(document, replica="a").to_json() == baseline.to_json()
 
 
-@pytest.mark.parametrize("document", [None, {}, {"format": 2}, {"format": 1, "learners": {"told.tool": {"base": 3}}}])
+@pytest.mark.parametrize("document", [None, {}, {"format": 3}, {"format": 1, "learners": {"told.tool": {"base": 3}}}])
 def test_a_broken_baseline_is_refused(document):
     with pytest.raises(InvalidInput, match="baseline"):
         Baseline.from_json(document)
@@ -85,18 +87,43 @@ def memory(thing):
     return total
 
 
+def hostile_name(n):
+    return f"{n:05}" + '\x01"\\é漢' * 60
+
+
 @pytest.mark.slow
 def test_a_million_hostile_actions_leave_at_most_64_kilobytes():
     baseline = Baseline()
-    unit = [
-        tuple(Feature(side, dimension, f"{side}{n % 5000:04}" + "v" * 300) for side, dimension in ROOM)
-        for n in range(5000)
-    ]
+    unit = [tuple(Feature(side, dimension, hostile_name(n)) for side, dimension in ROOM) for n in range(5000)]
+    chance = random.Random(7)
+    for n in range(10_000):
+        deeds = [
+            Deed(
+                tool=hostile_name(n % 5000 + i),
+                slots=tuple(chance.getrandbits(64) for _ in range(64)),
+                values=tuple(chance.getrandbits(64) for _ in range(64)),
+                flows=tuple(chance.getrandbits(64) for _ in range(8)),
+                words=tuple(chance.getrandbits(64) for _ in range(64)),
+                fields=tuple(chance.getrandbits(64) for _ in range(64)),
+            )
+            for i in range(2)
+        ]
+        baseline.habits.learn([f"word{n}{i}" for i in range(32)], deeds, float(n))
+        baseline.habits.ratified.add(chance.getrandbits(64))
     for n in range(1_000_000 // len(ROOM)):
         baseline.learn(unit[n % 5000])
     assert memory(baseline) <= 64 * 1024
-    assert len(json.dumps(baseline.to_json(), ensure_ascii=False)) <= 64 * 1024
+    assert len(json.dumps(baseline.to_json(), ensure_ascii=False).encode()) <= 64 * 1024
     assert baseline.forgotten > 100_000
+
+
+def test_a_baseline_of_the_first_format_is_still_read():
+    old = Baseline()
+    old.learn(features(Action(tool="search")))
+    document = {**old.to_json(), "format": 1, "habits": {"runs": 3, "slots": "00" * 8}}
+    read = Baseline.from_json(document)
+    assert read.knows(Feature("told", "tool", "search"))
+    assert read.habits.runs == 0
 
 
 def test_the_poisoning_budget_is_one_while_a_dimension_abstains_and_none_once_it_speaks():

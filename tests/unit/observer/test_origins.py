@@ -120,4 +120,4 @@ def test_a_few_keeps_no_more_than_its_room_and_refuses_what_is_no_state():
         few.add(one)
     assert list(few) == [1, 4, 7]
     with pytest.raises(InvalidInput):
-        Few.from_json("xyz", 3, "few")
+        Few.from_json("xyz!", 3, "few")

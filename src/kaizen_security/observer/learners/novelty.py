@@ -13,7 +13,6 @@ mass of what was forgotten counts as unseen, so forgetting makes the learner qui
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Self
@@ -21,19 +20,13 @@ from typing import Self
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import array, obj, plain, text
+from kaizen_security.observer.rooms import LONGEST, Names, short
 
-LONGEST = 64
-"""Characters kept of a value. A longer one is kept as its beginning and 64 bits of its hash."""
+_LONGEST_EVER = 64
+"""Characters of a value in documents of any version."""
 
 MAX_PARTS = 64
 """Replicas and generations that one state may hold before they have to be folded."""
-
-
-def short(value: str) -> str:
-    """``value`` as it is kept: itself up to 64 characters, else its beginning, ``…`` and 16 hex digits of SHA-256."""
-    if len(value) <= LONGEST:
-        return value
-    return value[: LONGEST - 17] + "…" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class Tally:
@@ -42,7 +35,7 @@ class Tally:
     __slots__ = ("counts", "forgotten", "lost", "total")
 
     def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
+        self.counts = Names()
         self.total = 0
         self.lost = 0  # observations of values that made room
         self.forgotten = 0  # how many values made room
@@ -50,12 +43,11 @@ class Tally:
     def add(self, x: str) -> None:
         """One more observation of ``x``."""
         self.total += 1
-        self.counts[x] = self.counts.get(x, 0) + 1
+        self.counts.add(x)
 
     def make_room(self) -> tuple[str, int]:
         """Forget the rarest, then oldest, value: which, and how often it was observed."""
-        rarest = min(self.counts, key=self.counts.__getitem__)
-        n = self.counts.pop(rarest)
+        rarest, n = self.counts.pop_rarest()
         self.lost += n
         self.forgotten += 1
         return rarest, n
@@ -71,14 +63,12 @@ class Tally:
         both = Tally()
         both.total, both.lost = self.total + other.total, self.lost + other.lost
         both.forgotten = self.forgotten + other.forgotten
-        both.counts = dict(self.counts)
-        for x, n in other.counts.items():
-            both.counts[x] = both.counts.get(x, 0) + n
+        both.counts = Names((*self.counts.items(), *other.counts.items()))
         return both
 
     def to_json(self) -> dict[str, Json]:
         """The part as a document."""
-        return {"total": self.total, "lost": self.lost, "forgotten": self.forgotten, "counts": dict(self.counts)}
+        return {"total": self.total, "lost": self.lost, "forgotten": self.forgotten, "counts": self.counts.to_json()}
 
     @classmethod
     def from_json(cls, document: Json, field: str) -> Tally:
@@ -87,8 +77,9 @@ class Tally:
         tally = cls()
         tally.total, tally.lost, tally.forgotten = (whole(doc, key, field) for key in ("total", "lost", "forgotten"))
         counts = obj(doc.get("counts", {}), field + ".counts")
-        tally.counts = {plain(x, field + ".counts", limit=LONGEST): whole(counts, x, field + ".counts") for x in counts}
-        if sum(tally.counts.values()) + tally.lost != tally.total or 0 in tally.counts.values():
+        rows = [(plain(x, field + ".counts", limit=_LONGEST_EVER), whole(counts, x, field + ".counts")) for x in counts]
+        tally.counts = Names((short(x), n) for x, n in rows)
+        if tally.counts.total() + tally.lost != tally.total or any(n == 0 for _, n in rows):
             raise InvalidInput(field + ".total", "is not what the counts add up to")
         return tally
 
@@ -156,7 +147,7 @@ class Novelty:
     def count(self, x: str) -> int:
         """How often ``x`` was observed."""
         x = short(x)
-        return sum(tally.counts.get(x, 0) for tally in self._tallies())
+        return sum(tally.counts[x] for tally in self._tallies())
 
     def values(self) -> frozenset[str]:
         """Every value that is remembered, as it is kept."""
