@@ -217,7 +217,9 @@ class Observer:
             return replace(floor, decision=Decision.ALLOW, notes=(*floor.notes, reasons.RELEASED[answer.word.value]))
         if answer.by == "model":
             return replace(raised(question, answer), at=now)
-        return replace(floor, decision=Decision.BLOCK) if answer.word is Word.BLOCK else floor
+        if answer.word is Word.BLOCK:
+            return replace(floor, decision=Decision.BLOCK, notes=(*floor.notes, reasons.DENIED))
+        return floor
 
     # --- learn and wake ---------------------------------------------------------------------------------------------------
 
@@ -259,12 +261,16 @@ class Observer:
         What was merely doubted is not asked about again; what policy, declaration or a certain finding says stands.
         """
         for action in actions:
-            self.baseline.learn(features(action))
-            self.baseline.habits.ratified.add(fingerprint(signature(action)))
-            run = self._runs.get(action.run_id) if action.run_id else None
-            scored = self._read(action)
-            if run is not None and scored is not None:
-                self.baseline.habits.learn(run.origins.request_words, [scored.deed])
+            self.ratify(action, signature(action))
+
+    def ratify(self, action: Action, act: str) -> None:
+        """``fold`` of one action of which perhaps only a part is still there; ``act`` is the signature of the whole."""
+        self.baseline.learn(features(action))
+        self.baseline.habits.ratified.add(fingerprint(act))
+        run = self._runs.get(action.run_id) if action.run_id else None
+        scored = self._read(action)
+        if run is not None and scored is not None and signature(action) == act:
+            self.baseline.habits.learn(run.origins.request_words, [scored.deed])
 
     def wake(self, now: float) -> tuple[Verdict, ...]:
         """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more.

@@ -17,12 +17,16 @@ from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.finding import Finding
-from kaizen_security.contract.step import Step
-from kaizen_security.contract.verdict import Decision, Mode, Verdict
-from kaizen_security.observer.weigh import TOLERANCE
+from kaizen_security.contract.hold import Hold
+from kaizen_security.contract.step import End, Step
+from kaizen_security.contract.verdict import Decision, Mode, Pending, Verdict
+from kaizen_security.observer.question import Answer, Word
+from kaizen_security.observer.weigh import TOLERANCE, Weighed
 from kaizen_security.runtime.agents import AgentKey, Agents, Lane
 from kaizen_security.runtime.clock import Clock, new_id
 from kaizen_security.runtime.clock import now as wall
+from kaizen_security.runtime.hold_table import NoSuchHold
+from kaizen_security.runtime.holds import Holds
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,7 @@ class Inspector:
     ``clock``       gives Unix seconds for what states no time
     ``ids``         gives an id to an action that has none
     ``remembered``  verdicts kept for repeated ids, all agents together; the oldest go first
+    ``holds``       where questions wait for a person; without it nobody is asked, and what would be held is blocked
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class Inspector:
         clock: Clock = wall,
         ids: Callable[[], str] = new_id,
         remembered: int = 16_384,
+        holds: Holds | None = None,
     ) -> None:
         self.agents = agents if agents is not None else Agents()
         self._clock = clock
@@ -53,13 +59,16 @@ class Inspector:
         self._remembered = remembered
         self._verdicts: OrderedDict[tuple[AgentKey, str], tuple[int, Verdict]] = OrderedDict()
         self._memory = threading.Lock()
+        self.holds = holds
+        self.inspected = 0
         self.failures = 0
 
     # --- one action ---------------------------------------------------------------------------------------------------
 
     def inspect(self, action: Action) -> Verdict:
         """The verdict before the action runs. Learned only once it has completed. Idempotent by ``action.id``, except that an
-        action which was allowed is blocked when it is asked about again and what is in force by then denies it.
+        action which was allowed is blocked when it is asked about again and what is in force by then denies it, and that one which
+        was held gets its answer.
         """
         return self._judge(action, completed=action.rung >= Rung.EGRESS)
 
@@ -91,15 +100,16 @@ class Inspector:
                     lane.observer.complete(action)
                     lane.dirty = True
                     return known
-                if known.blocked:
+                if known.blocked and known.pending is None:
                     return known
                 # Asked again before it runs: what was denied since then, by a new policy or after what its run has read, is
                 # denied now. Nothing else of the first verdict changes, and nothing is learned twice.
-                verdict = self._line(lane, action, completed=False, again=True)
-                if verdict.allowed:
+                verdict = self._line(lane, action, completed=False, again=known.allowed)
+                if verdict.allowed and known.allowed:
                     return known
                 self._remember(key, action.id, mark, verdict)
                 return verdict
+            self.inspected += not completed
             verdict = self._line(lane, action, completed=completed)
             self._remember(key, action.id, mark, verdict)
             return verdict
@@ -111,6 +121,8 @@ class Inspector:
         try:
             observer.note(action, now)
             weighed = observer.weighed(action, now)
+            if self.holds is not None and not completed:
+                weighed = self._held(self.holds, lane, action, weighed, now)
             if not again or weighed.verdict.blocked:
                 observer.learn(action, weighed, now, completed=completed)
         except Exception:
@@ -120,6 +132,23 @@ class Inspector:
             return _failed(action, lane, now)
         lane.dirty = True
         return weighed.verdict
+
+    @staticmethod
+    def _held(holds: Holds, lane: Lane, action: Action, found: Weighed, now: float) -> Weighed:
+        """What holds make of a verdict: a question waits, or is settled by the answer that was given. A certain block is none."""
+        key = AgentKey(action.organisation, action.agent)
+        floor = found.verdict
+        if not found.asks:
+            standing = holds.standing(key, action) if floor.allowed else None
+            return found if standing is None else Weighed(_standing(standing, floor), clean=False)
+        observer = lane.observer
+        question = observer.question(action, found, now)
+        ruling = holds.ask(key, question, observer.limits.hold)
+        if ruling.answer is not None:
+            return replace(found, verdict=observer.conclude(question, ruling.answer, now))
+        if ruling.pending is not None:
+            return replace(found, verdict=_pending(ruling.pending, floor))
+        return replace(found, verdict=replace(floor, notes=(*floor.notes, ruling.note)))
 
     def _time(self, lane: Lane, stated: float) -> float:
         # An agent's time never runs backwards, or a late report would settle nothing and an early one everything.
@@ -158,6 +187,8 @@ class Inspector:
             lane.observer.wake(now)
             lane.observer.note(step, now)
             lane.dirty = True
+        if self.holds is not None and isinstance(step, End):
+            self.holds.end(AgentKey(organisation, step.agent), step.run_id)
 
     def configure(self, agent: str, bundle: Bundle, *, organisation: str = "") -> None:
         """Put a bundle in force. Raises Misconfigured naming policy and rule; then the one before stays in force."""
@@ -188,6 +219,21 @@ class Inspector:
             lane.observer.fold(actions)
             lane.dirty = True
 
+    def answer(self, hold_id: str, word: Word, by: str, *, organisation: str = "") -> Hold:
+        """A person of that name answers what is held. ``LEARN`` also folds the act, so that it is not asked about again.
+
+        Raises NoSuchHold, AlreadySettled, NoRun.
+        """
+        if self.holds is None:
+            raise NoSuchHold("nothing is held here")
+        hold, act = self.holds.answer(hold_id, Answer(word=word, by="person"), by)
+        if word is Word.LEARN:
+            lane = self.agents.lane(AgentKey(organisation, hold.agent))
+            with lane.lock:
+                lane.observer.ratify(hold.action, act)
+                lane.dirty = True
+        return hold
+
     def profile(self, agent: str, *, organisation: str = "") -> dict[str, Json]:
         """What the agent's baseline holds, how old it is, what moving it would cost, and what bounds have cost."""
         lane = self.agents.lane(AgentKey(organisation, agent))
@@ -204,6 +250,19 @@ class Inspector:
                 "losses": {**observer.losses.to_json(), "values_forgotten": observer.baseline.forgotten},
                 "candidates": dict(observer.counted),
             }
+
+
+def _pending(hold: Hold, floor: Verdict) -> Verdict:
+    pending = Pending(id=hold.id, expires_at=hold.expires_at)
+    return replace(floor, pending=pending, notes=(*floor.notes, reasons.HELD))
+
+
+def _standing(hold: Hold, now_said: Verdict) -> Verdict:
+    """What was held before a restart stays held or blocked, though what its run had read is forgotten."""
+    floor = replace(hold.verdict, action_id=now_said.action_id, policy_version=now_said.policy_version, at=now_said.at)
+    if hold.waiting:
+        return _pending(hold, floor)
+    return replace(floor, notes=(*floor.notes, reasons.UNANSWERED if hold.answer is None else reasons.DENIED))
 
 
 def _mark(action: Action) -> int:
