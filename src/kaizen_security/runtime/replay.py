@@ -15,6 +15,7 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import MAX_NAME, array, obj, rfc3339, text
 from kaizen_security.contract.step import Result, Step
 from kaizen_security.contract.verdict import Verdict
+from kaizen_security.observer.baseline import Baseline
 from kaizen_security.runtime.agents import AgentKey, Agents
 from kaizen_security.runtime.inspector import Inspector
 
@@ -45,22 +46,26 @@ class Replayer:
     """Takes documents in order. ``bundle`` is put in force for every agent that appears (under that agent's name).
 
     ``only``   this agent's documents; one that names no agent counts as its
-    ``learn``  false: baselines stay empty, so novelty abstains
+    ``learn``  false: baselines stay as they are: empty, so that novelty abstains, or ``baseline``
+    ``baseline``  what every agent starts from
     """
 
-    def __init__(self, bundle: Bundle, *, only: str = "", learn: bool = True) -> None:
+    def __init__(self, bundle: Bundle, *, only: str = "", learn: bool = True, baseline: Baseline | None = None) -> None:
         self._bundle = bundle
+        self._baseline = None if baseline is None else baseline.to_json()
         self._only = only
         self._at = 0.0
-        self._ids = 0
-        self._configured: set[str] = set()
+        self._agent = ""
+        # Of each agent: the time of its latest step, and how many ids it was given. So what others do moves nothing of its own.
+        self._times: dict[str, float] = {}
+        self._ids: dict[str, int] = {}
         self.inspector = Inspector(
             Agents(most=4096, learning=learn), clock=lambda: self._at, ids=self._id, remembered=65_536
         )
 
     def _id(self) -> str:
-        self._ids += 1
-        return f"replay-{self._ids}"
+        self._ids[self._agent] = self._ids.get(self._agent, 0) + 1
+        return f"replay-{self._ids[self._agent]}"
 
     def take(self, document: Json) -> Iterator[Judged | RecordedRun]:
         """What one document gives: nothing for a step that is no action, a run for a recorded run. Raises InvalidInput.
@@ -111,9 +116,13 @@ class Replayer:
         self.inspector.note(step)
 
     def _begin(self, agent: str, at: float) -> None:
-        self._at = max(self._at, at)
-        if agent not in self._configured:
-            self._configured.add(agent)
+        new = agent not in self._times
+        self._agent = agent
+        self._at = self._times[agent] = max(self._times.get(agent, 0.0), at)
+        if new:
+            if self._baseline is not None:
+                lane = self.inspector.agents.lane(AgentKey("", agent))
+                lane.observer.baseline = Baseline.from_json(self._baseline)
             self.inspector.configure(agent, replace(self._bundle, agent=agent))
 
     # --- recorded runs ----------------------------------------------------------------------------------------------------
@@ -126,17 +135,14 @@ class Replayer:
         judged = []
         for step_doc, key in _steps(doc, run_id):
             # Through the codec, as it would come over the wire.
-            step = decode_step({**step_doc, "at": rfc3339(self._tick())}, agent=agent, field="steps")
+            at = rfc3339(max(self._times.get(agent, 0.0), EPOCH) + 1.0)
+            step = decode_step({**step_doc, "at": at}, agent=agent, field="steps")
             self._begin(agent, step.at)
             if isinstance(step, Action):
                 judged.append(Judged(step, self.inspector.inspect(step), key))
             else:
                 self.inspector.note(step)
         return RecordedRun(run_id, agent, _outcome(doc), tuple(judged))
-
-    def _tick(self) -> float:
-        self._at = max(self._at, EPOCH) + 1.0
-        return self._at
 
     def profile(self, agent: str) -> dict[str, Json]:
         """What the agent's baseline has become."""

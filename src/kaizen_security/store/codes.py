@@ -39,7 +39,7 @@ class RowIds:
 
 def number_at(at: float) -> int:
     """A lower bound of the numbers of rows made at ``at`` (Unix seconds) or later, with a minute of room for clocks that differ."""
-    return max(0, (int((at - 60) * 1000) - _EPOCH_MS) << 20)
+    return min(max(0, (int((at - 60) * 1000) - _EPOCH_MS) << 20), (1 << 63) - 1)
 
 
 def public_id(number: int) -> str:
