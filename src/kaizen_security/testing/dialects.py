@@ -1,0 +1,217 @@
+"""One turn of a model in the shapes of the providers: OpenAI (chat completions, responses), Anthropic, Amazon Bedrock.
+
+What a turn says is neutral; how it is written is each provider's own, whole or streamed as server-sent events (WHATWG HTML 9.2)
+where the provider streams so. Shapes: the providers' API references.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from kaizen_security.contract.action import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A tool that the model asks to be run."""
+
+    tool: str
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+    id: str = "call_1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What the model says, and which tools it wants. ``input_tokens`` and ``output_tokens`` are what it is said to have cost."""
+
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    input_tokens: int = 100
+    output_tokens: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """A provider's shapes. ``stream`` is None where it streams in another way than server-sent events."""
+
+    name: str
+    whole: Callable[[str, Turn], dict[str, Json]]
+    stream: Callable[[str, Turn], Iterable[bytes]] | None = None
+
+
+def dialect_of(path: str) -> Dialect | None:
+    """By the path of a request: whatever stands before it (a version, a deployment) is the server's own."""
+    path = path.partition("?")[0]
+    for ending, dialect in _PATHS.items():
+        if path.endswith(ending):
+            return dialect
+    return None
+
+
+# --- OpenAI, chat completions (Azure's deployments speak it too) -------------------------------------------------------------
+
+
+def _chat(model: str, turn: Turn) -> dict[str, Json]:
+    message: dict[str, Json] = {"role": "assistant", "content": turn.text or None}
+    if turn.calls:
+        message["tool_calls"] = [_chat_call(one) for one in turn.calls]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if turn.calls else "stop"}],
+        "usage": _chat_usage(turn),
+    }
+
+
+def _chat_call(call: Call) -> dict[str, Json]:
+    return {"id": call.id, "type": "function", "function": {"name": call.tool, "arguments": json.dumps(call.arguments)}}
+
+
+def _chat_usage(turn: Turn) -> dict[str, Json]:
+    total = turn.input_tokens + turn.output_tokens
+    return {"prompt_tokens": turn.input_tokens, "completion_tokens": turn.output_tokens, "total_tokens": total}
+
+
+def _chat_stream(model: str, turn: Turn) -> Iterable[bytes]:
+    head: dict[str, Json] = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
+
+    def chunk(delta: dict[str, Json], finish: str | None = None) -> bytes:
+        return _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+    yield chunk({"role": "assistant", "content": ""})
+    for word in _pieces(turn.text):
+        yield chunk({"content": word})
+    for index, call in enumerate(turn.calls):
+        yield chunk({"tool_calls": [{"index": index, **_chat_call(call)}]})
+    yield chunk({}, "tool_calls" if turn.calls else "stop")
+    yield _data({**head, "choices": [], "usage": _chat_usage(turn)})
+    yield b"data: [DONE]\n\n"
+
+
+# --- OpenAI, responses --------------------------------------------------------------------------------------------------------
+
+
+def _responses(model: str, turn: Turn) -> dict[str, Json]:
+    output: list[Json] = []
+    if turn.text:
+        content: list[Json] = [{"type": "output_text", "text": turn.text, "annotations": []}]
+        output.append(
+            {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": content}
+        )
+    for call in turn.calls:
+        said = json.dumps(call.arguments)
+        output.append(
+            {
+                "type": "function_call",
+                "id": f"fc_{call.id}",
+                "call_id": call.id,
+                "name": call.tool,
+                "arguments": said,
+                "status": "completed",
+            }
+        )
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "status": "completed",
+        "model": model,
+        "output": output,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": turn.input_tokens,
+            "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": turn.output_tokens,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": turn.input_tokens + turn.output_tokens,
+        },
+    }
+
+
+# --- Anthropic, messages --------------------------------------------------------------------------------------------------------
+
+
+def _messages(model: str, turn: Turn) -> dict[str, Json]:
+    content: list[Json] = [{"type": "text", "text": turn.text}] if turn.text else []
+    content += [
+        {"type": "tool_use", "id": one.id, "name": one.tool, "input": dict(one.arguments)} for one in turn.calls
+    ]
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": content,
+        "stop_reason": "tool_use" if turn.calls else "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": turn.input_tokens, "output_tokens": turn.output_tokens},
+    }
+
+
+def _messages_stream(model: str, turn: Turn) -> Iterable[bytes]:
+    def event(name: str, document: dict[str, Json]) -> bytes:
+        return f"event: {name}\n".encode() + _data({"type": name, **document})
+
+    whole = _messages(model, turn)
+    usage: Json = {"input_tokens": turn.input_tokens, "output_tokens": 1}
+    yield event("message_start", {"message": {**whole, "content": [], "stop_reason": None, "usage": usage}})
+    index = 0
+    if turn.text:
+        yield event("content_block_start", {"index": index, "content_block": {"type": "text", "text": ""}})
+        for word in _pieces(turn.text):
+            yield event("content_block_delta", {"index": index, "delta": {"type": "text_delta", "text": word}})
+        yield event("content_block_stop", {"index": index})
+        index += 1
+    for call in turn.calls:
+        block: Json = {"type": "tool_use", "id": call.id, "name": call.tool, "input": {}}
+        said: Json = {"type": "input_json_delta", "partial_json": json.dumps(call.arguments)}
+        yield event("content_block_start", {"index": index, "content_block": block})
+        yield event("content_block_delta", {"index": index, "delta": said})
+        yield event("content_block_stop", {"index": index})
+        index += 1
+    delta: Json = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+    yield event("message_delta", {"delta": delta, "usage": {"output_tokens": turn.output_tokens}})
+    yield event("message_stop", {})
+
+
+# --- Amazon Bedrock, Converse -----------------------------------------------------------------------------------------------------
+
+
+def _converse(model: str, turn: Turn) -> dict[str, Json]:
+    content: list[Json] = [{"text": turn.text}] if turn.text else []
+    content += [
+        {"toolUse": {"toolUseId": one.id, "name": one.tool, "input": dict(one.arguments)}} for one in turn.calls
+    ]
+    return {
+        "output": {"message": {"role": "assistant", "content": content}},
+        "stopReason": "tool_use" if turn.calls else "end_turn",
+        "usage": {
+            "inputTokens": turn.input_tokens,
+            "outputTokens": turn.output_tokens,
+            "totalTokens": turn.input_tokens + turn.output_tokens,
+        },
+        "metrics": {"latencyMs": 1},
+    }
+
+
+def _pieces(text: str) -> list[str]:
+    words = text.split(" ")
+    return [word if i == 0 else " " + word for i, word in enumerate(words)] if text else []
+
+
+def _data(document: dict[str, Json]) -> bytes:
+    return b"data: " + json.dumps(document).encode() + b"\n\n"
+
+
+_PATHS = {
+    "/chat/completions": Dialect(name="chat", whole=_chat, stream=_chat_stream),
+    "/responses": Dialect(name="responses", whole=_responses),
+    "/messages": Dialect(name="messages", whole=_messages, stream=_messages_stream),
+    "/converse": Dialect(name="converse", whole=_converse),
+}
