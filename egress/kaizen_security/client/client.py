@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
@@ -248,6 +249,12 @@ class Kaizen:
                 agent=self.settings.agent,
                 at=now(),
             )
+        )
+
+    def report(self, action: Action, verdict: Verdict) -> None:
+        """Report what an attach point decided by itself (it looked at something that no rule of ours can see)."""
+        self._judging.report(
+            replace(action, id=action.id or self.ids.new()), verdict, now(), action.run_id or RUN.get()
         )
 
     # --- what is in force

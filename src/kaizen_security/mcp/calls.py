@@ -1,0 +1,132 @@
+"""Calls: what a client's request does, as actions. Which methods only look, which act, and what is not understood.
+
+A method that is not in the tables is judged under its own name: an extension that the agent never declared is an undeclared tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.fields import MAX_NAME, MAX_TEXT
+from kaizen_security.mcp.frames import Message
+
+LOOKS = frozenset(
+    """
+    initialize ping server/discover tools/list resources/list resources/templates/list prompts/list logging/setLevel
+    tasks/get tasks/result tasks/list tasks/cancel subscriptions/listen resources/unsubscribe
+    """.split()
+)
+"""Requests of a client that reach nothing by themselves: they pass unasked. ``tasks/*`` answer calls that were judged."""
+
+ACTS = frozenset("tools/call resources/read resources/subscribe prompts/get completion/complete".split())
+"""Requests of a client that are judged before the server sees them."""
+
+FROM_SERVER = frozenset(
+    "ping roots/list sampling/createMessage elicitation/create tasks/get tasks/result tasks/list tasks/cancel".split()
+)
+"""Requests that a server may send (up to 2025-11-25)."""
+
+MAX_PLACES = 8
+"""Further places in the arguments of one call that are judged one by one."""
+
+
+class NotUnderstood(ValueError):
+    """A request that acts, and whose parameters do not say on what."""
+
+
+def actions_of(message: Message, *, server: str, run_id: str) -> tuple[Action, ...]:
+    """What a request does: the call itself, then one action for each further place that its arguments name.
+
+    Empty for a request that only looks. ``server``: who publishes the tool. Raises NotUnderstood.
+    """
+    if message.method in LOOKS:
+        return ()
+    params = message.params
+    if message.method not in ACTS:
+        return (_action(message.method, params, server, run_id, method=message.method),)
+    if not isinstance(params, Mapping):
+        raise NotUnderstood(f"{message.method} has no params that are an object")
+    if message.method == "tools/call":
+        return tuple(_tool_call(params, server, run_id))
+    if message.method in ("resources/read", "resources/subscribe"):
+        uri = _text(params, "uri", message.method, limit=MAX_TEXT)
+        return (
+            _action(message.method, {"uri": uri}, server, run_id, kind=_kind(uri), target=uri, method=message.method),
+        )
+    name = _text(params, "name", message.method) if message.method == "prompts/get" else _reference(params)
+    document: Json = {"name": name, "arguments": params.get("arguments", params.get("argument"))}
+    return (_action(message.method, document, server, run_id, method=message.method),)
+
+
+def _tool_call(params: Mapping[str, Json], server: str, run_id: str) -> Iterator[Action]:
+    tool = _text(params, "name", "tools/call")
+    arguments = params.get("arguments")
+    if arguments is not None and not isinstance(arguments, Mapping):
+        raise NotUnderstood("tools/call has arguments that are no object")
+    known: dict[str, Json] = dict(arguments or {})
+    answers = params.get("inputResponses")
+    if answers:
+        # 2026-07-28: the answers to what the server asked travel with the call that it asked them for.
+        known["inputResponses"] = answers
+    places = tuple(_places(known))
+    if len(places) > MAX_PLACES + 1:
+        raise NotUnderstood(f"tools/call names more than {MAX_PLACES + 1} hosts")
+    yield _action(tool, known, server, run_id, target=places[0] if places else "", method="tools/call")
+    for place in places[1:]:
+        yield _action(tool, known, server, run_id, target=place, method="tools/call")
+
+
+def _action(
+    tool: str, arguments: Json, server: str, run_id: str, *, method: str, kind: str = "tool_call", target: str = ""
+) -> Action:
+    metadata: dict[str, Json] = {"source": "mcp", "method": method, "arguments": arguments}
+    return Action(kind=kind, tool=tool, publisher=server, target=target, metadata=metadata, run_id=run_id)
+
+
+def _text(params: Mapping[str, Json], key: str, method: str, *, limit: int = MAX_NAME) -> str:
+    value = params.get(key)
+    if not isinstance(value, str) or not value or len(value) > limit or "\0" in value:
+        raise NotUnderstood(f"{method} has no {key} that is text of 1 to {limit} characters")
+    return value
+
+
+def _reference(params: Mapping[str, Json]) -> str:
+    ref = params.get("ref")
+    if not isinstance(ref, Mapping):
+        raise NotUnderstood("completion/complete has no ref that is an object")
+    return _text(ref, "uri" if "uri" in ref else "name", "completion/complete", limit=MAX_TEXT)
+
+
+def _kind(uri: str) -> str:
+    scheme = uri.partition(":")[0].lower()
+    return {"file": "file", "http": "http", "https": "http"}.get(scheme, "tool_call")
+
+
+def _places(value: Json) -> Iterator[str]:
+    """URLs with a host that stand as whole values anywhere in the arguments, one for each host."""
+    seen: set[str] = set()
+    level = [value]
+    while level:
+        below: list[Json] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += one.values()
+            elif isinstance(one, list):
+                below += one
+            elif isinstance(one, str) and (host := _host(one)) and host not in seen:
+                seen.add(host)
+                yield one.strip()
+        level = below
+
+
+def _host(text: str) -> str:
+    head = text.lstrip()[:16]
+    if "://" not in head or len(text) > MAX_TEXT or any(sign.isspace() for sign in text.strip()):
+        return ""
+    try:
+        return urlsplit(text.strip()).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        # What we cannot take apart the policy still has to see.
+        return text.strip()

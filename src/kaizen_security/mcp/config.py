@@ -1,0 +1,23 @@
+"""Settings of the MCP room: what is read from the environment, and what of it a server does not get."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+AGENT = "mcp-agent"
+"""The agent's name when nothing says another."""
+RUN = "KAIZEN_RUN"
+"""Names the run that a shim's calls belong to."""
+SECRETS = frozenset({"KAIZEN_API_KEY", "KAIZEN_TENANT_KEY", "KAIZEN_ENC_KEY"})
+"""Variables that a server does not inherit: it is what is being watched."""
+
+
+def environment() -> Mapping[str, str]:
+    """This process's environment."""
+    return os.environ
+
+
+def for_server(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a server inherits: everything but our own keys."""
+    return {name: value for name, value in environment.items() if name not in SECRETS}

@@ -1,0 +1,104 @@
+"""Desk: between a relay and the client library. Asks for verdicts, notes results, reports what a ward found."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from kaizen_security.contract import reasons
+from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.verdict import Decision, Mode, Verdict
+from kaizen_security.mcp import answers, frames
+from kaizen_security.mcp.frames import Unreadable
+from kaizen_security.mcp.inbound import Arrival
+from kaizen_security.mcp.relay import UNREADABLE, Crossing, Moves, Relay
+
+if TYPE_CHECKING:
+    from kaizen_security.client.client import Kaizen
+    from kaizen_security.mcp.large import Large
+
+
+class Desk:
+    """One connection's. Its methods may be called from the threads of both directions; no lock is held while a verdict is
+    waited for.
+    """
+
+    def __init__(self, kaizen: Kaizen, relay: Relay) -> None:
+        self.kaizen = kaizen
+        self.relay = relay
+        self._lock = threading.Lock()
+
+    def client(self, line: bytes) -> Moves:
+        """A line from the client: what goes where."""
+        with self._lock:
+            crossing = self.relay.from_client(line, monotonic())
+        return self._settled(crossing)
+
+    def server(self, line: bytes) -> Moves:
+        """A line from the server: what goes where."""
+        with self._lock:
+            crossing = self.relay.from_server(line, monotonic())
+        return self._settled(crossing)
+
+    def too_large(self, large: Large) -> bytes:
+        """The answer to a message of the client that is over its bound; empty when it gets none."""
+        try:
+            frame = frames.read(large.skeleton())
+        except Unreadable:
+            frame = None
+        with self._lock:
+            return self.relay.too_large(frame)
+
+    def large(self, large: Large) -> tuple[bool, bytes]:
+        """A large reply from the server: whether it passes as it came, else what the client gets instead (empty: nothing)."""
+        try:
+            skeleton = large.skeleton()
+            frame = frames.read_cut(skeleton)
+        except Unreadable as err:
+            self.relay.lost[UNREADABLE] = self.relay.lost.get(UNREADABLE, 0) + 1
+            return False, self._dropped(err)
+        with self._lock:
+            crossing = self.relay.cut_from_server(frame, large.first.decode("utf-8", "replace"))
+        moves = self._settled(crossing)
+        if moves.to_client == [frame.raw]:
+            return True, b""
+        return False, moves.to_client[0] if moves.to_client else b""
+
+    def _dropped(self, err: Unreadable) -> bytes:
+        """A reply that cannot be read must not leave its caller waiting for ever, where it is known who that is."""
+        with self._lock:
+            call = self.relay.only_one_waiting()
+        return b"" if call is None else answers.refusal(call, f"the server's reply was not understood: {err}")
+
+    def _settled(self, crossing: Crossing) -> Moves:
+        verdicts = [self.kaizen.inspect(action) for action in crossing.asks]
+        with self._lock:
+            moves = self.relay.settle(crossing, verdicts)
+        for came in moves.came:
+            self.kaizen.note_result(came.action, came.content, failed=came.failed)
+        for arrival in moves.arrivals:
+            if arrival.findings and arrival.about is not None:
+                self.kaizen.report(arrival.about, found(arrival))
+        return moves
+
+    @property
+    def enforcing(self) -> bool:
+        """Whether the mode in force just now is enforce."""
+        return self.kaizen.rules.mode is Mode.ENFORCE
+
+
+def found(arrival: Arrival) -> Verdict:
+    """What was found in a message from the server, as a verdict on it."""
+    return Verdict(
+        decision=Decision.BLOCK if arrival.reason or arrival.instead else Decision.ALLOW,
+        reason=said(arrival.findings),
+        evidence=arrival.findings,
+    )
+
+
+def said(findings: tuple[Finding, ...]) -> str:
+    """The reason, as the Observer words that of its own detections."""
+    if not findings:
+        return reasons.NO_POLICY_MATCHED
+    return " ".join(f"{one.detection}: {one.kind} ({one.value})." for one in findings)

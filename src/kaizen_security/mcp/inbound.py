@@ -1,0 +1,126 @@
+"""Inbound: what comes from a server, before the model reads it. The relay asks a ward.
+
+Here are the ward's shape, and the ward that looks at no text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.finding import Finding
+from kaizen_security.mcp.frames import Message
+
+MAX_PARSED = 256 << 10
+"""Characters of a text result that is looked into as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A message from the server, looked at.
+
+    ``asks``      actions that have to be judged
+    ``findings``  what is wrong with it; ``about`` is the action that they are reported on
+    ``reason``    why it is not passed on; empty when it is
+    ``instead``   what is passed on in its place; empty: its own bytes
+    ``content``   what the call brought back, for the Observer; ``failed`` when the server says that it did not work
+    ``marks``     what the ward itself wants to find again in ``ruled``
+    """
+
+    asks: tuple[Action, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    about: Action | None = None
+    reason: str = ""
+    instead: bytes = b""
+    content: Json = None
+    failed: bool = False
+    marks: object = None
+
+
+class Ward(Protocol):
+    """Looks at what comes from a server, and remembers which of its tools are held back."""
+
+    def held(self, action: Action) -> str:
+        """Why this call may not be made though no verdict forbids it; empty when it may."""
+
+    def sent(self, message: Message, server: str) -> Arrival:
+        """A request or notification of the server."""
+
+    def replied(self, call: Message, reply: Message, server: str) -> Arrival:
+        """The server's reply to ``call``."""
+
+    def answered(self, call: Message, reply: Message, server: str) -> tuple[Action, ...]:
+        """The client's reply to a request of the server: what has to be judged before it leaves."""
+
+    def ruled(self, arrival: Arrival, asks: tuple[Action, ...], blocked: Mapping[str, str]) -> Arrival:
+        """The arrival again, now that ``asks`` are judged; ``blocked``: reasons by the action's id."""
+
+
+class Nothing:
+    """Looks at no text. Notes what calls bring back, and lets verdicts alone decide."""
+
+    def held(self, action: Action) -> str:
+        """Nothing is held back."""
+        return ""
+
+    def sent(self, message: Message, server: str) -> Arrival:
+        """Passed on."""
+        return Arrival()
+
+    def replied(self, call: Message, reply: Message, server: str) -> Arrival:
+        """Passed on, and its content noted."""
+        content, failed = brought(reply)
+        return Arrival(content=content, failed=failed)
+
+    def answered(self, call: Message, reply: Message, server: str) -> tuple[Action, ...]:
+        """What a person or a model answers to the server is judged as a call of the server's own method."""
+        result = reply.body.get("result")
+        if call.method != "elicitation/create" or not isinstance(result, dict) or not result.get("content"):
+            return ()
+        metadata: dict[str, Json] = {"source": "mcp", "method": call.method, "arguments": result["content"]}
+        return (Action(tool=call.method, publisher=server, metadata=metadata),)
+
+    def ruled(self, arrival: Arrival, asks: tuple[Action, ...], blocked: Mapping[str, str]) -> Arrival:
+        """Nothing changes."""
+        return arrival
+
+
+def brought(reply: Message) -> tuple[Json, bool]:
+    """What a reply brought back, as the Observer wants it: fields where there are fields; and whether the call failed."""
+    if "error" in reply.body:
+        return reply.body["error"], True
+    result = reply.body.get("result")
+    if not isinstance(result, dict):
+        return result, False
+    failed = result.get("isError") is True
+    if result.get("structuredContent") is not None:
+        return result["structuredContent"], failed
+    blocks = next(
+        (result[key] for key in ("content", "contents", "messages") if isinstance(result.get(key), list)), None
+    )
+    if not isinstance(blocks, list):
+        return result, failed
+    found = [_plain(block) for block in blocks]
+    return (found[0] if len(found) == 1 else found), failed
+
+
+def _plain(block: Json) -> Json:
+    """The text of a block; as a document when it is one. Pictures and sounds only by their kind."""
+    if not isinstance(block, dict):
+        return block
+    inner = block.get("resource", block.get("content"))
+    if isinstance(inner, dict):
+        return _plain(inner)
+    text = block.get("text")
+    if not isinstance(text, str):
+        return {key: value for key, value in block.items() if key not in ("data", "blob")}
+    if text[:1] in "{[" and len(text) <= MAX_PARSED:
+        try:
+            document: Json = json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+        return document
+    return text

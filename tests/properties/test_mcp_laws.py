@@ -1,0 +1,120 @@
+"""Laws of the MCP relay, over frames of any shape."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kaizen_security.mcp.frames import LIMITS, Unreadable, read, too_deep
+from kaizen_security.mcp.large import Large
+from kaizen_security.mcp.lines import Line, Lines
+from tests.unit.mcp.relaying import Talk
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+)
+methods = st.sampled_from(
+    ["tools/call", "ping", "resources/read", "tools/list", "notifications/x", "vendor/x", "", "TOOLS/CALL"]
+)
+params = values | st.fixed_dictionaries(
+    {}, optional={"name": st.sampled_from(["look", "delete_all"]) | values, "arguments": values, "uri": values, "_meta": values}
+)  # fmt: skip
+messages = st.fixed_dictionaries(
+    {},
+    optional={
+        "jsonrpc": st.just("2.0") | scalars,
+        "id": scalars,
+        "method": methods | scalars,
+        "params": params,
+        "result": values,
+    },
+)  # fmt: skip
+
+
+@st.composite
+def frames(draw):
+    """A frame as a peer might write it, then perhaps damaged."""
+    document = draw(messages | st.lists(messages, max_size=3))
+    data = json.dumps(document, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(data)))
+        data = data[:at] + draw(st.binary(max_size=3)) + data[at + draw(st.integers(0, 2)) :]
+    return data
+
+
+def tools(lines):
+    """The tools that lenient readers would call: the usual one, and one that takes the last key of any case."""
+    found = []
+    for line in lines:
+        for text in line.splitlines():
+            document = json.loads(text)
+            for message in document if isinstance(document, list) else [document]:
+                folded = {key.casefold(): value for key, value in message.items()}
+                given = folded.get("params")
+                if folded.get("method") == "tools/call" and isinstance(given, dict):
+                    found.append({key.casefold(): value for key, value in given.items()}.get("name"))
+    return found
+
+
+@given(frames() | st.binary(max_size=60))
+def test_no_frame_of_a_client_breaks_the_relay_or_calls_what_is_denied(data):
+    talk = Talk(denied=["delete_all"])
+    to_server, to_client = talk.client(data)
+    assert set(tools(to_server)) <= {action.tool for action in talk.judged} - {"delete_all"}
+    for answer in to_client:
+        json.loads(answer)
+
+
+@given(frames() | st.binary(max_size=60))
+def test_no_frame_of_a_server_breaks_the_relay_or_answers_what_nobody_asked(data):
+    talk = Talk()
+    for line in talk.server(data)[1]:
+        document = json.loads(line)
+        for message in document if isinstance(document, list) else [document]:
+            assert "method" in message
+
+
+@given(frames())
+def test_what_is_read_is_what_goes_on(data):
+    try:
+        frame = read(data)
+    except Unreadable:
+        return
+    assert frame.raw == data.rstrip(b"\r\n")
+    assert all(json.loads(message.raw) == message.body or "nan" in str(message.body) for message in frame.messages)
+
+
+@given(values)
+def test_depth_is_counted_as_the_reader_sees_it(value):
+    def depth(one):
+        below = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        return 1 + max(map(depth, below), default=0) if isinstance(one, dict | list) else 0
+
+    assert [too_deep(value, limit) for limit in range(8)] == [depth(value) > limit for limit in range(8)]
+
+
+@given(
+    st.lists(st.binary(max_size=30).filter(lambda line: b"\n" not in line and line.strip()), max_size=5),
+    st.integers(1, 9),
+)
+def test_lines_do_not_depend_on_how_they_were_cut(found, step):
+    data = b"".join(line + b"\n" for line in found)
+    lines = Lines(1000)
+    assert [one for at in range(0, len(data), step) for one in lines.feed(data[at : at + step])] == [
+        Line(line) for line in found
+    ]
+
+
+@given(values, st.integers(1, 40), st.permutations(["jsonrpc", "id", "result"]))
+def test_a_large_reply_has_the_same_envelope_as_when_it_is_read_whole(value, step, order):
+    document = {"jsonrpc": "2.0", "id": 5, "result": {"value": value}}
+    data = json.dumps({key: document[key] for key in order}).encode()
+    large = Large(LIMITS)
+    for at in range(0, len(data), step):
+        large.feed(data[at : at + step])
+    assert json.loads(large.skeleton()) == {"jsonrpc": "2.0", "id": 5, "result": None}
+    assert b"".join(large.chunks()) == data
+    large.close()
