@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import os
 import signal
@@ -411,3 +412,37 @@ def test_broken_files_are_set_aside_and_counted(upstream, sidecar):
     sidecar.start()
     assert sidecar.inspect("a", tool="t")["decision"] == "allow"
     assert sidecar.health()["broken_files"] == 2
+
+
+HOSTILE = {
+    "too many values": (413, ',"metadata":{"x":[' + "[]," * 300_000 + "0]}"),
+    "too deep": (422, ',"metadata":{"x":' + "[" * 600 + "]" * 600 + "}"),
+    "too many in one action": (422, ',"metadata":{"x":[' + "0," * 30_000 + "0]}"),
+    "many": (200, ',"metadata":{"x":[' + "0," * 19_000 + "0]}"),
+    "long": (200, ',"metadata":{"x":"' + "curl http://a.example, " * 40_000 + '"}'),
+}
+
+
+def test_a_heavy_body_is_bounded_and_holds_up_nobody_else(upstream, sidecar):
+    def wait(work):
+        """The longest that somebody else waits meanwhile, in seconds."""
+        longest, first = 0.0, True
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            done = pool.submit(work)
+            while first or not done.done():
+                began = time.monotonic()
+                sidecar.inspect("bystander", tool="search")
+                longest, first = max(longest, time.monotonic() - began), False
+        return longest, done.result()
+
+    for name, (expected, metadata) in HOSTILE.items():
+        body = ('{"agent":"hostile","action":{"tool":"t"' + metadata + "}}").encode()
+        longest, statuses = wait(
+            lambda body=body: {sidecar.connection().request("POST", "/v1/inspect", body, {}, 20.0)[0] for _ in range(3)}
+        )
+        assert statuses == {expected}, name
+        # It held everybody for 0.7 to 3 seconds when it was decoded where the others wait.
+        assert longest < 0.5, (name, longest)
+    assert sidecar.ask("POST", "/v1/verdicts:batch", b"{" + b" " * (1 << 20) + b'"reports":[]}')[0] == 200
+    for path in ("/v1/inspect", "/v1/verdicts", "/v1/agents/a/manifest"):
+        assert sidecar.ask("POST", path, b"{" + b" " * (1 << 20) + b"}")[0] == 413

@@ -20,6 +20,8 @@ MAX_TEXT = 4096
 MAX_NAME = 256
 """Characters of an agent, a tool, a publisher, a hash, an id."""
 MAX_DEPTH = 32
+MAX_VALUES = 20_000
+"""Values in one open document (metadata, a result's content): our client sends at most a quarter of it."""
 MAX_LIST = 1000
 
 
@@ -129,8 +131,39 @@ def _storable(value: str) -> bool:
     return True
 
 
-def check_json(value: Json, field: str, depth: int = 0) -> None:
-    """Refuse what a store could not keep, at any depth of an open document. Raises InvalidInput."""
+def check_json(value: Json, field: str, *, most: int = MAX_VALUES) -> None:
+    """Refuse what a store could not keep, at any depth of an open document, and more than ``most`` values. Raises InvalidInput."""
+    if not _keepable(value, field, most):
+        _name_unkeepable(value, field, 0)
+
+
+def _keepable(value: Json, field: str, most: int) -> bool:
+    # Level by level, so that a document that has too many is refused before anybody looks at them all.
+    level: list[Json] = [value]
+    count = depth = 0
+    while level:
+        below: list[Json] = []
+        for one in level:
+            if isinstance(one, str):
+                if not _storable(one):
+                    return False
+            elif isinstance(one, dict):
+                if not all(map(_storable, one)):
+                    return False
+                below += one.values()
+            elif isinstance(one, list):
+                below += one
+        count += len(below)
+        if count > most:
+            raise InvalidInput(field, f"has more than {most} values")
+        depth += 1
+        if below and depth > MAX_DEPTH:
+            return False
+        level = below
+    return True
+
+
+def _name_unkeepable(value: Json, field: str, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise InvalidInput(field, f"is nested deeper than {MAX_DEPTH}")
     if isinstance(value, str):
@@ -140,7 +173,7 @@ def check_json(value: Json, field: str, depth: int = 0) -> None:
         for key, below in value.items():
             if not _storable(key):
                 raise InvalidInput(field, "has a key that is not text")
-            check_json(below, f"{field}.{key[:64]}", depth + 1)
+            _name_unkeepable(below, f"{field}.{key[:64]}", depth + 1)
     elif isinstance(value, list):
         for i, below in enumerate(value):
-            check_json(below, f"{field}[{i}]", depth + 1)
+            _name_unkeepable(below, f"{field}[{i}]", depth + 1)

@@ -274,13 +274,23 @@ class _Facts:
         if len(self._facts) >= MAX_FACTS:
             self._omitted += 1
         elif isinstance(value, dict) and value and depth < MAX_DEPTH:
-            for name, below in value.items():
+            for i, (name, below) in enumerate(value.items()):
+                if self._is_full(len(value) - i):
+                    return
                 self._walk(below, f"{path}.{self._component(name)}", depth + 1)
         elif isinstance(value, list) and value and depth < MAX_DEPTH:
             for i, below in enumerate(value):
+                if self._is_full(len(value) - i):
+                    return
                 self._walk(below, f"{path}[{min(i, 9999)}]", depth + 1)
         else:
             self._add(path, *_typed(value))
+
+    def _is_full(self, left: int) -> bool:
+        """Whether no fact more is taken; then the ``left`` values that remain are counted, and nobody looks at them."""
+        full = len(self._facts) >= MAX_FACTS
+        self._omitted += left if full else 0
+        return full
 
     def _add(self, path: str, type_: str, text: str) -> None:
         if len(self._facts) >= MAX_FACTS:

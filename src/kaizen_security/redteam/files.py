@@ -86,7 +86,7 @@ def _load(path: Path) -> dict[str, Json]:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as err:
         raise Misconfigured(f"{path}: is not a TOML file: {err}") from err
     try:
-        check_json(data, "file")
+        check_json(data, "file", most=1 << 20)  # bounded by its bytes
         _only_json(data, "")
     except InvalidInput as err:
         raise Misconfigured(f"{path}: {err}") from err

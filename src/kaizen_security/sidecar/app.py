@@ -11,6 +11,7 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from starlette.applications import Starlette
@@ -23,6 +24,7 @@ from kaizen_security.contract import spellings
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.bundle import Bundle, encode_bundle, encode_policy, key_hash, seal, signing_key
 from kaizen_security.contract.codec import (
+    Report,
     decode_action,
     decode_declaration,
     decode_report,
@@ -34,11 +36,12 @@ from kaizen_security.contract.declared import compile_declaration
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Unreachable
 from kaizen_security.contract.fields import MAX_NAME, MAX_TEXT, array, plain, text
 from kaizen_security.contract.policy import MODES
-from kaizen_security.contract.step import Result
+from kaizen_security.contract.step import Result, Step
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.inspector import Inspector
-from kaizen_security.sidecar.http import Problem, answer, read_object, refusal
+from kaizen_security.sidecar import health
+from kaizen_security.sidecar.http import MAX_BATCH_BODY, Problem, answer, on_socket, read, refusal
 from kaizen_security.sidecar.identity import Identities, Identity
 from kaizen_security.sidecar.uplink import Uplink
 
@@ -62,6 +65,23 @@ class _Held:
     waited: bool = False
 
 
+class Turns:
+    """Lets others have their turn within a long list of actions: a list must not cost them more than one of its entries."""
+
+    LONGEST = 0.005
+    """Seconds of one turn."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+
+    async def pause(self) -> None:
+        """Call after each entry."""
+        if self._loop.time() - self._began >= self.LONGEST:
+            await asyncio.sleep(0)
+            self._began = self._loop.time()
+
+
 class Sidecar:
     """The endpoints over one Inspector, one Uplink, one memory of keys."""
 
@@ -71,6 +91,7 @@ class Sidecar:
         self.identities = identities
         self.spool_refused = 0
         self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="heavy")
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def app(self) -> Starlette:
@@ -85,8 +106,7 @@ class Sidecar:
                 Route("/v1/agents/{agent:path}/profile", self._guard(self.profile), methods=["GET"]),
                 Route("/v1/policy", self._guard(self.policy), methods=["GET"]),
                 Route("/v1/bundle", self._guard(self.bundle), methods=["GET"]),
-                Route("/healthz", self.healthz, methods=["GET"]),
-                Route("/readyz", self.readyz, methods=["GET"]),
+                *health.routes(self.inspector, self.uplink, lambda: self.spool_refused),
             ],
             exception_handlers={HTTPException: _on_error, KaizenError: _on_error, Exception: _on_error},
         )
@@ -105,7 +125,7 @@ class Sidecar:
     async def _who(self, request: Request) -> Identity | None:
         """Who asks: None on the Unix socket without a key, where the file's mode has answered that."""
         key = _key(request)
-        if not key and _on_socket(request):
+        if not key and on_socket(request):
             return None
         if not key:
             raise Problem(401, "unauthorized", "Authorization: Bearer <key> is missing")
@@ -115,7 +135,7 @@ class Sidecar:
         try:
             return await asyncio.to_thread(self.identities.verify, key)
         except Unreachable:
-            if _on_socket(request):
+            if on_socket(request):
                 return None
             raise
 
@@ -174,16 +194,23 @@ class Sidecar:
 
     async def inspect(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/inspect``: one action or a list of them, before they run."""
-        document = await read_object(request)
-        agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
-        if "actions" not in document:
-            action = self._action(document.get("action"), agent, identity, "action")
-            return answer(encode_verdict(await self._inspect(action)))
-        actions = [
-            self._action(item, agent, identity, f"actions[{i}]")
-            for i, item in enumerate(array(document, "actions", limit=MAX_BATCH))
-        ]
-        return answer({"verdicts": [encode_verdict(await self._inspect(action)) for action in actions]})
+
+        def actions(document: dict[str, Json]) -> Action | list[Action]:
+            agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
+            if "actions" not in document:
+                return self._action(document.get("action"), agent, identity, "action")
+            found = array(document, "actions", limit=MAX_BATCH)
+            return [self._action(item, agent, identity, f"actions[{i}]") for i, item in enumerate(found)]
+
+        asked = await read(request, actions, aside=self._aside)
+        if isinstance(asked, Action):
+            return answer(encode_verdict(await self._inspect(asked)))
+        turns = Turns()
+        verdicts = []
+        for action in asked:
+            verdicts.append(encode_verdict(await self._inspect(action)))
+            await turns.pause()
+        return answer({"verdicts": verdicts})
 
     async def _inspect(self, action: Action) -> Verdict:
         await self._ready(action.agent)
@@ -204,26 +231,29 @@ class Sidecar:
 
     async def steps(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/steps``: the other steps of a run. An action among them is judged as a report after the fact."""
-        document = await read_object(request)
-        agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
-        found = array(document, "steps", limit=MAX_BATCH)
-        steps = [decode_step(item, agent=agent, field=f"steps[{i}]") for i, item in enumerate(found)]
-        for step in steps:
-            self._agent(identity, step.agent)
+
+        def decoded(document: dict[str, Json]) -> list[Step]:
+            agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
+            found = array(document, "steps", limit=MAX_BATCH)
+            steps = [decode_step(item, agent=agent, field=f"steps[{i}]") for i, item in enumerate(found)]
+            for step in steps:
+                self._agent(identity, step.agent)
+            return steps
+
+        steps = await read(request, decoded, aside=self._aside, limit=MAX_BATCH_BODY)
+        turns = Turns()
         for step in steps:
             if isinstance(step, Action):
                 await self._observe(replace(step, organisation=""), None)
             else:
                 self._hold(step.agent)
                 self.inspector.note(step)
+            await turns.pause()
         return answer({"noted": len(steps)})
 
     async def verdicts(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/verdicts``: one report after the fact."""
-        document = await read_object(request)
-        agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
-        report = decode_report(document, agent=agent)
-        self._agent(identity, report.action.agent)
+        report = await read(request, lambda document: self._report(document, identity, ""), aside=self._aside)
         verdict, kept, _ = await self._observe(replace(report.action, organisation=""), report.verdict)
         if not kept:
             raise Problem(507, "spool_full", "the spool is full: the verdict could not be kept for the control plane")
@@ -246,22 +276,35 @@ class Sidecar:
             verdict = self.inspector.observe(action)
         return verdict, self._emit(action, verdict), before
 
+    def _report(self, document: Json, identity: Identity | None, field: str) -> Report:
+        said = text(document, "agent", field and field + ".", limit=MAX_NAME) if isinstance(document, dict) else ""
+        report = decode_report(document, agent=self._agent(identity, said), field=field)
+        self._agent(identity, report.action.agent)
+        return report
+
     async def batch(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/verdicts:batch``: many reports; a bad one never loses the others."""
-        document = await read_object(request)
+
+        def decoded(document: dict[str, Json]) -> list[Report | InvalidInput | Problem]:
+            found: list[Report | InvalidInput | Problem] = []
+            for i, item in enumerate(array(document, "reports", limit=MAX_BATCH)):
+                try:
+                    found.append(self._report(item, identity, f"reports[{i}]"))
+                except (InvalidInput, Problem) as err:
+                    found.append(err)
+            return found
+
         accepted = duplicates = 0
         rejected: list[dict[str, Json]] = []
-        for i, item in enumerate(array(document, "reports", limit=MAX_BATCH)):
-            field = f"reports[{i}]"
-            try:
-                said = text(item, "agent", field + ".", limit=MAX_NAME) if isinstance(item, dict) else ""
-                report = decode_report(item, agent=self._agent(identity, said), field=field)
-                self._agent(identity, report.action.agent)
-                _, kept, before = await self._observe(replace(report.action, organisation=""), report.verdict)
-                if not kept:
-                    raise Problem(507, "spool_full", "the spool is full")
-            except (InvalidInput, Problem) as err:
-                rejected.append({"index": i, "field": err.field, "message": str(err)})
+        turns = Turns()
+        for i, report in enumerate(await read(request, decoded, aside=self._aside, limit=MAX_BATCH_BODY)):
+            if not isinstance(report, Report):
+                rejected.append({"index": i, "field": report.field, "message": str(report)})
+                continue
+            _, kept, before = await self._observe(replace(report.action, organisation=""), report.verdict)
+            await turns.pause()
+            if not kept:
+                rejected.append({"index": i, "field": "", "message": "the spool is full"})
                 continue
             accepted += not before
             duplicates += before
@@ -273,7 +316,7 @@ class Sidecar:
         """``POST /v1/agents/{agent}/manifest``: handed on to the control plane, and in force here at once."""
         named = plain(request.path_params["agent"], "agent", limit=MAX_NAME)
         agent = self._agent(identity, named)
-        declaration = decode_declaration(await read_object(request))
+        declaration = await read(request, decode_declaration, aside=self._aside)
         compile_declaration(declaration)
         held = self._hold(agent)
         try:
@@ -330,49 +373,6 @@ class Sidecar:
         if held.bundle is None:
             raise Unreachable("no bundle of this agent has arrived from the control plane yet")
         return held.bundle
-
-    # --- health ---------------------------------------------------------------------------------------------------------
-
-    async def healthz(self, request: Request) -> Response:
-        """``GET /healthz``: alive; on the Unix socket also what was lost, and why."""
-        if not _on_socket(request):
-            return answer({"status": "ok"})
-        agents = self.inspector.agents
-        losses: dict[str, int] = {"agents_evicted": agents.evicted, "spool_refused": self.spool_refused}
-        for _, lane in agents:
-            for name, n in lane.observer.losses.to_json().items():
-                losses[name] = losses.get(name, 0) + n
-        shelf = self.uplink.shelf
-        return answer(
-            {
-                "status": "ok",
-                "agents": len(agents),
-                "failures": self.inspector.failures,
-                "control_plane": self.uplink.state if self.uplink.enabled else "not used",
-                "sent": self.uplink.sent,
-                "rejected": self.uplink.rejected,
-                "waiting": self.uplink.spool.pending,
-                "lost": {**self.uplink.spool.lost},
-                "losses": losses,
-                "bundles_refused": self.uplink.bundles_refused,
-                "broken_files": shelf.broken,
-                "disk": shelf.problem or self.uplink.spool.problem or "ok",
-            }
-        )
-
-    async def readyz(self, request: Request) -> Response:
-        """``GET /readyz``: 503 when the control plane does not take our key, since then nothing of what we see arrives.
-
-        The same when the data directory is another organisation's.
-        """
-        refused = self.uplink.enabled and self.uplink.state in ("refused", "foreign")
-        return answer({"ready": not refused, "control_plane": self.uplink.state}, 503 if refused else 200)
-
-
-def _on_socket(request: Request) -> bool:
-    # uvicorn gives (path, None) for a Unix socket and (address, port) for TCP.
-    server = request.scope.get("server")
-    return isinstance(server, tuple) and server[1] is None
 
 
 def _key(request: Request) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -115,6 +116,8 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     serving = asyncio.create_task(server.serve(sockets=sockets))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
+    # What the program itself is made of is never garbage: a collection would look through all of it while an agent waits.
+    gc.freeze()
     if server.started:
         where = [f"unix://{settings.socket}"]
         for one in sockets[1:]:

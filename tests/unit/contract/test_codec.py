@@ -214,3 +214,13 @@ def test_an_instant_that_could_not_be_written_out_again_is_refused_by_name(said)
 def test_an_instant_at_the_edge_is_written_out_again(said):
     action = codec.decode_action({"tool": "search", "at": said})
     assert codec.decode_action(codec.encode_action(action)) == action
+
+
+def test_metadata_of_too_many_values_is_refused_before_anybody_looks_at_them():
+    action = {"tool": "t", "metadata": {"x": [0] * (fields.MAX_VALUES - 1)}}
+    assert len(codec.decode_action(action).metadata["x"]) == fields.MAX_VALUES - 1
+    with pytest.raises(InvalidInput, match="more than 20000 values") as said:
+        codec.decode_action({"tool": "t", "metadata": {"x": [0] * fields.MAX_VALUES}})
+    assert said.value.field == "action.metadata"
+    with pytest.raises(InvalidInput, match="more than 20000 values"):
+        codec.decode_action({"tool": "t", "metadata": {str(i): {} for i in range(fields.MAX_VALUES + 1)}})

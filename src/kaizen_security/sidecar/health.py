@@ -1,0 +1,54 @@
+"""``/healthz`` and ``/readyz`` of the sidecar: alive, of use, and what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kaizen_security.runtime.inspector import Inspector
+from kaizen_security.sidecar.http import answer, on_socket
+from kaizen_security.sidecar.uplink import Uplink
+
+
+def routes(inspector: Inspector, uplink: Uplink, spool_refused: Callable[[], int]) -> list[Route]:
+    """``spool_refused``: verdicts that the spool could not take."""
+
+    async def healthz(request: Request) -> Response:
+        """Alive; on the Unix socket also what was lost, and why."""
+        if not on_socket(request):
+            return answer({"status": "ok"})
+        agents = inspector.agents
+        losses: dict[str, int] = {"agents_evicted": agents.evicted, "spool_refused": spool_refused()}
+        for _, lane in agents:
+            for name, n in lane.observer.losses.to_json().items():
+                losses[name] = losses.get(name, 0) + n
+        shelf = uplink.shelf
+        return answer(
+            {
+                "status": "ok",
+                "agents": len(agents),
+                "failures": inspector.failures,
+                "control_plane": uplink.state if uplink.enabled else "not used",
+                "sent": uplink.sent,
+                "rejected": uplink.rejected,
+                "waiting": uplink.spool.pending,
+                "lost": {**uplink.spool.lost},
+                "losses": losses,
+                "bundles_refused": uplink.bundles_refused,
+                "broken_files": shelf.broken,
+                "disk": shelf.problem or uplink.spool.problem or "ok",
+            }
+        )
+
+    async def readyz(request: Request) -> Response:
+        """503 when the control plane does not take our key, since then nothing of what we see arrives.
+
+        The same when the data directory is another organisation's.
+        """
+        refused = uplink.enabled and uplink.state in ("refused", "foreign")
+        return answer({"ready": not refused, "control_plane": uplink.state}, 503 if refused else 200)
+
+    return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
