@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kaizen_security.client.aio import AsyncKaizen
     from kaizen_security.client.client import Kaizen
     from kaizen_security.contract.action import Action
     from kaizen_security.contract.errors import KaizenBlocked, KaizenError
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Kaizen",
+    "AsyncKaizen",
     "KaizenBlocked",
     "KaizenError",
     "Action",
@@ -31,6 +33,7 @@ __all__ = [
 
 _HOME = {
     "Kaizen": "kaizen_security.client.client",
+    "AsyncKaizen": "kaizen_security.client.aio",
     "KaizenBlocked": "kaizen_security.contract.errors",
     "KaizenError": "kaizen_security.contract.errors",
     "Action": "kaizen_security.contract.action",

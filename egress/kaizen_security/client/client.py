@@ -105,8 +105,7 @@ class Kaizen:
         self._link = self._attached.link
         self._reporter = self._attached.reporter
         self._renewal = self._attached.renewal(self._judging.apply, self._judging.missing)
-        if self._renewal is not None:
-            self._renewal.first()
+        self._first_look()
         self._audit: Audit | None = None
         if self.settings.audit:
             from kaizen_security.client.audit import Audit
@@ -150,12 +149,25 @@ class Kaizen:
         return verdict
 
     async def ainspect(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
-        """``inspect`` for coroutines: a question to the sidecar is asked in a thread, so the event loop goes on."""
-        if self._link is None:
+        """``inspect`` for coroutines: the event loop goes on while the sidecar is asked. See ``AsyncKaizen``."""
+        streams = self._attached.streams
+        if streams is None:
             return self.inspect(action, **fields)
-        import asyncio
-
-        return await asyncio.to_thread(self.inspect, action, **fields)
+        if fields or type(action) is not Action:
+            action = action_of(action, fields)
+        at = now()
+        run_id = action.run_id or RUN.get()
+        if self._asleep:
+            self._rouse()
+        try:
+            verdict = await self._judging.ajudge(action, at, run_id, streams)
+        except Exception as err:  # noqa: BLE001  # a listed boundary
+            # As in ``inspect``. A cancelled task is none of our mistakes: that goes on to the caller.
+            self._lose("engine errors")
+            verdict = self._judging.failed(err, action, at, run_id)
+        if self.on_verdict is not None:
+            self._tell(verdict, action)
+        return verdict
 
     async def aenforce(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
         """``enforce`` for coroutines."""
@@ -284,6 +296,11 @@ class Kaizen:
             lost[reason] = lost.get(reason, 0) + n
         return lost
 
+    def _first_look(self) -> None:
+        """Ask for the organisation's policy; waits for it for up to 3 seconds."""
+        if self._renewal is not None:
+            self._renewal.first()
+
     def _lose(self, reason: str) -> None:
         self._lost[reason] = self._lost.get(reason, 0) + 1
 
@@ -326,7 +343,7 @@ class Kaizen:
         if self._link is not None:
             with suppress(Unreachable):  # what it did not take is counted by close
                 self._link.send_steps(timeout)
-            self._link.close()
+        self._attached.close()
         if self._reporter is not None:
             self._reporter.close(max(until - monotonic(), 0.1))
 

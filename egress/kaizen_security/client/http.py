@@ -85,7 +85,7 @@ class Connection:
         except wire.Malformed as err:
             raise Unreachable(f"{self.place} answered with something else than HTTP: {err}") from err
         except OSError as err:
-            raise Unreachable(f"cannot reach {self.place}: {_why(err)}") from err
+            raise Unreachable(f"cannot reach {self.place}: {why(err)}") from err
         finally:
             self._lock.release()
         return reply.status, reply.headers, reply.body
@@ -284,7 +284,8 @@ def understood(status: int, body: bytes, *, limit: int = wire.MAX_REPLY) -> Json
     raise Refused(message, status=status, field=field)
 
 
-def _why(err: OSError) -> str:
+def why(err: OSError) -> str:
+    """What an OSError says, in words that may be shown."""
     return getattr(err, "verify_message", "") or err.strerror or str(err) or type(err).__name__
 
 

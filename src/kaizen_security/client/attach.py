@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.config import Settings, tenant_secret
@@ -16,6 +17,9 @@ from kaizen_security.client.report import Reporter
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.bundle import Bundle, key_hash
+
+if TYPE_CHECKING:
+    from kaizen_security.client.streams import Streams
 
 
 class Attachment:
@@ -30,6 +34,7 @@ class Attachment:
             self.headers["Authorization"] = f"Bearer {settings.api_key}"
         self.link: Link | None = None
         self.reporter: Reporter | None = None
+        self._streams: Streams | None = None
         self.manifest = Manifest(self.upstream, agent=settings.agent, headers=self.headers)
         if not self.upstream:
             return
@@ -41,6 +46,22 @@ class Attachment:
             )
         if settings.report:
             self.reporter = self._reporter(ids)
+
+    @property
+    def streams(self) -> Streams | None:
+        """What carries talks with the sidecar for event loops; None when there is no sidecar."""
+        if self._streams is None and self.link is not None:
+            from kaizen_security.client.streams import Streams
+
+            self._streams = Streams(self.link.url, self.link.headers)
+        return self._streams
+
+    def close(self) -> None:
+        """Let go of the sidecar; steps that it never took are counted."""
+        if self._streams is not None:
+            self._streams.close()
+        if self.link is not None:
+            self.link.close()
 
     @property
     def folder(self) -> str:

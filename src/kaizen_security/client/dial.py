@@ -34,6 +34,7 @@ class Place:
 
 
 _PORTS = {"http": 80, "https": 443}
+NO_UNIX = "this system has no Unix sockets: give the sidecar's loopback address, http://127.0.0.1:8001"
 
 
 def place(url: str) -> Place:
@@ -117,9 +118,7 @@ def dial_unix(path: str, at: float) -> socket.socket:
 
     family = getattr(socket, "AF_UNIX", None)
     if family is None:
-        raise Misconfigured(
-            "this system has no Unix sockets: give the sidecar's loopback address, http://127.0.0.1:8001"
-        )
+        raise Misconfigured(NO_UNIX)
     return _connected(socket.socket(family, socket.SOCK_STREAM), path, at)
 
 

@@ -16,12 +16,15 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.errors import Refused, Unreachable
 from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.step import Result
 from kaizen_security.contract.verdict import Mode, Verdict
 
 if TYPE_CHECKING:
     from kaizen_security.client.clock import Ids
     from kaizen_security.client.config import Settings
     from kaizen_security.client.link import Link
+    from kaizen_security.client.streams import Streams
+    from kaizen_security.client.talk import Talk
     from kaizen_security.contract.bundle import Bundle
 
 
@@ -45,12 +48,29 @@ class Judge:
     def judge(self, action: Action, at: float, run_id: str) -> Verdict:
         """The verdict, reported. ``at`` in Unix seconds."""
         rules = self.rules
+        verdict = self._alone(rules, action, at, run_id)
+        if verdict is not None:
+            return verdict
+        assert self._link is not None
+        return self._link.carry(self._together(self._link, rules, action, at, run_id))
+
+    async def ajudge(self, action: Action, at: float, run_id: str, streams: Streams) -> Verdict:
+        """The same from an event loop, which goes on while the sidecar is asked."""
+        rules = self.rules
+        verdict = self._alone(rules, action, at, run_id)
+        if verdict is not None:
+            return verdict
+        assert self._link is not None
+        return await streams.carry(self._together(self._link, rules, action, at, run_id))
+
+    def _alone(self, rules: rules_of.Rules, action: Action, at: float, run_id: str) -> Verdict | None:
+        """What needs nobody else, reported; None when the sidecar is to be asked."""
         if rules.compiled.correlates and run_id != action.run_id:
             action = replace(action, run_id=run_id)
         verdict = rules.known_bad(action, self.sequence)
         if verdict.allowed:
             if self._link is not None:
-                return self._ask(self._link, rules, action, at, run_id)
+                return None
             why = rules.unanswered(at)
             if why:
                 verdict = rules_of.nobody_answered(rules, why, fail_open=self._fail_open)
@@ -66,7 +86,7 @@ class Judge:
         self.report(action, verdict, at, run_id)
         return verdict
 
-    def _ask(self, link: Link, rules: rules_of.Rules, action: Action, at: float, run_id: str) -> Verdict:
+    def _together(self, link: Link, rules: rules_of.Rules, action: Action, at: float, run_id: str) -> Talk[Verdict]:
         """The sidecar's word, by our mode. It reports what it judged, so we report only what it could not know."""
         known = plain(dict(action.metadata))
         full = completed(
@@ -77,13 +97,20 @@ class Judge:
             at=at,
             run_id=run_id,
         )
+        heard = False
         try:
-            said = link.ask(full, self._settings.deadline, patient=rules.mode is Mode.ENFORCE)
+            said = yield from link.asking(full, self._settings.deadline, patient=rules.mode is Mode.ENFORCE)
+            heard = True
         except (Unreachable, Refused) as err:
+            heard = True
             verdict = rules_of.nobody_answered(rules, str(err), fail_open=self._fail_open)
             verdict = replace(verdict, action_id=full.id)
             self.report(full, verdict, at, run_id)
             return verdict
+        finally:
+            if not heard:
+                # A cancelled task, or Ctrl-C: the action will not happen, so it must not be learned from.
+                link.note(Result(run_id=run_id, action_id=full.id, failed=True, agent=full.agent, at=at))
         verdict = said
         if rules.declaration is not None and (self._attached.manifest.waiting or rules_of.without_policy(said)):
             verdict = rules_of.joined(said, rules.undeclared(action))

@@ -12,14 +12,18 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from time import monotonic
+from typing import TypeVar
 
 from kaizen_security.client.http import Pool
+from kaizen_security.client.talk import Exchange, Talk, Turn, carried, left
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.boundary import outward
 from kaizen_security.contract.codec import decode_verdict, encode_action, encode_step
 from kaizen_security.contract.errors import InvalidInput, Refused, Unreachable
 from kaizen_security.contract.step import End, Result, Step
 from kaizen_security.contract.verdict import Verdict
+
+T = TypeVar("T")
 
 MAX_STEPS = 1000
 """Steps in memory while the sidecar does not take them. They hold the run's text, so they never go to disk."""
@@ -37,9 +41,10 @@ class Link:
     def __init__(self, url: str, *, agent: str, headers: Mapping[str, str], in_tenant: bool, key: bytes) -> None:
         self.lost: dict[str, int] = {}
         self.in_tenant = in_tenant
+        self.url = url
         self._pool = Pool(url)
         self._agent = agent
-        self._headers = dict(headers)
+        self.headers = dict(headers)
         self._key = key
         self._reset()
         _LIVE.add(self)
@@ -51,6 +56,14 @@ class Link:
         self._pause = 0.0
 
     def ask(self, action: Action, deadline: float, *, patient: bool) -> Verdict:
+        """``asking``, carried in the calling thread."""
+        return self.carry(self.asking(action, deadline, patient=patient))
+
+    def carry(self, talk: Talk[T]) -> T:
+        """What a talk with the sidecar comes to. Blocks; ``client.streams`` carries the same one for an event loop."""
+        return carried(talk, self._pool, self.headers)
+
+    def asking(self, action: Action, deadline: float, *, patient: bool) -> Talk[Verdict]:
         """The sidecar's verdict on ``action``, which has an id, within ``deadline`` seconds.
 
         A sidecar that hangs must not cost an agent its deadline at every action: unless ``patient``, one that was too slow is not
@@ -58,9 +71,9 @@ class Link:
         Raises Unreachable, Refused.
         """
         if not patient and monotonic() < self._ask_after:
-            raise Unreachable("the sidecar did not answer in time a moment ago, and is not waited for again yet")
+            raise Unreachable("the sidecar was too slow a moment ago, and is not waited for again yet")
         try:
-            verdict = self._ask(action, deadline)
+            verdict = yield from self._asking(action, monotonic() + deadline)
         except Unreachable as err:
             if isinstance(err.__cause__, TimeoutError):
                 self._pause = min(max(self._pause * 2, 0.5), LONGEST_PAUSE)
@@ -69,19 +82,12 @@ class Link:
         self._pause = self._ask_after = 0.0
         return verdict
 
-    def _ask(self, action: Action, deadline: float) -> Verdict:
-        at = monotonic() + deadline
+    def _asking(self, action: Action, at: float) -> Talk[Verdict]:
         if self._steps:
-            self.send_steps(deadline)
+            yield from self.sending(left(at))
         sent = action if self.in_tenant else outward(action, self._key)
-        answer = self._pool.json(
-            "POST",
-            "/v1/inspect",
-            {"agent": self._agent, "action": encode_action(sent)},
-            self._headers,
-            at - monotonic(),
-            idempotent=True,
-        )
+        document: Json = {"agent": self._agent, "action": encode_action(sent)}
+        answer = yield Exchange(method="POST", path="/v1/inspect", document=document, within=left(at))
         try:
             return decode_verdict(answer)
         except InvalidInput as err:
@@ -102,24 +108,31 @@ class Link:
             self._lose(1, STEPS_LOST)
 
     def send_steps(self, deadline: float) -> None:
+        """``sending``, carried in the calling thread."""
+        self.carry(self.sending(deadline))
+
+    def sending(self, deadline: float) -> Talk[None]:
         """Send what waits, in order. Raises Unreachable; what the sidecar refuses is counted."""
         at = monotonic() + deadline
-        if not self._sending.acquire(timeout=deadline):
-            raise Unreachable(f"the sidecar took no steps for {deadline} s")
+        yield Turn(self._sending, deadline)
         try:
             while self._steps:
                 some = [self._steps.popleft() for _ in range(min(AT_ONCE, len(self._steps)))]
+                document: Json = {"agent": self._agent, "steps": list(some)}
+                taken = False
                 try:
-                    document: Json = {"agent": self._agent, "steps": list(some)}
-                    self._pool.json("POST", "/v1/steps", document, self._headers, at - monotonic(), idempotent=False)
-                except Unreachable:
-                    self._steps.extendleft(reversed(some))
-                    raise
+                    yield Exchange(
+                        method="POST", path="/v1/steps", document=document, within=left(at), idempotent=False
+                    )
+                    taken = True
                 except Refused as err:
                     if err.status >= 500 or err.status == 429:
-                        self._steps.extendleft(reversed(some))
                         raise Unreachable(f"the sidecar takes no steps just now: {err}") from err
+                    taken = True
                     self._lose(len(some), STEPS_REFUSED)
+                finally:
+                    if not taken:
+                        self._steps.extendleft(reversed(some))
         finally:
             self._sending.release()
 
