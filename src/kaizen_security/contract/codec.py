@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import (
@@ -44,22 +45,25 @@ def decode_action(document: Json, *, agent: str = "", field: str = "action") -> 
     if not isinstance(metadata, dict):
         raise InvalidInput(path + "metadata", "must be an object")
     check_json(metadata, path + "metadata")
-    return Action(
-        kind=text(doc, "kind", path, limit=MAX_NAME) or "tool_call",
-        tool=text(doc, "tool", path, limit=MAX_NAME),
-        publisher=text(doc, "publisher", path, limit=MAX_NAME),
-        target=text(doc, "target", path),
-        hash=text(doc, "hash", path, limit=MAX_NAME),
-        metadata=metadata,
-        id=text(doc, "id", path, limit=MAX_NAME),
-        run_id=text(doc, "run_id", path, limit=MAX_NAME),
-        act_id=text(doc, "act_id", path, limit=MAX_NAME),
-        at=instant(doc, "at", path),
-        agent=agent or text(doc, "agent", path, limit=MAX_NAME) or "default",
-        organisation=text(doc, "organisation", path, limit=MAX_NAME),
-        delegation=texts(doc, "delegation", path, limit=MAX_NAME),
-        seen_by=texts(doc, "seen_by", path, limit=MAX_NAME),
+    return _action(
+        text(doc, "kind", path, limit=MAX_NAME) or "tool_call",
+        text(doc, "tool", path, limit=MAX_NAME),
+        text(doc, "publisher", path, limit=MAX_NAME),
+        text(doc, "target", path),
+        text(doc, "hash", path, limit=MAX_NAME),
+        metadata,
+        text(doc, "id", path, limit=MAX_NAME),
+        text(doc, "run_id", path, limit=MAX_NAME),
+        text(doc, "act_id", path, limit=MAX_NAME),
+        instant(doc, "at", path),
+        agent or text(doc, "agent", path, limit=MAX_NAME) or "default",
+        text(doc, "organisation", path, limit=MAX_NAME),
+        texts(doc, "delegation", path, limit=MAX_NAME),
+        texts(doc, "seen_by", path, limit=MAX_NAME),
     )
+
+
+_action = builder(Action)  # in the order of its fields; every step and every row that is read goes through here
 
 
 def encode_action(action: Action) -> dict[str, Json]:
@@ -216,9 +220,9 @@ def decode_verdict(document: Json, *, field: str = "verdict") -> Verdict:
         confidence = float(confidence)
     evidence = array(doc, "evidence", path)
     return Verdict(
-        decision=Decision(decision),
+        decision=Decision.BLOCK if decision == "block" else Decision.ALLOW,
         reason=text(doc, "reason", path),
-        evidence=tuple(decode_finding(item, field=f"{path}evidence[{i}]") for i, item in enumerate(evidence)),
+        evidence=tuple([decode_finding(item, field=f"{path}evidence[{i}]") for i, item in enumerate(evidence)]),
         confidence=confidence,
         notes=texts(doc, "notes", path),
         action_id=text(doc, "action_id", path, limit=MAX_NAME),

@@ -33,7 +33,8 @@ def parse(data: bytes, *, limit: int = MAX_DOCUMENT) -> Json:
     if len(data) > limit:
         raise TooLarge("", f"the document has {len(data)} bytes, at most {limit} are taken")
     try:
-        document: Json = json.loads(data, parse_constant=_no_constant)
+        # One decoder for all: ``json.loads`` makes one a call, and looks for UTF-16, which JSON on the wire is not (section 8.1).
+        document: Json = _DECODER.decode(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as err:
         raise InvalidInput("", "the document is not valid JSON") from err
     return document
@@ -41,6 +42,9 @@ def parse(data: bytes, *, limit: int = MAX_DOCUMENT) -> Json:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def obj(document: Json, field: str) -> dict[str, Json]:
@@ -67,6 +71,8 @@ def text(document: Mapping[str, Json], key: str, path: str = "", *, limit: int =
     value = document.get(key)
     if value is None:
         return ""
+    if type(value) is str and len(value) <= limit and value.isascii() and "\0" not in value:
+        return value
     return plain(value, path + key, limit=limit)
 
 
@@ -83,6 +89,8 @@ def plain(value: Json, field: str, *, limit: int = MAX_TEXT) -> str:
 
 def texts(document: Mapping[str, Json], key: str, path: str = "", *, limit: int = MAX_TEXT) -> tuple[str, ...]:
     """The list of texts under ``key``, empty when absent. Raises InvalidInput, TooLarge."""
+    if document.get(key) is None:
+        return ()
     values = array(document, key, path)
     return tuple(plain(value, f"{path}{key}[{i}]", limit=limit) for i, value in enumerate(values))
 

@@ -117,7 +117,8 @@ class FactsJudge:
         """What would have been said of it."""
         action, before = kept.action, kept.verdict
         found = list(cause(before))
-        self._learn_mode(action.agent, before, found)
+        if found:
+            self._learn_mode(action.agent, before, found)
         missing: list[str] = []
         after = [one for one in found if not self._replaced(one)]
         if self._policy is not None:
@@ -130,8 +131,8 @@ class FactsJudge:
             missing.append("findings")
         if self.alternative.mode is Mode.OBSERVE and before.reason == reasons.FAILED_CLOSED:
             missing.append("what the Observer would have said")
-        verdict = self._verdict(action, before, found, after)
-        change = change_of(before, verdict)
+        verdict = before if after == found == [] else self._verdict(action, before, found, after)
+        change = Change.SAME if verdict is before else change_of(before, verdict)
         if missing and not self._certain(change, after):
             change = Change.CANNOT_TELL
         return Compared(
@@ -227,13 +228,13 @@ def _told(
     action: Action, said: tuple[Finding, ...], looks_at: frozenset[str] | set[str], missing: list[str]
 ) -> list[Finding]:
     """What was found, without what only stands on a hash; the fields that were looked at and are one are missing."""
-    hidden = {name for name in looks_at if _is_hidden(name, getattr(action, name))}
+    hidden = [name for name in looks_at if "~" in getattr(action, name) and _is_hidden(name, getattr(action, name))]
     missing += sorted(hidden)
     return [one for one in said if one.field not in hidden] if hidden else list(said)
 
 
 def _is_hidden(name: str, value: str) -> bool:
-    return "~" in value and bool(_UNPLACED.match(value) if name == "target" else _HASH.fullmatch(value))
+    return bool(_UNPLACED.match(value) if name == "target" else _HASH.fullmatch(value))
 
 
 # --- lines of every kind ------------------------------------------------------------------------------------------------------

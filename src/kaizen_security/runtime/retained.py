@@ -92,7 +92,7 @@ def retained(doc: dict[str, Json]) -> Retained:
 
 def _row(doc: dict[str, Json]) -> Retained:
     said = doc.get("verdict")
-    verdict = decode_verdict(said if isinstance(said, dict) else {**doc, "at": None}, field="verdict")
+    verdict = decode_verdict(said if isinstance(said, dict) else doc, field="verdict")
     at = instant(doc, "created_at") if "created_at" in doc else 0.0
     action = decode_action(doc.get("action"), agent=text(doc, "agent", limit=MAX_NAME))
     return Retained(
