@@ -27,6 +27,7 @@ MAX_BUNDLE = 64 << 20
 class Bundle:
     """``version`` only ever grows; ``issued_at`` and ``expires_at`` are Unix seconds; ``paused`` means: record, do not flag.
 
+    ``judge_enabled`` false: no model is asked about this agent.
     ``organisation`` is the id of the organisation whose policy it is (``organisation_id`` of ``GET /v1/whoami``), empty if unsaid.
     """
 
@@ -36,6 +37,7 @@ class Bundle:
     declaration: Declaration = NOTHING_DECLARED
     mode: Mode = Mode.OBSERVE
     paused: bool = False
+    judge_enabled: bool = True
     issued_at: float = 0.0
     expires_at: float = 0.0
     organisation: str = ""
@@ -107,6 +109,7 @@ def encode_bundle(bundle: Bundle) -> dict[str, Json]:
         "declaration": encode_declaration(bundle.declaration),
         "mode": bundle.mode.value,
         "paused": bundle.paused,
+        "judge_enabled": bundle.judge_enabled,
         "issued_at": rfc3339(bundle.issued_at),
         "expires_at": rfc3339(bundle.expires_at),
         "organisation": bundle.organisation,
@@ -130,6 +133,7 @@ def decode_bundle(document: Json) -> Bundle:
         declaration=decode_declaration(doc.get("declaration"), field="bundle.declaration"),
         mode=Mode(mode),
         paused=boolean(doc, "paused", "bundle."),
+        judge_enabled=boolean(doc, "judge_enabled", "bundle.", default=True),
         issued_at=instant(doc, "issued_at", "bundle."),
         expires_at=instant(doc, "expires_at", "bundle."),
         organisation=text(doc, "organisation", "bundle.", limit=64),

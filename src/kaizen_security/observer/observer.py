@@ -166,6 +166,7 @@ class Observer:
             expires_at=expires_at,
             releasable=found.asks,
             mode=self.rules.mode,
+            doubts=found.doubts,
             facts=gather(action, self.context(action)),
         )
 
@@ -248,6 +249,13 @@ class Observer:
             self._teach(run, waiting)
         else:
             run.wait(action.id, waiting, self.limits, self.losses)
+
+    def distrust(self, action: Action) -> None:
+        """What was let through was raised afterwards: neither it nor anything else of its run is learned from now on."""
+        if action.run_id:
+            self._runs.flag(self._runs.get(action.run_id) or Run(action.run_id))
+        else:
+            self._loose.waiting.pop(action.id, None)
 
     def complete(self, action: Action) -> None:
         """The action, inspected before, is reported as done: it waits no longer."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Mode, Verdict
 from kaizen_security.observer.facts import NO_FACTS, Facts
 from kaizen_security.observer.score import ARGUMENTS
@@ -20,6 +21,7 @@ class Question:
 
     ``releasable``  whether a person may let the action through: false as soon as the floor blocks by policy
     ``mode``        of the agent when it was asked: what a model raises blocks in ENFORCE and flags in OBSERVE
+    ``doubts``      what detections doubt, where that is no finding of the floor
     ``facts``       what a model gets to know (``observer.facts.gather``)
     """
 
@@ -29,6 +31,7 @@ class Question:
     expires_at: float
     releasable: bool = False
     mode: Mode = Mode.ENFORCE
+    doubts: tuple[Finding, ...] = ()
     facts: Facts = NO_FACTS
 
 

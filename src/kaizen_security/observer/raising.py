@@ -25,6 +25,7 @@ def raised(question: Question, answer: Answer) -> Verdict:
     if answer.word not in RAISING:
         return floor
     action, sure = question.action, min(answer.confidence or 0.0, question.action.rung.confidence)
+    found = (*floor.evidence, *question.doubts)
     tool, place = canonical.tool(action.tool), destination(action)
     finding = Finding(
         kind=f"judged {answer.word.value}",
@@ -35,13 +36,13 @@ def raised(question: Question, answer: Answer) -> Verdict:
         expected="an action that follows from the request, the declaration and what this agent normally does",
         observed=answer.why,
         advice="Look at the run. If it is right, call it a false positive, or fold the action into the baseline.",
-        attack=next((one.attack for one in floor.evidence if one.attack), ""),
+        attack=next((one.attack for one in found if one.attack), ""),
     )
     return replace(
         floor,
         decision=Decision.BLOCK if question.mode is Mode.ENFORCE else floor.decision,
         reason=reasons.judged(answer.word.value, sure, answer.why, tool=tool, destination=place),
-        evidence=(*floor.evidence, finding),
+        evidence=(*found, finding),
         confidence=sure,
         pending=None,
     )

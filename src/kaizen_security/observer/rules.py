@@ -16,6 +16,7 @@ from kaizen_security.contract.verdict import Mode
 class Rules:
     """``received`` is false before the first bundle: then ``mode`` is what the owner configured for that time.
 
+    ``judge_enabled``  whether a model may be asked about the agent
     ``correlating``  who forbids a sensitive read followed by egress, as a finding's source
     """
 
@@ -25,6 +26,7 @@ class Rules:
     mode: Mode = Mode.OBSERVE
     paused: bool = False
     received: bool = True
+    judge_enabled: bool = True
     correlating: str = "policy:correlation"
 
     @property
@@ -54,6 +56,7 @@ class RulesMaker:
             declaration=bundle.declaration,
             mode=bundle.mode,
             paused=bundle.paused,
+            judge_enabled=bundle.judge_enabled,
             correlating=next(
                 (
                     f"policy:{one.name or one.mode}"

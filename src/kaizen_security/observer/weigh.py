@@ -81,12 +81,21 @@ class Weighed:
 
     ``counted``  names of the candidate detections that said something, once for each finding
     ``asks``     the verdict blocks only because of what a person may release
+    ``doubts``   what stable detections doubt, where that is no finding (in observe mode)
     """
 
     verdict: Verdict
     clean: bool
     counted: tuple[str, ...] = ()
     asks: bool = False
+    doubts: tuple[Finding, ...] = ()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether no rule settles it, nor has a person: let through though something was found or doubted, or held."""
+        if self.verdict.blocked:
+            return self.verdict.pending is not None
+        return bool(self.verdict.evidence or self.doubts) and not self.asks
 
 
 class Entry(NamedTuple):
@@ -105,6 +114,7 @@ def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, r
     notes = [one.why for hear in heard for one in hear.said if isinstance(one, Abstention)]
     doubting = rules.mode is Mode.ENFORCE and not rules.paused and not ratified
     loud: list[Entry] = []
+    doubts: list[Finding] = []
     counted: list[str] = []
     for hear in sorted(heard, key=lambda hear: _weight(hear.about).rank):
         said = [one for one in _entries(hear) if doubting or not one.doubt]
@@ -112,6 +122,7 @@ def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, r
             counted += [hear.about.name] * len(said)
             continue
         loud += said
+        doubts += () if doubting or rules.paused or ratified else [one.finding for one in _entries(hear) if one.doubt]
     clean = not loud
     if rules.paused:
         quiet = [entry for entry in loud if not _blocks(entry, Mode.OBSERVE)]
@@ -119,7 +130,7 @@ def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, r
         notes.append("paused: recorded, not flagged" + (f" ({len(quiet)} findings)" if quiet else ""))
     blocking = [entry for entry in loud if _blocks(entry, rules.mode)]
     asks = bool(blocking) and rules.received and all(map(_asks, blocking))
-    return Weighed(_verdict(action, loud, rules, notes, now), clean, tuple(counted), asks)
+    return Weighed(_verdict(action, loud, rules, notes, now), clean, tuple(counted), asks, tuple(doubts))
 
 
 def _entries(hear: Heard) -> Iterator[Entry]:

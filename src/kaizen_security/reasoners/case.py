@@ -60,7 +60,7 @@ def case(question: Question, key: bytes) -> dict[str, Json]:
         "new": list(facts.new),
         "seen": facts.seen,
         "declaration": _declaration(facts.declaration, key),
-        "findings": [_finding(one, key) for one in question.floor.evidence[:MOST_FINDINGS]],
+        "findings": [_finding(one, key) for one in (*question.floor.evidence, *question.doubts)[:MOST_FINDINGS]],
     }
     if facts.omitted:
         document["values_omitted"] = facts.omitted

@@ -20,7 +20,7 @@ from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.hold import Hold
 from kaizen_security.contract.step import End, Step
 from kaizen_security.contract.verdict import Decision, Mode, Pending, Verdict
-from kaizen_security.observer.question import Answer, Word
+from kaizen_security.observer.question import Answer, Question, Word
 from kaizen_security.observer.weigh import TOLERANCE, Weighed
 from kaizen_security.runtime.agents import AgentKey, Agents, Lane
 from kaizen_security.runtime.clock import Clock, new_id
@@ -62,6 +62,8 @@ class Inspector:
         self.holds = holds
         self.inspected = 0
         self.failures = 0
+        self.review: Callable[[Question], None] | None = None
+        """Told of every new question, also of those that nobody waits for; must not wait (``runtime.reviews.Reviews.put``)."""
 
     # --- one action ---------------------------------------------------------------------------------------------------
 
@@ -110,11 +112,13 @@ class Inspector:
                 self._remember(key, action.id, mark, verdict)
                 return verdict
             self.inspected += not completed
-            verdict = self._line(lane, action, completed=completed)
+            verdict = self._line(lane, action, completed=completed, fresh=True)
             self._remember(key, action.id, mark, verdict)
             return verdict
 
-    def _line(self, lane: Lane, action: Action, *, completed: bool, again: bool = False) -> Verdict:
+    def _line(
+        self, lane: Lane, action: Action, *, completed: bool, again: bool = False, fresh: bool = False
+    ) -> Verdict:
         now = self._time(lane, action.at)
         observer = lane.observer
         observer.wake(now)
@@ -125,6 +129,8 @@ class Inspector:
                 weighed = self._held(self.holds, lane, action, weighed, now)
             if not again or weighed.verdict.blocked:
                 observer.learn(action, weighed, now, completed=completed)
+            if fresh and self.review is not None and weighed.unsettled and observer.rules.judge_enabled:
+                self.review(observer.question(action, weighed, now))
         except Exception:
             # A detection that breaks must neither bring the agent down nor let everything through in silence.
             self.failures += 1
@@ -189,6 +195,13 @@ class Inspector:
             lane.dirty = True
         if self.holds is not None and isinstance(step, End):
             self.holds.end(AgentKey(organisation, step.agent), step.run_id)
+
+    def distrust(self, action: Action) -> None:
+        """A model raised what was let through: neither the action nor anything else of its run is learned from now on."""
+        lane = self.agents.lane(AgentKey(action.organisation, action.agent))
+        with lane.lock:
+            lane.observer.distrust(action)
+            lane.dirty = True
 
     def configure(self, agent: str, bundle: Bundle, *, organisation: str = "") -> None:
         """Put a bundle in force. Raises Misconfigured naming policy and rule; then the one before stays in force."""

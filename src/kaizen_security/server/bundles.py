@@ -122,6 +122,7 @@ def bundle(store: Store, organisation: int, agent: str, now: float) -> Bundle:
         declaration=NOTHING_DECLARED if found is None else found.declaration,
         mode=Mode.OBSERVE if found is None else found.mode,
         paused=found is not None and found.paused,
+        judge_enabled=found is None or found.judge_enabled,
         issued_at=now,
         expires_at=now + LIFETIME,
         organisation="" if owner is None else owner.public_id,
