@@ -16,6 +16,7 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import obj
 from kaizen_security.observer.habits import Habits
 from kaizen_security.observer.learners.novelty import Novelty
+from kaizen_security.observer.outflow import Outflow
 
 FORMAT = 2
 """1: what the values of calls normally are was kept in another form, and is learned anew."""
@@ -78,13 +79,16 @@ def features(action: Action) -> tuple[Feature, ...]:
 
 
 class Baseline:
-    """The learners of one agent. ``replica`` names who adds to it; ``habits`` are what the values of its calls normally are."""
+    """The learners of one agent. ``replica`` names who adds to it; ``habits`` are what the values of its calls normally are,
+    ``outflow`` is what it normally carries where.
+    """
 
-    __slots__ = ("_learners", "habits", "replica")
+    __slots__ = ("_learners", "habits", "outflow", "replica")
 
     def __init__(self, *, replica: str = "local") -> None:
         self.replica = replica
         self.habits = Habits()
+        self.outflow = Outflow()
         self._learners = {key: Novelty(capacity=room, replica=replica) for key, room in ROOM.items()}
 
     def learner(self, where: str, dimension: str) -> Novelty:
@@ -156,6 +160,7 @@ class Baseline:
         merged = Baseline(replica=self.replica)
         merged._learners = {key: learner.merge(other._learners[key]) for key, learner in self._learners.items()}
         merged.habits = self.habits.merge(other.habits)
+        merged.outflow = self.outflow.merge(other.outflow)
         return merged
 
     def to_json(self) -> dict[str, Json]:
@@ -164,6 +169,8 @@ class Baseline:
         document: dict[str, Json] = {"format": FORMAT, "learners": learners}
         if self.habits.runs or len(self.habits.ratified):
             document["habits"] = self.habits.to_json()
+        if self.outflow.runs:
+            document["outflow"] = self.outflow.to_json()
         return document
 
     @classmethod
@@ -181,4 +188,5 @@ class Baseline:
             )
         if doc.get("format") == FORMAT:
             baseline.habits = Habits.from_json(doc.get("habits", {}), "baseline.habits")
+        baseline.outflow = Outflow.from_json(doc.get("outflow", {}), "baseline.outflow")
         return baseline

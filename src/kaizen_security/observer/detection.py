@@ -18,6 +18,7 @@ from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.step import Step
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.observer.baseline import Baseline
+from kaizen_security.observer.load import Load
 from kaizen_security.observer.rules import Rules
 from kaizen_security.observer.run import Run
 from kaizen_security.observer.score import Scored
@@ -50,6 +51,7 @@ class Context:
 
     ``tolerance``   highest probability of a harmless new value at which novelty still speaks
     ``correlated``  what the correlation said when the action was noted
+    ``load``        what the action carries
     ``reading``     what the origins of its values say; None when nothing is known of the run, or the action is no call
     """
 
@@ -58,6 +60,7 @@ class Context:
     run: Run | None = None
     correlated: Finding | None = None
     reading: Scored | None = None
+    load: Load | None = None
     tolerance: float = 0.01
 
 

@@ -19,7 +19,9 @@ from kaizen_security.observer.baseline import Baseline, Feature, features
 from kaizen_security.observer.detection import Context, Detection
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.facts import gather
+from kaizen_security.observer.load import NOTHING_READ, Load, book, load
 from kaizen_security.observer.origins import Named
+from kaizen_security.observer.outflow import Taught
 from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
 from kaizen_security.observer.raising import raised
 from kaizen_security.observer.rules import Rules, no_rules
@@ -39,6 +41,7 @@ class Observer:
     """
 
     __slots__ = (
+        "_carried",
         "_correlation",
         "_loose",
         "_noted",
@@ -77,6 +80,7 @@ class Observer:
         self._correlation = Correlation()
         self._noted: tuple[Action, Finding | None] | None = None
         self._scored: tuple[Action, Scored | None] | None = None
+        self._carried: tuple[Action, Load] | None = None
 
     # --- note -----------------------------------------------------------------------------------------------------------
 
@@ -92,24 +96,30 @@ class Observer:
         if isinstance(step, Action):
             if len(step.delegation) > len(run.delegation):
                 run.delegation = step.delegation
-            self._scored = None
+            self._scored, self._carried = None, None
+            if step.run_id:
+                run.marks.reading(step)
             # Always, so that a read counts that came before the policy did; whether it matters is the detection's to say.
             self._noted = (step, self._correlation.see(step))
         elif isinstance(step, Request):
             run.origins.request(step.text)
+            if step.run_id:
+                run.marks.request(step.text)
         elif isinstance(step, Result):
             self._brought(run, step)
             self._completed(run, step.action_id, failed=step.failed)
         elif isinstance(step, Effect):
             self._completed(run, run.by_act(step.action.act_id) or step.action.id, failed=False)
 
-    @staticmethod
-    def _brought(run: Run, step: Result) -> None:
+    def _brought(self, run: Run, step: Result) -> None:
         # Of a lone action nobody knows what the result will be used for; and a failed one may carry an attacker's text just
         # as well.
         if step.run_id:
             tool, named = run.calls.pop(step.action_id, ("", Named.NOT))
             run.origins.result(tool, step.content, named=named)
+            before = run.marks.evicted
+            run.marks.result(step.action_id, step.content)
+            self.losses.marks_evicted += run.marks.evicted - before
 
     def _run(self, run_id: str, now: float) -> Run:
         return self._runs.touch(run_id, now) if run_id else self._loose
@@ -122,13 +132,15 @@ class Observer:
 
     def _teach(self, run: Run, waiting: Waiting) -> None:
         if run is self._loose:
-            self._learn(waiting.features)
+            self._learn(waiting.features, waiting.taught)
         else:
             run.complete(waiting, self.limits, self.losses)
 
-    def _learn(self, unit: Iterable[Feature]) -> None:
+    def _learn(self, unit: Iterable[Feature], *taught: Taught) -> None:
         if self.learning:
             self.baseline.learn(unit)
+            if any(taught):
+                self.baseline.outflow.learn(taught)
 
     def _end(self, step: End) -> None:
         self._correlation.end(self.organisation, step.agent, step.run_id)
@@ -142,7 +154,7 @@ class Observer:
         if completed:
             for waiting in run.waiting.values():
                 run.complete(waiting, self.limits, self.losses)
-        self._learn(run.done)
+        self._learn(run.done, *run.taught)
         if self.learning and run.deeds:
             self.baseline.habits.learn(run.origins.request_words, run.deeds, run.score)
 
@@ -192,8 +204,16 @@ class Observer:
             run=self._runs.get(action.run_id) if action.run_id else None,
             correlated=correlated if noted is action else None,
             reading=self._read(action),
+            load=self._load(action),
             tolerance=TOLERANCE,
         )
+
+    def _load(self, action: Action) -> Load:
+        if self._carried is None or self._carried[0] is not action:
+            run = self._runs.get(action.run_id) if action.run_id else None
+            marks = NOTHING_READ if run is None else run.marks
+            self._carried = (action, load(action, marks, self.baseline.outflow))
+        return self._carried[1]
 
     def _read(self, action: Action) -> Scored | None:
         if self._scored is not None and self._scored[0] is action:
@@ -238,12 +258,15 @@ class Observer:
             run.origins.called(scored.tool)
             run.calling(action.id, scored.tool, self.limits, named=scored.named)
             run.score = scored.logit if run.score is None else max(run.score, scored.logit)
+        carried = self._load(action)
+        if not weighed.verdict.blocked:
+            book(run.marks, carried.ledger)
         if not weighed.clean or weighed.verdict.blocked:
             run.waiting.pop(action.id, None)
             if run is not self._loose:
                 self._runs.flag(run)
             return
-        waiting = Waiting(features(action), action.act_id, now, None if scored is None else scored.deed)
+        waiting = Waiting(features(action), action.act_id, now, None if scored is None else scored.deed, carried.taught)
         if completed:
             run.waiting.pop(action.id, None)
             self._teach(run, waiting)
@@ -275,6 +298,7 @@ class Observer:
         """``fold`` of one action of which perhaps only a part is still there; ``act`` is the signature of the whole."""
         self.baseline.learn(features(action))
         self.baseline.habits.ratified.add(fingerprint(act))
+        self.baseline.outflow.learn((self._load(action).taught,))
         run = self._runs.get(action.run_id) if action.run_id else None
         scored = self._read(action)
         if run is not None and scored is not None and signature(action) == act:
@@ -290,7 +314,8 @@ class Observer:
             first = next(iter(loose))
             if now - loose[first].since < self.limits.settle:
                 break
-            self._learn(loose.pop(first).features)
+            alone = loose.pop(first)
+            self._learn(alone.features, alone.taught)
         for run in self._runs.idle(now):
             self._settle(run, completed=True)
         return ()

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 from kaizen_security.observer.baseline import Feature
 from kaizen_security.observer.habits import Deed
+from kaizen_security.observer.marks import Marks
 from kaizen_security.observer.origins import Named, Origins
+from kaizen_security.observer.outflow import NOTHING_TAUGHT, Taught
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Losses:
     waiting_evicted: int = 0
     features_dropped: int = 0
     flagged_forgotten: int = 0
+    marks_evicted: int = 0
 
     def to_json(self) -> dict[str, int]:
         """Reason to number."""
@@ -55,6 +58,7 @@ class Losses:
             "waiting_evicted": self.waiting_evicted,
             "features_dropped": self.features_dropped,
             "flagged_forgotten": self.flagged_forgotten,
+            "marks_evicted": self.marks_evicted,
         }
 
 
@@ -66,6 +70,7 @@ class Waiting:
     act_id: str
     since: float
     deed: Deed | None = None
+    taught: Taught = NOTHING_TAUGHT
 
 
 @dataclass(slots=True)
@@ -75,6 +80,7 @@ class Run:
     ``origins``  where the values in it came from
     ``calls``    tool of each call that waits for its result, and whether the user named what it reads
     ``deeds``    what its completed calls will teach, if nothing in it gets flagged
+    ``marks``    fingerprints of what it has read; ``taught``: what it carried where
     ``score``    the highest score of any of its calls, in log odds; None before the first one that was scored
     """
 
@@ -89,6 +95,8 @@ class Run:
     calls: OrderedDict[str, tuple[str, Named]] = field(default_factory=OrderedDict)
     deeds: list[Deed] = field(default_factory=list)
     score: float | None = None
+    marks: Marks = field(default_factory=Marks)
+    taught: list[Taught] = field(default_factory=list)
 
     def touch(self, at: float) -> None:
         """Something of the run arrived."""
@@ -113,6 +121,11 @@ class Run:
         if waiting.deed is not None:
             if len(self.deeds) < limits.deeds:
                 self.deeds.append(waiting.deed)
+            else:
+                losses.features_dropped += 1
+        if waiting.taught:
+            if len(self.taught) < limits.deeds:
+                self.taught.append(waiting.taught)
             else:
                 losses.features_dropped += 1
         for feature in waiting.features:
@@ -168,6 +181,7 @@ class Runs:
         run.waiting.clear()
         run.done.clear()
         run.deeds.clear()
+        run.taught.clear()
         self._flagged[run.id] = None
         self._flagged.move_to_end(run.id)
         if len(self._flagged) > self._limits.flagged:

@@ -51,10 +51,11 @@ class Weight:
 TABLE = {
     "policy": Weight(1, Blocks.ALWAYS),
     "correlation": Weight(2, Blocks.ALWAYS),
-    "provenance": Weight(3, Blocks.ENFORCE, Asks.DOUBTS),
-    "declaration": Weight(4, Blocks.ENFORCE, Asks.ALL),
-    "novelty": Weight(5, Blocks.NEVER),
-    "alignment": Weight(6, Blocks.ENFORCE, Asks.DOUBTS),
+    "secrets": Weight(3, Blocks.ALWAYS),
+    "provenance": Weight(5, Blocks.ENFORCE, Asks.DOUBTS),
+    "declaration": Weight(6, Blocks.ENFORCE, Asks.ALL),
+    "novelty": Weight(7, Blocks.NEVER),
+    "alignment": Weight(8, Blocks.ENFORCE, Asks.DOUBTS),
 }
 """The order of the detections. Those for secrets, gaps and taint belong between correlation and provenance."""
 

@@ -1,0 +1,170 @@
+"""What an action carries: each text in its arguments and its target, with the field that it stands in, plain and decoded.
+
+A URL is taken apart wherever it stands alone: user, labels of the host, path, query and fragment are fields of their own, since
+what is at home in one of them leaks in another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from kaizen_security.contract import canonical
+from kaizen_security.contract.action import EGRESS_KINDS, Action, Json
+from kaizen_security.observer.baseline import destination
+from kaizen_security.observer.decode import Budget, decoded
+from kaizen_security.observer.entities import words_of_name
+
+MOST_PIECES = 128
+MOST_CHARACTERS = 32_768
+"""Characters of one action that are looked at, before decoding."""
+MOST_DECODED_PIECES = 64
+
+_URL = re.compile(r"(?:https?|wss?|ftp)://\S+\Z", re.IGNORECASE)
+_FACTS = frozenset({"source", "sensitive", "facts", "facts_omitted", "phase"})
+"""Metadata that says how an action was seen, not what it carries."""
+
+
+class Spot(StrEnum):
+    """Where in an action a text stands."""
+
+    ARGUMENT = "argument"
+    USER = "user of the URL"
+    HOST = "label of the host"
+    PATH = "path"
+    QUERY = "query"
+    FRAGMENT = "fragment"
+
+
+class Piece(NamedTuple):
+    """One text. ``field`` is its path, ``name`` the last name in it; ``form`` how it was encoded, ``""`` for plain."""
+
+    field: str
+    name: str
+    text: str
+    spot: Spot
+    host: str
+    form: str = ""
+
+
+class Carried(NamedTuple):
+    """``host`` is where the action goes, ``""`` when nothing says; ``leaves``: not plainly to a place on this machine."""
+
+    pieces: tuple[Piece, ...]
+    host: str
+    leaves: bool
+    cut: bool
+
+
+def carried(action: Action) -> Carried:
+    """Everything that the action carries, bounded. ``cut`` when the bounds left something out."""
+    host = destination(action)
+    found: list[Piece] = []
+    left = MOST_CHARACTERS
+    cut = False
+    for piece in _plain(action, host):
+        if len(found) >= MOST_PIECES or left <= 0:
+            cut = True
+            break
+        text = piece.text[:left]
+        cut = cut or len(text) < len(piece.text)
+        left -= len(text)
+        found.append(piece._replace(text=text))
+    budget = Budget()
+    inner: list[Piece] = []
+    for piece in found:
+        for form, text in decoded(piece.text, budget):
+            inner.append(piece._replace(text=text, form=form))
+            if len(inner) >= MOST_DECODED_PIECES:
+                break
+    return Carried((*found, *inner[:MOST_DECODED_PIECES]), host, _leaves(action, host), cut or budget.cut)
+
+
+def _leaves(action: Action, host: str) -> bool:
+    if action.kind in EGRESS_KINDS or host:
+        return True
+    # A tool with a path as its target works on this machine; one without any target may be a service of somebody else's.
+    return action.kind != "file" and not action.target
+
+
+def _plain(action: Action, host: str) -> Iterator[Piece]:
+    if action.target:
+        if host or "://" in action.target or action.kind in EGRESS_KINDS:
+            yield from _url(action.target, "target", host or _host_of(action.target))
+        else:
+            yield Piece("target", "target", action.target, Spot.ARGUMENT, host)
+    for name, value in action.metadata.items():
+        if name not in _FACTS:
+            yield from _walk(value, name, name, host, 0)
+
+
+def _walk(value: Json, path: str, name: str, host: str, depth: int) -> Iterator[Piece]:
+    if depth > 16 or value is None or isinstance(value, bool):
+        return
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from _walk(below, f"{path}.{key}"[:200], str(key), host, depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for below in value:
+            yield from _walk(below, path + "[]", name, host, depth + 1)
+    else:
+        text = str(value)
+        if _URL.match(text):
+            yield from _url(text, path, _host_of(text))
+        elif text:
+            yield Piece(path, name, text, Spot.ARGUMENT, host)
+
+
+def _host_of(text: str) -> str:
+    return canonical.target(text).host
+
+
+def _url(text: str, path: str, host: str) -> Iterator[Piece]:
+    _, scheme, rest = text.partition("://")
+    rest = rest if scheme else text
+    rest, _, fragment = rest.partition("#")
+    rest, _, query = rest.partition("?")
+    authority, _, below = rest.partition("/")
+    user, _, _ = authority.rpartition("@")
+    if user:
+        yield Piece(path + ".user", "password", user, Spot.USER, host)
+    labels = host.split(".")
+    if len(labels) > 2:
+        # Labels are short: what is spread over them is one text.
+        yield Piece(path + ".host", "host", "".join(labels[:-2]), Spot.HOST, host)
+        for label in labels[:-2]:
+            yield Piece(path + ".host", "host", label, Spot.HOST, host)
+    segments = [segment for segment in below.split("/") if segment][:32]
+    for segment in segments:
+        yield Piece(path + ".path", "path", segment, Spot.PATH, host)
+    if len(segments) > 1:
+        # base64 has slashes of its own.
+        yield Piece(path + ".path", "path", "/".join(segments), Spot.PATH, host)
+    for pair in query.split("&")[:64] if query else ():
+        name, _, value = pair.partition("=")
+        yield Piece(f"{path}.query.{name}"[:200], name, unquote_plus(value or name), Spot.QUERY, host)
+    if fragment:
+        yield Piece(path + ".fragment", "fragment", fragment, Spot.FRAGMENT, host)
+
+
+_SECRET_WORDS = frozenset(
+    words_of_name(
+        "password passwd pwd passphrase passcode secret token credential authorization authentication auth cookie apikey sig "
+        "signature jwt bearer otp webhook csrf"
+    )
+)
+_KEYS = frozenset(words_of_name("api access private secret ssh signing encryption auth service master deploy account"))
+_NOT_SECRET = frozenset(words_of_name("count max limit usage number total name id type policy length budget"))
+
+
+@lru_cache(maxsize=1024)
+def for_credentials(name: str) -> bool:
+    """Whether a field of that name is made for a credential: ``Authorization``, ``api_key``, ``db_password``."""
+    words = frozenset(words_of_name(name[:64]))
+    if words & _NOT_SECRET:
+        return False
+    return bool(words & _SECRET_WORDS) or ("key" in words and bool(words & _KEYS))

@@ -1,0 +1,222 @@
+"""Marks: what one run has read, as fingerprints, so that it is recognised when it leaves.
+
+Bounded for each run: ``MOST_COMMON`` fingerprints of ordinary results in two generations, ``MOST_SENSITIVE`` of sensitive ones
+apart from them, so that reading a lot does not push out what matters. What had to go, or found no room, is counted in ``evicted``.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.observer.carried import for_credentials
+from kaizen_security.observer.copies import distinct, rows, words
+from kaizen_security.observer.credentials import Hit, find, secretive
+from kaizen_security.observer.decode import rot13
+from kaizen_security.observer.outline import LONGEST, leaves
+from kaizen_security.observer.personal import card_numbers, ibans
+
+MOST_COMMON = 16_384
+MOST_SENSITIVE = 8_192
+MOST_SOURCES = 512
+MOST_CALLS = 64
+MOST_SECRETS = 64
+MOST_SPELLINGS = 4_096
+"""Fingerprints of pieces of secrets, all spellings together."""
+WHOLE = 1_024
+"""Fingerprints taken of one ordinary result; of what is longer every fourth is kept."""
+RECORD = 24
+"""Lines up to which a text of lines is a record, whose lines are told apart."""
+GRAM = 4
+"""Characters of a piece of a secret."""
+
+_CREDENTIAL_FILES = re.compile(
+    r"(?:^|[/\\])(?:\.env(?:\.\w+)?|\.netrc|_netrc|\.pgpass|\.my\.cnf|\.npmrc|\.pypirc|\.git-credentials|\.htpasswd|shadow|gshadow|sam"
+    r"|id_(?:rsa|dsa|ecdsa|ed25519)|authorized_keys|credentials(?:\.\w+)?|secrets?\.(?:ya?ml|json|toml|env|txt|ini)|wallet\.dat"
+    r"|login data|key[34]\.db|logins\.json|service[_-]account[\w-]*\.json|[^/\\]+\.(?:pem|key|pfx|p12|jks|keystore|kdbx|ppk))\Z"
+    r"|(?:^|[/\\])\.(?:ssh|aws|gnupg|kube|azure)[/\\]|\.docker[/\\]config\.json\Z|/gcloud/",
+    re.IGNORECASE,
+)
+
+
+class Source(NamedTuple):
+    """One result: ``tool`` brought it, as number ``number`` of the run; ``why`` it is sensitive, ``""`` when it is not."""
+
+    tool: str
+    number: int
+    why: str
+
+
+class Origin(NamedTuple):
+    """Where fingerprints stand: in which part (a field's path, or a line) of which source."""
+
+    source: Source
+    part: str
+
+
+@dataclass(slots=True)
+class Secret:
+    """A credential that the run has read. ``size``: characters of each spelling; ``name`` says what it is."""
+
+    name: str
+    origin: Origin
+    sizes: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Marks:
+    """The index of one run. ``told`` are the rows of words and the values that the user said."""
+
+    told: set[int] = field(default_factory=set)
+    sources: list[Source] = field(default_factory=list)
+    sensitive: dict[int, Origin] = field(default_factory=dict)
+    common: dict[int, Origin] = field(default_factory=dict)
+    older: dict[int, Origin] = field(default_factory=dict)
+    calls: OrderedDict[str, tuple[str, str]] = field(default_factory=OrderedDict)
+    secrets: dict[int, Secret] = field(default_factory=dict)
+    grams: dict[int, list[tuple[Secret, int, int]]] = field(default_factory=dict)
+    ledgers: OrderedDict[tuple[str, int, int], set[int]] = field(default_factory=OrderedDict)
+    evicted: int = 0
+
+    # --- what arrives -------------------------------------------------------------------------------------------------
+
+    def request(self, text: str) -> None:
+        """What the user said is nobody's secret from whom he names."""
+        found = words(text[:LONGEST])
+        self.told.update(rows(found)[:MOST_SENSITIVE])
+        self.told.update([hash(word) for word in found if distinct(word)][:MOST_SENSITIVE])
+        self.told.update(hash(hit.value) for hit in find(text[:LONGEST]))
+
+    def reading(self, action: Action) -> None:
+        """A call is about to run. Its result is known by its id."""
+        if not action.id:
+            return
+        why = "its reading was marked sensitive" if action.sensitive else ""
+        if not why and any(_CREDENTIAL_FILES.search(text) for text in _texts(action)):
+            why = "it is a file for credentials"
+        self.calls[action.id] = (action.tool or action.kind, why)
+        if len(self.calls) > MOST_CALLS:
+            self.calls.popitem(last=False)
+            self.evicted += 1
+
+    def result(self, action_id: str, content: Json) -> None:
+        """What a call brought back."""
+        tool, why = self.calls.pop(action_id, ("", ""))
+        if content is None or content == "":
+            return
+        if len(self.sources) >= MOST_SOURCES:
+            self.evicted += 1
+            return
+        source = Source(tool, len(self.sources), why)
+        self.sources.append(source)
+        room = MOST_SENSITIVE if why else WHOLE
+        for leaf in leaves(content):
+            name = leaf.path.rpartition(".")[2].strip("[]")
+            for part, text in _parts(leaf.path, leaf.text):
+                origin = Origin(source, part)
+                room -= self._text(text, origin, room)
+            self._credentials(leaf.text[:LONGEST], name, Origin(source, leaf.path))
+
+    def _text(self, text: str, origin: Origin, room: int) -> int:
+        found = words(text)
+        marks = rows(found)
+        if len(marks) > max(0, room) and not origin.source.why:
+            marks = marks[: max(0, room)] + [mark for mark in marks[max(0, room) :] if not mark & 3]
+        self._put(marks, origin)
+        self._put([hash(word) for word in found if distinct(word)], origin)
+        if origin.source.why:
+            backwards = [word[::-1] for word in reversed(found)]
+            self._put(rows(backwards), origin)
+            self._put(rows(list(map(rot13, found))), origin)
+        return len(marks)
+
+    def _put(self, marks: Iterable[int], origin: Origin) -> None:
+        if origin.source.why:
+            for mark in marks:
+                if len(self.sensitive) >= MOST_SENSITIVE:
+                    self.evicted += 1
+                else:
+                    self.sensitive.setdefault(mark, origin)
+            return
+        for mark in marks:
+            if mark not in self.common:
+                if len(self.common) >= MOST_COMMON // 2:
+                    self.evicted += len(self.older)
+                    self.older, self.common = self.common, {}
+                self.common[mark] = origin
+
+    # --- secrets ---------------------------------------------------------------------------------------------------------
+
+    def _credentials(self, text: str, name: str, origin: Origin) -> None:
+        hits = find(text)
+        if for_credentials(name) and len(text) <= 200 and secretive(text.strip()):
+            hits.append(Hit("value of a credential's field", text.strip(), False))
+        for hit in hits:
+            self._secret(hit.value, hit.name, origin)
+        if any(char.isdigit() for char in text[:2048]):
+            for number in (*card_numbers(text), *ibans(text)):
+                self._put(
+                    [hash(number)],
+                    Origin(origin.source._replace(why="it holds numbers of cards or accounts"), origin.part),
+                )
+
+    def _secret(self, value: str, name: str, origin: Origin) -> None:
+        if hash(value) in self.secrets:
+            return
+        if len(self.secrets) >= MOST_SECRETS:
+            self.evicted += 1
+            return
+        secret = self.secrets[hash(value)] = Secret(name, origin)
+        for number, spelling in enumerate(_spellings(value[:128])):
+            secret.sizes.append(len(spelling))
+            for at in range(len(spelling) - GRAM + 1):
+                if len(self.grams) >= MOST_SPELLINGS:
+                    self.evicted += 1
+                    return
+                self.grams.setdefault(hash(spelling[at : at + GRAM]), []).append((secret, number, at))
+
+    # --- what is asked ----------------------------------------------------------------------------------------------------
+
+    def origin(self, mark: int) -> Origin | None:
+        """Where the fingerprint was read; None when it was not, or the user said it."""
+        if mark in self.told:
+            return None
+        return self.sensitive.get(mark) or self.common.get(mark) or self.older.get(mark)
+
+
+def _spellings(value: str) -> Iterator[str]:
+    data = value.encode("utf-8", "surrogatepass")
+    yield value
+    yield value[::-1]
+    yield data.hex()
+    for skipped in range(3):
+        # What the neighbours of a value do not change of its base64.
+        whole = base64.b64encode(b"\0" * skipped + data).decode().rstrip("=")
+        yield whole[(0, 2, 3)[skipped] : len(whole) - (1 if (skipped + len(data)) % 3 else 0)]
+
+
+def _texts(action: Action) -> Iterator[str]:
+    yield action.target
+    for key in ("arguments", "input", "params", "query"):
+        found = action.metadata.get(key)
+        values = found.values() if isinstance(found, dict) else found if isinstance(found, list) else (found,)
+        for value in list(values)[:32]:
+            if isinstance(value, str) and len(value) <= 1024:
+                yield value
+
+
+def _parts(path: str, text: str) -> Iterator[tuple[str, str]]:
+    """A record's lines, each a part by its number; else the text as one part."""
+    text = text[:LONGEST]
+    lines = text.split("\n") if "\n" in text else ()
+    if 1 < len(lines) <= RECORD:
+        for number, line in enumerate(lines):
+            if line:
+                yield f"{path}:{number}", line
+    else:
+        yield path, text
