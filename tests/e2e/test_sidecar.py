@@ -373,10 +373,10 @@ def test_a_key_that_the_control_plane_does_not_take_is_said_by_readyz(upstream, 
 
 
 def test_before_the_first_bundle_the_configured_mode_holds(started):
-    observing = started("observe").inspect("a", tool="t")
+    observing = started("observe", api_key=OWN).inspect("a", tool="t")
     assert observing["decision"] == "allow"
     assert any("no policy received yet" in note for note in observing["notes"])
-    enforcing = started("enforce", more=("--before-bundle", "enforce")).inspect("a", tool="t")
+    enforcing = started("enforce", api_key=OWN, more=("--before-bundle", "enforce")).inspect("a", tool="t")
     assert (enforcing["decision"], enforcing["reason"]) == ("block", "engine error, failed closed")
 
 

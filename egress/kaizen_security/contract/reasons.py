@@ -23,6 +23,8 @@ HELD = "held: waits for a person"
 UNANSWERED = "nobody answered in time, so it stays blocked"
 DENIED = "a person was asked and blocked it"
 """Notes on the final verdict of an action that was held."""
+ANSWERED = ":answered"
+"""What the id of a held action ends with in the row that says what came of it."""
 
 
 def blocked_by_policy(kinds: Iterable[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.canonical_address import canonical_number, number
@@ -184,6 +186,20 @@ def _same(other: str, host: str) -> bool:
         return canonical.host(other) == host
     except ValueError:
         return False
+
+
+def extended(declaration: Declaration, action: Action) -> Declaration:
+    """A declaration that covers one more action.
+
+    An empty list means "not declared", and stays so: learning one entry must not make all others undeclared.
+    """
+    tools, destinations = declaration.tools, declaration.destinations
+    if tools and action.tool and action.tool not in tools:
+        tools = (*tools, action.tool)
+    place = canonical.destination(action.kind, action.target) if action.target else None
+    if destinations and place is not None and place.host and place.readable and place.host not in destinations:
+        destinations = (*destinations, place.host)
+    return replace(declaration, tools=tools, destinations=destinations)
 
 
 def compile_declaration(declaration: Declaration) -> CompiledDeclaration:

@@ -113,6 +113,7 @@ class HoldTable:
         self._acts: dict[tuple[AgentKey, str], _Entry] = {}
         self._waiting: Counter[AgentKey] = Counter()
         self._bytes = 0
+        self._restored = 0
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
@@ -200,6 +201,8 @@ class HoldTable:
 
     def standing(self, key: AgentKey, action: Action) -> Hold | None:
         """The hold from before a restart that this action of the same run falls under, whatever is said of it now."""
+        if not self._restored:
+            return None
         entry = self._acts.get((key, signature(action)))
         if entry is None or not entry.restored or entry.hold.action.run_id != action.run_id:
             return None
@@ -269,6 +272,7 @@ class HoldTable:
 
     def _forget(self, entry: _Entry) -> None:
         del self._all[entry.hold.id]
+        self._restored -= entry.restored
         if self._acts.get((entry.key, entry.act)) is entry:
             del self._acts[entry.key, entry.act]
         vain = entry.key, entry.hold.action.run_id, entry.hold.action.tool
@@ -320,6 +324,7 @@ class HoldTable:
         """Put back a hold from before a restart. One that waited waits on; one whose time is over is blocked."""
         entry = _Entry(key, act, hold, OrderedDict({hold.action.id: None}), redeemed=redeemed, restored=True)
         self._all[hold.id] = self._acts[key, act] = entry
+        self._restored += 1
         if hold.waiting:
             self._waiting[key] += 1
             if now >= hold.expires_at:

@@ -83,11 +83,15 @@ class Inspector:
 
     def knows(self, action: Action) -> bool:
         """Whether this very action (same id, same deed) was judged before and is remembered."""
+        return self.known(action) is not None
+
+    def known(self, action: Action) -> Verdict | None:
+        """The last verdict on this very action (same id, same deed), as far as it is remembered."""
         if not action.id:
-            return False
+            return None
         with self._memory:
             known = self._verdicts.get((AgentKey(action.organisation, action.agent), action.id))
-        return known is not None and known[0] == _mark(action)
+        return known[1] if known is not None and known[0] == _mark(action) else None
 
     def _judge(self, action: Action, *, completed: bool) -> Verdict:
         if not action.id:

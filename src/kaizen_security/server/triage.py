@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.codec import decode_action
 from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.declared import extended
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.server.context import Context
 from kaizen_security.server.signature import can_suppress, signature
@@ -46,27 +44,14 @@ def action_of(row: VerdictRow) -> Action:
 
 
 async def learn(context: Context, organisation: int, row: VerdictRow) -> Agent:
-    """A person says that this is normal: fold it into the agent's baseline, and into its declaration where it declares anything.
-
-    An empty list of the declaration means "not declared", and stays so: learning one entry must not make all others undeclared.
-    """
+    """A person says that this is normal: fold it into the agent's baseline, and into its declaration where it declares anything."""
     action = action_of(row)
     await context.evaluator.prepare(organisation, row.agent)
     context.evaluator.inspector.fold(row.agent, [action], organisation=str(organisation))
     known = await context.call(context.store.agent, organisation, row.agent)
     declared = Declaration() if known is None else known.declaration
-    extended = _extended(declared, action)
-    found = await context.call(context.store.declare, organisation, row.agent, extended, at=context.clock())
+    wider = extended(declared, action)
+    found = await context.call(context.store.declare, organisation, row.agent, wider, at=context.clock())
     await context.call(context.evaluator.changed, organisation, row.agent)
     await context.call(context.evaluator.save)
     return found
-
-
-def _extended(declared: Declaration, action: Action) -> Declaration:
-    tools, destinations = declared.tools, declared.destinations
-    if tools and action.tool and action.tool not in tools:
-        tools = (*tools, action.tool)
-    place = canonical.destination(action.kind, action.target) if action.target else None
-    if destinations and place is not None and place.host and place.readable and place.host not in destinations:
-        destinations = (*destinations, place.host)
-    return replace(declared, tools=tools, destinations=destinations)

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kaizen_security.contract import spellings
+from kaizen_security.contract import reasons, spellings
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.bundle import Bundle, encode_bundle, encode_policy, key_hash, seal, signing_key
 from kaizen_security.contract.codec import (
@@ -32,17 +32,30 @@ from kaizen_security.contract.codec import (
     encode_declaration,
     encode_verdict,
 )
-from kaizen_security.contract.declared import compile_declaration
+from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.declared import compile_declaration, extended
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Unreachable
 from kaizen_security.contract.fields import MAX_NAME, MAX_TEXT, array, plain, text
+from kaizen_security.contract.hold import Hold
 from kaizen_security.contract.policy import MODES
 from kaizen_security.contract.step import Result, Step
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.sidecar import health
-from kaizen_security.sidecar.http import MAX_BATCH_BODY, Problem, answer, on_socket, read, refusal
+from kaizen_security.sidecar.holding import Holding
+from kaizen_security.sidecar.http import (
+    MAX_BATCH_BODY,
+    Problem,
+    answer,
+    bearer,
+    on_socket,
+    read,
+    refusal,
+    seconds,
+)
 from kaizen_security.sidecar.identity import Identities, Identity
+from kaizen_security.sidecar.turns import Turns
 from kaizen_security.sidecar.uplink import Uplink
 
 log = logging.getLogger(__name__)
@@ -65,30 +78,15 @@ class _Held:
     waited: bool = False
 
 
-class Turns:
-    """Lets others have their turn within a long list of actions: a list must not cost them more than one of its entries."""
-
-    LONGEST = 0.005
-    """Seconds of one turn."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
-
-    async def pause(self) -> None:
-        """Call after each entry."""
-        if self._loop.time() - self._began >= self.LONGEST:
-            await asyncio.sleep(0)
-            self._began = self._loop.time()
-
-
 class Sidecar:
-    """The endpoints over one Inspector, one Uplink, one memory of keys."""
+    """The endpoints over one Inspector, one Uplink, one memory of keys, and what is held."""
 
-    def __init__(self, inspector: Inspector, uplink: Uplink, identities: Identities) -> None:
+    def __init__(self, inspector: Inspector, uplink: Uplink, identities: Identities, holding: Holding) -> None:
         self.inspector = inspector
         self.uplink = uplink
         self.identities = identities
+        self.holding = holding
+        holding.learned = self._learned
         self.spool_refused = 0
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="heavy")
@@ -106,7 +104,8 @@ class Sidecar:
                 Route("/v1/agents/{agent:path}/profile", self._guard(self.profile), methods=["GET"]),
                 Route("/v1/policy", self._guard(self.policy), methods=["GET"]),
                 Route("/v1/bundle", self._guard(self.bundle), methods=["GET"]),
-                *health.routes(self.inspector, self.uplink, lambda: self.spool_refused),
+                *self.holding.routes(self._who),
+                *health.routes(self.inspector, self.uplink, self.holding, lambda: self.spool_refused),
             ],
             exception_handlers={HTTPException: _on_error, KaizenError: _on_error, Exception: _on_error},
         )
@@ -124,7 +123,7 @@ class Sidecar:
 
     async def _who(self, request: Request) -> Identity | None:
         """Who asks: None on the Unix socket without a key, where the file's mode has answered that."""
-        key = _key(request)
+        key = bearer(request)
         if not key and on_socket(request):
             return None
         if not key:
@@ -214,8 +213,13 @@ class Sidecar:
 
     async def _inspect(self, action: Action) -> Verdict:
         await self._ready(action.agent)
+        before = self.inspector.known(action)
         verdict = self.inspector.inspect(action)
-        self._emit(action, verdict)
+        if before is None or before.pending is None:
+            self._emit(action, verdict)
+        elif verdict.pending is None:
+            # The row of the held action says that it was held; what came of it is a row of its own.
+            self._emit(action, replace(verdict, action_id=verdict.action_id + reasons.ANSWERED))
         return verdict
 
     def _action(self, document: Json, agent: str, identity: Identity | None, field: str) -> Action:
@@ -316,7 +320,11 @@ class Sidecar:
         """``POST /v1/agents/{agent}/manifest``: handed on to the control plane, and in force here at once."""
         named = plain(request.path_params["agent"], "agent", limit=MAX_NAME)
         agent = self._agent(identity, named)
-        declaration = await read(request, decode_declaration, aside=self._aside)
+        handed = await self._declare(agent, await read(request, decode_declaration, aside=self._aside))
+        status = "handed on" if handed else "kept until the control plane can be reached"
+        return answer({"agent": agent, "status": status}, 200 if handed else 202)
+
+    async def _declare(self, agent: str, declaration: Declaration) -> bool:
         compile_declaration(declaration)
         held = self._hold(agent)
         try:
@@ -326,8 +334,13 @@ class Sidecar:
         if held.bundle is not None:
             held.bundle = replace(held.bundle, declaration=declaration)
             self.put_in_force(agent, held.bundle)
-        status = "handed on" if handed else "kept until the control plane can be reached"
-        return answer({"agent": agent, "status": status}, 200 if handed else 202)
+        return handed
+
+    async def _learned(self, hold: Hold) -> None:
+        """Somebody here said that an act is normal: what it was not declared for, it is from now on."""
+        bundle = (await self._ready(hold.agent)).bundle
+        if bundle is not None and any(one.detection == "declaration" for one in hold.verdict.evidence):
+            await self._declare(hold.agent, extended(bundle.declaration, hold.action))
 
     async def profile(self, request: Request, identity: Identity | None) -> Response:
         """``GET /v1/agents/{agent}/profile``: what the agent declared and what was learned of it here."""
@@ -353,7 +366,7 @@ class Sidecar:
         agent, tag = bundle.agent, _tag(bundle)
         if request.headers.get("if-none-match") == tag:
             held = self._hold(agent)
-            wait = min(_number(request.query_params.get("wait", "")), LONGEST_WAIT)
+            wait = min(seconds(request.query_params.get("wait", "")), LONGEST_WAIT)
             try:
                 async with asyncio.timeout(wait):
                     await held.changed.wait()
@@ -361,31 +374,16 @@ class Sidecar:
                 return Response(status_code=304, headers={"ETag": tag})
             bundle = held.bundle or bundle
             tag = _tag(bundle)
-        sealed = seal(bundle, signing_key(key_hash(_key(request))))
+        sealed = seal(bundle, signing_key(key_hash(bearer(request))))
         return Response(sealed, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-store"})
 
     async def _bundle_of(self, request: Request, identity: Identity | None) -> Bundle:
         said = plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME)
         agent = self._agent(identity, said) or "default"
         held = await self._ready(agent)
-        if held.bundle is None and not self.uplink.enabled:
-            return Bundle(agent=agent, version=0)  # nobody's policy: this sidecar stands alone
         if held.bundle is None:
             raise Unreachable("no bundle of this agent has arrived from the control plane yet")
         return held.bundle
-
-
-def _key(request: Request) -> str:
-    kind, _, key = request.headers.get("authorization", "").partition(" ")
-    return key.strip() if kind.lower() == "bearer" else ""
-
-
-def _number(said: str) -> float:
-    if not said:
-        return 0.0
-    if not said.isascii() or not said.isdigit() or len(said) > 6:
-        raise InvalidInput("wait", "must be a whole number of seconds")
-    return float(said)
 
 
 def _tag(bundle: Bundle) -> str:

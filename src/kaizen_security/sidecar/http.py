@@ -88,6 +88,21 @@ def _told(err: Exception) -> tuple[int, str, str]:
     return 500, "internal", "this request failed inside the sidecar; its output says more"
 
 
+def bearer(request: Request) -> str:
+    """The key that is presented, empty when none is."""
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if kind.lower() == "bearer" else ""
+
+
+def seconds(said: str) -> float:
+    """How long somebody wants to wait; nothing said is 0. Raises InvalidInput."""
+    if not said:
+        return 0.0
+    if not said.isascii() or not said.isdigit() or len(said) > 6:
+        raise InvalidInput("wait", "must be a whole number of seconds")
+    return float(said)
+
+
 async def read(request: Request, build: Callable[[dict[str, Json]], T], *, aside: Executor, limit: int = MAX_BODY) -> T:
     """What ``build`` makes of the body, a JSON object; a heavy one is decoded and built by ``aside``, a thread.
 

@@ -17,13 +17,17 @@ from pathlib import Path
 import uvicorn
 
 from kaizen_security.client.spool import Spool
+from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.observer.run import Limits
 from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.clock import Clock, now
+from kaizen_security.runtime.holds import Holds
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.sidecar.app import Sidecar
 from kaizen_security.sidecar.connections import Protocol
+from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.identity import Identities
 from kaizen_security.sidecar.settings import Settings
 from kaizen_security.sidecar.shelf import DiskShelf
@@ -39,13 +43,18 @@ class Parts:
 
     def __init__(self, settings: Settings, clock: Clock = now) -> None:
         try:
-            self.shelf = DiskShelf(settings.data, settings.api_key)
+            self.shelf = DiskShelf(settings.data, settings.api_key, alone=settings.before)
         except OSError as err:
             raise Misconfigured(f"the data directory {settings.data} cannot be used: {err.strerror}") from err
         self.agents = Agents(
-            shelf=self.shelf, most=settings.most_agents, before=settings.before, replica=self.shelf.replica
+            shelf=self.shelf,
+            most=settings.most_agents,
+            before=settings.before,
+            replica=self.shelf.replica,
+            limits=Limits(hold=settings.hold_seconds),
         )
-        self.inspector = Inspector(self.agents, clock=clock)
+        holds = Holds(clock=clock)
+        self.inspector = Inspector(self.agents, clock=clock, holds=holds)
         self.uplink = Uplink(
             api_url=settings.api_url,
             api_key=settings.api_key,
@@ -56,7 +65,8 @@ class Parts:
             most_agents=settings.most_agents,
         )
         identities = Identities(self.uplink.whoami, settings.data / "identities.json", clock, settings.api_key)
-        self.sidecar = Sidecar(self.inspector, self.uplink, identities)
+        self.holding = Holding(self.inspector, holds, self.shelf, boundary_key(self.shelf.boundary_secret))
+        self.sidecar = Sidecar(self.inspector, self.uplink, identities, self.holding)
 
     def _on_bundle(self, agent: str, bundle: Bundle) -> None:
         self.sidecar.put_in_force(agent, bundle)
@@ -136,6 +146,7 @@ async def _keep_saving(settings: Settings, parts: Parts) -> None:
     while True:
         await asyncio.sleep(1.0)
         parts.inspector.wake(now())
+        parts.holding.wake()
         elapsed += 1.0
         if elapsed >= settings.save_seconds:
             elapsed = 0.0

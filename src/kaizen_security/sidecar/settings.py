@@ -14,7 +14,9 @@ class Settings:
     ``host``, ``port``  the loopback address for those who cannot use it; port 0 takes a free one, -1 none
     ``api_url``         the control plane; ``api_key`` the sidecar's own, of scope observer; empty: nothing is sent upstream
     ``data``            directory for baselines, bundles and the spool
-    ``before``          the mode until an agent's first bundle has arrived: OBSERVE judges without policy, ENFORCE blocks
+    ``before``          the mode until an agent's first bundle has arrived: OBSERVE judges without policy, ENFORCE blocks.
+                        Without ``api_key`` it is the mode for good: then the agents' own declarations are all there is
+    ``hold_seconds``    how long an action that a person is asked about waits; then it is blocked
     ``most_agents``     agents held in memory at once
     ``spool_bytes``     what may wait for a control plane that is down
     ``save_seconds``    how much learning a kill -9 costs at most
@@ -30,3 +32,4 @@ class Settings:
     most_agents: int = 256
     spool_bytes: int = 256 << 20
     save_seconds: float = 20.0
+    hold_seconds: float = 300.0

@@ -4,7 +4,9 @@
 
     replica                  names this sidecar in merged baselines
     boundary.secret          keys the hashes that leave the tenant in place of text
+    operator.secret          who presents it may answer held actions; nobody but this user can read it
     organisation             the id of the organisation whose agents' work lies here
+    holds.jsonl              held actions (``hold_file``)
     agents/HASH/name         whose directory it is
     agents/HASH/baseline.json
     agents/HASH/bundle.json  as it came: sealed under the sidecar's API key
@@ -24,8 +26,11 @@ from pathlib import Path
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.bundle import Bundle, key_hash, signing_key, unseal
+from kaizen_security.contract.codec import decode_declaration
+from kaizen_security.contract.declaration import NOTHING_DECLARED
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import parse
+from kaizen_security.contract.verdict import Mode
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.runtime.agents import AgentKey
 
@@ -35,14 +40,16 @@ MAX_BASELINE = 16 << 20
 
 
 class DiskShelf:
-    """``runtime.agents.Shelf`` over a directory. ``api_key``: the sidecar's own, under which bundles are sealed.
+    """``runtime.agents.Shelf`` over a directory. ``api_key``: the sidecar's own, under which bundles are sealed; without one nobody
+    has a policy for it, and ``alone`` is the mode of every agent.
 
     ``broken``    baselines and bundles that could not be read; each is set aside, and the agent starts without it
     ``problem``   why the last write failed, empty when it did not
     """
 
-    def __init__(self, data: Path, api_key: str) -> None:
+    def __init__(self, data: Path, api_key: str, alone: Mode = Mode.OBSERVE) -> None:
         self.data = data
+        self._alone = None if api_key else alone
         self.broken = 0
         self.problem = ""
         self._key = signing_key(key_hash(api_key))
@@ -50,6 +57,7 @@ class DiskShelf:
         data.chmod(0o700)
         self.replica = self._secret("replica", 8).hex()
         self.boundary_secret = self._secret("boundary.secret", 32)
+        self.operator_secret = self._secret("operator.secret", 32).hex()
 
     def _secret(self, name: str, size: int) -> bytes:
         path = self.data / name
@@ -101,6 +109,8 @@ class DiskShelf:
 
     def bundle(self, key: AgentKey) -> Bundle | None:
         """The last good bundle. Its expiry is not looked at: a policy that could not be renewed still holds."""
+        if self._alone is not None:
+            return self._own(key.agent, self._alone)
         path = self.place(key.agent) / "bundle.json"
         data = read(path)
         if data is None:
@@ -110,6 +120,16 @@ class DiskShelf:
         except InvalidInput as err:
             self._set_aside(path, err)
             return None
+
+    def _own(self, agent: str, mode: Mode) -> Bundle:
+        """What is in force where there is no control plane: the agent's own declaration, and no policy."""
+        document = self.manifest(agent)
+        try:
+            declared = NOTHING_DECLARED if document is None else decode_declaration(document)
+        except InvalidInput as err:
+            self._set_aside(self.place(agent) / "manifest.json", err)
+            declared = NOTHING_DECLARED
+        return Bundle(agent=agent, version=0, declaration=declared, mode=mode)
 
     def keep_bundle(self, agent: str, sealed: bytes) -> None:
         """Keep a bundle as it came. A disk that takes nothing is said in ``problem``."""
