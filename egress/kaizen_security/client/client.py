@@ -1,7 +1,7 @@
 """Kaizen: what an agent attaches. Judges an action before it runs, and reports what was judged (``docs/reference/client.md``).
 
 It never breaks its host: besides ``KaizenBlocked`` (``enforce``, ``guard``) nothing of ours is raised after construction, nothing
-is waited for longer than the stated deadline, and what is lost is counted in ``lost``.
+is waited for longer than the stated deadline (a person: ``hold_seconds``), and what is lost is counted in ``lost``.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Kaizen:
         mode: str | Mode | None = None,
         in_tenant: bool | None = None,
         deadline: float | None = None,
+        hold_seconds: float | None = None,
         data: str | os.PathLike[str] | None = None,
         spool_bytes: int | None = None,
         audit: bool | None = None,
@@ -87,6 +88,7 @@ class Kaizen:
                 "mode": mode,
                 "in_tenant": in_tenant,
                 "deadline": deadline,
+                "hold_seconds": hold_seconds,
                 "data": None if data is None else os.fspath(data),
                 "spool_bytes": spool_bytes,
                 "audit": audit,

@@ -29,6 +29,7 @@ class Settings:
     ``mode``         None: what the organisation says, else observe. A stated mode can only tighten the organisation's
     ``fail_open``    allow where an enforcing client would block because nobody could answer, or because our own code failed
     ``deadline``     seconds that one question to the sidecar may take
+    ``hold_seconds`` how long an action that is held waits for a person; 0: not at all, it is blocked and pending at once
     ``data``         directory for spool, cached policy and boundary key; empty: keep nothing on disk
     ``spool_bytes``  bytes on disk for reports that are not delivered
     ``audit``        hear what this process opens, connects to and starts (``client.audit``); the hook cannot be removed
@@ -45,6 +46,7 @@ class Settings:
     report: bool = True
     sync: bool = True
     deadline: float = 2.0
+    hold_seconds: float = 60.0
     data: str = ""
     spool_bytes: int = 64 << 20
     audit: bool = False
@@ -118,6 +120,15 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _patience(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("must be a number of seconds")  # noqa: TRY004  # one kind of error for every setting
+    seconds = float(value)
+    if not 0 <= seconds <= 86_400:
+        raise ValueError("must be a number of seconds from 0 to 86400")
+    return seconds
+
+
 def _bytes(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("must be a whole number of bytes")  # noqa: TRY004  # one kind of error for every setting
@@ -145,6 +156,7 @@ _READ: dict[str, tuple[tuple[str, ...], Callable[[object], object]]] = {
     "report": (("KAIZEN_REPORT",), _switch),
     "sync": (("KAIZEN_SYNC",), _switch),
     "deadline": (("KAIZEN_DEADLINE",), _seconds),
+    "hold_seconds": (("KAIZEN_HOLD_SECONDS",), _patience),
     "data": (("KAIZEN_DATA",), _text),
     "spool_bytes": (("KAIZEN_SPOOL_BYTES",), _bytes),
     "audit": (("KAIZEN_AUDIT",), _switch),

@@ -12,6 +12,7 @@ from kaizen_security.client import rules as rules_of
 from kaizen_security.client.arguments import plain
 from kaizen_security.client.attach import Attachment
 from kaizen_security.client.fields import completed
+from kaizen_security.client.hold import answered
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.errors import Refused, Unreachable
@@ -99,7 +100,11 @@ class Judge:
         )
         heard = False
         try:
-            said = yield from link.asking(full, self._settings.deadline, patient=rules.mode is Mode.ENFORCE)
+            deadline = self._settings.deadline
+            said = yield from link.asking(full, deadline, patient=rules.mode is Mode.ENFORCE)
+            if said.pending is not None:
+                patience = self._settings.hold_seconds
+                said = yield from answered(link, full, said, patience=patience, deadline=deadline)
             heard = True
         except (Unreachable, Refused) as err:
             heard = True

@@ -21,7 +21,7 @@ from typing import TypeVar
 from kaizen_security.client import wire
 from kaizen_security.client.dial import NO_UNIX, Place, place
 from kaizen_security.client.http import Pool, understood, why
-from kaizen_security.client.talk import Exchange, Talk, Turn, carried, not_taken
+from kaizen_security.client.talk import Exchange, Pause, Talk, Turn, Wanted, carried, not_taken
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured, Unreachable
 
@@ -61,7 +61,10 @@ class Streams:
             found: T = end.value
             return found
 
-    async def _done(self, wanted: Exchange | Turn) -> Json:
+    async def _done(self, wanted: Wanted) -> Json:
+        if isinstance(wanted, Pause):
+            await asyncio.sleep(wanted.seconds)
+            return None
         if isinstance(wanted, Turn):
             await _taken(wanted.lock, wanted)
             return None

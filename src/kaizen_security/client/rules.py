@@ -178,9 +178,11 @@ def tightened(rules: Rules, said: Verdict, *, fail_open: bool) -> Verdict:
 
     In enforce an allow becomes a block when one of its findings would block there (``contract.verdict.ENFORCED``), and, unless
     ``fail_open``, when it says that nobody could judge: a finding ``unprotected``, or the note that no policy has arrived.
-    What was blocked stays blocked, and so does its reason.
+    What was blocked stays blocked, and so does its reason; what a person was asked about and released stays released.
     """
     if said.blocked or rules.mode is not Mode.ENFORCE:
+        return said
+    if not reasons.RELEASING.isdisjoint(said.notes):
         return said
     if any(finding.detection in ENFORCED for finding in said.evidence):
         return replace(said, decision=Decision.BLOCK)

@@ -1,7 +1,8 @@
 """Talk: a conversation with the sidecar, without input or output. Threads and event loops carry the same one.
 
 A generator yields what it wants and is sent what came of it: an ``Exchange`` gives the answer's document (or raises KaizenError),
-a ``Turn`` gives nothing. Whoever carries it throws into it whatever ended the wait, a cancellation too, so that it can clean up.
+a ``Turn`` and a ``Pause`` give nothing. Whoever carries it throws into it whatever ended the wait, a cancellation too, so that it
+can clean up.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 from typing import TypeAlias, TypeVar
 
 from kaizen_security.client.http import Pool
@@ -38,7 +39,15 @@ class Turn:
     within: float
 
 
-Talk: TypeAlias = "Generator[Exchange | Turn, Json, T]"
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing, for that many seconds."""
+
+    seconds: float
+
+
+Wanted: TypeAlias = "Exchange | Turn | Pause"
+Talk: TypeAlias = "Generator[Wanted, Json, T]"
 
 
 def carried(talk: Talk[T], pool: Pool, headers: Mapping[str, str]) -> T:
@@ -57,7 +66,10 @@ def carried(talk: Talk[T], pool: Pool, headers: Mapping[str, str]) -> T:
         return found
 
 
-def _done(wanted: Exchange | Turn, pool: Pool, headers: Mapping[str, str]) -> Json:
+def _done(wanted: Wanted, pool: Pool, headers: Mapping[str, str]) -> Json:
+    if isinstance(wanted, Pause):
+        sleep(max(wanted.seconds, 0.0))
+        return None
     if isinstance(wanted, Turn):
         if not wanted.lock.acquire(timeout=max(wanted.within, 0.0)):
             raise not_taken(wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kaizen_security.contract.verdict import Verdict
+    from kaizen_security.contract.verdict import Pending, Verdict
 
 
 class KaizenError(Exception):
@@ -51,6 +51,11 @@ class KaizenBlocked(KaizenError):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(f"Blocked by Kaizen: {verdict.reason}")
         self.verdict = verdict
+
+    @property
+    def pending(self) -> Pending | None:
+        """The hold that still waits for a person: the same call, made again, joins it. None: the verdict is final."""
+        return self.verdict.pending
 
     def __reduce__(self) -> tuple[type[KaizenBlocked], tuple[Verdict]]:
         # Exceptions cross process pools by pickle, which would otherwise call us with the message.

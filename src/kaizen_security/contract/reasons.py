@@ -18,6 +18,7 @@ RELEASED = {
     "learn": "released and learned as normal by a person",
 }
 """Notes on a verdict that a person released, by the answer that was given: clients that enforce match on them."""
+RELEASING = frozenset(RELEASED.values())
 HELD = "held: waits for a person"
 """A note on the verdict of an action that is held."""
 UNANSWERED = "nobody answered in time, so it stays blocked"
