@@ -61,10 +61,12 @@ class Change(StrEnum):
 class Alternative:
     """What would hold instead. None: what was recorded stands.
 
+    ``destinations``  with ``policies``: the only ones that the organisation allows, which no policy can say; empty for any
     ``baseline``  of every agent; the findings that rest on values, not on names, cannot be judged again without those values
     """
 
     policies: tuple[Policy, ...] | None = None
+    destinations: tuple[str, ...] = ()
     declaration: Declaration | None = None
     mode: Mode | None = None
     baseline: Baseline | None = None
@@ -106,6 +108,9 @@ class FactsJudge:
         self._looks_at = frozenset(
             _LOOKS_AT[key] for one in policies or () if one.enabled for key in one.rules if key in _LOOKS_AT
         )
+        if alternative.destinations:
+            self._looks_at |= {"target"}
+        self._allowed = compile_declaration(Declaration(destinations=alternative.destinations))
         self._sequence = Correlation()
         self._declared = None if alternative.declaration is None else compile_declaration(alternative.declaration)
         self._rules = RulesMaker().make(
@@ -156,7 +161,8 @@ class FactsJudge:
 
     def _by_policy(self, action: Action, found: list[Finding], missing: list[str]) -> list[Finding]:
         assert self._policy is not None
-        told = _told(action, self._policy.findings(action), self._looks_at, missing)
+        beyond = [_not_listed(one) for one in self._allowed.undeclared(action)]
+        told = _told(action, (*self._policy.findings(action), *beyond), self._looks_at, missing)
         sequence = self._sequence.see(action)
         if not self._policy.correlates:
             return told
@@ -218,6 +224,11 @@ def part_of(finding: Finding) -> str:
     if finding.detection:
         return finding.detection
     return "policy" if finding.source.partition(":")[0] == "policy" else finding.source
+
+
+def _not_listed(finding: Finding) -> Finding:
+    kind, source = "destination not on the allowlist", "policy:organisation policy"
+    return replace(finding, kind=kind, source=source, detection="policy")
 
 
 def _always(finding: Finding) -> bool:

@@ -93,15 +93,17 @@ def retained(doc: dict[str, Json]) -> Retained:
 def _row(doc: dict[str, Json]) -> Retained:
     said = doc.get("verdict")
     verdict = decode_verdict(said if isinstance(said, dict) else doc, field="verdict")
-    at = instant(doc, "created_at") if "created_at" in doc else 0.0
     action = decode_action(doc.get("action"), agent=text(doc, "agent", limit=MAX_NAME))
-    return Retained(
-        action=action,
-        verdict=verdict,
-        row=text(doc, "id", limit=MAX_NAME) if "created_at" in doc else "",
-        at=at or action.at or verdict.at,
-        complete=bool(verdict.evidence) or not _caused(verdict) or verdict.reason == reasons.FAILED_CLOSED,
-    )
+    if "created_at" not in doc:
+        return kept(action, verdict, at=action.at or verdict.at)
+    at = instant(doc, "created_at")
+    return kept(action, verdict, row=text(doc, "id", limit=MAX_NAME), at=at or action.at or verdict.at)
+
+
+def kept(action: Action, verdict: Verdict, *, row: str = "", at: float = 0.0) -> Retained:
+    """An action and its verdict as both were kept."""
+    complete = bool(verdict.evidence) or not _caused(verdict) or verdict.reason == reasons.FAILED_CLOSED
+    return Retained(action=action, verdict=verdict, row=row, at=at, complete=complete)
 
 
 def _event(doc: dict[str, Json]) -> Retained:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.unit.console.rows import PAYLOADS, UNDECLARED
 from tests.unit.console.site import PASSWORD, USER, running
 
 CHROMIUM = Path("/usr/bin/chromium")
+PICTURES = os.environ.get("KAIZEN_TEST_PICTURES", "")
+"""Where pictures of pages are put for people to look at, if anywhere."""
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -270,7 +273,7 @@ def test_an_administrator_tries_a_policy_saves_it_makes_a_key_and_deletes_an_age
     page = tab("/policies")
     page.get_by_label("Blocklist", exact=False).first.check()
     page.get_by_label("Destinations").fill("soon-blocked.example")
-    page.get_by_role("button", name="What would it have blocked?").click()
+    page.get_by_role("button", name="What would it change?").first.click()
     playwright.expect(page.get_by_role("status", name="The trial")).to_contain_text("soon-blocked.example:443")
     page.get_by_role("button", name="Save").click()
     playwright.expect(page.get_by_role("status").first).to_contain_text("in force")
@@ -331,3 +334,24 @@ def test_an_administrator_adds_a_destination_tests_it_and_removes_it(browser, tm
         context.close()
         receiver.shutdown()
         thread.join()
+
+
+def test_a_policy_is_tried_before_it_is_saved_and_the_actions_it_would_block_are_one_click_away(site, tab):
+    site.keep(connect("buyer", "https://shop.example/pay", id="t1"), ALLOWED)
+    site.keep(connect("buyer", "https://shop.example/pay", id="t2"), ALLOWED)
+    site.keep(connect("seller", f"{PAYLOADS[0]}.shop.example:443"[:200], id="t3"), ALLOWED)
+    page = tab("/policies")
+    page.get_by_label("Blocklist").first.check()
+    page.locator("form[action='/policies/organisation'] textarea[name=destinations]").fill("shop.example")
+    page.get_by_role("button", name="What would it change?").first.click()
+    shown = page.get_by_role("status", name="The trial")
+    assert re.search(r"would have blocked \d+ of the last \d+ actions", shown.inner_text())
+    assert "newly blocked" in shown.inner_text().lower()
+    typed = page.locator("form[action='/policies/organisation'] textarea[name=destinations]")
+    assert typed.input_value() == "shop.example"
+    assert site.store.org_policy(site.organisation).get("mode", "off") == "off"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if PICTURES:
+        page.screenshot(path=f"{PICTURES}/trial.png", full_page=True)
+    shown.get_by_role("link").first.click()
+    assert "/verdicts/" in page.url

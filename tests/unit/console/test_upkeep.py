@@ -12,6 +12,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.server.console import trial
 from kaizen_security.server.console.lists import entries, typed
 from kaizen_security.server.setup import mint_key
 from kaizen_security.store.base import VerdictQuery
@@ -89,7 +90,8 @@ def test_a_trial_says_what_would_have_been_blocked_and_changes_nothing(site, adm
         "/policies/organisation", data={"mode": "blocklist", "destinations": "fresh.example", "try": "1"}
     )
     assert answer.status_code == 200
-    assert re.search(r"<h2>1 of the last \d+ verdicts would have been blocked", answer.text)
+    assert re.search(r"<h2>This would have blocked 1 of the last \d+ actions</h2>", answer.text)
+    assert "blocked by policy: malicious domain" in answer.text
     assert "fresh.example:443" in answer.text
     assert "other.example:443" not in answer.text
     assert site.store.org_policy(site.organisation).get("mode", "off") == "off"
@@ -97,6 +99,45 @@ def test_a_trial_says_what_would_have_been_blocked_and_changes_nothing(site, adm
         "/policies/organisation", data={"mode": "allowlist", "destinations": "other.example", "try": "1"}
     )
     assert "fresh.example:443" in answer.text
+
+
+def test_a_trial_is_given_to_programs_as_the_same_document_as_replay_gives(site, admin):
+    read = Action(kind="file", target="/srv/pay.csv", agent="seq", run_id="s1", metadata={"sensitive": True}, id="s-1")
+    site.keep(read, ALLOWED)
+    site.keep(connect("seq", "out.example:443", run_id="s1", id="s-2"), ALLOWED)
+    form = {"mode": "off", "correlation": "1", "try": "1"}
+    told = admin.post("/policies/organisation?format=json", data=form).json()
+    (group,) = [one for one in told["groups"] if one["agent"] == "seq"]
+    assert (group["change"], group["destination"], group["actions"]) == ("newly blocked", "out.example", 1)
+    assert told["partial"] is None
+    assert told["actions"] == sum(told["changes"].values())
+
+
+def test_a_further_policy_is_tried_beside_the_others_in_place_of_the_one_of_its_name(site, admin):
+    site.keep(connect("tried-own", "own.example:443"), ALLOWED)
+    form = {"name": "own list", "mode": "blocklist", "domains": "own.example", "enabled": "1", "try": "1"}
+    answer = admin.post("/policies/own", data=form)
+    assert answer.status_code == 200
+    assert "own.example:443" in answer.text
+    assert "own.example</textarea>" in answer.text, "what was typed is still there"
+    assert site.store.policies(site.organisation) == ()
+    answer = admin.post("/policies/own", data=form | {"enabled": ""})
+    assert "This would have blocked nothing of" in answer.text
+
+
+def test_a_trial_is_bounded_in_rows_and_in_time(site, admin, monkeypatch):
+    for n in range(5):
+        site.keep(connect("many", f"m{n}.example:443", id=f"many-{n}"), ALLOWED)
+    monkeypatch.setattr(trial, "PAGE", 2)
+    monkeypatch.setattr(trial, "MAX_ROWS", 4)
+    form = {"mode": "blocklist", "destinations": "m4.example\nm0.example", "try": "1"}
+    page = admin.post("/policies/organisation", data=form).text
+    assert "This would have blocked 1 of the last 4 actions" in page
+    assert "more than 4 rows" in page
+    monkeypatch.setattr(trial, "SECONDS", 0.0)
+    page = admin.post("/policies/organisation", data=form).text
+    assert "of the last 2 actions" in page
+    assert "could be read in 0 seconds" in page
 
 
 def test_a_further_policy_is_added_switched_edited_and_removed(site, admin):

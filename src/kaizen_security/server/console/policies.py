@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,15 +17,16 @@ from kaizen_security.contract.compiled import compile_policies
 from kaizen_security.contract.errors import InvalidInput, KaizenError
 from kaizen_security.contract.fields import MAX_NAME, plain
 from kaizen_security.contract.policy import Policy
+from kaizen_security.runtime.counterfactual import Alternative
 from kaizen_security.server import bundles
 from kaizen_security.server.console import policy_view
 from kaizen_security.server.console.desk import Desk, form
 from kaizen_security.server.console.lists import MAX_LIST_FORM
-from kaizen_security.server.console.policy_view import Trial
 from kaizen_security.server.console.render import HEADERS, page, wants_json
+from kaizen_security.server.console.trial import Trial, trial
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import answer, as_api_error, not_found
-from kaizen_security.store.base import Role, User, VerdictQuery
+from kaizen_security.store.base import Role, User
 
 _DONE: Final = {
     "saved": "The organisation's policy is in force.",
@@ -48,6 +50,7 @@ def routes(desk: Desk) -> list[Route]:
 class _Policies:
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._trying = asyncio.Lock()  # one trial at a time: each is seconds of work
 
     async def show(self, request: Request, user: User) -> Response:
         """What is in force, and the forms."""
@@ -62,37 +65,60 @@ class _Policies:
             document = bundles.decode_org_policy(policy_view.org_document(said))
             await context.aside(compile_policies, bundles.org_policies(document))
             if "try" in said:
-                tried = await context.aside(self._trial, user.organisation, document)
-                return await self._page(user, request, org=said, tried=tried)
+                own = await context.call(context.store.policies, user.organisation)
+                return await self._tried(user, request, document, own, org=said)
         except KaizenError as err:
             return await self._page(user, request, org=said, problem=err)
         await context.call(context.store.set_org_policy, user.organisation, document)
         await context.changed(user.organisation)
         return RedirectResponse("/policies?done=saved", 303, HEADERS)
 
-    def _trial(self, organisation: int, document: dict[str, Json]) -> Trial:
-        store = self._context.store
-        rows = store.verdicts(organisation, VerdictQuery(limit=policy_view.TRIED))
-        then = policy_view.beside(document, store.policies(organisation))
-        now = bundles.in_force(store, organisation)
-        return policy_view.trial(rows, now, then, document, self._context.clock())
+    async def _tried(
+        self,
+        user: User,
+        request: Request,
+        document: dict[str, Json],
+        own: Sequence[Policy],
+        *,
+        org: Mapping[str, str] | None = None,
+        typed: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The page with what these would have done to the latest actions; nothing is changed."""
+        context = self._context
+        then = Alternative(policies=policy_view.beside(document, own), destinations=policy_view.allowed(document))
+        async with self._trying:
+            done = await context.call(trial, context.store, user.organisation, then, context.clock())
+        if wants_json(request):
+            return answer(done.document, headers=HEADERS)
+        return await self._page(user, request, org=org, own=typed, tried=done)
 
     async def own(self, request: Request, user: User) -> Response:
-        """Keep a policy in place of the one of its name."""
+        """Keep a policy in place of the one of its name, or (``try``) show what it would have changed."""
         said = await form(request, limit=MAX_LIST_FORM)
         try:
+            if "try" in said:
+                made = await self._made(policy_view.own_policy(said))
+                context = self._context
+                kept = await context.call(context.store.policies, user.organisation)
+                document = await context.call(context.store.org_policy, user.organisation)
+                others = [one for one in kept if one.name != made.name]
+                return await self._tried(user, request, document, [*others, made], typed=said)
             await self._keep(user, policy_view.own_policy(said))
         except KaizenError as err:
             return await self._page(user, request, own=said, problem=err)
         return RedirectResponse("/policies?done=kept", 303, HEADERS)
 
-    async def _keep(self, user: User, said: Policy) -> None:
-        context = self._context
+    async def _made(self, said: Policy) -> Policy:
         # Through the wire's own reader, so that a form may say nothing that the API would refuse.
         made = decode_policy(encode_policy(said))
         if not made.name or made.name in (bundles.NAME, bundles.CORRELATION):
             raise InvalidInput("name", "must be a name that is not the organisation's own")
-        await context.aside(compile_policies, [replace(made, enabled=True)])
+        await self._context.aside(compile_policies, [replace(made, enabled=True)])
+        return made
+
+    async def _keep(self, user: User, said: Policy) -> None:
+        context = self._context
+        made = await self._made(said)
         await context.call(context.store.put_policy, user.organisation, made, at=context.clock())
         await context.changed(user.organisation)
 

@@ -1,4 +1,4 @@
-"""Policies as the console shows and takes them, and what a change would have blocked. Pure."""
+"""Policies as the console shows and takes them. Pure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from kaizen_security.contract.action import Action, Json
-from kaizen_security.contract.codec import decode_action
-from kaizen_security.contract.compiled import Compiled, compile_policies
-from kaizen_security.contract.declaration import Declaration
-from kaizen_security.contract.declared import CompiledDeclaration, compile_declaration
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.compiled import compile_policies
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.fields import texts
 from kaizen_security.contract.policy import Policy
 from kaizen_security.server import bundles
-from kaizen_security.server.console.lines import Line, line
 from kaizen_security.server.console.lists import entries, typed
-from kaizen_security.store.base import VerdictRow
 
-TRIED: Final = 1000
-"""Latest verdicts that a change is tried on."""
 MAX_SHOWN: Final = 50
-"""Of those that it would have blocked, so many are shown; and so many entries of one rule."""
+"""Entries of one rule that are shown."""
 MODES: Final = (
     ("off", "Off", "Nothing of its own. The policies below hold all the same."),
     ("blocklist", "Blocklist", "What is listed is blocked; everything else is not."),
@@ -62,16 +55,6 @@ class Effective:
     version: str
     count: int
     problem: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
-    """What a change would have done with the latest ``looked_at`` verdicts; ``lines`` are the first of those it would block."""
-
-    looked_at: int
-    blocks: int
-    releases: int
-    lines: tuple[Line, ...]
 
 
 def policy_view(policy: Policy) -> PolicyView:
@@ -165,37 +148,9 @@ def _listed(value: Json) -> list[str]:
     return [str(entry) for entry in value] if isinstance(value, list | tuple) else []
 
 
-def trial(
-    rows: Sequence[VerdictRow], now: Sequence[Policy], then: Sequence[Policy], document: Mapping[str, Json], at: float
-) -> Trial:
-    """What ``then`` (and an allowlist of destinations in ``document``) would have done with ``rows`` where ``now`` is in force.
-
-    Judged by what is kept of each action; sequences are not tried. Raises Misconfigured.
-    """
-    before, after = compile_policies(now), compile_policies(then)
-    allowed = _allowed(document)
-    blocks, releases = [], 0
-    for row in rows:
-        action = decode_action(dict(row.action), agent=row.agent)
-        blocked = _blocks(after, allowed, action)
-        if blocked and row.decision.value != "block":
-            blocks.append(row)
-        releases += not blocked and before.decide(action).blocked
-    return Trial(
-        looked_at=len(rows),
-        blocks=len(blocks),
-        releases=releases,
-        lines=tuple(line(row, at) for row in blocks[:MAX_SHOWN]),
-    )
-
-
-def _allowed(document: Mapping[str, Json]) -> CompiledDeclaration | None:
-    listed = texts(dict(document), "destinations") if document.get("mode") == "allowlist" else ()
-    return compile_declaration(Declaration(destinations=listed)) if listed else None
-
-
-def _blocks(compiled: Compiled, allowed: CompiledDeclaration | None, action: Action) -> bool:
-    return compiled.decide(action).blocked or (allowed is not None and bool(allowed.undeclared(action)))
+def allowed(document: Mapping[str, Json]) -> tuple[str, ...]:
+    """The only destinations that the organisation's policy lets pass; empty for any."""
+    return texts(dict(document), "destinations") if document.get("mode") == "allowlist" else ()
 
 
 def beside(document: Mapping[str, Json], own: Sequence[Policy]) -> tuple[Policy, ...]:
