@@ -1,7 +1,9 @@
 """Durable ingest: rows a second of ``POST /v1/verdicts:batch`` by 100, acknowledged after the commit, on SQLite.
 
 Twice: with a key of scope observer (kept as they are) and of scope agent (evaluated by the Observer, then kept). Rates move with
-the machine's neighbours, so the figure to compare is rows for each second of the server's CPU.
+the machine's neighbours, so the figure to compare is rows for each second of the server's CPU, and its ratio to the floor: the
+least that could be called durable ingest, a script that parses the same bodies and puts each into one SQLite table with the same
+columns and one index, a commit a batch, without HTTP, keys, checks, counts or deduplication, in the same run.
 
 ``python -m benchmarks.ingest [--json]``
 """
@@ -13,6 +15,7 @@ import json
 import os
 import platform
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -20,6 +23,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from kaizen_security.server.setup import mint_key
 from kaizen_security.store.sqlite import SqliteStore
@@ -112,12 +116,47 @@ def rounds(directory: Path, scope: str, count: int, batches: int) -> dict[str, o
             rates.append(rows / seconds)
             costs.append(rows / (cpu_seconds(server.pid) - before))
         server.terminate()
+    return _result(scope, rates, costs, count * batches * WORKERS * BATCH)
+
+
+def floor(directory: Path, count: int, batches: int) -> dict[str, object]:
+    """The least: json, one INSERT for each batch, commit."""
+    connection = sqlite3.connect(directory / "floor.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    names = "agent kind tool target source metadata id_ run_id decision reason evidence policy_version".split()
+    connection.execute(f"CREATE TABLE verdicts (id INTEGER PRIMARY KEY, {', '.join(names)})")
+    connection.execute("CREATE INDEX by_agent ON verdicts (agent, id)")
+    insert = f"INSERT INTO verdicts ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+    rates, costs = [], []
+    for turn in range(count):
+        bodies = [body(worker, turn * batches + number) for worker in range(WORKERS) for number in range(batches)]
+        began, cpu = time.monotonic(), time.process_time()
+        for one in bodies:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(insert, [_plain(report) for report in json.loads(one)["reports"]])
+            connection.execute("COMMIT")
+        rows = len(bodies) * BATCH
+        rates.append(rows / (time.monotonic() - began))
+        costs.append(rows / (time.process_time() - cpu))
+    connection.close()
+    return _result("floor", rates, costs, count * batches * WORKERS * BATCH)
+
+
+def _plain(report: dict[str, Any]) -> tuple[str, ...]:
+    action, verdict = report["action"], report["verdict"]
+    kept = (report["agent"], action["kind"], action["tool"], action["target"], action["metadata"]["source"])
+    texts = (json.dumps(action["metadata"]), action["id"], action["run_id"], verdict["decision"], verdict["reason"])
+    return (*kept, *texts, json.dumps(verdict["evidence"]), verdict["policy_version"])
+
+
+def _result(scope: str, rates: list[float], costs: list[float], rows: int) -> dict[str, object]:
     return {
         "scope": scope,
         "rows_per_second": round(statistics.median(rates)),
         "rows_per_cpu_second": round(statistics.median(costs)),
         "us_cpu_per_row": round(1e6 / statistics.median(costs), 1),
-        "rows": count * batches * WORKERS * BATCH,
+        "rows": rows,
     }
 
 
@@ -131,6 +170,7 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.data) as directory:
         results = [rounds(Path(directory) / scope, scope, args.rounds, args.batches) for scope in ("observer", "agent")]
+        results.append(floor(Path(directory), args.rounds, args.batches))
     machine = {"python": platform.python_version(), "cpus": os.cpu_count(), "machine": platform.machine()}
     if args.json:
         print(

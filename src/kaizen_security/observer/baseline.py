@@ -7,6 +7,7 @@ itself so never teaches what ground truth expects, and a feed that has just been
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 from kaizen_security.contract import canonical
@@ -56,9 +57,9 @@ def destination(action: Action) -> str:
     return "" if place is None else place.host or action.target.strip()
 
 
-def _destination(action: Action) -> str:
+def _destination(kind: str, target: str) -> str:
     # To be known is a kind of permission: a text that other clients read as another host is not the plain host.
-    place = canonical.destination(action.kind, action.target) if action.target else None
+    place = canonical.destination(kind, target) if target else None
     if place is None:
         return ""
     if place.readable and not place.also:
@@ -68,12 +69,17 @@ def _destination(action: Action) -> str:
 
 def features(action: Action) -> tuple[Feature, ...]:
     """The values of ``action`` that a baseline is made of; absent ones are left out."""
-    where = side(action)
+    return _features(side(action), action.kind, action.tool, action.source, action.target)
+
+
+@lru_cache(maxsize=1024)
+def _features(where: str, kind: str, tool: str, source: str, target: str) -> tuple[Feature, ...]:
+    # An agent does the same things again and again, and each is asked about when it is judged and when it is learned.
     values = (
-        ("kind", canonical.permitted(action.kind)),
-        ("tool", canonical.permitted(action.tool)),
-        ("source", action.source),
-        ("destination", _destination(action)),
+        ("kind", canonical.permitted(kind)),
+        ("tool", canonical.permitted(tool)),
+        ("source", source),
+        ("destination", _destination(kind, target)),
     )
     return tuple(Feature(where, dimension, value) for dimension, value in values if value)
 

@@ -11,6 +11,7 @@ from array import array
 from base64 import b64decode, b64encode
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from hashlib import sha256
 from json import dumps
 
@@ -266,6 +267,7 @@ def _numbers(row: bytes) -> array[int]:
     return array("I", row)
 
 
+@lru_cache(maxsize=1024)
 def short(value: str) -> str:
     """``value`` as it is kept: itself while it takes at most 48 bytes in a document, else its beginning, ``…`` and 16 hex digits of
     its SHA-256.

@@ -122,7 +122,8 @@ class Evaluator:
 
         ``refused``: the client blocked it, so it was never done, and is no work of the agent's to learn from.
         """
-        action = replace(action, organisation=str(organisation))
+        if action.organisation != str(organisation):
+            action = replace(action, organisation=str(organisation))
         if refused:
             verdict = self.inspector.inspect(action)
             undone = Result(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import outward, outward_verdict
@@ -16,7 +17,10 @@ _SCALAR = (str, int, float, bool, type(None))
 
 
 class Outward:
-    """``outward`` and ``outward_verdict`` under one organisation's key, with a bounded memory."""
+    """``outward`` and ``outward_verdict`` under one organisation's key, with a bounded memory.
+
+    A row is its organisation's by where it is kept, so an action that is kept names none.
+    """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -32,7 +36,7 @@ class Outward:
         plain = _PLAIN_ID.fullmatch
         common = _common(action)
         if common is None or not (plain(action.id) and plain(action.run_id) and plain(action.act_id)):
-            return outward(action, self._key)
+            return outward(replace(action, organisation=""), self._key)
         known = self._known.get(common)
         if known is None:
             known = outward(action, self._key)
@@ -52,7 +56,6 @@ class Outward:
             act_id=action.act_id,
             at=action.at,
             agent=action.agent,
-            organisation=action.organisation,
         )
 
 

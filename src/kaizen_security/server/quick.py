@@ -91,23 +91,25 @@ _DECISIONS = {"allow": Decision.ALLOW, "block": Decision.BLOCK}
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def decode_batch(data: bytes) -> list[Report] | None:
-    """The reports of a batch in which all is well, each with the agent that it names itself; None: let the codec look at it."""
+def decode_batch(data: bytes, organisation: str) -> list[Report] | None:
+    """The reports of a batch in which all is well, each with the agent that it names itself; None: let the codec look at it.
+
+    ``organisation``: whose actions they are, whatever they say.
+    """
     if b"\\u0000" in data:
         return None
     try:
-        return [_report(found) for found in _DECODER.decode(data).reports]
+        return [_report(found, organisation) for found in _DECODER.decode(data).reports]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, InvalidInput):
         return None
 
 
-def _report(found: QuickReport) -> Report:
-    return Report(
-        action=_action(found.action, found.agent), verdict=None if found.verdict is None else _verdict(found.verdict)
-    )
+def _report(found: QuickReport, organisation: str) -> Report:
+    verdict = None if found.verdict is None else _verdict(found.verdict)
+    return Report(action=_action(found.action, found.agent, organisation), verdict=verdict)
 
 
-def _action(found: QuickAction, agent: str | None) -> Action:
+def _action(found: QuickAction, agent: str | None, organisation: str) -> Action:
     metadata = found.metadata or {}
     for value in metadata.values():
         if type(value) not in _PLAIN:
@@ -125,6 +127,7 @@ def _action(found: QuickAction, agent: str | None) -> Action:
         act_id=found.act_id or "",
         at=_at(found.at),
         agent=agent or found.agent or "default",
+        organisation=organisation,
         delegation=tuple(found.delegation) if found.delegation else (),
         seen_by=tuple(found.seen_by) if found.seen_by else (),
     )

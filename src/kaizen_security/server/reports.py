@@ -46,7 +46,10 @@ class Refusal:
 
 
 def decode(document: Json, principal: Principal, *, field: str = "") -> Report:
-    """A report whose agent is the one that the key may speak for. Raises InvalidInput, ApiError (403)."""
+    """A report whose agent is the one that the key may speak for, and whose organisation is the key's.
+
+    Raises InvalidInput, ApiError (403).
+    """
     doc = obj(document, field or "body")
     path = field + "." if field else ""
     said = text(doc, "agent", path, limit=MAX_NAME)
@@ -55,10 +58,8 @@ def decode(document: Json, principal: Principal, *, field: str = "") -> Report:
         raise InvalidInput(path + "agent", "must say something")
     if principal.is_observer and report.verdict is None:
         raise InvalidInput(path + "verdict", "is missing: an observer reports verdicts")
-    if not report.action.organisation:
-        return report
     # Whose agent it is, the key says; what the document says of that is not even looked at.
-    return replace(report, action=replace(report.action, organisation=""))
+    return replace(report, action=replace(report.action, organisation=str(principal.organisation)))
 
 
 def read_report(data: bytes, principal: Principal) -> Report:
@@ -68,7 +69,7 @@ def read_report(data: bytes, principal: Principal) -> Report:
 
 def read_batch(data: bytes, principal: Principal) -> tuple[list[tuple[int, Report]], list[Refusal]]:
     """The reports of a batch that can be taken with their places, and why the others cannot. Raises InvalidInput, TooLarge."""
-    quick = decode_batch(data)
+    quick = decode_batch(data, str(principal.organisation))
     if quick is not None and len(quick) <= MAX_REPORTS and all(_is_fine(report, principal) for report in quick):
         return list(enumerate(quick)), []
     found = obj(parse_json(data), "body").get("reports")
@@ -182,7 +183,8 @@ class Reports:
             return ours, [found]
         status = self._status(principal.organisation, action, said)
         # The row stands under the policy that we know was in force, whatever the client says.
-        verdict = replace(said, policy_version=ours.policy_version)
+        same = said.policy_version == ours.policy_version
+        verdict = said if same else replace(said, policy_version=ours.policy_version)
         claim = NewVerdict(action=action, verdict=verdict, origin=Origin.CLAIM, created_at=now, status=status)
         adds = (ours.flagged or ours.blocked) and (ours.decision, ours.reason) != (said.decision, said.reason)
         return ours, [claim, found] if adds else [claim]

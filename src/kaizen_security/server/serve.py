@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import re
 import signal
@@ -218,4 +219,12 @@ def run(
         backlog=BACKLOG,
         **options,
     )
+    _collect_less()
     Server(config, app.state.context).run(sockets=[sock])
+
+
+def _collect_less() -> None:
+    """Reports come as many small objects that hold no cycles: looking for cycles after every 700 of them is a tenth of the work."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)

@@ -31,18 +31,18 @@ def caller(scope=Scope.AGENT, agent=""):
 def test_a_good_batch_is_read_as_the_codec_reads_it(reports):
     documents = [encode_report(report) for report in reports]
     data = json.dumps({"reports": documents}).encode()
-    found = quick.decode_batch(data)
+    found = quick.decode_batch(data, "1")
     if found is None:
         return
     for mine, document in zip(found, documents, strict=True):
         theirs = decode_report(document)
         # The key says whose agent it is, so the organisation that a document names is not even read.
-        assert mine == replace(theirs, action=replace(theirs.action, organisation=""))
+        assert mine == replace(theirs, action=replace(theirs.action, organisation="1"))
 
 
 def test_an_ordinary_batch_does_go_the_quick_way():
     report = {"agent": "a", "action": {"tool": "x", "metadata": {"source": "egress", "n": {"deep": [1]}}}}
-    assert quick.decode_batch(json.dumps({"reports": [report, report]}).encode()) is not None
+    assert quick.decode_batch(json.dumps({"reports": [report, report]}).encode(), "1") is not None
 
 
 ODD = [
@@ -95,14 +95,14 @@ def test_what_is_odd_is_refused_by_name_and_its_neighbours_are_taken(document):
 )
 def test_whatever_the_document_both_ways_take_the_same(document):
     data = json.dumps({"reports": [document]}).encode()
-    found = quick.decode_batch(data)
+    found = quick.decode_batch(data, "1")
     try:
         expected = decode_report(document)
     except InvalidInput:
         expected = None
     if found is not None:
         assert expected is not None
-        assert found[0] == replace(expected, action=replace(expected.action, organisation=""))
+        assert found[0] == replace(expected, action=replace(expected.action, organisation="1"))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,8 @@ def test_a_bound_key_and_an_observer_keep_their_rules():
 def test_what_is_remembered_is_what_the_boundary_says(actions):
     remembering = kept.Outward(KEY)
     for action in [*actions, *actions]:
-        assert remembering.action(action) == outward(action, KEY)
+        # A row is its organisation's by where it is kept.
+        assert remembering.action(action) == replace(outward(action, KEY), organisation="")
 
 
 @pytest.mark.parametrize("value", [1, 1.0, True, "1", None, "secret words here", 0, False])

@@ -147,7 +147,10 @@ class Novelty:
     def count(self, x: str) -> int:
         """How often ``x`` was observed."""
         x = short(x)
-        return sum(tally.counts[x] for tally in self._tallies())
+        found = self._base.counts[x]
+        for part in self._parts.values():
+            found += part.counts[x]
+        return found
 
     def values(self) -> frozenset[str]:
         """Every value that is remembered, as it is kept."""
