@@ -9,6 +9,10 @@ AGENT = "mcp-agent"
 """The agent's name when nothing says another."""
 RUN = "KAIZEN_RUN"
 """Names the run that a shim's calls belong to."""
+PINS = "KAIZEN_MCP_PINS"
+"""Where pins are kept; without it in the data directory."""
+LOCKED = "KAIZEN_MCP_LOCKED"
+"""Set to anything but 0 or nothing: tools that are not pinned are held back, also at first use."""
 SECRETS = frozenset({"KAIZEN_API_KEY", "KAIZEN_TENANT_KEY", "KAIZEN_ENC_KEY"})
 """Variables that a server does not inherit: it is what is being watched."""
 
@@ -16,6 +20,16 @@ SECRETS = frozenset({"KAIZEN_API_KEY", "KAIZEN_TENANT_KEY", "KAIZEN_ENC_KEY"})
 def environment() -> Mapping[str, str]:
     """This process's environment."""
     return os.environ
+
+
+def pins_folder(environment: Mapping[str, str], data: str) -> str:
+    """Where pins are kept; empty: nowhere (there is no data directory)."""
+    return environment.get(PINS, "") or (os.path.join(data, "mcp", "pins") if data else "")
+
+
+def locked(environment: Mapping[str, str]) -> bool:
+    """Whether nothing is trusted on first use."""
+    return environment.get(LOCKED, "") not in ("", "0", "false", "no")
 
 
 def for_server(environment: Mapping[str, str]) -> dict[str, str]:

@@ -6,12 +6,10 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from kaizen_security.contract import reasons
-from kaizen_security.contract.finding import Finding
-from kaizen_security.contract.verdict import Decision, Mode, Verdict
+from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.mcp import answers, frames
 from kaizen_security.mcp.frames import Unreadable
-from kaizen_security.mcp.inbound import Arrival
+from kaizen_security.mcp.inbound import Report, said
 from kaizen_security.mcp.relay import UNREADABLE, Crossing, Moves, Relay
 
 if TYPE_CHECKING:
@@ -77,28 +75,16 @@ class Desk:
             moves = self.relay.settle(crossing, verdicts)
         for came in moves.came:
             self.kaizen.note_result(came.action, came.content, failed=came.failed)
-        for arrival in moves.arrivals:
-            if arrival.findings and arrival.about is not None:
-                self.kaizen.report(arrival.about, found(arrival))
+        for report in moves.reports:
+            self.kaizen.report(report.action, verdict_of(report))
         return moves
 
-    @property
-    def enforcing(self) -> bool:
-        """Whether the mode in force just now is enforce."""
-        return self.kaizen.rules.mode is Mode.ENFORCE
 
-
-def found(arrival: Arrival) -> Verdict:
-    """What was found in a message from the server, as a verdict on it."""
+def verdict_of(report: Report) -> Verdict:
+    """What a ward found, as a verdict on the action that it is about."""
     return Verdict(
-        decision=Decision.BLOCK if arrival.reason or arrival.instead else Decision.ALLOW,
-        reason=said(arrival.findings),
-        evidence=arrival.findings,
+        decision=Decision.BLOCK if report.blocked else Decision.ALLOW,
+        reason=said(report.findings),
+        evidence=report.findings,
+        action_id=report.action.id,
     )
-
-
-def said(findings: tuple[Finding, ...]) -> str:
-    """The reason, as the Observer words that of its own detections."""
-    if not findings:
-        return reasons.NO_POLICY_MATCHED
-    return " ".join(f"{one.detection}: {one.kind} ({one.value})." for one in findings)

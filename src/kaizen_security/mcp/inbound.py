@@ -18,12 +18,21 @@ MAX_PARSED = 256 << 10
 """Characters of a text result that is looked into as JSON."""
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is wrong with ``action``, which a ward found by itself; ``blocked``: it was kept from the other side."""
+
+    action: Action
+    findings: tuple[Finding, ...]
+    blocked: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """A message from the server, looked at.
 
     ``asks``      actions that have to be judged
-    ``findings``  what is wrong with it; ``about`` is the action that they are reported on
+    ``reports``   what is wrong with it
     ``reason``    why it is not passed on; empty when it is
     ``instead``   what is passed on in its place; empty: its own bytes
     ``content``   what the call brought back, for the Observer; ``failed`` when the server says that it did not work
@@ -31,8 +40,7 @@ class Arrival:
     """
 
     asks: tuple[Action, ...] = ()
-    findings: tuple[Finding, ...] = ()
-    about: Action | None = None
+    reports: tuple[Report, ...] = ()
     reason: str = ""
     instead: bytes = b""
     content: Json = None
@@ -43,8 +51,8 @@ class Arrival:
 class Ward(Protocol):
     """Looks at what comes from a server, and remembers which of its tools are held back."""
 
-    def held(self, action: Action) -> str:
-        """Why this call may not be made though no verdict forbids it; empty when it may."""
+    def held(self, action: Action) -> Finding | None:
+        """Why this call may not be made though no verdict forbids it; None when it may."""
 
     def sent(self, message: Message, server: str) -> Arrival:
         """A request or notification of the server."""
@@ -62,9 +70,9 @@ class Ward(Protocol):
 class Nothing:
     """Looks at no text. Notes what calls bring back, and lets verdicts alone decide."""
 
-    def held(self, action: Action) -> str:
+    def held(self, action: Action) -> Finding | None:
         """Nothing is held back."""
-        return ""
+        return None
 
     def sent(self, message: Message, server: str) -> Arrival:
         """Passed on."""
@@ -124,3 +132,8 @@ def _plain(block: Json) -> Json:
             return text
         return document
     return text
+
+
+def said(findings: tuple[Finding, ...]) -> str:
+    """The reason, as the Observer words that of its own detections."""
+    return " ".join(f"{one.detection}: {one.kind} ({one.value})." for one in findings)

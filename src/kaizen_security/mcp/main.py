@@ -57,7 +57,11 @@ def _serve(command: Sequence[str], name: str, environment: Mapping[str, str]) ->
     except OSError as err:
         print(f"kaizen-mcp: cannot start {command[0]}: {err.strerror}", file=sys.stderr)
         return 127
-    desk = desk_of(kaizen, name, run_of(environment))
+    try:
+        desk = desk_of(kaizen, name, run_of(environment), environment)
+    except KaizenError:
+        shim.process.kill()
+        raise
     try:
         return shim.run(desk)
     finally:
@@ -77,15 +81,26 @@ def attached() -> Kaizen:
     return Kaizen(agent=named)
 
 
-def desk_of(kaizen: Kaizen, name: str, run_id: str) -> Desk:
-    """Where one connection's lines are settled."""
+def desk_of(kaizen: Kaizen, name: str, run_id: str, environment: Mapping[str, str]) -> Desk:
+    """Where one connection's lines are settled. Raises Misconfigured for pins that cannot be read."""
+    from kaizen_security.client.clock import now
+    from kaizen_security.contract.verdict import Mode
     from kaizen_security.mcp.desk import Desk
     from kaizen_security.mcp.relay import Relay
+    from kaizen_security.mcp.shelf import Shelf
+    from kaizen_security.mcp.warden import Warden
 
     def run(message: Message) -> str:
         return run_id
 
-    return Desk(kaizen, Relay(server=name, run=run, ids=kaizen.ids.new))
+    ward = Warden(
+        Shelf(config.pins_folder(environment, kaizen.settings.data)),
+        name,
+        enforcing=lambda: kaizen.rules.mode is Mode.ENFORCE,
+        now=now,
+        locked=config.locked(environment),
+    )
+    return Desk(kaizen, Relay(server=name, run=run, ids=kaizen.ids.new, ward=ward))
 
 
 def server_name(command: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ from kaizen_security.mcp.frames import (
     Unreadable,
     read,
 )
-from kaizen_security.mcp.inbound import Arrival, Nothing, Ward
+from kaizen_security.mcp.inbound import Arrival, Nothing, Report, Ward, said
 
 UNREADABLE, TOO_LARGE, UNASKED, TOO_MANY, TOO_FAST, REUSED, STRANGE = (
     "not understood",
@@ -67,6 +67,7 @@ class _Part:
     answer: bytes = b""
     arrival: Arrival | None = None
     call: Call | None = None
+    report: Report | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,12 @@ class Came:
 
 @dataclass(slots=True)
 class Moves:
-    """What is to be written where, each without its line end; ``came``: results to note; ``arrivals``: findings to report."""
+    """What is to be written where, each without its line end; ``came``: results to note; ``reports``: what a ward found."""
 
     to_server: list[bytes] = field(default_factory=list)
     to_client: list[bytes] = field(default_factory=list)
     came: list[Came] = field(default_factory=list)
-    arrivals: list[Arrival] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
 
 
 class _Pace:
@@ -218,9 +219,10 @@ class Relay:
         except NotUnderstood as err:
             return self._refuse(message, UNREADABLE, INVALID_PARAMS, str(err))
         asks = tuple(replace(action, id=self._ids()) for action in found)
-        held = self._ward.held(asks[0]) if asks else ""
-        if held:
-            return _Part(message=message, drop=True, answer=_refused(message, held))
+        held = self._ward.held(asks[0]) if asks else None
+        if held is not None:
+            report = Report(asks[0], (held,), blocked=True)
+            return _Part(message=message, drop=True, answer=_refused(message, said((held,))), report=report)
         return _Part(message=message, asks=asks, call=Call(message, asks[0] if asks else None))
 
     def _of_server(self, message: Message) -> _Part:
@@ -285,6 +287,8 @@ class Relay:
     ) -> bytes:
         """The bytes of one message that go on; empty for none."""
         if part.drop:
+            if part.report is not None:
+                moves.reports.append(part.report)
             if part.answer:
                 replies.append(part.answer)
             return b""
@@ -309,7 +313,7 @@ class Relay:
             action.id: verdict.reason for action, verdict in zip(part.asks, verdicts, strict=False) if verdict.blocked
         }
         ruled = self._ward.ruled(arrival, part.asks, blocked)
-        moves.arrivals.append(ruled)
+        moves.reports += ruled.reports
         call = part.call
         reply = part.message.shape is Shape.REPLY
         if reply and call is not None and call.action is not None:

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -84,10 +84,10 @@ class Shim:
         """Carry until one side has ended; the server's exit status (128 and the signal's number when one ended it)."""
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             signal.signal(getattr(signal, name), self._pass_on)
-        down = threading.Thread(target=self._down, args=(desk,), name="kaizen-mcp-down", daemon=True)
+        down = threading.Thread(target=self._carry, args=(self._down, desk), name="kaizen-mcp-down", daemon=True)
         for thread in (
             down,
-            threading.Thread(target=self._up, args=(desk,), name="kaizen-mcp-up", daemon=True),
+            threading.Thread(target=self._carry, args=(self._up, desk), name="kaizen-mcp-up", daemon=True),
             threading.Thread(target=self._ended, name="kaizen-mcp-end", daemon=True),
         ):
             thread.start()
@@ -99,6 +99,16 @@ class Shim:
             status = self.process.wait()
         down.join(DRAIN)
         return 128 - status if status < 0 else status
+
+    def _carry(self, direction: Callable[[Desk], None], desk: Desk) -> None:
+        done = False
+        try:
+            direction(desk)
+            done = True
+        finally:
+            if not done:
+                # A mistake of ours: a connection that is carried in one direction only is worse than none.
+                self.process.kill()
 
     def _ended(self) -> None:
         self.process.wait()

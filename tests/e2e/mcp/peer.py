@@ -47,6 +47,8 @@ def result(message):
                 "serverInfo": {"name": "peer", "version": "1"},
             }
         case "tools/list":
+            if "--tools" in sys.argv:
+                return {"tools": json.loads(Path(sys.argv[sys.argv.index("--tools") + 1]).read_text())}
             return {"tools": TOOLS}
         case "tools/call":
             return called(params["name"], params.get("arguments") or {})

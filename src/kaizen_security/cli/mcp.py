@@ -1,0 +1,114 @@
+"""``kaizen mcp``: what stands before MCP servers (docs/how-to/mcp-server.md)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+
+from kaizen_security.client.clock import now
+from kaizen_security.client.config import load
+from kaizen_security.contract.action import Json
+from kaizen_security.mcp import config
+from kaizen_security.mcp.differences import differences
+from kaizen_security.mcp.hidden import visible
+from kaizen_security.mcp.pins import Held, Pins, accept
+from kaizen_security.mcp.shelf import Shelf, encoded
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its own commands."""
+    commands = parser.add_subparsers(dest="what", metavar="COMMAND", required=True)
+    pins = commands.add_parser("pins", help="list, compare, accept and reset what servers' tools were at first use")
+    pins.add_argument("do", nargs="?", default="list", choices=("list", "diff", "accept", "reset"))
+    pins.add_argument("server", nargs="?", default="", help="the server, as its owner calls it")
+    pins.add_argument("tool", nargs="*", help="tools of it (accept: those that are held; none: all of them)")
+    pins.add_argument("--pins", metavar="FOLDER", help=f"where pins are kept ({config.PINS}, else the data directory)")
+    pins.add_argument("--json", action="store_true", help="for machines")
+    pins.epilog = "Exit status: 0 nothing is held back, 1 something is, 2 used wrongly."
+
+
+def run(args: argparse.Namespace) -> int:
+    """0 nothing is held back, 1 something is, 2 used wrongly."""
+    return _pins(args)
+
+
+# --- pins ---------------------------------------------------------------------------------------------------------------
+
+
+def _pins(args: argparse.Namespace) -> int:
+    folder = args.pins or config.pins_folder(config.environment(), load({}).data)
+    if not folder:
+        print("kaizen mcp pins: there is no data directory; name one with --pins", file=sys.stderr)
+        return 2
+    shelf = Shelf(folder)
+    if args.do in ("accept", "reset"):
+        if not args.server:
+            print(f"kaizen mcp pins {args.do}: name the server; `kaizen mcp pins` lists them", file=sys.stderr)
+            return 2
+        return _accept(shelf, args.server, args.tool) if args.do == "accept" else _reset(shelf, args.server)
+    found = [pins for pins in shelf.all() if not args.server or pins.server == args.server]
+    if args.server and not found:
+        print(f"kaizen mcp pins: nothing is pinned of {args.server}", file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps({"servers": [_document(pins, args.do) for pins in found]}, ensure_ascii=False))
+    elif args.do == "list":
+        print(
+            "\n".join(_listed(found)) or "Nothing is pinned yet: pins are made when a server's tools are first listed."
+        )
+    else:
+        print("\n".join(line for pins in found for line in _compared(pins)) or "Nothing is held back.")
+    return 1 if any(pins.held for pins in found) else 0
+
+
+def _accept(shelf: Shelf, server: str, tools: list[str]) -> int:
+    names = tools or sorted(shelf.pins(server).held)
+    unknown = [name for name in names if name not in shelf.pins(server).held]
+    if unknown or not names:
+        said = f"{', '.join(map(visible, unknown))} of {server}" if unknown else f"of {server}"
+        print(f"kaizen mcp pins accept: nothing is held back {said}", file=sys.stderr)
+        return 2
+    after = shelf.change(server, lambda pins: accept(pins, [name for name in names if name in pins.held], now()))
+    print(f"Accepted of {server}: {', '.join(map(visible, names))}. Clients see it when they list the tools again.")
+    return 1 if after.held else 0
+
+
+def _reset(shelf: Shelf, server: str) -> int:
+    if not shelf.forget(server):
+        print(f"kaizen mcp pins reset: nothing is pinned of {server}", file=sys.stderr)
+        return 2
+    print(f"Forgotten: {server}. What it lists next is its first use.")
+    return 0
+
+
+def _document(pins: Pins, do: str) -> Json:
+    if do == "list":
+        return encoded(pins)
+    held: dict[str, Json] = {
+        name: {"why": one.why.value, "differences": [*_said(pins, name, one)]}
+        for name, one in sorted(pins.held.items())
+    }
+    return {"server": pins.server, "held": held}
+
+
+def _listed(found: Iterable[Pins]) -> Iterable[str]:
+    for pins in found:
+        itself = f", calls itself {visible(pins.calls_itself)}" if pins.calls_itself else ""
+        yield f"{pins.server}{itself}: {len(pins.tools)} pinned, {len(pins.held)} held back"
+        yield from (f"  {visible(name)}  {one.digest[:12]}" for name, one in sorted(pins.tools.items()))
+        yield from (
+            f"  {visible(name)}  {one.digest[:12]}  held: {one.why.value}" for name, one in sorted(pins.held.items())
+        )
+
+
+def _compared(pins: Pins) -> Iterable[str]:
+    for name, one in sorted(pins.held.items()):
+        yield f"{pins.server}, {visible(name)}: {one.why.value}"
+        yield from (f"  {sentence}" for sentence in _said(pins, name, one))
+
+
+def _said(pins: Pins, name: str, held: Held) -> Iterable[str]:
+    before = pins.tools.get(name)
+    yield from held.said or (differences(before.definition, held.definition) if before else ())

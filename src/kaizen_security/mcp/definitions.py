@@ -1,0 +1,80 @@
+"""Definitions: what a server says of its tools, as a canonical document, its digest, and every text that a model reads in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+
+from kaizen_security.contract.action import Json
+
+MAX_NAME = 256
+MAX_TEXTS = 5000
+"""Texts of one definition that are looked at."""
+
+_ALIKE = str.maketrans(
+    "аАеЕоОрРсСуУхХіІјЈѕЅԁһкКмМтТвВнНαΑεΕοΟρΡνυτκιɡıӏ01|!$@",  # noqa: RUF001  # letters that look like others are its subject
+    "aaeeooppccyyxxiijjssdhkkmmttbbhhaaeeooppvutkigilolllsa",
+)
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+def digest(definition: Json) -> str:
+    """SHA-256 of the whole definition in canonical form: every field, also those that nobody knows; order only where it means
+    something.
+    """
+    return hashlib.sha256(json.dumps(settled(definition), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def settled(value: Json) -> Json:
+    """The same with ``required`` in order, which JSON Schema gives no meaning."""
+    if isinstance(value, dict):
+        return {key: _required(below) if key == "required" else settled(below) for key, below in value.items()}
+    return [settled(below) for below in value] if isinstance(value, list) else value
+
+
+def _required(value: Json) -> Json:
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return [*sorted(name for name in value if isinstance(name, str))]
+    return settled(value)
+
+
+def texts(value: Json) -> Iterator[str]:
+    """Every text in a definition: values, and names of fields with blanks for joints (``read_first``: read first)."""
+    level = [value]
+    left = MAX_TEXTS
+    while level:
+        below: list[Json] = []
+        for one in level:
+            left -= 1
+            if left < 0:
+                return
+            if isinstance(one, str):
+                yield one
+            elif isinstance(one, list):
+                below += one
+            elif isinstance(one, dict):
+                for key, under in one.items():
+                    yield key if "_" not in key else f"field named {key.replace('_', ' ')}"
+                    below.append(under)
+        level = below
+
+
+def name_of(tool: Json) -> str:
+    """A tool's name; empty for what is no tool."""
+    name = tool.get("name") if isinstance(tool, Mapping) else None
+    return name if isinstance(name, str) and 0 < len(name) <= MAX_NAME else ""
+
+
+def outline(name: str) -> str:
+    """What a name looks like at a glance: look-alike letters, digits, case and joints made one."""
+    plain = unicodedata.normalize("NFKC", name).translate(_ALIKE).casefold().translate(_ALIKE)
+    return re.sub(r"[\W_]+", "", plain).replace("rn", "m").replace("vv", "w")
+
+
+def mixed(name: str) -> bool:
+    """Whether Latin letters stand beside Greek or Cyrillic ones, which no word needs."""
+    scripts = {unicodedata.name(letter, "?").partition(" ")[0] for letter in _LETTER.findall(name)}
+    return len(scripts & {"LATIN", "GREEK", "CYRILLIC"}) > 1
