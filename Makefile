@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check unit e2e redteam bench copy lock format dev setup clean
+.PHONY: run test check unit e2e redteam bench soak copy lock format dev setup clean
 
 run:            ## start everything and run the demonstration (ONCE=1: exit when it is done)
 	@$(PYTHON) bootstrap.py run
@@ -30,6 +30,9 @@ redteam: dev
 
 bench: dev
 	$(BIN)/python -m benchmarks
+
+soak: dev       ## the full form of every soak (NAMES: some of them); results in benchmarks/results/
+	$(BIN)/python -m tests.soak $(NAMES)
 
 copy: dev       ## renew what egress/ carries of the package
 	$(BIN)/python egress/sync.py
