@@ -93,13 +93,11 @@ class Link:
         except InvalidInput as err:
             raise Unreachable(f"the sidecar answered with something else than a verdict: {err}") from err
 
-    def settled(self, hold_id: str, wait: int, *, within: float) -> Talk[bool]:
-        """Whether a hold has been answered or is over, after at most ``wait`` seconds. Raises Unreachable, Refused (404)."""
+    def look(self, hold_id: str, wait: int, *, within: float) -> Talk[None]:
+        """Wait until a hold has been answered or is over, at most ``wait`` seconds. Raises Unreachable, Refused (404)."""
         from urllib.parse import quote
 
-        path = f"/v1/holds/{quote(hold_id, safe='')}?wait={wait}"
-        answer = yield Exchange(method="GET", path=path, within=within)
-        return not isinstance(answer, dict) or answer.get("state") != "waiting"
+        yield Exchange(method="GET", path=f"/v1/holds/{quote(hold_id, safe='')}?wait={wait}", within=within)
 
     def note(self, step: Step) -> None:
         """Keep a step for the next question. What may not leave the process is left out."""

@@ -30,8 +30,9 @@ def answered(link: Link, action: Action, said: Verdict, *, patience: float, dead
     while said.pending is not None and (rest := left(until)) > 0:
         look = min(rest, ONE_LOOK)
         try:
-            if (yield from link.settled(said.pending.id, ceil(look), within=min(rest, look + deadline))):
-                said = yield from link.asking(action, deadline, patient=True)
+            yield from link.look(said.pending.id, ceil(look), within=min(rest, look + deadline))
+            # Also when nobody has answered: rules that came meanwhile may deny it, or ask nobody any more.
+            said = yield from link.asking(action, deadline, patient=True)
         except Refused as err:
             if err.status != 404:
                 return said

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.net.outbound import Exchange
 
 
 class Kind(StrEnum):
-    """Why a verdict is told: it was blocked, it was flagged, it is one of all, or somebody pressed the button."""
+    """Why a verdict is told: blocked, held for a person, flagged, one of all, or somebody pressed the button."""
 
     BLOCK = "verdict.block"
+    HOLD = "hold"
     ANOMALY = "anomaly"
     ALLOW = "verdict.allow"
     TEST = "test"
@@ -35,9 +37,11 @@ class Notice:
 
     @property
     def kind(self) -> Kind:
-        """Blocked wins over flagged."""
+        """Blocked wins over flagged; what is held is blocked for now."""
         if self.test:
             return Kind.TEST
+        if reasons.HELD in self.verdict.notes:
+            return Kind.HOLD
         if self.verdict.blocked:
             return Kind.BLOCK
         return Kind.ANOMALY if self.verdict.flagged else Kind.ALLOW
@@ -48,6 +52,7 @@ class Notice:
         return {
             Kind.TEST: "Test",
             Kind.BLOCK: "Blocked",
+            Kind.HOLD: "Held",
             Kind.ANOMALY: "Flagged",
             Kind.ALLOW: "Allowed",
         }[self.kind]

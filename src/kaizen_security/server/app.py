@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.runtime import clock as clocks
 from kaizen_security.runtime.clock import Clock
-from kaizen_security.server.api import agents, exports, health, identity, insight, metrics, policy, verdicts
+from kaizen_security.server.api import agents, exports, health, holds, identity, insight, metrics, policy, verdicts
 from kaizen_security.server.auth import Auth
 from kaizen_security.server.changes import Changes
 from kaizen_security.server.console import routes as console
@@ -129,6 +129,7 @@ def create_app(
         auth=Auth(store, clock, executor, secure=secure, limits=limits, ended=live.end),
         evaluator=Evaluator(store, clock, executor),
         changes=Changes(),
+        holds=Changes(),
         exports=ServerExports(store, clock, executor, chosen),
         metrics=counted,
         limits=limits,
@@ -146,6 +147,7 @@ def create_app(
         finally:
             context.live.close()
             context.changes.close()
+            context.holds.close()
             saving.cancel()
             await context.exports.close()
             await context.evaluator.save_last()
@@ -179,6 +181,6 @@ def _middleware(headers: Mapping[str, str], counted: Metrics, limits: Limits, ch
 
 def _routes(context: Context) -> list[BaseRoute]:
     found: list[BaseRoute] = []
-    for resource in (health, identity, verdicts, policy, agents, insight, exports, metrics):
+    for resource in (health, identity, verdicts, policy, agents, insight, exports, holds, metrics):
         found += resource.routes(context)
     return [*found, *console.routes(context)]

@@ -29,7 +29,8 @@ T = TypeVar("T")
 class Context:
     """``store``'s methods block, so a resource waits for them with ``await context.call(context.store.agents, organisation)``.
 
-    After a change of policies, agents or suppressions: ``await context.changed(organisation, agent)``.
+    After a change of policies, agents or suppressions: ``await context.changed(organisation, agent)``; of held actions:
+    ``context.holds.happened(organisation)``.
     """
 
     store: Store
@@ -38,6 +39,7 @@ class Context:
     auth: Auth
     evaluator: Evaluator
     changes: Changes
+    holds: Changes
     exports: ServerExports
     metrics: Metrics
     limits: Limits

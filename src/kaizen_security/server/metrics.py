@@ -18,22 +18,27 @@ BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+HOLD_BUCKETS = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""The same for people."""
+
+
 class Histogram:
     """Durations in seconds."""
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS) + 1)
+    def __init__(self, buckets: Sequence[float] = BUCKETS) -> None:
+        self._buckets = buckets
+        self._counts = [0] * (len(buckets) + 1)
         self._sum = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one."""
-        self._counts[bisect.bisect_left(BUCKETS, seconds)] += 1
+        self._counts[bisect.bisect_left(self._buckets, seconds)] += 1
         self._sum += seconds
 
     def samples(self, name: str, labels: Mapping[str, str]) -> Iterable[str]:
         """Its lines: cumulative buckets, sum and count."""
         total = 0
-        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self._counts, strict=True):
+        for bound, count in zip((*map(str, self._buckets), "+Inf"), self._counts, strict=True):
             total += count
             yield sample(f"{name}_bucket", {**labels, "le": bound}, total)
         yield sample(f"{name}_sum", labels, self._sum)
@@ -49,6 +54,10 @@ class Metrics:
         self.verdicts: Counter[tuple[str, str]] = Counter()
         """Rows kept, by decision and origin."""
         self.flagged = 0
+        self.held = 0
+        """Rows kept of actions that were held."""
+        self.hold_seconds = Histogram(HOLD_BUCKETS)
+        """How long an action waited until a person answered here."""
         self.duplicates = 0
         self.store = {"append": Histogram(), "call": Histogram()}
         """Until a commit was on disk; until any other use of the store had its answer, waiting for a thread included."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
+from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.codec import Report, decode_report, encode_action
 from kaizen_security.contract.errors import InvalidInput, TooLarge
@@ -171,7 +172,15 @@ class Reports:
         if principal.is_observer and said is not None:
             status = self._status(principal.organisation, action, said)
             return said, [
-                NewVerdict(action=action, verdict=said, origin=Origin.OBSERVER, created_at=now, status=status)
+                NewVerdict(
+                    action=action,
+                    verdict=said,
+                    origin=Origin.OBSERVER,
+                    created_at=now,
+                    status=status,
+                    # What came of a held action, which has its row.
+                    further=action.id.endswith(reasons.ANSWERED),
+                )
             ]
         evaluator = self._context.evaluator
         # Judged as it was reported, kept as it may be kept.
@@ -200,6 +209,7 @@ class Reports:
             if i not in appended.duplicates:
                 metrics.verdicts[row.verdict.decision.value, row.origin.value] += 1
                 metrics.flagged += row.verdict.flagged
+                metrics.held += reasons.HELD in row.verdict.notes
 
     def _show(self, organisation: int, rows: Sequence[NewVerdict], appended: Appended) -> None:
         if not self._context.live.watched(organisation):

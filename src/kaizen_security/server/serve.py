@@ -151,6 +151,7 @@ class Server(uvicorn.Server):
         """End long polls and live pages first: the server waits for its connections."""
         self._context.live.close()
         self._context.changes.close()
+        self._context.holds.close()
         await super().shutdown(sockets=sockets)
 
 

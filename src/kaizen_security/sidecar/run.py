@@ -29,6 +29,7 @@ from kaizen_security.sidecar.app import Sidecar
 from kaizen_security.sidecar.connections import Protocol
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.identity import Identities
+from kaizen_security.sidecar.relay import Relay
 from kaizen_security.sidecar.settings import Settings
 from kaizen_security.sidecar.shelf import DiskShelf
 from kaizen_security.sidecar.uplink import Uplink
@@ -66,6 +67,14 @@ class Parts:
         )
         identities = Identities(self.uplink.whoami, settings.data / "identities.json", clock, settings.api_key)
         self.holding = Holding(self.inspector, holds, self.shelf, boundary_key(self.shelf.boundary_secret))
+        self.relay = Relay(
+            api_url=settings.api_url,
+            api_key=settings.api_key,
+            sidecar=self.shelf.replica,
+            boundary=boundary_key(self.shelf.boundary_secret),
+            holding=self.holding,
+            admit=self.uplink.admit,
+        )
         self.sidecar = Sidecar(self.inspector, self.uplink, identities, self.holding)
 
     def _on_bundle(self, agent: str, bundle: Bundle) -> None:
@@ -122,6 +131,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
     parts.uplink.start()
+    parts.relay.start()
     saving = asyncio.create_task(_keep_saving(settings, parts))
     serving = asyncio.create_task(server.serve(sockets=sockets))
     while not server.started and not serving.done():
@@ -137,6 +147,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     await serving
     saving.cancel()
     parts.agents.save()
+    await asyncio.to_thread(parts.relay.stop)
     await asyncio.to_thread(parts.uplink.stop)
 
 

@@ -133,7 +133,7 @@ class Uplink:
                 self._work.clear()
                 continue
             try:
-                self._admit(connection)
+                self.admit(connection)
                 self._send(connection, batch.records)
             except Refused as err:
                 if err.status == 413 and size > 1:
@@ -158,7 +158,7 @@ class Uplink:
             pause = min(LONGEST_PAUSE, max(0.25, pause * 2))
             self._stopping.wait(pause)
 
-    def _admit(self, connection: Connection) -> None:
+    def admit(self, connection: Connection) -> None:
         """Ask once whose agents our key speaks for. Raises Foreign, Refused, Unreachable."""
         if self._admitted:
             return
@@ -236,7 +236,7 @@ class Uplink:
                 continue
             pause = TURN
             try:
-                self._admit(connection)
+                self.admit(connection)
                 if watched.pending:
                     self._hand_on(agent, watched)
                 self._fetch(connection, agent, watched)
@@ -332,7 +332,7 @@ class Uplink:
             return
         connection = Connection(self.api_url)
         try:
-            self._admit(connection)
+            self.admit(connection)
             path = f"/v1/agents/{quote(agent, safe='')}/manifest"
             connection.json("POST", path, document, self._headers, 5.0, idempotent=True)
         except Refused as err:

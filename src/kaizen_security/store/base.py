@@ -23,6 +23,7 @@ from kaizen_security.contract.verdict import Decision, Mode, Severity, Verdict
 
 if TYPE_CHECKING:
     from kaizen_security.store.exported import Exports
+    from kaizen_security.store.held import HeldActions
 
 MAX_AGENTS = 10_000
 """Agents of one organisation: names come from whoever holds a key, so their number is bounded."""
@@ -353,6 +354,10 @@ class Store(Protocol):
     # exports
     @property
     def exports(self) -> Exports: ...
+
+    # held actions
+    @property
+    def holds(self) -> HeldActions: ...
 
     # itself
     def check_writable(self) -> None: ...

@@ -172,6 +172,31 @@ parked = Table(
     Column("again", Boolean, nullable=False),
 )
 
+holds = Table(
+    "holds",
+    metadata,
+    Column("organisation_id", Integer, ForeignKey("organisations.id"), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("agent_id", Integer, ForeignKey("agents.id"), nullable=False),
+    Column("sidecar", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("answer", String(16), nullable=False),
+    Column("answered_by", String(256), nullable=False),
+    Column("answered_at", Double, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("holds_by_organisation", "organisation_id", "created_at"),
+    Index("holds_by_agent", "agent_id"),
+    Index(
+        "holds_open",
+        "organisation_id",
+        sqlite_where=text("confirmed = 0"),
+        postgresql_where=text("confirmed = false"),
+    ),
+)
+
 verdicts = Table(
     "verdicts",
     metadata,

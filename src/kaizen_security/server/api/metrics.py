@@ -20,7 +20,13 @@ def routes(context: Context) -> list[Route]:
     async def metrics(request: Request) -> Response:
         if not (_from_here(request) and not context.settings.behind_proxy):
             await context.auth.principal(request)
-        lines = [*_requests(context), *_rows(context), *await _exports(context), *process()]
+        lines = [
+            *_requests(context),
+            *_rows(context),
+            *await _held(context),
+            *await _exports(context),
+            *process(),
+        ]
         return Response("\n".join(lines) + "\n", media_type=CONTENT_TYPE)
 
     return [Route("/metrics", metrics, methods=["GET"])]
@@ -67,6 +73,19 @@ def _rows(context: Context) -> list[str]:
         line for which, histogram in found.store.items() for line in histogram.samples(name, {"operation": which})
     ]
     return lines + family(name, "histogram", "How long the store took, in seconds.", samples)
+
+
+async def _held(context: Context) -> list[str]:
+    kept = await context.call(context.store.holds.counts, now=context.clock())
+    name = "kaizen_holds"
+    samples = [sample(name, {"state": state}, count) for state, count in sorted(kept.items())]
+    lines = family(name, "gauge", "Held actions that are kept, by state; those that wait are asked about now.", samples)
+    name = "kaizen_held_verdicts_total"
+    help_ = "Actions that observers reported as held, of kaizen_verdicts_total: the share of calls that were held."
+    lines += family(name, "counter", help_, [sample(name, {}, context.metrics.held)])
+    name = "kaizen_hold_seconds"
+    samples = list(context.metrics.hold_seconds.samples(name, {}))
+    return lines + family(name, "histogram", "How long an action waited until a person answered.", samples)
 
 
 async def _exports(context: Context) -> list[str]:
