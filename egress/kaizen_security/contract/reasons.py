@@ -26,6 +26,10 @@ DENIED = "a person was asked and blocked it"
 """Notes on the final verdict of an action that was held."""
 ANSWERED = ":answered"
 """What the id of a held action ends with in the row that says what came of it."""
+JUDGE = "reasoning judge"
+"""Who a model is called where people are named."""
+JUDGED = ":judged"
+"""What the id of an action ends with in the row that says what a reasoning check raised afterwards."""
 
 
 def blocked_by_policy(kinds: Iterable[str]) -> str:
@@ -60,6 +64,6 @@ def judged(word: str, confidence: float, why: str, *, tool: str = "", destinatio
 
     ``word`` is ``malicious`` or ``suspicious``, ``confidence`` 0 to 1.
     """
-    said = f"reasoning judge ({word}, confidence {confidence:g}): {why}"
+    said = f"{JUDGE} ({word}, confidence {confidence:g}): {why}"
     named = (("Tool", tool), ("Destination", destination))
     return " ".join([said, *(f"{role}: {name}." for role, name in named if name and name not in why)])

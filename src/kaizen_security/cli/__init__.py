@@ -26,6 +26,7 @@ COMMANDS = {
     "replay": "take recorded actions or runs through the Observer again",
     "redteam": "run the red-team corpus and print its scorecard",
     "config": "show every setting of the client, and what it was taken from",
+    "model": "whether the reasoning model answers, and what asking it has cost",
     "keys": "make, list and revoke API keys",
     "admin": "backup and restore, lost passwords, users, deletion of an agent's data",
 }

@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--most-agents", type=int, default=256, help="agents held in memory at once (default 256)")
     parser.add_argument("--spool-mb", type=int, default=256, help="what may wait for a control plane that is down")
+    parser.add_argument(
+        "--model-config",
+        metavar="FILE",
+        help="which model is asked what no rule settles (KAIZEN_MODEL_CONFIG; nobody when nothing is stated)",
+    )
     parser.epilog = (
         "The sidecar's own API key, of scope observer, is read from KAIZEN_API_KEY. Without one nothing is sent."
     )
@@ -37,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     from kaizen_security.client.dial import place
+    from kaizen_security.reasoners.config import read_config
     from kaizen_security.sidecar.run import serve
     from kaizen_security.sidecar.settings import Settings
 
@@ -76,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
             most_agents=args.most_agents,
             spool_bytes=args.spool_mb << 20,
             hold_seconds=args.hold_seconds,
+            model=read_config(environment, args.model_config or ""),
         )
     )
 

@@ -6,7 +6,7 @@ purpose, to be hashed under a key by who passes the facts on (``reasoners.case``
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from kaizen_security.contract import canonical
@@ -15,8 +15,9 @@ from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.observer.baseline import features
 from kaizen_security.observer.detection import Context
 from kaizen_security.observer.entities import Kind
-from kaizen_security.observer.origins import Origin, Origins, Value
-from kaizen_security.observer.score import Scored, arguments
+from kaizen_security.observer.habits import Habits
+from kaizen_security.observer.origins import Call, Origin, Origins, Value
+from kaizen_security.observer.score import arguments
 from kaizen_security.observer.signals import prepare
 
 MOST_VALUES = 24
@@ -85,22 +86,14 @@ NO_FACTS = Facts()
 
 def gather(action: Action, context: Context) -> Facts:
     """The facts of an action that was noted and is not concluded yet. Changes nothing."""
-    tool = canonical.tool(action.tool)
-    call = prepare(tool, arguments(action))
-    origins = None if context.run is None else context.run.origins
-    traced = origins is not None and bool(origins.asked or origins.sources)
-    values = tuple(_traced(value, slot, origins, context) for value, slot, _ in call.values[:MOST_VALUES])
-    reading = context.reading
-    return Facts(
-        values=values,
-        omitted=len(call.values) - len(values),
-        traced=traced,
-        effects=tuple(sorted(one.value for one in call.effects)),
-        wanted=() if origins is None else tuple(sorted(one.value for one in origins.wanted)),
-        reads=() if origins is None else tuple(dict.fromkeys(one.tool for one in origins.sources))[-MOST_READS:],
+    call = prepare(canonical.tool(action.tool), arguments(action))
+    run, reading = context.run, context.reading
+    known = of_call(call, None if run is None else run.origins, context.baseline.habits)
+    return replace(
+        known,
         asked=None if reading is None else reading.asked,
         told=None if reading is None else reading.told,
-        told_by=_told_by(reading),
+        told_by="" if reading is None or reading.sentence is None else reading.sentence.tool,
         probability=None if reading is None else reading.probability,
         new=tuple(one.dimension for one in features(action) if not context.baseline.knows(one)),
         seen=context.baseline.seen,
@@ -108,11 +101,20 @@ def gather(action: Action, context: Context) -> Facts:
     )
 
 
-def _told_by(reading: Scored | None) -> str:
-    return "" if reading is None or reading.sentence is None else reading.sentence.tool
+def of_call(call: Call, origins: Origins | None, habits: Habits) -> Facts:
+    """What the values of a call and the results before it tell; nothing of how they were scored."""
+    values = tuple(_traced(value, slot, origins, habits) for value, slot, _ in call.values[:MOST_VALUES])
+    return Facts(
+        values=values,
+        omitted=len(call.values) - len(values),
+        traced=origins is not None and bool(origins.asked or origins.sources),
+        effects=tuple(sorted(one.value for one in call.effects)),
+        wanted=() if origins is None else tuple(sorted(one.value for one in origins.wanted)),
+        reads=() if origins is None else tuple(dict.fromkeys(one.tool for one in origins.sources))[-MOST_READS:],
+    )
 
 
-def _traced(value: Value, slot: int, origins: Origins | None, context: Context) -> Traced:
+def _traced(value: Value, slot: int, origins: Origins | None, habits: Habits) -> Traced:
     found = None if origins is None else _origin(value, origins)
     return Traced(
         path=value.field,
@@ -120,7 +122,7 @@ def _traced(value: Value, slot: int, origins: Origins | None, context: Context) 
         text=value.text,
         inside=value.inside,
         by_user=origins is not None and origins.by_user(value),
-        used=slot in context.baseline.habits.slots,
+        used=slot in habits.slots,
         stood=None if found is None else Stood(found.tool, found.path, found.sentence >= 0),
     )
 

@@ -171,6 +171,7 @@ class Reports:
         said = None if report.verdict is None else outward.verdict(report.verdict)
         if principal.is_observer and said is not None:
             status = self._status(principal.organisation, action, said)
+            further = action.id.endswith((reasons.ANSWERED, reasons.JUDGED))
             return said, [
                 NewVerdict(
                     action=action,
@@ -178,8 +179,8 @@ class Reports:
                     origin=Origin.OBSERVER,
                     created_at=now,
                     status=status,
-                    # What came of a held action, which has its row.
-                    further=action.id.endswith(reasons.ANSWERED),
+                    # What came of a held action, or what a model raised afterwards: of an action that has its row.
+                    further=further,
                 )
             ]
         evaluator = self._context.evaluator

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -42,7 +42,6 @@ from kaizen_security.contract.step import Result, Step
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.inspector import Inspector
-from kaizen_security.sidecar import health
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.http import (
     MAX_BATCH_BODY,
@@ -92,8 +91,8 @@ class Sidecar:
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="heavy")
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def app(self) -> Starlette:
-        """The ASGI application."""
+    def app(self, more: Sequence[Route] = ()) -> Starlette:
+        """The ASGI application, with ``more`` routes."""
         return Starlette(
             routes=[
                 Route("/v1/inspect", self._guard(self.inspect), methods=["POST"]),
@@ -104,8 +103,8 @@ class Sidecar:
                 Route("/v1/agents/{agent:path}/profile", self._guard(self.profile), methods=["GET"]),
                 Route("/v1/policy", self._guard(self.policy), methods=["GET"]),
                 Route("/v1/bundle", self._guard(self.bundle), methods=["GET"]),
-                *self.holding.routes(self._who),
-                *health.routes(self.inspector, self.uplink, self.holding, lambda: self.spool_refused),
+                *self.holding.routes(self.who),
+                *more,
             ],
             exception_handlers={HTTPException: _on_error, KaizenError: _on_error, Exception: _on_error},
         )
@@ -117,11 +116,11 @@ class Sidecar:
     ) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
             self._loop = self._loop or asyncio.get_running_loop()
-            return await endpoint(request, await self._who(request))
+            return await endpoint(request, await self.who(request))
 
         return guarded
 
-    async def _who(self, request: Request) -> Identity | None:
+    async def who(self, request: Request) -> Identity | None:
         """Who asks: None on the Unix socket without a key, where the file's mode has answered that."""
         key = bearer(request)
         if not key and on_socket(request):
@@ -216,10 +215,10 @@ class Sidecar:
         before = self.inspector.known(action)
         verdict = self.inspector.inspect(action)
         if before is None or before.pending is None:
-            self._emit(action, verdict)
+            self.emit(action, verdict)
         elif verdict.pending is None:
             # The row of the held action says that it was held; what came of it is a row of its own.
-            self._emit(action, replace(verdict, action_id=verdict.action_id + reasons.ANSWERED))
+            self.emit(action, replace(verdict, action_id=verdict.action_id + reasons.ANSWERED))
         return verdict
 
     def _action(self, document: Json, agent: str, identity: Identity | None, field: str) -> Action:
@@ -228,7 +227,8 @@ class Sidecar:
         self._agent(identity, action.agent)
         return replace(action, organisation="")
 
-    def _emit(self, action: Action, verdict: Verdict) -> bool:
+    def emit(self, action: Action, verdict: Verdict) -> bool:
+        """Put a verdict on its way to the control plane. False: it could not be kept, and that is counted."""
         kept = self.uplink.report(replace(action, id=verdict.action_id), verdict)
         self.spool_refused += not kept
         return kept
@@ -278,7 +278,7 @@ class Sidecar:
                 verdict = replace(verdict, notes=(*verdict.notes, said[:MAX_TEXT]))
         else:
             verdict = self.inspector.observe(action)
-        return verdict, self._emit(action, verdict), before
+        return verdict, self.emit(action, verdict), before
 
     def _report(self, document: Json, identity: Identity | None, field: str) -> Report:
         said = text(document, "agent", field and field + ".", limit=MAX_NAME) if isinstance(document, dict) else ""

@@ -11,10 +11,17 @@ from starlette.routing import Route
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.http import answer, on_socket
+from kaizen_security.sidecar.reasoning import SidecarReasoning
 from kaizen_security.sidecar.uplink import Uplink
 
 
-def routes(inspector: Inspector, uplink: Uplink, holding: Holding, spool_refused: Callable[[], int]) -> list[Route]:
+def routes(
+    inspector: Inspector,
+    uplink: Uplink,
+    holding: Holding,
+    reasoning: SidecarReasoning,
+    spool_refused: Callable[[], int],
+) -> list[Route]:
     """``spool_refused``: verdicts that the spool could not take."""
 
     async def healthz(request: Request) -> Response:
@@ -39,6 +46,7 @@ def routes(inspector: Inspector, uplink: Uplink, holding: Holding, spool_refused
                 "lost": {**uplink.spool.lost},
                 "losses": losses,
                 "holds": holding.figures(),
+                "reasoning": reasoning.state(),
                 "bundles_refused": uplink.bundles_refused,
                 "broken_files": shelf.broken,
                 "disk": shelf.problem or uplink.spool.problem or "ok",

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract.boundary import boundary_key
@@ -25,10 +26,12 @@ from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.clock import Clock, now
 from kaizen_security.runtime.holds import Holds
 from kaizen_security.runtime.inspector import Inspector
+from kaizen_security.sidecar import health
 from kaizen_security.sidecar.app import Sidecar
 from kaizen_security.sidecar.connections import Protocol
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.identity import Identities
+from kaizen_security.sidecar.reasoning import SidecarReasoning
 from kaizen_security.sidecar.relay import Relay
 from kaizen_security.sidecar.settings import Settings
 from kaizen_security.sidecar.shelf import DiskShelf
@@ -76,6 +79,19 @@ class Parts:
             admit=self.uplink.admit,
         )
         self.sidecar = Sidecar(self.inspector, self.uplink, identities, self.holding)
+        self.reasoning = SidecarReasoning(settings.model, self.inspector, self.shelf, clock, report=self.sidecar.emit)
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        sidecar = self.sidecar
+        return sidecar.app(
+            [
+                *self.reasoning.routes(sidecar.who),
+                *health.routes(
+                    self.inspector, self.uplink, self.holding, self.reasoning, lambda: sidecar.spool_refused
+                ),
+            ]
+        )
 
     def _on_bundle(self, agent: str, bundle: Bundle) -> None:
         self.sidecar.put_in_force(agent, bundle)
@@ -117,7 +133,7 @@ def serve(settings: Settings) -> int:
 
 async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket]) -> None:
     config = uvicorn.Config(
-        parts.sidecar.app(),
+        parts.app(),
         http=Protocol,
         lifespan="off",
         access_log=False,
@@ -132,6 +148,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
     parts.uplink.start()
     parts.relay.start()
+    parts.reasoning.start()
     saving = asyncio.create_task(_keep_saving(settings, parts))
     serving = asyncio.create_task(server.serve(sockets=sockets))
     while not server.started and not serving.done():
@@ -146,6 +163,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
         print("listening on " + " ".join(where), flush=True)
     await serving
     saving.cancel()
+    await parts.reasoning.close()
     parts.agents.save()
     await asyncio.to_thread(parts.relay.stop)
     await asyncio.to_thread(parts.uplink.stop)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaizen_security.contract.verdict import Mode
+from kaizen_security.reasoners.config import NOT_STATED, Configured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Settings:
     ``hold_seconds``    how long an action that a person is asked about waits; then it is blocked
     ``most_agents``     agents held in memory at once
     ``spool_bytes``     what may wait for a control plane that is down
+    ``model``           which model is asked what no rule settles (``reasoners.config``); nobody, when nothing is stated
     ``save_seconds``    how much learning a kill -9 costs at most
     """
 
@@ -33,3 +35,4 @@ class Settings:
     spool_bytes: int = 256 << 20
     save_seconds: float = 20.0
     hold_seconds: float = 300.0
+    model: Configured = NOT_STATED

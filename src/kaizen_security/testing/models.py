@@ -12,6 +12,7 @@ True
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -188,3 +189,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's own name
         """Say nothing: tests read their own output."""
+
+
+def _main() -> None:
+    """``python -m kaizen_security.testing.models SENTENCE``: say it to everybody who asks, until it is killed."""
+    with ModelServer() as server:
+        server.otherwise = Turn(text=" ".join(sys.argv[1:]) or "BENIGN 0.5: Nothing was scripted.")
+        print(server.url, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    _main()

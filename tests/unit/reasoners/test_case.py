@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaizen_security.contract.action import Action
@@ -94,6 +94,7 @@ def test_a_question_without_a_run_says_nothing_of_origins():
     assert document["values"] == []
 
 
+@settings(max_examples=20)
 @given(
     st.dictionaries(
         st.text(max_size=300), st.recursive(st.text(max_size=300) | st.integers() | st.none(), st.lists), max_size=40
