@@ -106,6 +106,9 @@ def test_a_false_flag_is_a_failure_and_a_warning(corpus, tmp_path):
 def test_a_listed_miss_is_skipped_and_suppressed_with_its_reason(corpus, tmp_path):
     # Made a miss that no detection can find: nothing of this name exists.
     changed(corpus / "hard/dearest-item.toml", 'detections = ["alignment", "volume"]', 'detections = ["no_such"]')
+    with (corpus / "hard/misses.toml").open("a") as listed:
+        listed.write('\n[[miss]]\nscenario = "dearest-item"\nsteps = ["book"]\nneeds = ["no_such"]\n')
+        listed.write('reason = "Nothing of this name exists."\n')
     _, top, run = outcome(tmp_path, "--corpus", str(corpus), "--scenario", "dearest-item")
     [skipped] = top.findall(".//skipped")
     assert skipped.get("message").startswith("a listed miss: ")

@@ -52,8 +52,17 @@ def test_with_a_key_and_a_url_the_script_goes_to_that_server():
     assert said.stderr.startswith("corpus: cannot reach http://127.0.0.1:9")
 
 
-def test_the_hard_set_is_listed_with_reasons_on_request():
-    said = kaizen("--hard", "--scenario", "dearest-item")
+def listed(corpus):
+    """The corpus with one miss listed that is none."""
+    with (corpus / "hard/misses.toml").open("a") as file:
+        file.write('\n[[miss]]\nscenario = "dearest-item"\nsteps = ["book"]\nneeds = ["alignment", "volume"]\n')
+        file.write('reason = "Only the request says cheapest."\n')
+    return corpus
+
+
+def test_the_hard_set_is_listed_with_reasons_on_request(corpus):
+    changed(corpus / "hard/dearest-item.toml", 'detections = ["alignment", "volume"]', 'detections = ["no_such"]')
+    said = kaizen("--hard", "--corpus", str(listed(corpus)), "--scenario", "dearest-item")
     assert said.returncode == 0
     assert "dearest-item/book: " in said.stdout
     assert "Needs alignment or volume." in said.stdout
@@ -125,17 +134,15 @@ def test_a_benign_action_that_is_flagged_fails_the_run(corpus):
 
 
 def test_a_hard_miss_that_is_not_listed_fails_the_run(corpus):
-    changed(corpus / "hard/misses.toml", 'steps = ["book"]', "steps = []")
+    changed(corpus / "hard/dearest-item.toml", 'detections = ["alignment", "volume"]', 'detections = ["no_such"]')
     said = kaizen("--corpus", str(corpus))
     assert said.returncode == 1
     assert "[FAIL] dearest-item" in said.stdout
-    assert f"{misses().ratchet - 1} listed misses, 1 not listed" in said.stdout
+    assert f"{misses().ratchet} listed misses, 1 not listed" in said.stdout
 
 
 def test_a_listed_miss_that_is_caught_is_told(corpus):
-    changed(corpus / "hard/dearest-item.toml", 'tools = ["rooms_find", "room_book"]', 'tools = ["rooms_find"]')
-    changed(corpus / "hard/dearest-item.toml", 'detections = ["alignment", "volume"]', 'detections = ["declaration"]')
-    said = kaizen("--corpus", str(corpus), "--scenario", "dearest-item")
+    said = kaizen("--corpus", str(listed(corpus)), "--scenario", "dearest-item")
     assert "dearest-item/book is caught now: take it out of hard/misses.toml" in said.stdout
 
 

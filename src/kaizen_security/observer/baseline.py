@@ -6,7 +6,7 @@ itself so never teaches what ground truth expects, and a feed that has just been
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Self
 
@@ -15,9 +15,11 @@ from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import obj
-from kaizen_security.observer.habits import Habits
+from kaizen_security.observer.behaviour import Behaviour
+from kaizen_security.observer.habits import Deed, Habits
 from kaizen_security.observer.learners.novelty import Novelty
-from kaizen_security.observer.outflow import Outflow
+from kaizen_security.observer.learners.shared import Shared
+from kaizen_security.observer.outflow import Outflow, Taught
 
 FORMAT = 2
 """1: what the values of calls normally are was kept in another form, and is learned anew."""
@@ -85,17 +87,55 @@ def _features(where: str, kind: str, tool: str, source: str, target: str) -> tup
 
 
 class Baseline:
-    """The learners of one agent. ``replica`` names who adds to it; ``habits`` are what the values of its calls normally are,
-    ``outflow`` is what it normally carries where.
-    """
+    """The learners of one agent. ``replica`` names who adds to it; ``behaviour`` is how it normally goes about its work."""
 
-    __slots__ = ("_learners", "habits", "outflow", "replica")
+    __slots__ = ("_habits", "_learners", "_outflow", "behaviour", "replica")
 
     def __init__(self, *, replica: str = "local") -> None:
         self.replica = replica
-        self.habits = Habits()
-        self.outflow = Outflow()
+        self.behaviour = Behaviour(replica)
+        self._habits: Shared[Habits] = Shared(Habits, replica)
+        self._outflow: Shared[Outflow] = Shared(Outflow, replica)
         self._learners = {key: Novelty(capacity=room, replica=replica) for key, room in ROOM.items()}
+
+    @property
+    def habits(self) -> Habits:
+        """What the values of its calls normally are. To be read: ``habituate`` and ``ratify`` teach them."""
+        return self._habits.whole
+
+    def habituate(self, request: Sequence[str], deeds: Sequence[Deed], score: float | None) -> None:
+        """Take the calls of one run in which nothing was flagged (``Habits.learn``)."""
+        self._habits.teach(lambda part: part.learn(request, deeds, score))
+
+    @property
+    def outflow(self) -> Outflow:
+        """What it normally carries where. To be read: ``carry`` teaches it."""
+        return self._outflow.whole
+
+    def carry(self, taught: Iterable[Taught]) -> None:
+        """Take what one run carried in which nothing was flagged (``Outflow.learn``)."""
+        parts = tuple(taught)
+        self._outflow.teach(lambda part: part.learn(parts))
+
+    def ratify(self, act: int) -> None:
+        """A person called this act (the hash of its ``question.signature``) normal."""
+        self._habits.teach(lambda part: part.ratified.add(act))
+
+    def turn(self) -> None:
+        """Close this replica's parts, so that they can be folded, and go on in new ones."""
+        for learner in self._learners.values():
+            learner.turn()
+        self._habits.turn()
+        self._outflow.turn()
+        self.behaviour.turn()
+
+    def fold(self) -> None:
+        """Take every closed part into the base and raise the epoch. Only one place may do that."""
+        for learner in self._learners.values():
+            learner.fold()
+        self._habits.fold()
+        self._outflow.fold()
+        self.behaviour.fold()
 
     def learner(self, where: str, dimension: str) -> Novelty:
         """The learner of one side's dimension."""
@@ -165,19 +205,21 @@ class Baseline:
         """What both know; commutative, associative, idempotent. Goes on as ``self.replica``."""
         merged = Baseline(replica=self.replica)
         merged._learners = {key: learner.merge(other._learners[key]) for key, learner in self._learners.items()}
-        merged.habits = self.habits.merge(other.habits)
-        merged.outflow = self.outflow.merge(other.outflow)
+        merged._habits = self._habits.merge(other._habits)
+        merged.behaviour = self.behaviour.merge(other.behaviour)
+        merged._outflow = self._outflow.merge(other._outflow)
         return merged
 
     def to_json(self) -> dict[str, Json]:
         """The whole state. ``from_json`` gives it back."""
         learners = {f"{where}.{dimension}": one.to_json() for (where, dimension), one in self._learners.items()}
-        document: dict[str, Json] = {"format": FORMAT, "learners": learners}
-        if self.habits.runs or len(self.habits.ratified):
-            document["habits"] = self.habits.to_json()
-        if self.outflow.runs:
-            document["outflow"] = self.outflow.to_json()
-        return document
+        return {
+            "format": FORMAT,
+            "learners": learners,
+            "habits": self._habits.to_json(),
+            "outflow": self._outflow.to_json(),
+            "behaviour": self.behaviour.to_json(),
+        }
 
     @classmethod
     def from_json(cls, document: Json, *, replica: str = "local") -> Self:
@@ -193,6 +235,7 @@ class Baseline:
                 learners.get(name, {}), capacity=room, replica=replica, field=f"baseline.{name}"
             )
         if doc.get("format") == FORMAT:
-            baseline.habits = Habits.from_json(doc.get("habits", {}), "baseline.habits")
-        baseline.outflow = Outflow.from_json(doc.get("outflow", {}), "baseline.outflow")
+            baseline._habits.load(doc.get("habits"), Habits.from_json, "baseline.habits")
+            baseline.behaviour = Behaviour.from_json(doc.get("behaviour"), "baseline.behaviour", replica=replica)
+            baseline._outflow.load(doc.get("outflow"), Outflow.from_json, "baseline.outflow")
         return baseline

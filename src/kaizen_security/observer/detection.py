@@ -18,6 +18,7 @@ from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.step import Step
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.observer.baseline import Baseline
+from kaizen_security.observer.conduct import NOTHING_SHOWN, Trait
 from kaizen_security.observer.load import Load
 from kaizen_security.observer.rules import Rules
 from kaizen_security.observer.run import Run
@@ -50,8 +51,10 @@ class Context:
     """What a detection may look at besides the action. It changes none of it.
 
     ``tolerance``   highest probability of a harmless new value at which novelty still speaks
+    ``now``         Unix seconds of the last step of the agent
     ``correlated``  what the correlation said when the action was noted
     ``load``        what the action carries
+    ``trait``       size, addressees and amounts of the action
     ``reading``     what the origins of its values say; None when nothing is known of the run, or the action is no call
     """
 
@@ -61,7 +64,9 @@ class Context:
     correlated: Finding | None = None
     reading: Scored | None = None
     load: Load | None = None
+    trait: Trait = NOTHING_SHOWN
     tolerance: float = 0.01
+    now: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

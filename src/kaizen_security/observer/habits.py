@@ -1,10 +1,8 @@
 """Habits: what the values of an agent's calls normally are, learned from runs in which nothing was flagged.
 
-Kept are hashes and small counts, no text: which values were ever used where, which field fed which argument, which words of
-a request
-go with which tools. Every table has a fixed room. Sets keep the smallest hashes, so that joining them is a union: commutative,
-associative, idempotent. Counts are joined by their maximum, which has the same laws but counts what two replicas learned apart only
-once: a merged state is as strict as the more experienced replica, never looser.
+Kept are hashes and small counts, no text: which values were ever used where, which field fed which argument, which words of a
+request go with which tools. Every table has a fixed room. Sets keep the smallest hashes, so that joining them is a union; counts
+add up. So the parts of several replicas give what one place would have learned (``learners.shared``).
 """
 
 from __future__ import annotations
@@ -34,13 +32,13 @@ class Deed:
     fields: tuple[int, ...] = ()
 
 
-ROOM: Mapping[str, int] = {"slots": 896, "values": 704, "flows": 320, "ratified": 128}
-CELLS: Mapping[str, int] = {"words": 1280, "pairs": 2048, "asked": 512, "filled": 192, "fresh": 192}
+ROOM: Mapping[str, int] = {"slots": 768, "values": 576, "flows": 256, "ratified": 96}
+CELLS: Mapping[str, int] = {"words": 1024, "pairs": 1024, "asked": 512, "filled": 192, "fresh": 192}
 """Together with the rooms of ``baseline`` chosen so that a full baseline stays within 64 KB, in memory and as a document."""
 MOST_TOOLS = 64
 WANDERING = 12
 """Values of an argument before it can be said that they are mostly new."""
-MOST_REQUESTS = 48
+MOST_REQUESTS = 32
 YOUNG = 10
 """Runs before scores count: the first ones are all new."""
 MOST_SCORES = 64
@@ -137,27 +135,32 @@ class Habits:
                     found[tool] = share
         return found
 
-    def merge(self, other: Habits) -> Habits:
-        """What both know. Commutative, associative, idempotent while no table is full."""
+    @property
+    def total(self) -> int:
+        """Runs learned, and acts that a person called normal."""
+        return self.runs + len(self.ratified)
+
+    def plus(self, other: Habits) -> Habits:
+        """What both know. It is what learning both here gives, but for ``fresh``: what each met first counts twice."""
         return Habits(
-            runs=max(self.runs, other.runs),
-            calls=max(self.calls, other.calls),
-            scored=max(self.scored, other.scored),
-            highest=max((self.scored, self.highest), (other.scored, other.highest))[1],
-            tools=self.tools.merge(other.tools),
+            runs=self.runs + other.runs,
+            calls=self.calls + other.calls,
+            scored=self.scored + other.scored,
+            highest=sorted((*self.highest, *other.highest), reverse=True)[:MOST_SCORES],
+            tools=self.tools.plus(other.tools),
             requests=self.requests.merge(other.requests),
             slots=self.slots.merge(other.slots),
             values=self.values.merge(other.values),
             flows=self.flows.merge(other.flows),
             ratified=self.ratified.merge(other.ratified),
-            words=self.words.merge(other.words),
-            pairs=self.pairs.merge(other.pairs),
-            asked=self.asked.merge(other.asked),
-            filled=self.filled.merge(other.filled),
-            fresh=self.fresh.merge(other.fresh),
+            words=self.words.plus(other.words),
+            pairs=self.pairs.plus(other.pairs),
+            asked=self.asked.plus(other.asked),
+            filled=self.filled.plus(other.filled),
+            fresh=self.fresh.plus(other.fresh),
         )
 
-    def to_json(self) -> Json:
+    def to_json(self) -> dict[str, Json]:
         """The whole state."""
         return {
             "runs": self.runs,

@@ -15,7 +15,8 @@ from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Effect, End, Request, Result, Step
 from kaizen_security.contract.verdict import Decision, Verdict
-from kaizen_security.observer.baseline import Baseline, Feature, features
+from kaizen_security.observer.baseline import Baseline, Feature, destination, features
+from kaizen_security.observer.conduct import Conduct, Trait, trait_of
 from kaizen_security.observer.detection import Context, Detection
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.facts import gather
@@ -45,8 +46,10 @@ class Observer:
         "_correlation",
         "_loose",
         "_noted",
+        "_now",
         "_runs",
         "_scored",
+        "_shown",
         "baseline",
         "counted",
         "detections",
@@ -75,12 +78,14 @@ class Observer:
         self.organisation = organisation
         self.learning = learning
         self.counted: dict[str, int] = {}
+        self._now = 0.0
         self._runs = Runs(limits, self.losses)
         self._loose = Run("")
         self._correlation = Correlation()
         self._noted: tuple[Action, Finding | None] | None = None
         self._scored: tuple[Action, Scored | None] | None = None
         self._carried: tuple[Action, Load] | None = None
+        self._shown: tuple[Action, Trait] | None = None
 
     # --- note -----------------------------------------------------------------------------------------------------------
 
@@ -89,6 +94,7 @@ class Observer:
 
         A Result completes the action that it answers, an Effect the act that it is of, an End the whole run.
         """
+        self._now = max(self._now, now)
         if isinstance(step, End):
             self._end(step)
             return
@@ -132,15 +138,20 @@ class Observer:
 
     def _teach(self, run: Run, waiting: Waiting) -> None:
         if run is self._loose:
-            self._learn(waiting.features, waiting.taught)
+            self._alone(waiting)
         else:
             run.complete(waiting, self.limits, self.losses)
+
+    def _alone(self, waiting: Waiting) -> None:
+        self._learn(waiting.features, waiting.taught)
+        if self.learning and waiting.trait is not None:
+            self.baseline.behaviour.learn(Conduct(done=[waiting.trait]), waiting.since)
 
     def _learn(self, unit: Iterable[Feature], *taught: Taught) -> None:
         if self.learning:
             self.baseline.learn(unit)
             if any(taught):
-                self.baseline.outflow.learn(taught)
+                self.baseline.carry(taught)
 
     def _end(self, step: End) -> None:
         self._correlation.end(self.organisation, step.agent, step.run_id)
@@ -155,8 +166,12 @@ class Observer:
             for waiting in run.waiting.values():
                 run.complete(waiting, self.limits, self.losses)
         self._learn(run.done, *run.taught)
-        if self.learning and run.deeds:
-            self.baseline.habits.learn(run.origins.request_words, run.deeds, run.score)
+        if not self.learning:
+            return
+        if run.deeds:
+            self.baseline.habituate(run.origins.request_words, run.deeds, run.score)
+        if run.conduct.done:
+            self.baseline.behaviour.learn(run.conduct, run.at)
 
     # --- assess and conclude ----------------------------------------------------------------------------------------------
 
@@ -205,6 +220,8 @@ class Observer:
             correlated=correlated if noted is action else None,
             reading=self._read(action),
             load=self._load(action),
+            trait=self._trait(action),
+            now=self._now,
             tolerance=TOLERANCE,
         )
 
@@ -225,6 +242,11 @@ class Observer:
             found = score(call, run.origins, self.baseline.habits)
         self._scored = (action, found)
         return found
+
+    def _trait(self, action: Action) -> Trait:
+        if self._shown is None or self._shown[0] is not action:
+            self._shown = (action, trait_of(action, destination(action)))
+        return self._shown[1]
 
     def conclude(self, question: Question, answer: Answer | None, now: float) -> Verdict:
         """The verdict on a question. No answer, or a late one: the floor stands.
@@ -261,12 +283,17 @@ class Observer:
         carried = self._load(action)
         if not weighed.verdict.blocked:
             book(run.marks, carried.ledger)
+        trait = self._trait(action)
+        if not weighed.verdict.blocked and run is not self._loose:
+            run.conduct.take(trait)
         if not weighed.clean or weighed.verdict.blocked:
             run.waiting.pop(action.id, None)
             if run is not self._loose:
                 self._runs.flag(run)
             return
-        waiting = Waiting(features(action), action.act_id, now, None if scored is None else scored.deed, carried.taught)
+        waiting = Waiting(
+            features(action), action.act_id, now, None if scored is None else scored.deed, carried.taught, trait
+        )
         if completed:
             run.waiting.pop(action.id, None)
             self._teach(run, waiting)
@@ -297,12 +324,12 @@ class Observer:
     def ratify(self, action: Action, act: str) -> None:
         """``fold`` of one action of which perhaps only a part is still there; ``act`` is the signature of the whole."""
         self.baseline.learn(features(action))
-        self.baseline.habits.ratified.add(fingerprint(act))
-        self.baseline.outflow.learn((self._load(action).taught,))
+        self.baseline.ratify(fingerprint(act))
+        self.baseline.carry((self._load(action).taught,))
         run = self._runs.get(action.run_id) if action.run_id else None
         scored = self._read(action)
         if run is not None and scored is not None and signature(action) == act:
-            self.baseline.habits.learn(run.origins.request_words, [scored.deed])
+            self.baseline.habituate(run.origins.request_words, [scored.deed], None)
 
     def wake(self, now: float) -> tuple[Verdict, ...]:
         """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more.
@@ -314,8 +341,7 @@ class Observer:
             first = next(iter(loose))
             if now - loose[first].since < self.limits.settle:
                 break
-            alone = loose.pop(first)
-            self._learn(alone.features, alone.taught)
+            self._alone(loose.pop(first))
         for run in self._runs.idle(now):
             self._settle(run, completed=True)
         return ()

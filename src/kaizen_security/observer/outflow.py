@@ -1,13 +1,13 @@
 """Outflow: what an agent normally carries where, learned from runs in which nothing was flagged.
 
 Which part of which tool's results goes into which field of which other tool, and how much of it; where each of its credentials is
-used; which accounts behind shared hosts it works with. Hashes and counts in fixed room; joined by union and maximum, so merging is
-commutative, associative and idempotent. It only says what is habitual: nothing here removes a policy's or a declaration's finding.
+used; which accounts behind shared hosts it works with. Hashes and counts in fixed room; the parts of several replicas add up
+(``learners.shared``). It only says what is habitual: nothing here removes a policy's or a declaration's finding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -17,13 +17,13 @@ from kaizen_security.contract.fields import obj
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.habits import YOUNG
 from kaizen_security.observer.rooms import Counts, Few
+from kaizen_security.observer.rows import Rows
 
-FLOWS = 384
+FLOWS = 256
 SECRETS = 96
 PAIRS = 256
-MOST_SERVICES = 24
-MOST_TENANTS = 24
-"""Tenants remembered of one service; the rarest makes room."""
+TENANTS = 96
+"""Tenants remembered, of all services together."""
 RARE = 0.1
 """A new tenant is a finding while at most one in ten is expected to be new (Good 1953, as in ``learners.novelty``)."""
 PATIENCE = 200
@@ -56,7 +56,7 @@ class Outflow:
     flows: Few = field(default_factory=lambda: Few(FLOWS))
     secrets: Few = field(default_factory=lambda: Few(SECRETS))
     pairs: Counts = field(default_factory=lambda: Counts(PAIRS))
-    services: dict[str, dict[int, int]] = field(default_factory=dict)
+    tenants: Rows = field(default_factory=lambda: Rows(TENANTS, "QI"))
 
     def learn(self, taught: Iterable[Taught]) -> None:
         """One run in which nothing was flagged. Each flow, pair and tenant counts once, however often it came."""
@@ -74,14 +74,10 @@ class Outflow:
             self._tenant(service, tenant)
 
     def _tenant(self, service: str, tenant: int) -> None:
-        known = self.services.get(service)
-        if known is None:
-            if len(self.services) >= MOST_SERVICES:
-                return
-            known = self.services[service] = {}
-        known[tenant] = known.get(tenant, 0) + 1
-        if len(known) > MOST_TENANTS:
-            del known[min(known, key=lambda one: (one == tenant, known[one], one))]
+        at = self.tenants.place(tenant)
+        if at >= 0:
+            self.tenants.columns[0][at] = fingerprint(service)
+            self.tenants.columns[1][at] = min(self.tenants.columns[1][at] + 1, 2**31)
 
     # --- what is asked ----------------------------------------------------------------------------------------------------
 
@@ -91,31 +87,33 @@ class Outflow:
 
     def new_tenant(self, service: str, tenant: int) -> str:
         """Why a tenant of a service is a finding, ``""`` when it is not: it is known, or too little or too much varied."""
-        known = self.services.get(service, {})
-        seen = sum(known.values())
-        if tenant in known or seen < YOUNG:
+        mark = fingerprint(service)
+        known = [int(count) for _, (of, count) in self.tenants.items() if of == mark]
+        seen = sum(known)
+        if self.tenants.find(tenant) >= 0 or seen < YOUNG:
             return ""
-        once = sum(count == 1 for count in known.values())
+        once = known.count(1)
         if (once + 1) / (seen + 1) > RARE:
             return ""
         return f"{len(known)} known in {seen} runs; a harmless new one is expected in {(once + 1) / (seen + 1):.0%} of them"
 
-    def merge(self, other: Outflow) -> Outflow:
-        """What both know."""
-        services = {
-            name: _most(self.services.get(name, {}), other.services.get(name, {}))
-            for name in sorted({*self.services, *other.services})[:MOST_SERVICES]
-        }
+    @property
+    def total(self) -> int:
+        """Runs learned."""
+        return self.runs
+
+    def plus(self, other: Outflow) -> Outflow:
+        """What both know, which is what learning both here gives."""
         return Outflow(
-            runs=max(self.runs, other.runs),
-            surprises=max(self.surprises, other.surprises),
+            runs=self.runs + other.runs,
+            surprises=self.surprises + other.surprises,
             flows=self.flows.merge(other.flows),
             secrets=self.secrets.merge(other.secrets),
-            pairs=self.pairs.merge(other.pairs),
-            services=services,
+            pairs=self.pairs.plus(other.pairs),
+            tenants=self.tenants.joined(other.tenants, lambda one, two: (one[0], min(one[1] + two[1], 2**31))),
         )
 
-    def to_json(self) -> Json:
+    def to_json(self) -> dict[str, Json]:
         """The whole state."""
         return {
             "runs": self.runs,
@@ -123,10 +121,7 @@ class Outflow:
             "flows": self.flows.to_json(),
             "secrets": self.secrets.to_json(),
             "pairs": self.pairs.to_json(),
-            "services": {
-                name: [[f"{tenant:016x}", count] for tenant, count in sorted(known.items())]
-                for name, known in sorted(self.services.items())
-            },
+            "tenants": self.tenants.to_json(),
         }
 
     @classmethod
@@ -139,38 +134,14 @@ class Outflow:
         found.runs, found.surprises = (_whole(doc.get(key), f"{name}.{key}") for key in ("runs", "surprises"))
         found.flows = Few.from_json(doc.get("flows", ""), FLOWS, name + ".flows")
         found.secrets = Few.from_json(doc.get("secrets", ""), SECRETS, name + ".secrets")
-        found.pairs = Counts.from_json(doc.get("pairs", []), PAIRS, name + ".pairs")
-        services = obj(doc.get("services", {}), name + ".services")
-        if len(services) > MOST_SERVICES:
-            raise InvalidInput(name + ".services", f"must be at most {MOST_SERVICES}")
-        for service, rows in services.items():
-            found.services[service[:64]] = _tenants(rows, name + ".services")
+        found.pairs = Counts.from_json(doc.get("pairs", ""), PAIRS, name + ".pairs")
+        found.tenants = Rows.from_json(doc.get("tenants"), TENANTS, "QI", name + ".tenants")
         return found
 
 
 def mark(*parts: object) -> int:
     """The hash under which a baseline knows something, the same in every process."""
     return fingerprint("|".join(map(str, parts)))
-
-
-def _most(one: Mapping[int, int], other: Mapping[int, int]) -> dict[int, int]:
-    both = {key: max(one.get(key, 0), other.get(key, 0)) for key in {*one, *other}}
-    kept = sorted(both, key=lambda key: (-both[key], key))[:MOST_TENANTS]
-    return {key: both[key] for key in sorted(kept)}
-
-
-def _tenants(rows: Json, name: str) -> dict[int, int]:
-    if not isinstance(rows, list) or len(rows) > MOST_TENANTS:
-        raise InvalidInput(name, f"must be lists of at most {MOST_TENANTS} tenants")
-    found = {}
-    for row in rows:
-        if not isinstance(row, list) or len(row) != 2 or not isinstance(row[0], str):
-            raise InvalidInput(name, "must be pairs of a hash and a count")
-        try:
-            found[int(row[0], 16) % (1 << 64)] = _whole(row[1], name)
-        except ValueError as err:
-            raise InvalidInput(name, "must be hexadecimal") from err
-    return found
 
 
 def _whole(value: Json, name: str) -> int:

@@ -21,7 +21,7 @@ from kaizen_security.contract.errors import InvalidInput
 LONGEST = 48
 """Bytes kept of a name, as it stands in a document. A longer one is kept as its beginning and 64 bits of its hash."""
 
-_SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8, "f": 4}
+_SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8, "q": 8, "d": 8}
 _PLAIN = frozenset(map(chr, range(32, 127))) - {'"', "\\"}
 
 
@@ -100,41 +100,43 @@ MOST = 65_535
 
 
 class Counts:
-    """Counts in a fixed number of cells, by hash: never too small, now and then too large.."""
+    """Counts in a fixed number of cells, by hash: never too small, now and then too large. They take no room before the first."""
 
-    __slots__ = ("_cells",)
+    __slots__ = ("_cells", "room")
 
-    def __init__(self, cells: int) -> None:
-        self._cells = array("H", bytes(2 * cells))
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self._cells = array("H")
 
     def __getitem__(self, one: int) -> int:
-        return self._cells[one % len(self._cells)]
+        return self._cells[one % self.room] if self._cells else 0
 
     def add(self, one: int) -> None:
         """Count one more, up to 65,535."""
-        at = one % len(self._cells)
+        if not self._cells:
+            self._cells = array("H", bytes(2 * self.room))
+        at = one % self.room
         if self._cells[at] < MOST:
             self._cells[at] += 1
 
-    def merge(self, other: Counts) -> Counts:
-        """Cell by cell, the larger."""
-        merged = Counts(len(self._cells))
-        merged._cells = array("H", map(max, self._cells, other._cells))
-        return merged
+    def plus(self, other: Counts) -> Counts:
+        """Cell by cell, the sum."""
+        both = Counts(self.room)
+        cells = zip(self._cells, other._cells, strict=True) if self._cells and other._cells else ()
+        both._cells = array("H", (min(a + b, MOST) for a, b in cells)) or (self._cells or other._cells)[:]
+        return both
 
     def to_json(self) -> Json:
         """As text; nothing when nothing was counted."""
-        return pack(self._cells) if any(self._cells) else ""
+        return pack(self._cells)
 
     @classmethod
-    def from_json(cls, document: Json, cells: int, name: str) -> Counts:
+    def from_json(cls, document: Json, room: int, name: str) -> Counts:
         """Back from text. Raises InvalidInput."""
-        counts = cls(cells)
-        found = unpack(document, "H", cells, name)
-        if found:
-            if len(found) != cells:
-                raise InvalidInput(name, f"must be {cells} counts")
-            counts._cells = found
+        counts = cls(room)
+        counts._cells = unpack(document, "H", room, name)
+        if len(counts._cells) not in (0, room):
+            raise InvalidInput(name, f"must be {room} counts")
         return counts
 
 
@@ -171,12 +173,12 @@ class Tools:
             self._runs.insert(at, 0)
         self._runs[at] = min(self._runs[at] + runs, 2**32 - 1)
 
-    def merge(self, other: Tools) -> Tools:
-        """Of each tool the larger count."""
-        merged = Tools(self.room)
+    def plus(self, other: Tools) -> Tools:
+        """The runs of both."""
+        both = Tools(self.room)
         for mark in sorted({*self._marks, *other._marks})[: self.room]:
-            merged.add(mark, max(self[mark], other[mark]))
-        return merged
+            both.add(mark, self[mark] + other[mark])
+        return both
 
     def to_json(self) -> Json:
         """Its two columns."""
@@ -199,7 +201,7 @@ class Tools:
 class Requests:
     """Sketches of at most ``room`` requests, each with marks of the tools that were used for it. The smallest sketches stay."""
 
-    __slots__ = ("_rows", "room")
+    __slots__ = ("_tools", "_words", "room")
 
     WORDS = 16
     """Words kept of a request: those with the smallest hashes, 32 bits each."""
@@ -208,63 +210,78 @@ class Requests:
 
     def __init__(self, room: int) -> None:
         self.room = room
-        self._rows: dict[bytes, bytes] = {}
+        # Rows of fixed length one after another, filled up with 0.
+        self._words, self._tools = array("I"), array("H")
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._words) // self.WORDS
 
     @classmethod
     def sketch(cls, words: Iterable[int]) -> frozenset[int]:
         """What is kept of a request's words (64-bit hashes)."""
-        return frozenset(sorted({word >> 32 for word in words})[: cls.WORDS])
+        return frozenset(cls._least(words))
+
+    @classmethod
+    def _least(cls, words: Iterable[int]) -> list[int]:
+        return sorted({word >> 32 or 1 for word in words})[: cls.WORDS]
 
     def __iter__(self) -> Iterator[tuple[frozenset[int], frozenset[int]]]:
-        for words, tools in self._rows.items():
-            yield frozenset(array("I", words)), frozenset(array("H", tools))
+        for at in range(len(self)):
+            yield frozenset(self._row(at)) - {0}, frozenset(self._used(at)) - {0}
+
+    def _row(self, at: int) -> array[int]:
+        return self._words[at * self.WORDS : (at + 1) * self.WORDS]
+
+    def _used(self, at: int) -> array[int]:
+        return self._tools[at * self.TOOLS : (at + 1) * self.TOOLS]
 
     def add(self, words: Iterable[int], tools: Iterable[int]) -> None:
         """A request was served with ``tools`` (64-bit hashes)."""
-        key = array("I", sorted(self.sketch(words))).tobytes()
-        if key not in self._rows and len(self._rows) >= self.room:
-            last = max(self._rows, key=_numbers)
-            if _numbers(key) > _numbers(last):
-                return
-            del self._rows[last]
-        self._join(key, (tool & MOST for tool in tools))
+        self._join(_filled(self._least(words), self.WORDS, "I"), {tool & MOST for tool in tools})
 
-    def _join(self, key: bytes, tools: Iterable[int]) -> None:
-        both = sorted({*array("H", self._rows.get(key, b"")), *tools})[: self.TOOLS]
-        self._rows[key] = array("H", both).tobytes()
+    def _join(self, row: array[int], tools: set[int]) -> None:
+        at = bisect_left(range(len(self)), row, key=self._row)
+        if at >= len(self) or self._row(at) != row:
+            if len(self) >= self.room:
+                if at >= self.room:
+                    return
+                del self._words[-self.WORDS :], self._tools[-self.TOOLS :]
+            self._words[at * self.WORDS : at * self.WORDS] = row
+            self._tools[at * self.TOOLS : at * self.TOOLS] = array("H", bytes(2 * self.TOOLS))
+        both = sorted((tools | set(self._used(at))) - {0})[: self.TOOLS]
+        self._tools[at * self.TOOLS : (at + 1) * self.TOOLS] = _filled(both, self.TOOLS, "H")
 
     def merge(self, other: Requests) -> Requests:
         """The requests of both, with the tools of both."""
         merged = Requests(self.room)
-        for key in sorted({*self._rows, *other._rows}, key=_numbers)[: self.room]:
-            for one in (self, other):
-                merged._join(key, array("H", one._rows.get(key, b"")))
+        merged._words, merged._tools = self._words[:], self._tools[:]
+        for at in range(len(other)):
+            merged._join(other._row(at), set(other._used(at)))
         return merged
 
     def to_json(self) -> Json:
-        """Words and tools of each, in turn."""
-        flat: list[Json] = []
-        for key in sorted(self._rows, key=_numbers):
-            flat += [pack(array("I", key)), pack(array("H", self._rows[key]))]
-        return flat
+        """Words and tools, row by row."""
+        return [pack(self._words), pack(self._tools)]
 
     @classmethod
     def from_json(cls, document: Json, room: int, name: str) -> Requests:
-        """Back from a list. Raises InvalidInput."""
+        """Back from two columns. Raises InvalidInput."""
         requests = cls(room)
-        if not isinstance(document, list) or len(document) % 2 or len(document) > 2 * room:
-            raise InvalidInput(name, f"must be words and tools of at most {room} requests")
-        for words, tools in zip(document[::2], document[1::2], strict=True):
-            key = array("I", sorted(unpack(words, "I", cls.WORDS, name))).tobytes()
-            requests._join(key, unpack(tools, "H", cls.TOOLS, name))
+        if not isinstance(document, list) or len(document) not in (0, 2):
+            raise InvalidInput(name, "must be words and tools")
+        if document:
+            words = unpack(document[0], "I", room * cls.WORDS, name)
+            tools = unpack(document[1], "H", room * cls.TOOLS, name)
+            if len(words) % cls.WORDS or len(words) // cls.WORDS * cls.TOOLS != len(tools):
+                raise InvalidInput(name, f"must be rows of {cls.WORDS} words and {cls.TOOLS} tools")
+            for at in range(len(words) // cls.WORDS):
+                row = sorted(words[at * cls.WORDS : (at + 1) * cls.WORDS], key=lambda word: (word == 0, word))
+                requests._join(array("I", row), set(tools[at * cls.TOOLS : (at + 1) * cls.TOOLS]))
         return requests
 
 
-def _numbers(row: bytes) -> array[int]:
-    return array("I", row)
+def _filled(numbers: list[int], length: int, code: str) -> array[int]:
+    return array(code, [*numbers, *[0] * (length - len(numbers))])
 
 
 @lru_cache(maxsize=1024)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kaizen_security.observer.baseline import Feature
+from kaizen_security.observer.conduct import Conduct, Trait
 from kaizen_security.observer.habits import Deed
 from kaizen_security.observer.marks import Marks
 from kaizen_security.observer.origins import Named, Origins
@@ -71,6 +72,7 @@ class Waiting:
     since: float
     deed: Deed | None = None
     taught: Taught = NOTHING_TAUGHT
+    trait: Trait | None = None
 
 
 @dataclass(slots=True)
@@ -81,6 +83,7 @@ class Run:
     ``calls``    tool of each call that waits for its result, and whether the user named what it reads
     ``deeds``    what its completed calls will teach, if nothing in it gets flagged
     ``marks``    fingerprints of what it has read; ``taught``: what it carried where
+    ``conduct``  what its allowed actions add up to
     ``score``    the highest score of any of its calls, in log odds; None before the first one that was scored
     """
 
@@ -94,6 +97,7 @@ class Run:
     origins: Origins = field(default_factory=Origins)
     calls: OrderedDict[str, tuple[str, Named]] = field(default_factory=OrderedDict)
     deeds: list[Deed] = field(default_factory=list)
+    conduct: Conduct = field(default_factory=Conduct)
     score: float | None = None
     marks: Marks = field(default_factory=Marks)
     taught: list[Taught] = field(default_factory=list)
@@ -118,6 +122,8 @@ class Run:
 
     def complete(self, waiting: Waiting, limits: Limits, losses: Losses) -> None:
         """An action has completed: this is what the run will teach, if nothing in it gets flagged."""
+        if waiting.trait is not None:
+            self.conduct.completed(waiting.trait)
         if waiting.deed is not None:
             if len(self.deeds) < limits.deeds:
                 self.deeds.append(waiting.deed)
@@ -182,6 +188,7 @@ class Runs:
         run.done.clear()
         run.deeds.clear()
         run.taught.clear()
+        run.conduct.done.clear()
         self._flagged[run.id] = None
         self._flagged.move_to_end(run.id)
         if len(self._flagged) > self._limits.flagged:

@@ -56,13 +56,14 @@ TABLE = {
     "declaration": Weight(6, Blocks.ENFORCE, Asks.ALL),
     "novelty": Weight(7, Blocks.NEVER),
     "alignment": Weight(8, Blocks.ENFORCE, Asks.DOUBTS),
+    "volume": Weight(9, Blocks.NEVER),
 }
 """The order of the detections. Those for secrets, gaps and taint belong between correlation and provenance."""
 
 _OWN_WORDS = frozenset({"policy", "correlation", "declaration", "novelty"})
 """Detections whose reason has a form of its own; the others say ``detection: kind (value).``"""
 
-UNKNOWN = Weight(9, Blocks.NEVER)
+UNKNOWN = Weight(12, Blocks.NEVER)
 """A detection without a row may flag."""
 
 NO_POLICY_YET = "no policy received yet: judged without policy and declaration"

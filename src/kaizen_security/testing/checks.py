@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import permutations
+from math import isclose
 from typing import TypeVar
 
 from kaizen_security.contract.action import Action, Json
@@ -19,20 +20,28 @@ from kaizen_security.observer.learners.protocol import Learner
 from kaizen_security.observer.observer import Observer
 from kaizen_security.observer.rules import RulesMaker
 
-L = TypeVar("L", bound=Learner)
+X = TypeVar("X")
 
 
-def check_learner(make: Callable[[str], L], load: Callable[[Json, str], L], values: Sequence[str]) -> None:
+def check_learner(
+    make: Callable[[str], Learner[X]],
+    load: Callable[[Json, str], Learner[X]],
+    values: Sequence[X],
+    *,
+    strangers: Sequence[X],
+) -> None:
     """The laws of learners. ``make(replica)`` makes an empty one, ``load(document, replica)`` reads one back.
+
+    ``values`` are learned; about ``strangers`` it is only asked.
 
     Raises AssertionError that names the law: scores in [0, 1], scoring teaches nothing, the state survives JSON, merging is
     commutative, associative and idempotent, and equal to learning in one place.
     """
-    assert make("a").score_one("x") == 0.0, "before grace the score is 0"
+    assert all(make("a").score_one(one) == 0.0 for one in strangers), "before grace the score is 0"
     learner = make("a")
     for value in values:
         before = _state(learner)
-        for asked in (value, value + "?", ""):
+        for asked in (value, *strangers):
             assert 0.0 <= learner.score_one(asked) <= 1.0, "scores are in [0, 1]"
         assert _state(learner) == before, "scoring teaches nothing"
         learner.learn_one(value)
@@ -45,11 +54,14 @@ def check_learner(make: Callable[[str], L], load: Callable[[Json, str], L], valu
     parts = _spread(make, values)
     merged = parts[0].merge(parts[1]).merge(parts[2])
     assert merged.seen == whole.seen, "merging is learning in one place"
-    for asked in {*values, "never seen"}:
-        assert merged.score_one(asked) == whole.score_one(asked), "merging is learning in one place"
+    for asked in (*values, *strangers):
+        # Sums of fractions may differ in the last bit, by the order in which they were added.
+        assert isclose(merged.score_one(asked), whole.score_one(asked), abs_tol=1e-9), (
+            "merging is learning in one place"
+        )
 
 
-def _check_merge(make: Callable[[str], L], values: Sequence[str]) -> None:
+def _check_merge(make: Callable[[str], Learner[X]], values: Sequence[X]) -> None:
     parts = _spread(make, values)
     results = set()
     for first, second, third in permutations(parts):
@@ -59,14 +71,14 @@ def _check_merge(make: Callable[[str], L], values: Sequence[str]) -> None:
     assert len(results) == 1, "merging is commutative, associative and idempotent"
 
 
-def _spread(make: Callable[[str], L], values: Sequence[str]) -> list[L]:
+def _spread(make: Callable[[str], Learner[X]], values: Sequence[X]) -> list[Learner[X]]:
     parts = [make(name) for name in ("a", "b", "c")]
     for i, value in enumerate(values):
         parts[i % 3].learn_one(value)
     return parts
 
 
-def _state(learner: Learner) -> str:
+def _state(learner: Learner[X]) -> str:
     return json.dumps(learner.to_json(), sort_keys=True)
 
 

@@ -12,7 +12,9 @@ import pytest
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.observer.baseline import ROOM, Baseline, Feature, features
+from kaizen_security.observer.conduct import Conduct, Figure, Trait
 from kaizen_security.observer.habits import Deed
+from kaizen_security.observer.outflow import Taught
 
 
 def values(action):
@@ -91,6 +93,16 @@ def hostile_name(n):
     return f"{n:05}" + '\x01"\\é漢' * 60
 
 
+def hostile_conduct(chance):
+    conduct = Conduct()
+    for _ in range(4):
+        figures = tuple(Figure(hostile_name(i), 10 ** chance.uniform(-3, 20), "1") for i in range(8))
+        trait = Trait(chance.getrandbits(64), chance.getrandbits(64), chance.getrandbits(40), figures, 50)
+        conduct.take(trait)
+        conduct.completed(trait)
+    return conduct
+
+
 @pytest.mark.slow
 def test_a_million_hostile_actions_leave_at_most_64_kilobytes():
     baseline = Baseline()
@@ -108,8 +120,19 @@ def test_a_million_hostile_actions_leave_at_most_64_kilobytes():
             )
             for i in range(2)
         ]
-        baseline.habits.learn([f"word{n}{i}" for i in range(32)], deeds, float(n))
-        baseline.habits.ratified.add(chance.getrandbits(64))
+        baseline.habituate([f"word{n}{i}" for i in range(32)], deeds, float(n))
+        baseline.ratify(chance.getrandbits(64))
+        baseline.carry(
+            [
+                Taught(
+                    flows=tuple(chance.getrandbits(64) for _ in range(8)),
+                    pairs=tuple(chance.getrandbits(64) for _ in range(8)),
+                    secrets=tuple(chance.getrandbits(64) for _ in range(8)),
+                    tenants=tuple((hostile_name(i), chance.getrandbits(64)) for i in range(8)),
+                )
+            ]
+        )
+        baseline.behaviour.learn(hostile_conduct(chance), 1e9 + n * 600.0)
     for n in range(1_000_000 // len(ROOM)):
         baseline.learn(unit[n % 5000])
     assert memory(baseline) <= 64 * 1024

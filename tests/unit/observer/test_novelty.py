@@ -21,7 +21,12 @@ def load(document, replica):
 
 
 def test_novelty_keeps_the_laws_of_learners():
-    check_learner(make, load, ["search", "read", "search", "mail", "read", "x" * 300, "ünï", "search"] * 12)
+    check_learner(
+        make,
+        load,
+        ["search", "read", "search", "mail", "read", "x" * 300, "ünï", "search"] * 12,
+        strangers=["never seen", "search?", ""],
+    )
 
 
 def test_the_estimate_is_the_share_of_values_seen_once_with_the_judged_one_among_them():

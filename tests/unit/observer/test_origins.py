@@ -97,7 +97,7 @@ def test_the_index_is_bounded_and_counts_what_it_forgot():
     assert len(origins._spot) <= MOST_SENTENCES
 
 
-def test_habits_survive_json_and_join_as_a_lattice():
+def test_habits_survive_json_and_their_parts_add_up_to_what_one_place_learns():
     def learned(*names):
         habits = Habits()
         for name in names:
@@ -110,8 +110,7 @@ def test_habits_survive_json_and_join_as_a_lattice():
 
     a, b = learned("ann", "bob"), learned("cid")
     assert Habits.from_json(json.loads(json.dumps(a.to_json()))).to_json() == a.to_json()
-    assert a.merge(b).to_json() == b.merge(a).to_json()
-    assert a.merge(b).merge(b).to_json() == a.merge(b).to_json()
+    assert a.plus(b).to_json() == b.plus(a).to_json() == learned("ann", "bob", "cid").to_json()
 
 
 def test_a_few_keeps_no_more_than_its_room_and_refuses_what_is_no_state():

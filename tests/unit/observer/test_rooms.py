@@ -103,7 +103,7 @@ def test_a_short_name_is_kept_as_it_is(value):
         lambda: Counts.from_json("AAA=", 4, "room"),
         lambda: Tools.from_json({}, 4, "room"),
         lambda: Tools.from_json(["AAAAAAAAAAA=", ""], 4, "room"),
-        lambda: Requests.from_json(["AAAAAA=="], 4, "room"),
+        lambda: Requests.from_json(["AAAAAA==", ""], 4, "room"),
         lambda: Requests.from_json(["AAAAAA==", 3], 4, "room"),
     ],
 )

@@ -249,5 +249,5 @@ def test_a_value_of_untrusted_origin_in_the_band_is_held_and_normal_once_it_is_l
     assert [one.detection for one in held.evidence] == ["provenance"]
     inspector.answer(held.pending.id, Word.LEARN, "ada")
     kept = inspector.agents.lane(AgentKey("", "a")).observer.baseline.to_json()
-    assert kept["habits"]["ratified"] != ""
+    assert kept["habits"]["parts"][0]["ratified"] != ""
     assert pay(inspector, "later").allowed

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from kaizen_security.contract.action import Json
 
+X = TypeVar("X", contravariant=True)
 
-class Learner(Protocol):
-    """One part of a baseline: what one kind of value normally is.
+
+class Learner(Protocol[X]):
+    """One part of a baseline: what one kind of value (``X``) normally is.
 
     ``merge`` joins what two replicas learned. It is commutative, associative and idempotent, whatever the order and however often
     the same state arrives, because each replica only ever adds to its own part.
@@ -19,11 +21,11 @@ class Learner(Protocol):
         """How many observations were learned, all replicas together."""
         ...
 
-    def learn_one(self, x: str) -> None:
+    def learn_one(self, x: X) -> None:
         """Take one observation of ``x`` into this replica's part."""
         ...
 
-    def score_one(self, x: str) -> float:
+    def score_one(self, x: X) -> float:
         """Surprise of ``x``: 0 is what always happens, 1 what never did. 0 before grace. Does not change the learner."""
         ...
 

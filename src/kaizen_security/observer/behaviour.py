@@ -1,0 +1,116 @@
+"""Behaviour: what an agent's conduct normally is, as learners of sizes and rates over its runs.
+
+One attribute of a baseline. Every learner adds up over replicas exactly (``learners.shared``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Self
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.fields import obj
+from kaizen_security.observer.conduct import Conduct, Figure, Trait
+from kaizen_security.observer.entities import fingerprint
+from kaizen_security.observer.learners.rate import Flow, Rate
+from kaizen_security.observer.learners.rate import Table as Rates
+from kaizen_security.observer.learners.size import Amount, Size
+from kaizen_security.observer.learners.size import Table as Sizes
+
+LUMPS = 0.5
+"""Least spread of calls and bytes of one run, in logarithms: at a tolerance of 1 in 100 few is what is below ten times the mean."""
+PARTIES = 0.35
+"""The same of addressees: five times."""
+
+
+def amounts(trait: Trait) -> list[Amount]:
+    """The numbers of one action: its figures by tool and field, and its addressees."""
+    found = [amount(trait.tool, one) for one in trait.figures]
+    if trait.parties:
+        found.append(parties(trait))
+    return found
+
+
+def amount(tool: int, figure: Figure) -> Amount:
+    """A number among the arguments of a tool."""
+    return Amount(fingerprint(f"{tool:x}|{figure.field}"), figure.number)
+
+
+def parties(trait: Trait) -> Amount:
+    """How many addressees the action has."""
+    return Amount(trait.tool ^ _PARTIES, trait.parties, PARTIES)
+
+
+def calls(tool: int, times: int) -> Amount:
+    """How often one run used a tool."""
+    return Amount(tool ^ _CALLS, times, LUMPS)
+
+
+def sent(place: int, size: int) -> Amount:
+    """How much one run sent to a place."""
+    return Amount(place ^ _SENT, size, LUMPS)
+
+
+def flow(place: int, size: int, at: float) -> Flow:
+    """How much went to a place at a time."""
+    return Flow(place, size, at)
+
+
+_PARTIES, _CALLS, _SENT = map(fingerprint, ("addressees of one call", "calls of one run", "sent in one run"))
+
+
+class Behaviour:
+    """``size`` of numbers, ``rate`` of flows over time."""
+
+    __slots__ = ("rate", "replica", "size")
+
+    def __init__(self, replica: str = "local") -> None:
+        self.replica = replica
+        self.size = Size.new(replica)
+        self.rate = Rate.new(replica)
+
+    def learn(self, conduct: Conduct, at: float) -> None:
+        """One run in which nothing was flagged, or a lone action. Only what has completed counts."""
+        times: Counter[int] = Counter()
+        bulk: Counter[int] = Counter()
+        for trait in conduct.done:
+            times[trait.tool] += 1
+            if trait.place:
+                bulk[trait.place] += trait.sent
+            for one in amounts(trait):
+                self.size.learn_one(one)
+        for tool, count in times.items():
+            self.size.learn_one(calls(tool, count))
+        for place, size in bulk.items():
+            self.size.learn_one(sent(place, size))
+            self.rate.learn_one(flow(place, size, at))
+
+    def merge(self, other: Behaviour) -> Behaviour:
+        """What both know; goes on as ``self.replica``."""
+        merged = Behaviour(self.replica)
+        merged.size = self.size.merge(other.size)
+        merged.rate = self.rate.merge(other.rate)
+        return merged
+
+    def turn(self) -> None:
+        """Close this replica's parts, so that they can be folded."""
+        self.size.turn()
+        self.rate.turn()
+
+    def fold(self) -> None:
+        """Take every closed part into the base. Only one place may do that."""
+        self.size.fold()
+        self.rate.fold()
+
+    def to_json(self) -> dict[str, Json]:
+        """The whole state."""
+        return {"size": self.size.to_json(), "rate": self.rate.to_json()}
+
+    @classmethod
+    def from_json(cls, document: Json, field: str, *, replica: str = "local") -> Self:
+        """Back from a document, going on as ``replica``. Raises InvalidInput naming the field."""
+        doc = obj({} if document is None else document, field)
+        behaviour = cls(replica)
+        behaviour.size.load(doc.get("size"), Sizes.from_json, field + ".size")
+        behaviour.rate.load(doc.get("rate"), Rates.from_json, field + ".rate")
+        return behaviour

@@ -1,0 +1,139 @@
+"""How an agent goes about its work: the size, number, order and addressees of its actions, as hashes and counts.
+
+``Trait`` is what one action shows of that, ``Conduct`` what the actions of one run add up to. No text is kept of either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kaizen_security.contract import canonical
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.observer.entities import fingerprint, words_of_name
+from kaizen_security.observer.score import arguments
+
+MOST_LEAVES = 256
+MOST_FIGURES = 16
+DEEPEST = 8
+MOST_KINDS = 64
+"""Tools, and destinations, of one run that are told apart."""
+MOST_TRAITS = 256
+MOST_STEPS = 64
+"""Actions of a run, the latest, whose order is remembered."""
+
+_FIGURE = re.compile(r"^[^\w\s-]{0,2}\s?(\d{1,15}(?:,\d{3})*(?:\.\d{1,6})?)\s?(?:[^\W\d_]{3}|[%€$£¥])?$")
+_PARTY = re.compile(r"[^@\s,;<>\"']+@[^@\s,;<>\"']+\.[^@\s,;<>\"']+")
+
+NAMES_A_THING = frozenset(
+    words_of_name(
+        "id ids identifier ref reference nr no code zip postcode phone mobile fax account iban bic card year date day month "
+        "time timestamp version port page offset index line row seed serial ticket order invoice claim case issue entry bill"
+    )
+)
+"""Words of arguments whose number names a thing, and is not large or small."""
+
+
+class Figure(NamedTuple):
+    """A number among the arguments. ``said`` is its text, to be looked for in the request."""
+
+    field: str
+    number: float
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """What one action shows. ``tool`` and ``place`` are hashes of its tool (or kind) and of its destination, 0 for none.
+
+    ``sent``     characters of its arguments, or the bytes that ground truth counted
+    ``parties``  addressees among its arguments
+    """
+
+    tool: int
+    place: int
+    sent: int
+    figures: tuple[Figure, ...]
+    parties: int
+
+
+NOTHING_SHOWN = Trait(0, 0, 0, (), 0)
+
+
+@dataclass(slots=True)
+class Conduct:
+    """What the allowed actions of one run add up to so far; ``done`` are those that have completed. Bounded."""
+
+    calls: dict[int, int] = field(default_factory=dict)
+    sent: dict[int, int] = field(default_factory=dict)
+    walk: list[int] = field(default_factory=list)
+    done: list[Trait] = field(default_factory=list)
+
+    def take(self, trait: Trait) -> None:
+        """An action was allowed."""
+        _add(self.calls, trait.tool, 1)
+        if trait.place:
+            _add(self.sent, trait.place, trait.sent)
+        self.walk.append(trait.tool)
+        if len(self.walk) > MOST_STEPS:
+            del self.walk[0]
+
+    def completed(self, trait: Trait) -> None:
+        """An allowed action has completed."""
+        if len(self.done) < MOST_TRAITS:
+            self.done.append(trait)
+
+
+def _add(counts: dict[int, int], key: int, number: int) -> None:
+    if key in counts or len(counts) < MOST_KINDS:
+        counts[key] = counts.get(key, 0) + number
+
+
+def trait_of(action: Action, where: str) -> Trait:
+    """What an action shows; ``where`` is its canonical destination. Bounded whatever the arguments are."""
+    tool = canonical.tool(action.tool)
+    sent, parties = 0, 0
+    figures: list[Figure] = []
+    for name, value in _leaves(arguments(action), "", 0):
+        if isinstance(value, bool) or value is None:
+            continue
+        if isinstance(value, (int, float)):
+            found = Figure(name, float(value), str(value)) if abs(value) <= 1e18 else None
+            sent += 8
+        else:
+            text = str(value)
+            sent += len(text)
+            parties += min(len(_PARTY.findall(text[:2048])), 64) if "@" in text else 0
+            found = _figure(name, text) if len(text) <= 24 else None
+        if found is not None and len(figures) < MOST_FIGURES and found.number > 0 and not _names_a_thing(name):
+            figures.append(found)
+    counted = action.metadata.get("bytes_up")
+    if isinstance(counted, int) and not isinstance(counted, bool) and counted > 0:
+        sent = min(counted, 2**53)
+    return Trait(fingerprint(tool or action.kind), fingerprint(where) if where else 0, sent, tuple(figures), parties)
+
+
+def _figure(name: str, text: str) -> Figure | None:
+    found = _FIGURE.match(text)
+    return Figure(name, float(found[1].replace(",", "")), text) if found else None
+
+
+def _names_a_thing(name: str) -> bool:
+    return not NAMES_A_THING.isdisjoint(words_of_name(name.rpartition(".")[2]))
+
+
+def _leaves(document: Json, path: str, depth: int) -> Iterator[tuple[str, Json]]:
+    todo: list[tuple[str, Json, int]] = [(path, document, depth)]
+    left = MOST_LEAVES
+    while todo and left > 0:
+        path, value, depth = todo.pop()
+        if isinstance(value, Mapping) and depth < DEEPEST:
+            for name, item in list(value.items())[:left]:
+                todo.append((f"{path}.{name}"[:128] if path else str(name)[:128], item, depth + 1))
+        elif isinstance(value, (list, tuple)) and depth < DEEPEST:
+            todo += [(path + "[]", item, depth + 1) for item in value[:left]]
+        else:
+            left -= 1
+            yield path, value
