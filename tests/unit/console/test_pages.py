@@ -43,6 +43,8 @@ PAGES = (
     "/verdicts",
     "/verdicts/live",
     "/verdicts/0000000000000001",
+    "/holds",
+    "/holds/live",
     "/agents",
     "/agent?name=a",
     "/connect",
@@ -55,6 +57,7 @@ PAGES = (
 CHANGES = (
     "/verdicts/0000000000000001/status",
     "/verdicts/0000000000000001/learn",
+    "/holds/0000000000000001",
     "/agent/settings?name=a",
     "/connect/key",
     "/policies/organisation",
@@ -102,7 +105,7 @@ def test_every_path_of_the_console_is_on_one_of_the_lists_above():
 
 
 @pytest.mark.parametrize(
-    "path", ["/verdicts", "/agents", "/connect", "/sign-in", "/nowhere-at-all", "/verdicts?since=x"]
+    "path", ["/verdicts", "/holds", "/agents", "/connect", "/sign-in", "/nowhere-at-all", "/verdicts?since=x"]
 )
 def test_every_page_carries_the_strict_policy_and_no_script_or_style_of_its_own(site, path):
     with site.client(signed_in=path != "/sign-in") as client:

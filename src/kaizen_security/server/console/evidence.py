@@ -72,10 +72,10 @@ def drawer(row: VerdictRow, beside: Sequence[VerdictRow], now: float) -> Drawer:
         status_word=STATUS_WORD[row.status],
         status_means=STATUS_MEANS[row.status],
         steps=triage_steps(row.status, releasable=bool(row.evidence) and can_suppress(row.evidence)),
-        findings=tuple(_finding(finding) for finding in row.evidence),
+        findings=tuple(finding_view(finding) for finding in row.evidence),
         silence=_silence(shown_line.shown),
         notes=row.notes,
-        action=_bounded(_action_facts(row.action)),
+        action=action_facts(row.action),
         known=tuple((name, value) for name, value in _known(row) if value),
         decided_by=DECIDED_BY[row.origin],
         timeline=tuple(line(other, now) for other in others),
@@ -83,7 +83,8 @@ def drawer(row: VerdictRow, beside: Sequence[VerdictRow], now: float) -> Drawer:
     )
 
 
-def _finding(finding: Finding) -> FindingView:
+def finding_view(finding: Finding) -> FindingView:
+    """A finding as it is shown."""
     attack = ATTACKS.get(finding.attack)
     ids: list[tuple[str, str]] = []
     if attack is not None:
@@ -122,6 +123,11 @@ def _known(row: VerdictRow) -> Iterator[Fact]:
     yield "Act", row.act_id
     yield "Action id", row.action_id
     yield "Verdict id", row.id
+
+
+def action_facts(action: dict[str, Json]) -> tuple[Fact, ...]:
+    """What is known of an action, a line each; bounded."""
+    return _bounded(_action_facts(action))
 
 
 _TYPED: Final = ("kind", "tool", "publisher", "target", "hash", "at")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from kaizen_security.contract.hold import HoldState
 from kaizen_security.server.console.agents import (
     HOURS,
     AgentView,
@@ -35,17 +36,20 @@ LATEST: Final = 20
 """Verdicts on an agent's page, from which its baseline's state is read as well."""
 BESIDE: Final = 40
 """Rows of the drawer's timeline."""
+WAITING: Final = 100
+"""Held actions that are counted beside the day's verdicts."""
 NEAR: Final = 150
 """Rows of the same agent, each way, among which they are looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Today:
-    """Counts of this day in UTC."""
+    """Counts of this day in UTC, and how many actions wait for a person now (counted up to WAITING)."""
 
     actions: int = 0
     flagged: int = 0
     blocked: int = 0
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +119,11 @@ def _found(
 def today(store: Store, organisation: int, now: float) -> Today:
     """The counts of the day of ``now``, which are kept as rows come in and not counted here."""
     day = datetime.fromtimestamp(now, UTC).date().isoformat()
+    waiting = len(store.holds.of(organisation, now=now, state=HoldState.WAITING, limit=WAITING))
     for counted in store.days(organisation, since=day):
         if counted.day == day:
-            return Today(actions=counted.actions, flagged=counted.flagged, blocked=counted.blocked)
-    return Today()
+            return Today(actions=counted.actions, flagged=counted.flagged, blocked=counted.blocked, waiting=waiting)
+    return Today(waiting=waiting)
 
 
 def drawer_of(store: Store, organisation: int, row: VerdictRow, now: float) -> Drawer:

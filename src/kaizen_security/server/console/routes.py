@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from kaizen_security.server.console import exports, gate, keys, policies, profiles, upkeep, verdicts
+from kaizen_security.server.console import exports, gate, held, keys, policies, profiles, upkeep, verdicts
 from kaizen_security.server.console.desk import Desk
 from kaizen_security.server.console.render import HEADERS, STATIC, static_file
 from kaizen_security.server.context import Context
@@ -21,6 +21,7 @@ def routes(context: Context) -> list[BaseRoute]:
         Route("/static/{name}", desk.shown(_static), methods=["GET"]),
         *gate.routes(desk),
         *verdicts.routes(desk),
+        *held.routes(desk),
         *profiles.routes(desk),
         *upkeep.routes(desk),
         *policies.routes(desk),

@@ -21,6 +21,8 @@ function say(text) {
   speak();
 }
 
+const part = { headers: { "X-Kaizen-Part": "drawer" }, redirect: "follow" }; // only what changes, not the whole page
+
 function parsed(markup) {
   const template = document.createElement("template");
   template.innerHTML = markup;
@@ -50,6 +52,7 @@ function listen(url, arrived) {
   };
   stream.addEventListener("verdict", (event) => { last = event.lastEventId; arrived(event.data); });
   stream.addEventListener("today", (event) => $("#today")?.replaceChildren(parsed(event.data)));
+  stream.addEventListener("holds", (event) => relist(event.data));
   stream.addEventListener("skipped", () => state("on", "Live, the newest only"));
   stream.addEventListener("signed-out", () => location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`));
 }
@@ -75,7 +78,7 @@ if (rows?.dataset.live) {
     if (paused) state("paused", "Paused");
     else listen(rows.dataset.live, prepend);
   });
-} else if ($("#live")) {
+} else if ($("#pause")) {
   state("off", "An older page");
   $("#pause").hidden = true;
 }
@@ -90,8 +93,36 @@ if (waiting?.dataset.live) listen(waiting.dataset.live, async () => {
 });
 addEventListener("pagehide", () => stream?.close());
 
+// Held actions: the server renders the list whenever it changes. Who is about to answer keeps the focus and what was opened.
+const holds = $("#holds");
+function relist(markup) {
+  const focused = document.activeElement?.id;
+  const opened = [...holds.querySelectorAll("details[open]")].map((one) => one.closest("article").id);
+  const before = new Set([...holds.querySelectorAll(".hold")].map((one) => one.id));
+  holds.replaceChildren(parsed(markup));
+  for (const id of opened) $("details", document.getElementById(id) ?? holds)?.setAttribute("open", "");
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  const waits = [...holds.querySelectorAll(".hold")];
+  document.title = document.title.replace(/^(\(\d+\) )?/, waits.length ? `(${waits.length}) ` : "");
+  for (const one of waits) if (!before.has(one.id)) say(`Waiting for you: ${$("h2", one).textContent}`);
+}
+if (holds) {
+  listen(holds.dataset.live, () => {});
+  addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (!form.matches("[data-hold]")) return;
+    event.preventDefault();
+    for (const button of form.closest("article").querySelectorAll("button")) button.disabled = true;
+    const word = $("button", form).textContent;
+    const answer = await fetch(form.action, { ...part, method: "POST", body: new URLSearchParams(new FormData(form)) });
+    if (new URL(answer.url).pathname.startsWith("/sign-in")) return location.reload();
+    relist(await answer.text());
+    if (answer.ok) say(`${word}: done`);
+    $("#main").focus({ preventScroll: true });
+  });
+}
+
 // --- the drawer ------------------------------------------------------------------------------------------------------------
-const part = { headers: { "X-Kaizen-Part": "drawer" }, redirect: "follow" };
 let origin = null; // what had the focus when the drawer opened
 let newest = 0;    // of two answers on their way, the one asked for last is shown
 
