@@ -10,6 +10,7 @@ from kaizen_security.contract.codec import Report
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.score import KINDS, ORIGINS, Came, Part, Score
 from kaizen_security.contract.step import Claim, Effect, End, Message, Request, Result
 from kaizen_security.contract.verdict import Decision, Mode, Pending, Verdict
 
@@ -41,6 +42,29 @@ actions = st.builds(
     seen_by=st.lists(texts, max_size=3).map(tuple),
 )
 findings = st.builds(Finding, **dict.fromkeys(Finding.__dataclass_fields__, texts))
+digits = st.integers(-40_000_000, 40_000_000).map(lambda n: n / 10_000)
+positive = st.integers(0, 400_000).map(lambda n: n / 10_000)
+shares = st.integers(0, 10_000).map(lambda n: n / 10_000)
+scores = st.builds(
+    Score,
+    value=digits,
+    threshold=st.none() | digits,
+    probability=shares,
+    bias=digits,
+    parts=st.lists(
+        st.builds(Part, name=st.from_regex(r"[a-z_]{1,20}", fullmatch=True), weight=positive, value=shares), max_size=3
+    ).map(tuple),
+    counts=st.booleans(),
+    steered=st.booleans(),
+    asked=shares,
+    told=shares,
+    came=st.lists(
+        st.builds(
+            Came, field=texts, kind=st.sampled_from(KINDS), origin=st.sampled_from(ORIGINS), tool=texts, path=texts
+        ),
+        max_size=3,
+    ).map(tuple),
+)
 verdicts = st.builds(
     Verdict,
     decision=st.sampled_from(Decision),
@@ -52,6 +76,7 @@ verdicts = st.builds(
     policy_version=texts,
     pending=st.none() | st.builds(Pending, id=texts, expires_at=instants),
     at=st.just(0.0) | instants,
+    score=st.none() | scores,
 )
 reports = st.builds(Report, action=actions, verdict=st.none() | verdicts)
 run = {"run_id": texts, "agent": names, "at": st.just(0.0) | instants}

@@ -189,7 +189,7 @@ class Reporter:
         action, metadata, verdict, id_, at, run_id = entry
         try:
             full = completed(action, _thawed(metadata), id_=id_, agent=self._agent, at=at, run_id=run_id)
-            claim = outward_verdict(verdict, self._key) if verdict.evidence else verdict
+            claim = outward_verdict(verdict, self._key) if verdict.evidence or verdict.score else verdict
             document = encode_report(Report(action=outward(full, self._key), verdict=claim))
             return _encode(document).encode("utf-8", "replace")
         except Exception as err:  # noqa: BLE001  # a listed boundary

@@ -88,7 +88,8 @@ def outward(action: Action, key: bytes) -> Action:
 
 def outward_verdict(verdict: Verdict, key: bytes) -> Verdict:
     """A verdict as it may leave the tenant: findings name values that an action had, so these are treated like its target."""
-    return replace(verdict, evidence=tuple(_finding(finding, key) for finding in verdict.evidence))
+    score = None if verdict.score is None else verdict.score.renamed(lambda name: _component(name, key))
+    return replace(verdict, evidence=tuple(_finding(finding, key) for finding in verdict.evidence), score=score)
 
 
 def _finding(finding: Finding, key: bytes) -> Finding:
@@ -248,7 +249,7 @@ class _Facts:
             elif _kept(name, value):
                 kept[name] = value
             else:
-                self._walk(value, self._component(name), 0)
+                self._walk(value, _component(name, self._key), 0)
         for name, text in _hidden(action.target):
             self._add("target_" + name, "text", text)
         if self._facts:
@@ -277,7 +278,7 @@ class _Facts:
             for i, (name, below) in enumerate(value.items()):
                 if self._is_full(len(value) - i):
                     return
-                self._walk(below, f"{path}.{self._component(name)}", depth + 1)
+                self._walk(below, f"{path}.{_component(name, self._key)}", depth + 1)
         elif isinstance(value, list) and value and depth < MAX_DEPTH:
             for i, below in enumerate(value):
                 if self._is_full(len(value) - i):
@@ -299,11 +300,11 @@ class _Facts:
         digest = hashed(text, self._key)[1:]
         self._facts.append({"field": path, "type": type_, "length": len(text), "hmac": digest})
 
-    def _component(self, name: str) -> str:
-        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", name) and _harmless(
-            name.replace("_", "-").strip("-") or "a"
-        )
-        return name if plain or _TOKEN.fullmatch(name) else hashed(name, self._key)
+
+def _component(name: str, key: bytes) -> str:
+    """A name within a document, if it looks like one."""
+    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", name) and _harmless(name.replace("_", "-").strip("-") or "a")
+    return name if plain or _TOKEN.fullmatch(name) else hashed(name, key)
 
 
 def _kept(name: str, value: Json) -> bool:

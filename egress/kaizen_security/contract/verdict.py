@@ -6,6 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 
 from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.score import Score
 
 
 class Decision(StrEnum):
@@ -56,6 +57,7 @@ class Verdict:
     ``notes``           what the reader should know and what is no finding (a baseline that is too young, a paused agent)
     ``policy_version``  which policy was in force, so that "applied" is never said too early
     ``at``              Unix seconds
+    ``score``           what the score of its values is made of; None where none was taken
     """
 
     decision: Decision = Decision.ALLOW
@@ -68,6 +70,7 @@ class Verdict:
     policy_version: str = ""
     pending: Pending | None = None
     at: float = 0.0
+    score: Score | None = None
 
     def __post_init__(self) -> None:
         # ``Verdict("block")`` would otherwise be a verdict that does not block: decisions are compared by identity.

@@ -19,7 +19,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.declaration import NOTHING_DECLARED
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.runtime.counterfactual import Alternative, Change, FactsJudge
+from kaizen_security.runtime.counterfactual import Alternative, Change, FactsJudge, Point
 from kaizen_security.runtime.difference import Difference
 
 FAILS = {
@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--declaration", metavar="FILE", help="the declaration of every agent, as JSON or TOML")
     parser.add_argument("--mode", choices=[mode.value for mode in Mode], help="of every agent (observe)")
     parser.add_argument("--baseline", metavar="FILE", help="the baseline that every agent starts from, as JSON")
+    parser.add_argument(
+        "--operating-point",
+        type=_point,
+        metavar="X",
+        help="with --diff: flag calls from this score on, in log odds; +X or =-X: so much above each agent's own",
+    )
     parser.add_argument(
         "--learn", action=argparse.BooleanOptionalAction, default=True, help="learn baselines on the way (default)"
     )
@@ -66,6 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "row or an answer of GET /v1/verdicts, or the body of a webhook. Exit status: 0, or 1 when a line could not be read or "
         "--fail-on holds."
     )
+
+
+def _point(said: str) -> Point:
+    value = float(said.removeprefix("="))
+    if not -1000 <= value <= 1000:
+        raise ValueError(said)
+    return Point(value, relative=said[:1] in ("+", "="))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,8 +110,12 @@ def _check(args: argparse.Namespace, *, comparing: bool) -> None:
         raise Misconfigured("--limit must be from 1 to 5,000,000")
     if not args.from_server and (args.since or args.until):
         raise Misconfigured("--since and --until choose rows of --from-server")
-    if comparing and not (args.policy or args.declaration or args.mode or args.baseline):
-        raise Misconfigured("nothing would change: give --policy, --declaration, --mode or --baseline")
+    if not comparing and args.operating_point:
+        raise Misconfigured("--operating-point is compared with what was recorded: add --diff")
+    if comparing and not (args.policy or args.declaration or args.mode or args.baseline or args.operating_point):
+        raise Misconfigured(
+            "nothing would change: give --policy, --declaration, --mode, --baseline or --operating-point"
+        )
 
 
 def _work(args: argparse.Namespace, *, comparing: bool) -> work.Work:
@@ -114,7 +131,9 @@ def _work(args: argparse.Namespace, *, comparing: bool) -> work.Work:
         "colour": wants_colour(sys.stdout),
     }
     if comparing:
-        alternative = Alternative(policies=policies, declaration=declaration, mode=mode, baseline=baseline)
+        alternative = Alternative(
+            policies=policies, declaration=declaration, mode=mode, baseline=baseline, point=args.operating_point
+        )
         FactsJudge(alternative)  # a rule that cannot be used is said before the first line is read
         now_ = Bundle(agent="", version=1, policies=policies_in(args.against) if args.against else ())
         return work.Work(now=now_, alternative=alternative, **common)

@@ -26,6 +26,7 @@ from kaizen_security.contract.fields import (
     texts,
 )
 from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.score import decode_score, encode_score
 from kaizen_security.contract.step import Claim, Effect, End, Message, Request, Result, Step
 from kaizen_security.contract.verdict import Decision, Pending, Verdict
 
@@ -229,6 +230,7 @@ def decode_verdict(document: Json, *, field: str = "verdict") -> Verdict:
         policy_version=text(doc, "policy_version", path, limit=MAX_NAME),
         pending=_decode_pending(doc.get("pending"), path + "pending"),
         at=instant(doc, "at", path),
+        score=None if doc.get("score") is None else decode_score(doc["score"], path + "score"),
     )
 
 
@@ -258,6 +260,8 @@ def encode_verdict(verdict: Verdict) -> dict[str, Json]:
         document["pending"] = {"id": verdict.pending.id, "expires_at": rfc3339(verdict.pending.expires_at)}
     if verdict.at:
         document["at"] = rfc3339(verdict.at)
+    if verdict.score is not None:
+        document["score"] = encode_score(verdict.score)
     return document
 
 

@@ -132,7 +132,7 @@ class Compiled:
         else:
             found = tuple(map(self._finding, sorted(hits, key=lambda hit: (hit.owner, hit.rule))))
             reason = reasons.blocked_by_policy(finding.kind for finding in found)
-        return _verdict(Decision.BLOCK, reason, found, None, (), "", self.version, None, 0.0)
+        return _verdict(Decision.BLOCK, reason, found, None, (), "", self.version, None, 0.0, None)
 
     def _other(self, hits: list[_Hit], tool: str, publisher: str, hash_: str) -> None:
         """What few actions state and few policies ask for: publishers, hashes, allowlists."""
@@ -252,6 +252,7 @@ def _for(verdict: Verdict, action_id: str) -> Verdict:
         said.policy_version,
         said.pending,
         said.at,
+        said.score,
     )
 
 

@@ -17,6 +17,7 @@ from kaizen_security.contract.step import Effect, End, Request, Result, Step
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.observer.baseline import Baseline, Feature, destination, features
 from kaizen_security.observer.conduct import Conduct, Trait, trait_of
+from kaizen_security.observer.contributions import score_of
 from kaizen_security.observer.detection import Context, Detection
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.facts import gather
@@ -203,8 +204,10 @@ class Observer:
         heard = [Heard(one.ABOUT, tuple(one.detect(action, context))) for one in self.detections]
         found = weigh(action, heard, self.rules, now)
         if found.asks and self._ratified(action):
-            return weigh(action, heard, self.rules, now, ratified=True)
-        return found
+            found = weigh(action, heard, self.rules, now, ratified=True)
+        if context.reading is None:
+            return found
+        return replace(found, verdict=replace(found.verdict, score=score_of(action, context)))
 
     def _ratified(self, action: Action) -> bool:
         known = self.baseline.habits.ratified

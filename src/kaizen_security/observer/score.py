@@ -73,6 +73,11 @@ class Scored:
         """Whether it lies in the band below: too little to say that it is wrong, too much to let it pass unasked."""
         return not self.speaks and self._above(self.asking)
 
+    @property
+    def counts(self) -> bool:
+        """Whether it would speak if only it were high enough."""
+        return self._above(float("-inf"))
+
     def _above(self, bound: float | None) -> bool:
         if bound is None or self.logit <= bound:
             return False

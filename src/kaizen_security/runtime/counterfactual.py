@@ -21,12 +21,13 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.declared import compile_declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.score import Score
 from kaizen_security.contract.verdict import ENFORCED, Decision, Mode, Verdict
 from kaizen_security.detections import novelty
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.detection import Context
 from kaizen_security.observer.rules import RulesMaker
-from kaizen_security.observer.weigh import TOLERANCE, reason_of
+from kaizen_security.observer.weigh import TABLE, TOLERANCE, UNKNOWN, Blocks, reason_of
 from kaizen_security.runtime.replay import RecordedRun, Replayer
 from kaizen_security.runtime.retained import EVERYBODY, Joining, Retained, Share, cause, is_retained, retained, rows_of
 
@@ -42,7 +43,14 @@ _LOOKS_AT = {
     "tools": "tool",
     "publishers": "publisher",
 }
-_CHANGED_PARTS = {"policy": "policies", "correlation": "policies", "declaration": "declaration", "novelty": "baseline"}
+_CHANGED_PARTS = {
+    "policy": "policies",
+    "correlation": "policies",
+    "declaration": "declaration",
+    "novelty": "baseline",
+    "provenance": "point",
+    "alignment": "point",
+}
 _OF_VALUES = frozenset({"provenance", "alignment"})
 
 
@@ -55,6 +63,14 @@ class Change(StrEnum):
     NO_LONGER_FLAGGED = "no longer flagged"
     CANNOT_TELL = "cannot tell"
     SAME = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An operating point: from which score on a call is flagged, in log odds. ``relative``: so much above each agent's own."""
+
+    value: float
+    relative: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +86,7 @@ class Alternative:
     declaration: Declaration | None = None
     mode: Mode | None = None
     baseline: Baseline | None = None
+    point: Point | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +149,8 @@ class FactsJudge:
             after += _told(action, self._declared.undeclared(action), {"tool", "target"}, missing)
         if self.alternative.baseline is not None:
             after += self._by_baseline(action, found, missing)
+        if self.alternative.point is not None:
+            after += _by_score(action, before.score, found, self.alternative.point, missing)
         if not kept.complete and any(part_of(one) == "unknown" for one in found):
             missing.append("findings")
         if self.alternative.mode is Mode.OBSERVE and before.reason == reasons.FAILED_CLOSED:
@@ -185,7 +204,9 @@ class FactsJudge:
 
     def _learn_mode(self, agent: str, before: Verdict, found: list[Finding]) -> None:
         if any(part_of(one) in ENFORCED for one in found):
-            if not before.blocked:
+            if not reasons.RELEASING.isdisjoint(before.notes):
+                self._modes[agent] = Mode.ENFORCE  # only there is a person asked
+            elif not before.blocked:
                 self._modes[agent] = Mode.OBSERVE
             elif not any(map(_always, found)):
                 self._modes[agent] = Mode.ENFORCE
@@ -202,6 +223,9 @@ class FactsJudge:
         blocked = any(map(_always, after))
         if not blocked and any(part_of(one) in ENFORCED for one in after):
             blocked = self._mode(action.agent) is Mode.ENFORCE
+        released = not reasons.RELEASING.isdisjoint(before.notes)
+        if released and not any(map(_always, after)):
+            blocked = False  # a person said so, whatever holds now
         if not blocked and before.blocked:
             # Blocked for what is no detection's (nobody could answer, a reasoning check): no other rules change that.
             blocked = not any(_always(one) or part_of(one) in ENFORCED for one in found)
@@ -232,7 +256,40 @@ def _not_listed(finding: Finding) -> Finding:
 
 
 def _always(finding: Finding) -> bool:
-    return part_of(finding) in ("policy", "correlation")
+    return TABLE.get(part_of(finding), UNKNOWN).blocks is Blocks.ALWAYS
+
+
+def _by_score(
+    action: Action, score: Score | None, found: list[Finding], point: Point, missing: list[str]
+) -> list[Finding]:
+    """What the score of the call's values says at another operating point."""
+    said = [one for one in found if part_of(one) in _OF_VALUES]
+    if score is None:
+        # A call in a run may have been scored by a program that did not say how; anything else never is.
+        if said or (action.run_id and action.metadata.get("facts")):
+            missing.append("score")
+        return said
+    if score.threshold is None or not score.counts:
+        return said
+    bound = score.threshold + point.value if point.relative else point.value
+    if score.value <= bound:
+        return []
+    return said or [_nearly(score, bound)]
+
+
+def _nearly(score: Score, bound: float) -> Finding:
+    name, kind = ("provenance", "value of untrusted origin")
+    if not score.steered:
+        name, kind = ("alignment", "does not follow from the request")
+    return Finding(
+        kind,
+        "",
+        "baseline",
+        detection=name,
+        expected=f"a score of at most {bound:.2f}",
+        observed=f"a score of {score.value:.2f}",
+        attack="injection",
+    )
 
 
 def _told(
@@ -272,6 +329,7 @@ class Counterfactual:
             declaration=now.declaration if alternative.declaration is None else alternative.declaration,
             mode=alternative.mode or now.mode,
         )
+        self._point = None if alternative.point is None else FactsJudge(Alternative(point=alternative.point))
         self._now = Replayer(now, only=only, learn=learn)
         self._then = Replayer(then, only=only, learn=learn, baseline=alternative.baseline)
 
@@ -305,11 +363,14 @@ class Counterfactual:
                 assert not isinstance(then, RecordedRun)
                 pairs = zip((now,), (then,), strict=True)
             for one, other in pairs:
+                after = other.verdict
+                if self._point is not None:
+                    after = self._point.judge(Retained(action=other.action, verdict=after)).after
                 yield Compared(
                     action=one.action,
                     before=one.verdict,
-                    after=other.verdict,
-                    change=change_of(one.verdict, other.verdict),
+                    after=after,
+                    change=change_of(one.verdict, after),
                     row=one.verdict.action_id,
                     at=one.action.at,
                 )

@@ -28,8 +28,9 @@ class Outward:
         self.forgotten = 0
 
     def verdict(self, verdict: Verdict) -> Verdict:
-        """``outward_verdict``; one without findings names no values."""
-        return outward_verdict(verdict, self._key) if verdict.evidence else verdict
+        """``outward_verdict``; one without findings and score names no values."""
+        named = verdict.evidence or verdict.score is not None
+        return outward_verdict(verdict, self._key) if named else verdict
 
     def action(self, action: Action) -> Action:
         """``outward``."""

@@ -16,6 +16,7 @@ from kaizen_security.contract.codec import Report
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import MAX_LIST, MAX_NAME, MAX_TEXT, check_json, instant
 from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.score import decode_score
 from kaizen_security.contract.verdict import Decision, Verdict
 
 Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)] | None
@@ -70,6 +71,7 @@ class QuickVerdict(msgspec.Struct):
     policy_version: Name = None
     pending: None = None
     at: Instant = None
+    score: dict[str, Any] | None = None
 
 
 class QuickReport(msgspec.Struct):
@@ -143,6 +145,7 @@ def _verdict(found: QuickVerdict) -> Verdict:
         action_id=found.action_id or "",
         policy_version=found.policy_version or "",
         at=_at(found.at),
+        score=None if found.score is None else decode_score(found.score, "score"),
     )
 
 

@@ -242,4 +242,5 @@ def _row(new: NewVerdict, organisation: int, public: str) -> VerdictRow:
         run_id=action.run_id,
         act_id=action.act_id,
         policy_version=verdict.policy_version,
+        score=verdict.score,
     )

@@ -19,6 +19,7 @@ from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.errors import KaizenError, Misconfigured
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.score import Score
 from kaizen_security.contract.verdict import Decision, Mode, Severity, Verdict
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ class VerdictRow:
     run_id: str
     act_id: str
     policy_version: str
+    score: Score | None = None
 
     @property
     def claimed(self) -> bool:

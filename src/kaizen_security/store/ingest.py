@@ -13,6 +13,7 @@ import msgspec
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.codec import encode_finding
+from kaizen_security.contract.score import encode_score
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.store.base import Appended, NewVerdict
 from kaizen_security.store.codes import (
@@ -76,7 +77,7 @@ def prepare(row: NewVerdict) -> Prepared:
         action.target,
         action.hash,
         _json(action.metadata).decode(),
-        _more(action),
+        _more(action, verdict),
         action.id,
         action.run_id,
         action.act_id,
@@ -107,8 +108,8 @@ def _said(verdict: Verdict) -> tuple[Any, ...]:
     )
 
 
-def _more(action: Action) -> str:
-    if not (action.at or action.delegation or action.seen_by):
+def _more(action: Action, verdict: Verdict) -> str:
+    if not (action.at or action.delegation or action.seen_by or verdict.score):
         return ""
     more: dict[str, Any] = {}
     if action.at:
@@ -117,6 +118,8 @@ def _more(action: Action) -> str:
         more["delegation"] = action.delegation
     if action.seen_by:
         more["seen_by"] = action.seen_by
+    if verdict.score is not None:
+        more["score"] = encode_score(verdict.score)
     return _json(more).decode()
 
 

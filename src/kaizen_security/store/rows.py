@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, fun
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.codec import decode_finding, encode_action
 from kaizen_security.contract.depth import Rung
+from kaizen_security.contract.score import decode_score
 from kaizen_security.contract.verdict import Decision
 from kaizen_security.store import agents, schema
 from kaizen_security.store.base import Day, Hour, Status, Suppression, VerdictQuery, VerdictRow
@@ -71,6 +72,7 @@ def _row(row: Row[Any]) -> VerdictRow:
         run_id=row.run_id,
         act_id=row.act_id,
         policy_version=row.policy_version,
+        score=decode_score(more["score"], "score") if "score" in more else None,
     )
 
 

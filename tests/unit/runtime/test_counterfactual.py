@@ -15,10 +15,11 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.score import Score, encode_score
 from kaizen_security.contract.verdict import Decision, Mode, Verdict
 from kaizen_security.observer.baseline import Baseline, features
 from kaizen_security.runtime.agents import Agents
-from kaizen_security.runtime.counterfactual import Alternative, Change, Counterfactual, FactsJudge
+from kaizen_security.runtime.counterfactual import Alternative, Change, Counterfactual, FactsJudge, Point
 from kaizen_security.runtime.difference import Difference
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.runtime.retained import Joining, Retained, Share, retained, rows_of
@@ -349,3 +350,56 @@ def test_too_many_groups_are_counted(monkeypatch):
 def test_a_report_with_its_verdict_is_compared_with_it():
     report = {"schema_version": "1", "agent": "a", "action": {"tool": "drop_x"}, "verdict": encode_verdict(ALLOWED)}
     assert changes([report], policies=BLOCKLIST) == [Change.NEWLY_BLOCKED]
+
+
+# --- another operating point -------------------------------------------------------------------------------------------------
+
+
+def scored(value, **more):
+    verdict = Verdict(Decision.ALLOW, "no policy matched", score=Score(**{"value": value, "threshold": 2.0, **more}))
+    return row(Action(tool="pay", run_id="r", id=str(value)), verdict, score=encode_score(verdict.score))
+
+
+def test_at_a_lower_operating_point_what_nearly_spoke_is_flagged_and_as_what():
+    kept = [scored(1.5, steered=True), scored(1.6, steered=False), scored(0.5)]
+    found = compared(kept, point=Point(1.0))
+    assert [one.change for one in found] == [Change.NEWLY_FLAGGED, Change.NEWLY_FLAGGED, Change.SAME]
+    assert [one.after.evidence[0].detection for one in found[:2]] == ["provenance", "alignment"]
+    assert changes(kept, point=Point(-0.2, relative=True)) == [Change.SAME, Change.SAME, Change.SAME]
+    assert changes(kept, point=Point(-0.45, relative=True)) == [Change.SAME, Change.NEWLY_FLAGGED, Change.SAME]
+
+
+def test_at_a_higher_one_what_spoke_is_silent():
+    said = (Finding("value of untrusted origin", "~0", "baseline", detection="provenance"),)
+    verdict = Verdict(Decision.ALLOW, "provenance: …", said, score=Score(value=2.5, threshold=2.0, steered=True))
+    kept = [row(Action(tool="pay", run_id="r", id="1"), verdict, score=encode_score(verdict.score))]
+    assert changes(kept, point=Point(3.0)) == [Change.NO_LONGER_FLAGGED]
+    assert changes(kept, point=Point(2.4)) == [Change.SAME]
+    assert changes(kept, point=Point(2.4), mode=Mode.ENFORCE) == [Change.NEWLY_BLOCKED]
+
+
+def test_what_could_not_speak_however_high_and_what_is_not_calibrated_stay_silent():
+    assert changes([scored(9.0, counts=False)], point=Point(1.0)) == [Change.SAME]
+    assert changes([scored(9.0, threshold=None)], point=Point(1.0)) == [Change.SAME]
+
+
+def test_without_the_score_nobody_can_tell_unless_no_values_were_there_to_score():
+    facts = {"facts": [{"field": "arguments.q", "type": "text", "length": 3, "hmac": "0" * 16}]}
+    unknown, nothing = Action(tool="pay", run_id="r", metadata=facts), Action(tool="pay", run_id="r", id="2")
+    (one, other) = compared([row(unknown), row(nothing)], point=Point(1.0))
+    assert (one.change, one.missing) == (Change.CANNOT_TELL, ("score",))
+    assert other.change is Change.SAME
+
+
+def test_a_finding_that_blocks_always_blocks_whatever_else_changes():
+    secret = (Finding("credential", "~0", "secrets", detection="secrets"),)
+    kept = [row(Action(tool="post"), Verdict(Decision.BLOCK, "secrets: …", secret))]
+    assert changes(kept, policies=()) == [Change.SAME]
+
+
+def test_what_a_person_released_stays_released_and_tells_the_mode():
+    said = (Finding("undeclared tool", "a", "declaration", detection="declaration"),)
+    released = Verdict(Decision.ALLOW, "undeclared: …", said, notes=("released once by a person",))
+    other = row(Action(tool="b", id="2"))
+    kept = [row(Action(tool="a", id="1"), released, notes=list(released.notes)), other]
+    assert changes(kept, declaration=Declaration(tools=("c",))) == [Change.SAME, Change.NEWLY_BLOCKED]

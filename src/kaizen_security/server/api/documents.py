@@ -5,6 +5,7 @@ from __future__ import annotations
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.codec import encode_declaration, encode_finding
 from kaizen_security.contract.fields import rfc3339
+from kaizen_security.contract.score import encode_score
 from kaizen_security.store.base import Agent, Deleted, Key, VerdictRow
 
 
@@ -33,6 +34,8 @@ def verdict_row(row: VerdictRow) -> dict[str, Json]:
     document |= {name: value for name, value in ids.items() if value}
     if row.notes:
         document["notes"] = list(row.notes)
+    if row.score is not None:
+        document["score"] = encode_score(row.score)
     return document
 
 

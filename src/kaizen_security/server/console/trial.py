@@ -110,7 +110,7 @@ def _compared(judge: FactsJudge, joining: Joining, rows: list[VerdictRow]) -> It
 
 def _kept(row: VerdictRow) -> Retained:
     action = decode_action(dict(row.action), agent=row.agent)
-    verdict = Verdict(row.decision, row.reason, row.evidence, policy_version=row.policy_version)
+    verdict = Verdict(row.decision, row.reason, row.evidence, notes=row.notes, policy_version=row.policy_version)
     return kept(action, verdict, row=row.id, at=row.created_at)
 
 
