@@ -46,7 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="HOST[:PORT]",
-        help="an internal destination that exports may reach, such as a collector in this network (may be repeated)",
+        help="an internal destination that exports and the reasoning model may reach, such as a collector in this network (may be "
+        "repeated)",
     )
     for name, who, default in (("key", "of one API key", 1000.0), ("address", "from one address", 2000.0)):
         parser.add_argument(

@@ -20,7 +20,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.runtime import clock as clocks
 from kaizen_security.runtime.clock import Clock
-from kaizen_security.server.api import agents, exports, health, holds, identity, insight, metrics, policy, verdicts
+from kaizen_security.server.api import (
+    agents,
+    exports,
+    health,
+    holds,
+    identity,
+    insight,
+    metrics,
+    policy,
+    reasoning,
+    verdicts,
+)
 from kaizen_security.server.auth import Auth
 from kaizen_security.server.changes import Changes
 from kaizen_security.server.console import routes as console
@@ -32,6 +43,8 @@ from kaizen_security.server.http import ApiError, as_api_error, error_answer
 from kaizen_security.server.limits import Limits
 from kaizen_security.server.live import Live
 from kaizen_security.server.metrics import Metrics
+from kaizen_security.server.reasoning import ServerReasoning
+from kaizen_security.server.reports import Reports
 from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Store
 
@@ -122,26 +135,31 @@ def create_app(
     live = Live()
     executor = ThreadPoolExecutor(READERS, thread_name_prefix="store")
     one_aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
+    evaluator = Evaluator(store, clock, executor)
     context = Context(
         store=store,
         clock=clock,
         live=live,
         auth=Auth(store, clock, executor, secure=secure, limits=limits, ended=live.end),
-        evaluator=Evaluator(store, clock, executor),
+        evaluator=evaluator,
         changes=Changes(),
         holds=Changes(),
         exports=ServerExports(store, clock, executor, chosen),
+        reasoning=ServerReasoning(store, clock, executor, chosen, evaluator.inspector),
         metrics=counted,
         limits=limits,
         settings=chosen,
         executor=executor,
         one_aside=one_aside,
     )
+    reports = Reports(context)
+    context.reasoning.tell, context.reasoning.dismissed = reports.further, reports.dismissed
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         saving = asyncio.create_task(context.evaluator.keep_saving())
         await context.exports.start()
+        await context.reasoning.start()
         try:
             yield {}
         finally:
@@ -149,6 +167,7 @@ def create_app(
             context.changes.close()
             context.holds.close()
             saving.cancel()
+            await context.reasoning.close()
             await context.exports.close()
             await context.evaluator.save_last()
             executor.shutdown()
@@ -181,6 +200,6 @@ def _middleware(headers: Mapping[str, str], counted: Metrics, limits: Limits, ch
 
 def _routes(context: Context) -> list[BaseRoute]:
     found: list[BaseRoute] = []
-    for resource in (health, identity, verdicts, policy, agents, insight, exports, holds, metrics):
+    for resource in (health, identity, verdicts, policy, agents, insight, exports, holds, reasoning, metrics):
         found += resource.routes(context)
     return [*found, *console.routes(context)]

@@ -18,6 +18,7 @@ from kaizen_security.server.http import unauthorized
 from kaizen_security.server.limits import Limits
 from kaizen_security.server.live import Live
 from kaizen_security.server.metrics import Metrics
+from kaizen_security.server.reasoning import ServerReasoning
 from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Deleted, Organisation, Store
 
@@ -41,6 +42,7 @@ class Context:
     changes: Changes
     holds: Changes
     exports: ServerExports
+    reasoning: ServerReasoning
     metrics: Metrics
     limits: Limits
     settings: Settings

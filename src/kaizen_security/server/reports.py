@@ -13,6 +13,7 @@ from kaizen_security.contract.codec import Report, decode_report, encode_action
 from kaizen_security.contract.errors import InvalidInput, TooLarge
 from kaizen_security.contract.fields import MAX_NAME, obj, text
 from kaizen_security.contract.verdict import Verdict
+from kaizen_security.observer.question import Question
 from kaizen_security.server.auth import Principal
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import ApiError, parse_json
@@ -140,17 +141,46 @@ class Reports:
                     await asyncio.sleep(0)
                 self._judge(principal, reports[start : start + EVALUATED_AT_ONCE], outward, work)
             writing = self._context.store.append(organisation, work.rows)
+        appended = await self._kept(organisation, work.rows, writing)
+        return [
+            Kept(verdict=verdict, id=appended.ids[first], duplicate=first in appended.duplicates)
+            for verdict, first in zip(work.verdicts, work.firsts, strict=True)
+        ]
+
+    async def _kept(self, organisation: int, rows: Sequence[NewVerdict], writing: Future[Appended]) -> Appended:
+        """Rows are being written: when they are, count them, and tell and show them."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         appended = await asyncio.wrap_future(writing)
         self._context.metrics.store["append"].observe(loop.time() - began)
         self._context.exports.wake(organisation)
-        self._count(work.rows, appended)
-        self._show(organisation, work.rows, appended)
-        return [
-            Kept(verdict=verdict, id=appended.ids[first], duplicate=first in appended.duplicates)
-            for verdict, first in zip(work.verdicts, work.firsts, strict=True)
-        ]
+        self._count(rows, appended)
+        self._show(organisation, rows, appended)
+        return appended
+
+    async def further(self, organisation: int, question: Question, verdict: Verdict) -> None:
+        """Keep what a model raised of an action that has its row already, unless a person called exactly this a false positive.
+
+        Raises StoreFull, StoreUnavailable.
+        """
+        if await self.dismissed(organisation, replace(question, floor=verdict)):
+            return
+        outward = await self._outward(organisation)
+        action, said = outward.action(question.action), outward.verdict(verdict)
+        row = NewVerdict(
+            action=replace(action, id=action.id + reasons.JUDGED),
+            verdict=said,
+            origin=Origin.SERVER,
+            created_at=self._context.clock(),
+            further=True,
+        )
+        await self._kept(organisation, [row], self._context.store.append(organisation, [row]))
+
+    async def dismissed(self, organisation: int, question: Question) -> bool:
+        """Whether a person called exactly what the question's floor says a false positive."""
+        outward = await self._outward(organisation)
+        action, floor = outward.action(question.action), outward.verdict(question.floor)
+        return self._context.evaluator.is_suppressed(organisation, action, floor)
 
     def _judge_and_append(
         self, principal: Principal, reports: Sequence[Report], outward: Outward, work: _Work

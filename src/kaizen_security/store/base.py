@@ -25,6 +25,7 @@ from kaizen_security.contract.verdict import Decision, Mode, Severity, Verdict
 if TYPE_CHECKING:
     from kaizen_security.store.exported import Exports
     from kaizen_security.store.held import HeldActions
+    from kaizen_security.store.models import Models
 
 MAX_AGENTS = 10_000
 """Agents of one organisation: names come from whoever holds a key, so their number is bounded."""
@@ -360,6 +361,10 @@ class Store(Protocol):
     # held actions
     @property
     def holds(self) -> HeldActions: ...
+
+    # the reasoning model
+    @property
+    def models(self) -> Models: ...
 
     # itself
     def check_writable(self) -> None: ...

@@ -197,6 +197,24 @@ holds = Table(
     ),
 )
 
+models = Table(
+    "models",
+    metadata,
+    Column("organisation_id", Integer, ForeignKey("organisations.id"), primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("changed_at", Double, nullable=False),
+)
+
+judge_usage = Table(
+    "judge_usage",
+    metadata,
+    Column("organisation_id", Integer, ForeignKey("organisations.id"), primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("name", String(32), primary_key=True),
+    Column("n", BigInteger, nullable=False),
+)
+
 verdicts = Table(
     "verdicts",
     metadata,
