@@ -34,7 +34,9 @@ NUMBERS = frozenset(
     "status port bytes_in bytes_out bytes_up bytes_down duration duration_ms exit_status items pid ppid".split()
 )
 """Metadata keys whose numbers leave."""
-SWITCHES = frozenset("sensitive blocked failed encrypted relayed truncated dry host_differs sni_differs".split())
+SWITCHES = frozenset(
+    "sensitive blocked failed encrypted relayed truncated dry accepted host_differs sni_differs".split()
+)
 """Metadata keys whose true or false leaves."""
 NAMES = frozenset("source method protocol transport direction alpn tls framework outcome mode phase ended".split())
 """Metadata keys whose value leaves when it is one short word, as a member of an enumeration is."""

@@ -6,8 +6,28 @@ A detection is a module with ``ABOUT``, ``detect(action, context)``, ``FIRES`` a
 
 from __future__ import annotations
 
-from kaizen_security.detections import alignment, correlation, declaration, novelty, policy, provenance, secrets, volume
+from kaizen_security.detections import (
+    alignment,
+    correlation,
+    declaration,
+    novelty,
+    policy,
+    provenance,
+    secrets,
+    tool_pins,
+    volume,
+)
 from kaizen_security.observer.detection import Detection
 
-BUILTIN: tuple[Detection, ...] = (policy, correlation, secrets, provenance, declaration, novelty, alignment, volume)
+BUILTIN: tuple[Detection, ...] = (
+    policy,
+    correlation,
+    secrets,
+    tool_pins,
+    provenance,
+    declaration,
+    novelty,
+    alignment,
+    volume,
+)
 """Every detection that is asked, in order."""

@@ -36,7 +36,6 @@ class Arrival:
     ``reason``    why it is not passed on; empty when it is
     ``instead``   what is passed on in its place; empty: its own bytes
     ``content``   what the call brought back, for the Observer; ``failed`` when the server says that it did not work
-    ``marks``     what the ward itself wants to find again in ``ruled``
     """
 
     asks: tuple[Action, ...] = ()
@@ -45,7 +44,6 @@ class Arrival:
     instead: bytes = b""
     content: Json = None
     failed: bool = False
-    marks: object = None
 
 
 class Ward(Protocol):
@@ -53,6 +51,9 @@ class Ward(Protocol):
 
     def held(self, action: Action) -> Finding | None:
         """Why this call may not be made though no verdict forbids it; None when it may."""
+
+    def marked(self, action: Action) -> Action:
+        """The call with the digest of the definition that its tool has, where it is known."""
 
     def sent(self, message: Message, server: str) -> Arrival:
         """A request or notification of the server."""
@@ -73,6 +74,10 @@ class Nothing:
     def held(self, action: Action) -> Finding | None:
         """Nothing is held back."""
         return None
+
+    def marked(self, action: Action) -> Action:
+        """Definitions are not looked at."""
+        return action
 
     def sent(self, message: Message, server: str) -> Arrival:
         """Passed on."""

@@ -218,7 +218,7 @@ class Relay:
             found = actions_of(message, server=self.server, run_id=self._run(message))
         except NotUnderstood as err:
             return self._refuse(message, UNREADABLE, INVALID_PARAMS, str(err))
-        asks = tuple(replace(action, id=self._ids()) for action in found)
+        asks = tuple(replace(self._ward.marked(action), id=self._ids()) for action in found)
         held = self._ward.held(asks[0]) if asks else None
         if held is not None:
             report = Report(asks[0], (held,), blocked=True)

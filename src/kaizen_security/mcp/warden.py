@@ -7,7 +7,7 @@ questions of the server is held back in enforce, and flagged in observe: what a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from shlex import quote
 
 from kaizen_security.contract.action import Action, Json
@@ -41,14 +41,6 @@ _SECRET_FIELDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """What ``ruled`` has to know of a list of tools: the reply, and the rulings on its tools."""
-
-    reply: Message
-    rulings: tuple[Ruling, ...]
-
-
 class Warden(Nothing):
     """One server's. ``enforcing`` and ``now`` are asked each time; ``locked``: nothing is trusted on first use.
 
@@ -70,9 +62,9 @@ class Warden(Nothing):
         self._now = now
         self._locked = locked
         self._held: Mapping[str, Held] = {}
-        self._denied: dict[str, str] = {}
+        self._accepted: frozenset[str] = frozenset()
         self._told: set[tuple[str, str]] = set()
-        self._pinned: frozenset[str] = frozenset()
+        self._pinned: dict[str, str] = {}
         self._mark: object = None
         self._refresh()
 
@@ -92,15 +84,15 @@ class Warden(Nothing):
             return self._finding(held.why, action.tool, held.said)
         if self._locked and action.tool not in self._pinned:
             return self._finding(Why.UNDECLARED, action.tool, ("only pinned tools are let through (locked)",))
-        denied = self._denied.get(action.tool)
-        return None if denied is None else self._finding(Why.CHANGED, action.tool, (denied,))
+        return None
 
     def _refresh(self) -> None:
         mark = self._shelf.mark(self._server)
         self._take(self._shelf.pins(self._server), mark)
 
     def _take(self, pins: Pins, mark: object) -> None:
-        self._held, self._pinned, self._mark = pins.held, frozenset(pins.tools), mark
+        self._held, self._accepted, self._mark = pins.held, pins.accepted, mark
+        self._pinned = {name: one.digest for name, one in pins.tools.items()}
 
     def _finding(self, why: Why, name: str, said: Iterable[str]) -> Finding:
         observed = "; ".join(said) or why.value
@@ -157,14 +149,16 @@ class Warden(Nothing):
         except Misconfigured as err:
             return Arrival(reason=f"tools cannot be compared with their pins: {err}")
         self._take(pins, self._shelf.mark(self._server))
-        asks = tuple(self._loads(one) for one in rulings if not one.why.holds and self._untold(one))
         reports = tuple(
             Report(self._loads(one), (self._finding(one.why, one.name, one.said),), blocked=one.why.holds)
             for one in rulings
             if (one.why.holds or one.why is Why.NEW) and self._untold(one)
         )
         self._told |= {(one.name, one.digest) for one in rulings}
-        return Arrival(asks=asks, reports=reports, marks=_Listed(reply, rulings))
+        bad = {one.name for one in rulings if one.why is Why.TWICE} | self._held.keys()
+        good = [] if SERVER in self._held else [tool for tool in listed if name_of(tool) and name_of(tool) not in bad]
+        arrival = Arrival(reports=reports)
+        return arrival if len(good) == len(listed) else _rewritten(arrival, reply, "tools", good)
 
     def _untold(self, ruling: Ruling) -> bool:
         return (ruling.name, ruling.digest) not in self._told
@@ -175,21 +169,19 @@ class Warden(Nothing):
             kind="skill_load", tool=ruling.name, publisher=self._server, hash=ruling.digest, metadata=metadata
         )
 
+    def marked(self, action: Action) -> Action:
+        """As it is pinned, and whether a person has accepted that."""
+        mark = self._pinned.get(action.tool, "") if action.metadata.get("method") == "tools/call" else ""
+        if not mark:
+            return action
+        known = {**action.metadata, "accepted": True} if mark in self._accepted else action.metadata
+        return replace(action, hash=mark, metadata=known)
+
     def ruled(self, arrival: Arrival, asks: tuple[Action, ...], blocked: Mapping[str, str]) -> Arrival:
-        """A list without the tools that are held back."""
-        if not isinstance(arrival.marks, _Listed):
-            if blocked and not arrival.reason:
-                return replace(arrival, reason=next(iter(blocked.values())))
-            return arrival
-        for action in asks:
-            self._denied.pop(action.tool, None)
-            if action.id in blocked:
-                self._denied[action.tool] = blocked[action.id]
-        reply, rulings = arrival.marks.reply, arrival.marks.rulings
-        bad = {one.name for one in rulings if one.why is Why.TWICE} | self._held.keys() | self._denied.keys()
-        tools = _entries_of(reply, "tools")
-        good = [] if SERVER in self._held else [tool for tool in tools if name_of(tool) and name_of(tool) not in bad]
-        return arrival if len(good) == len(tools) else _rewritten(arrival, reply, "tools", good)
+        """What asks for something that is blocked is not passed on."""
+        if blocked and not arrival.reason:
+            return replace(arrival, reason=next(iter(blocked.values())))
+        return arrival
 
     def _introduced(self, reply: Message, result: Json) -> Arrival:
         """What the server says of itself: its name, which is pinned, and its instructions, which the model reads."""

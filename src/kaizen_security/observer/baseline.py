@@ -20,6 +20,7 @@ from kaizen_security.observer.habits import Deed, Habits
 from kaizen_security.observer.learners.novelty import Novelty
 from kaizen_security.observer.learners.shared import Shared
 from kaizen_security.observer.outflow import Outflow, Taught
+from kaizen_security.observer.skills import Skills, skill_of
 
 FORMAT = 2
 """1: what the values of calls normally are was kept in another form, and is learned anew."""
@@ -38,6 +39,10 @@ ROOM: Mapping[tuple[str, str], int] = {
     ("seen", "destination"): 64,
 }
 """Distinct values kept, chosen so that a full baseline of longest values stays within 64 KB, in memory and as a document."""
+
+
+DEFINED = "defined"
+"""The side of a feature that is no habit: the definition (its value) of a tool (its dimension)."""
 
 
 class Feature(NamedTuple):
@@ -71,7 +76,9 @@ def _destination(kind: str, target: str) -> str:
 
 def features(action: Action) -> tuple[Feature, ...]:
     """The values of ``action`` that a baseline is made of; absent ones are left out."""
-    return _features(side(action), action.kind, action.tool, action.source, action.target)
+    found = _features(side(action), action.kind, action.tool, action.source, action.target)
+    skill = skill_of(action) if action.hash else ""
+    return (*found, Feature(DEFINED, skill, action.hash)) if skill else found
 
 
 @lru_cache(maxsize=1024)
@@ -87,13 +94,16 @@ def _features(where: str, kind: str, tool: str, source: str, target: str) -> tup
 
 
 class Baseline:
-    """The learners of one agent. ``replica`` names who adds to it; ``behaviour`` is how it normally goes about its work."""
+    """The learners of one agent. ``replica`` names who adds to it; ``behaviour`` is how it normally goes about its work,
+    ``skills`` which definitions of tools it uses.
+    """
 
-    __slots__ = ("_habits", "_learners", "_outflow", "behaviour", "replica")
+    __slots__ = ("_habits", "_learners", "_outflow", "behaviour", "replica", "skills")
 
     def __init__(self, *, replica: str = "local") -> None:
         self.replica = replica
         self.behaviour = Behaviour(replica)
+        self.skills = Skills()
         self._habits: Shared[Habits] = Shared(Habits, replica)
         self._outflow: Shared[Outflow] = Shared(Outflow, replica)
         self._learners = {key: Novelty(capacity=room, replica=replica) for key, room in ROOM.items()}
@@ -143,6 +153,9 @@ class Baseline:
 
     def knows(self, feature: Feature) -> bool:
         """Whether the value was ever learned (and is remembered)."""
+        if feature.side == DEFINED:
+            # Another definition is not something new that the agent does; ``tool_pins`` speaks of it.
+            return True
         return self._learners[feature.side, feature.dimension].count(feature.value) > 0
 
     def learn(self, unit: Iterable[Feature]) -> None:
@@ -151,7 +164,10 @@ class Baseline:
         So neither a chatty run nor a crafted one weighs more than any other.
         """
         for feature in sorted(set(unit)):
-            self._learners[feature.side, feature.dimension].learn_one(feature.value)
+            if feature.side == DEFINED:
+                self.skills.learn(feature.dimension, feature.value)
+            else:
+                self._learners[feature.side, feature.dimension].learn_one(feature.value)
 
     @property
     def seen(self) -> int:
@@ -208,6 +224,7 @@ class Baseline:
         merged._habits = self._habits.merge(other._habits)
         merged.behaviour = self.behaviour.merge(other.behaviour)
         merged._outflow = self._outflow.merge(other._outflow)
+        merged.skills = self.skills.merge(other.skills)
         return merged
 
     def to_json(self) -> dict[str, Json]:
@@ -219,6 +236,7 @@ class Baseline:
             "habits": self._habits.to_json(),
             "outflow": self._outflow.to_json(),
             "behaviour": self.behaviour.to_json(),
+            "skills": self.skills.to_json(),
         }
 
     @classmethod
@@ -238,4 +256,5 @@ class Baseline:
             baseline._habits.load(doc.get("habits"), Habits.from_json, "baseline.habits")
             baseline.behaviour = Behaviour.from_json(doc.get("behaviour"), "baseline.behaviour", replica=replica)
             baseline._outflow.load(doc.get("outflow"), Outflow.from_json, "baseline.outflow")
+            baseline.skills = Skills.from_json(doc.get("skills", {}), "baseline.skills")
         return baseline

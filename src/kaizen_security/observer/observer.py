@@ -30,6 +30,7 @@ from kaizen_security.observer.rules import Rules, no_rules
 from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting
 from kaizen_security.observer.score import Scored, arguments, is_call, score
 from kaizen_security.observer.signals import prepare
+from kaizen_security.observer.skills import skill_of
 from kaizen_security.observer.weigh import TOLERANCE, Heard, Weighed, weigh
 
 LIMITS = Limits()
@@ -106,6 +107,8 @@ class Observer:
             self._scored, self._carried = None, None
             if step.run_id:
                 run.marks.reading(step)
+                if step.hash and skill_of(step):
+                    run.define(skill_of(step), step.hash, self.limits)
             # Always, so that a read counts that came before the policy did; whether it matters is the detection's to say.
             self._noted = (step, self._correlation.see(step))
         elif isinstance(step, Request):

@@ -84,6 +84,7 @@ class Run:
     ``deeds``    what its completed calls will teach, if nothing in it gets flagged
     ``marks``    fingerprints of what it has read; ``taught``: what it carried where
     ``conduct``  what its allowed actions add up to
+    ``defined``  hash of the definition of each tool that was loaded or called, the last one
     ``score``    the highest score of any of its calls, in log odds; None before the first one that was scored
     """
 
@@ -101,6 +102,12 @@ class Run:
     score: float | None = None
     marks: Marks = field(default_factory=Marks)
     taught: list[Taught] = field(default_factory=list)
+    defined: dict[str, str] = field(default_factory=dict)
+
+    def define(self, skill: str, mark: str, limits: Limits) -> None:
+        """A tool was loaded or called with this definition."""
+        if skill in self.defined or len(self.defined) < limits.features:
+            self.defined[skill] = mark
 
     def touch(self, at: float) -> None:
         """Something of the run arrived."""

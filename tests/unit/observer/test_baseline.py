@@ -6,6 +6,7 @@ import gc
 import json
 import random
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from kaizen_security.observer.baseline import ROOM, Baseline, Feature, features
 from kaizen_security.observer.conduct import Conduct, Figure, Trait
 from kaizen_security.observer.habits import Deed
 from kaizen_security.observer.outflow import Taught
+from kaizen_security.observer.skills import skill_of
 
 
 def values(action):
@@ -133,6 +135,8 @@ def test_a_million_hostile_actions_leave_at_most_64_kilobytes():
             ]
         )
         baseline.behaviour.learn(hostile_conduct(chance), 1e9 + n * 600.0)
+    for n in range(400):
+        baseline.skills.learn(hostile_name(n), str(n))
     for n in range(1_000_000 // len(ROOM)):
         baseline.learn(unit[n % 5000])
     assert memory(baseline) <= 64 * 1024
@@ -177,3 +181,20 @@ def test_the_profile_shows_what_was_learned_most_often_first():
     for tool in ["a", "b", "b"]:
         baseline.learn(features(Action(tool=tool)))
     assert baseline.profile()["tool"] == [{"value": "b", "count": 2}, {"value": "a", "count": 1}]
+
+
+def test_definitions_of_tools_are_no_habits_and_join_and_survive_the_document():
+    load = Action(kind="skill_load", tool="forecast", publisher="weather", hash="aa")
+    ours, theirs = Baseline(replica="a"), Baseline(replica="b")
+    ours.learn(features(load))
+    theirs.learn(features(replace(load, hash="bb")))
+    skill = skill_of(load)
+    assert (ours.skills.changed(skill, "aa"), ours.skills.changed(skill, "bb")) == (False, True)
+    merged = ours.merge(theirs)
+    assert not merged.skills.changed(skill, "aa")
+    assert not merged.skills.changed(skill, "bb")
+    again = Baseline.from_json(json.loads(json.dumps(merged.to_json())))
+    assert again.skills.changed(skill, "cc")
+    assert all(again.knows(feature) for feature in features(replace(load, hash="cc")))
+    with pytest.raises(InvalidInput, match="skills"):
+        Baseline.from_json({"format": 2, "learners": {}, "skills": {"tools": ""}})

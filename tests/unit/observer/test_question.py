@@ -39,7 +39,7 @@ def test_a_model_raises_with_the_reason_of_the_contract():
     assert (verdict.blocked, verdict.confidence) == (True, 0.6)
 
 
-@pytest.mark.parametrize("word", RELEASES)
+@pytest.mark.parametrize("word", sorted(RELEASES))
 def test_a_person_releases_what_is_releasable_and_nothing_else(word):
     answer = Answer(word=word, by="person")
     released = OBSERVER.conclude(question(BLOCKED, releasable=True), answer, 50.0)
