@@ -30,6 +30,7 @@ from kaizen_security.server.api import (
     metrics,
     policy,
     reasoning,
+    team,
     verdicts,
 )
 from kaizen_security.server.auth import Auth
@@ -200,6 +201,6 @@ def _middleware(headers: Mapping[str, str], counted: Metrics, limits: Limits, ch
 
 def _routes(context: Context) -> list[BaseRoute]:
     found: list[BaseRoute] = []
-    for resource in (health, identity, verdicts, policy, agents, insight, exports, holds, reasoning, metrics):
+    for resource in (health, identity, verdicts, policy, agents, insight, exports, holds, reasoning, metrics, team):
         found += resource.routes(context)
     return [*found, *console.routes(context)]

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Misconfigured, TooLarge
 from kaizen_security.contract.fields import obj
-from kaizen_security.store.base import LimitReached, StoreFull, StoreUnavailable
+from kaizen_security.store.base import LastAdministrator, LimitReached, StoreFull, StoreUnavailable
 
 MAX_BODY = 1 << 20
 """Bytes of a single document."""
@@ -95,6 +95,8 @@ def as_api_error(error: Exception) -> ApiError:
             return ApiError(422, "unusable", str(error))
         case LimitReached():
             return ApiError(409, "limit_reached", str(error))
+        case LastAdministrator():
+            return ApiError(409, "last_administrator", str(error))
         case StoreFull():
             return ApiError(507, "disk_full", str(error))
         case StoreUnavailable():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.store import schema
-from kaizen_security.store.base import Key, Organisation, Role, Scope, Session, User
+from kaizen_security.store.base import Key, LastAdministrator, Organisation, Role, Scope, Session, User
 
 
 def _organisation(row: Row[Any]) -> Organisation:
@@ -90,6 +91,39 @@ def set_password(connection: Connection, user_id: int, password: str) -> None:
     connection.execute(update(schema.users).where(schema.users.c.id == user_id).values(password=password))
     for table in (schema.sessions, schema.links):
         connection.execute(delete(table).where(table.c.user_id == user_id))
+
+
+def set_role(connection: Connection, number: int, name: str, role: Role) -> User | None:
+    """Change what a person may do; None when the organisation has nobody of that name. Raises LastAdministrator."""
+    found = _member(connection, number, name)
+    if found is None:
+        return None
+    if role is not Role.ADMIN:
+        _leave_one(connection, found)
+    connection.execute(update(schema.users).where(schema.users.c.id == found.id).values(role=role.value))
+    return replace(found, role=role)
+
+
+def delete_user(connection: Connection, number: int, name: str) -> bool:
+    """Whether there was somebody of that name; their sessions and links are over. Raises LastAdministrator."""
+    found = _member(connection, number, name)
+    if found is None:
+        return False
+    _leave_one(connection, found)
+    for table in (schema.sessions, schema.links):
+        connection.execute(delete(table).where(table.c.user_id == found.id))
+    connection.execute(delete(schema.users).where(schema.users.c.id == found.id))
+    return True
+
+
+def _member(connection: Connection, number: int, name: str) -> User | None:
+    found = user(connection, name)
+    return found if found is not None and found.organisation == number else None
+
+
+def _leave_one(connection: Connection, going: User) -> None:
+    if not any(one.role is Role.ADMIN for one in users(connection, going.organisation) if one.id != going.id):
+        raise LastAdministrator(f"{going.name!r} is the only administrator: make another one first")
 
 
 def create_session(connection: Connection, user_id: int, token_hash: str, at: float, expires_at: float) -> None:

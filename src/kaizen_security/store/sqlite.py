@@ -244,6 +244,12 @@ class SqliteStore:
     def set_password(self, user: int, password: str) -> None:
         self._write(identity.set_password, user, password)
 
+    def set_role(self, organisation: int, name: str, role: Role) -> User | None:
+        return self._write(identity.set_role, organisation, name, role)
+
+    def delete_user(self, organisation: int, name: str) -> bool:
+        return self._write(identity.delete_user, organisation, name)
+
     def create_session(self, user: int, token_hash: str, *, at: float, expires_at: float) -> None:
         self._write(identity.create_session, user, token_hash, at, expires_at)
 

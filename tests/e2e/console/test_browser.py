@@ -301,7 +301,15 @@ def test_an_administrator_tries_a_policy_saves_it_makes_a_key_and_deletes_an_age
 
 
 @pytest.mark.parametrize(
-    "path", ["/policies", "/keys", "/agent?name=narrow", "/agent/declaration?name=narrow", "/agent/delete?name=narrow"]
+    "path",
+    [
+        "/policies",
+        "/keys",
+        "/team",
+        "/agent?name=narrow",
+        "/agent/declaration?name=narrow",
+        "/agent/delete?name=narrow",
+    ],
 )
 def test_no_page_of_upkeep_is_wider_than_a_telephone(tab, site, path):
     name = "narrow"
@@ -309,6 +317,30 @@ def test_no_page_of_upkeep_is_wider_than_a_telephone(tab, site, path):
     site.store.declare(site.organisation, name, Declaration(tools=("t" * 200,), purpose="p" * 400), at=1.0)
     page = tab(path, viewport={"width": 400, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_an_administrator_lets_somebody_in_who_signs_in_and_is_removed(tab, site):
+    page = tab("/team")
+    page.get_by_label("Name").fill("nora")
+    page.get_by_role("button", name="Add them").click()
+    password = page.locator("#new-password").inner_text().strip()
+    theirs = tab("/sign-in", signed_in=False)
+    theirs.get_by_label("User").fill("nora")
+    theirs.get_by_label("Password").fill(password)
+    theirs.keyboard.press("Enter")
+    playwright.expect(theirs.get_by_role("heading", name="Verdicts")).to_be_visible()
+    is_live(theirs)
+    theirs.goto("/team")
+    playwright.expect(theirs.get_by_role("button", name="Remove")).to_have_count(0)
+    theirs.goto("/verdicts")
+    is_live(theirs)
+    row = page.get_by_role("row", name="nora")
+    row.get_by_role("button", name="Make an administrator").click()
+    playwright.expect(row).to_contain_text("administrator")
+    row.get_by_role("button", name="Remove").click()
+    playwright.expect(page.get_by_text("They may sign in no more")).to_be_visible()
+    # Their live page ends with their session.
+    playwright.expect(theirs.get_by_role("heading", name="Sign in")).to_be_visible(timeout=5_000)
 
 
 def test_an_administrator_adds_a_destination_tests_it_and_removes_it(browser, tmp_path):

@@ -51,6 +51,7 @@ PAGES = (
     "/policies",
     "/keys",
     "/exports",
+    "/team",
     "/agent/declaration?name=a",
     "/agent/delete?name=a",
 )
@@ -71,6 +72,10 @@ CHANGES = (
     "/exports/switch",
     "/exports/retry",
     "/exports/remove",
+    "/team",
+    "/team/role",
+    "/team/password",
+    "/team/remove",
     "/agent/declaration?name=a",
     "/agent/reset?name=a",
     "/agent/delete?name=a",

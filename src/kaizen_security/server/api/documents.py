@@ -6,7 +6,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.codec import encode_declaration, encode_finding
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.score import encode_score
-from kaizen_security.store.base import Agent, Deleted, Key, VerdictRow
+from kaizen_security.store.base import Agent, Deleted, Key, User, VerdictRow
 
 
 def verdict_row(row: VerdictRow) -> dict[str, Json]:
@@ -83,3 +83,8 @@ def key(found: Key) -> dict[str, Json]:
         "last_used_at": rfc3339(found.last_used_at) or None,
         "revoked_at": rfc3339(found.revoked_at) or None,
     }
+
+
+def person(found: User) -> dict[str, Json]:
+    """Somebody who may sign in."""
+    return {"name": found.name, "role": found.role.value, "created_at": rfc3339(found.created_at)}
