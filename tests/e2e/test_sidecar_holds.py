@@ -187,14 +187,16 @@ def test_a_killed_sidecar_still_holds_and_can_be_answered_when_it_is_back(sideca
     assert pay(third, 2)["pending"]["id"] != hold
 
 
-def test_what_was_learned_is_declared_and_is_not_asked_again_after_a_restart(sidecar, start):
+def test_what_was_learned_is_declared_and_is_not_asked_again_after_a_kill(sidecar, start):
     say(sidecar, held(sidecar), "learn")
-    sidecar.stop()
+    sidecar.process.kill()
+    sidecar.process.wait()
     again = start()
     assert pay(again, 7)["decision"] == "allow"
     profile = again.ask("GET", "/v1/agents/a/profile")[1]
     assert profile["declaration"]["tools"] == ["search", "pay"]
     assert profile["mode"] == "enforce"
+    assert [one["value"] for one in profile["profile"]["learned"]["tool"]] == ["pay"]
 
 
 def test_a_hundred_tasks_wait_at_once_and_each_gets_its_own_answer(sidecar):

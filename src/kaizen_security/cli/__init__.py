@@ -22,6 +22,7 @@ COMMANDS = {
     "mcp": "what stands before MCP servers: their pinned tools",
     "inspect": "ask for the verdict on one action",
     "explain": "show why a verdict is what it is",
+    "holds": "what Kaizen asks a person, and the answers",
     "bench": "how well detection holds on recorded runs",
     "replay": "take recorded actions or runs through the Observer again",
     "redteam": "run the red-team corpus and print its scorecard",

@@ -56,7 +56,11 @@ class Holding:
 
     def settle(self, hold_id: str, said: HoldAnswer, by: str) -> Hold:
         """A person of that name answers. From any thread. Raises NoSuchHold, AlreadySettled, NoRun."""
-        return self._inspector.answer(hold_id, Word(said.value), by)
+        hold = self._inspector.answer(hold_id, Word(said.value), by)
+        if said is HoldAnswer.LEARN:
+            # A person's word is not said twice: it is on disk before anybody is told that it was taken.
+            self._inspector.agents.save()
+        return hold
 
     def _changed(self, hold: Hold) -> None:
         self.file.keep(hold.id)
