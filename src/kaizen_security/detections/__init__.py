@@ -11,9 +11,11 @@ from kaizen_security.detections import (
     correlation,
     declaration,
     novelty,
+    order,
     policy,
     provenance,
     secrets,
+    sequence,
     tool_pins,
     volume,
 )
@@ -29,5 +31,7 @@ BUILTIN: tuple[Detection, ...] = (
     novelty,
     alignment,
     volume,
+    sequence,
+    order,
 )
 """Every detection that is asked, in order."""
