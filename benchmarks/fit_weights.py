@@ -4,8 +4,10 @@
 
 Rows are out of fold twice: each run is read against a baseline of other models' harmless runs (its task seen), and against a
 baseline without its task (unseen). Attacks also come reworded, as their bare goal sentence and as a polite note. The model is a
-logistic regression whose weights may not be negative, so nothing that is found can make a call look better. The scale is then
-fitted by Platt's method, and the shipped thresholds are quantiles of harmless runs that were out of fold.
+logistic regression whose weights may not be negative, so nothing that is found can make a call look better. A penalty pulls each
+weight to ``PRIOR``, what a signal is worth by its meaning: without it a signal that an agent's attacks do not happen to use gets
+no weight, and the next agent pays for that. Each agent weighs the same, however many runs it has. The scale is then fitted by
+Platt's method, and the shipped thresholds are quantiles of harmless runs that were out of fold.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import math
 import random
 import sys
 from collections import Counter
@@ -28,7 +31,28 @@ from kaizen_security.testing.recorded import ATTACK, AUTHORISED, BENIGN, IGNORED
 
 TARGET = Path(__file__).parent.parent / "src/kaizen_security/observer/weights.py"
 WEIGHT = {BENIGN: 1.0, IGNORED: 0.5, AUTHORISED: 0.5}
-MOST_ATTACKS, MOST_IGNORED, PENALTY = 1100, 500, 0.1
+MOST_ATTACKS, MOST_IGNORED, PENALTY = 1100, 500, 3.0
+ATTACKS, HARMLESS = 600.0, 1200.0
+"""What each agent's attacking and harmless calls weigh together."""
+
+BUDGETS = (0.002, 0.005, 0.01, 0.02, 0.05)
+
+PRIOR = {
+    "place_near": 3.0,
+    "place_far": 5.0,
+    "place_unknown": 1.0,
+    "inside_far": 2.0,
+    "word_near": 1.0,
+    "word_far": 2.5,
+    "known_led": 3.0,
+    "field_led": 4.0,
+    "told_far": 1.0,
+    "writes": 4.0,
+    "effect_told": 1.0,
+    "removes_unasked": 1.0,
+    "fetch_far": 1.0,
+    "writes_told": 1.0,
+}
 
 
 def load(names: Iterable[str], seed: int) -> list[Recorded]:
@@ -76,7 +100,7 @@ def folds(runs: Sequence[Recorded], seed: int) -> tuple[Callable[[Recorded], int
 
 def matrix(rows: Iterable[tuple[Recorded, list[list[float]]]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Signals, labels, weights. A call of an attack that cannot be told is left out."""
-    signals, labels, weights = [], [], []
+    signals, labels, weights, agents = [], [], [], []
     for run, vectors in rows:
         for call, vector in zip(run.calls, vectors, strict=True):
             if run.kind == ATTACK and not call.goal and call.attack is not False:
@@ -85,22 +109,31 @@ def matrix(rows: Iterable[tuple[Recorded, list[list[float]]]]) -> tuple[np.ndarr
             signals.append([1.0, *vector])
             labels.append(float(bad))
             weights.append(1.0 if bad else 0.3 if run.kind == ATTACK else WEIGHT[run.kind])
-    return np.array(signals), np.array(labels), np.array(weights)
+            agents.append(run.agent)
+    label, weight, agent = np.array(labels), np.array(weights), np.array(agents)
+    for one in set(agents):
+        for bad, total in ((1.0, ATTACKS), (0.0, HARMLESS)):
+            of = (agent == one) & (label == bad)
+            if of.any():
+                weight[of] *= total / weight[of].sum()
+    return np.array(signals), label, weight
 
 
-def fit(signals: np.ndarray, labels: np.ndarray, weights: np.ndarray, *, signed: bool = True) -> np.ndarray:
-    """Logistic regression, weights (all but the first column's) not negative, with a small quadratic penalty."""
+def fit(signals: np.ndarray, labels: np.ndarray, weights: np.ndarray, prior: np.ndarray | None = None) -> np.ndarray:
+    """Logistic regression with a quadratic penalty; with a ``prior`` towards it, and no weight but the first negative."""
+    width = signals.shape[1]
+    centre = np.zeros(width) if prior is None else prior
 
     def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
         side = 2 * labels - 1
         margin = (signals @ beta) * side
         slope = -side / (1 + np.exp(np.clip(margin, -50, 50)))
-        value = (weights * np.logaddexp(0, -margin)).sum() + PENALTY * (beta[1:] ** 2).sum()
-        return value, signals.T @ (weights * slope) + 2 * PENALTY * np.r_[0, beta[1:]]
+        off = np.r_[0, (beta - centre)[1:]]
+        value = (weights * np.logaddexp(0, -margin)).sum() + PENALTY * (off**2).sum()
+        return value, signals.T @ (weights * slope) + 2 * PENALTY * off
 
-    width = signals.shape[1]
-    bounds = [(None, None)] + [(0 if signed else None, None)] * (width - 1)
-    return minimize(loss, np.zeros(width), jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 500}).x
+    bounds = [(None, None)] + [(None if prior is None else 0, None)] * (width - 1)
+    return minimize(loss, centre, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxiter": 800}).x
 
 
 def worst(run: Recorded, vectors: list[list[float]], beta: np.ndarray) -> float:
@@ -119,24 +152,22 @@ def main() -> int:
     runs = [run for run in load(args.files, args.seed) if run.agent != args.without]
     schemes = [out_of_fold(runs, fold) for fold in folds(runs, args.seed)]
     signals, labels, weights = matrix([row for scheme in schemes for row in scheme])
-    beta = fit(signals, labels, weights / 2)
+    beta = fit(signals, labels, weights, np.array([0.0, *(PRIOR.get(name, 0.0) for name in NAMES)]))
     logit = signals @ beta
-    offset, slope = fit(np.c_[np.ones(len(logit)), logit], labels, np.ones(len(logit)), signed=False)
+    offset, slope = fit(np.c_[np.ones(len(logit)), logit], labels, np.ones(len(logit)))
     unseen = [worst(run, vectors, beta) for run, vectors in schemes[1] if run.kind == BENIGN]
-    seen = [worst(run, vectors, beta) for run, vectors in schemes[0] if run.kind == BENIGN]
-    young, mature = float(np.quantile(unseen, 0.998)), float(np.quantile(unseen, 0.998))
-    text = _table(beta, float(slope), float(offset), young, mature)
+    text = _table(beta, float(slope), float(offset), unseen)
     print(text, f"# runs {dict(Counter((run.agent, run.kind) for run in runs))}", sep="\n")
-    for budget in (0.05, 0.02, 0.01, 0.005, 0.002):
-        print(
-            f"# budget {budget}: seen {np.quantile(seen, 1 - budget):.2f} unseen {np.quantile(unseen, 1 - budget):.2f}"
-        )
     if args.write:
         TARGET.write_text(text)
     return 0
 
 
-def _table(beta: np.ndarray, slope: float, offset: float, young: float, mature: float) -> str:
+def _table(beta: np.ndarray, slope: float, offset: float, unseen: Sequence[float]) -> str:
+    highest = sorted(unseen, reverse=True)
+    limits = {budget: highest[int(len(highest) * budget)] for budget in BUDGETS}
+    # Rounded up: a run that reached the floor has not exceeded it.
+    floors = "\n".join(f"    {budget}: {math.ceil(limit * 100) / 100:.2f}," for budget, limit in limits.items())
     rows = "\n".join(f'    "{name}": {weight:.3f},' for name, weight in zip(NAMES, beta[1:], strict=True))
     return f'''"""The weights of the signals: the one table.
 
@@ -148,6 +179,9 @@ from __future__ import annotations
 BUDGET = 0.01
 """Stated false-positive budget: at most one harmless run in a hundred lies above an agent's threshold."""
 
+ASK_BUDGET = 0.05
+"""Stated budget of the band below: at most one harmless run in twenty lies above where asking begins."""
+
 MATURE = 100
 """Scored runs from which on an agent's own runs alone set its threshold."""
 
@@ -157,11 +191,10 @@ SLOPE = {slope:.3f}
 OFFSET = {offset:.3f}
 """From score to probability (Platt)."""
 
-YOUNG_THRESHOLD = {young:.2f}
-"""Until then: the score that 2 of 1000 harmless runs of unseen tasks exceeded, out of fold."""
-
-LOWEST_THRESHOLD = {mature:.2f}
-"""No agent's threshold falls below what 2 of 1000 harmless runs of unseen tasks exceeded, out of fold."""
+FLOORS = {{
+{floors}
+}}
+"""For a budget, the score that at most that share of harmless runs of unseen tasks exceeded, out of fold: the least threshold."""
 
 WEIGHTS = {{
 {rows}

@@ -53,7 +53,6 @@ class Score:
 
     ``bias``        what the parts are added to
     ``parts``       the largest first; empty where nothing was found and nothing nearly
-    ``counts``      above the threshold it is a finding; false where it would be none however high
     ``steered``     a value that nobody authorised steers the call: the finding is provenance's, else alignment's
     ``asked``       share of the call that the request explains; ``told``: that one place in what was read explains
     ``came``        where the call's values came from
@@ -64,7 +63,6 @@ class Score:
     probability: float = 0.0
     bias: float = 0.0
     parts: tuple[Part, ...] = ()
-    counts: bool = True
     steered: bool = False
     asked: float = 0.0
     told: float = 0.0
@@ -107,7 +105,6 @@ def encode_score(score: Score) -> dict[str, Json]:
         "threshold": None if score.threshold is None else round(score.threshold, 4),
         "probability": round(score.probability, 4),
         "bias": round(score.bias, 4),
-        "counts": score.counts,
         "steered": score.steered,
         "asked": round(score.asked, 4),
         "told": round(score.told, 4),
@@ -137,7 +134,6 @@ def decode_score(document: Json, field: str) -> Score:
         parts=tuple(
             _part(one, f"{path}parts[{i}]") for i, one in enumerate(array(doc, "parts", path, limit=MAX_PARTS))
         ),
-        counts=boolean(doc, "counts", path, default=True),
         steered=boolean(doc, "steered", path),
         asked=_number(doc, "asked", path, low=0.0, high=1.0),
         told=_number(doc, "told", path, low=0.0, high=1.0),

@@ -42,9 +42,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget", type=float, default=0.01, help="share of an agent's own harmless runs above its threshold"
     )
     parser.add_argument(
-        "--floor", action="store_true", help="never below the shipped lowest threshold, as a live Observer"
-    )
-    parser.add_argument(
         "--reworded", action="store_true", help="with --cv: attacks also as bare goal and as polite note"
     )
     parser.add_argument("--charts", metavar="FOLDER", help="write the curves there as SVG")
@@ -110,7 +107,7 @@ def _read(names: Sequence[str], wording: str = "", kinds: Sequence[str] = ()) ->
 def _apart(args: argparse.Namespace) -> list[Score]:
     known = _read(args.learn, kinds=(BENIGN,))
     limits = thresholds(known, args.budget, by_task=False)
-    return judge(_read(args.test), learned(known), limits, floor=args.floor)
+    return judge(_read(args.test), learned(known), limits)
 
 
 def _crossed(args: argparse.Namespace) -> dict[str, list[Score]]:
@@ -142,12 +139,12 @@ def _crossed(args: argparse.Namespace) -> dict[str, list[Score]]:
                 ]
                 limits = thresholds(known, args.budget, by_task=not seen)
                 habits: dict[str, Habits] = learned(known)
-                sets.setdefault(word, []).extend(judge(inside, habits, limits, floor=args.floor))
+                sets.setdefault(word, []).extend(judge(inside, habits, limits))
                 for wording, attacks in extra.items():
                     held = [r for r in attacks if model[r.model] == m and (seen or task[r.agent, r.task] == t)]
                     if held:
                         kept = sets.setdefault(f"{word}, reworded: {wording}", [])
-                        kept.extend(judge(held, habits, limits, floor=args.floor))
+                        kept.extend(judge(held, habits, limits))
     return sets
 
 

@@ -36,14 +36,13 @@ class Attachment:
         self.reporter: Reporter | None = None
         self._streams: Streams | None = None
         self.manifest = Manifest(self.upstream, agent=settings.agent, headers=self.headers)
-        self.key = b""
         if not self.upstream:
             return
-        self.key = boundary_key(tenant_secret(settings))
+        self._key = boundary_key(tenant_secret(settings))
         if settings.sidecar:
             inside = settings.in_tenant or settings.sidecar.startswith("unix://")
             self.link = Link(
-                settings.sidecar, agent=settings.agent, headers=self.headers, in_tenant=inside, key=self.key
+                settings.sidecar, agent=settings.agent, headers=self.headers, in_tenant=inside, key=self._key
             )
         if settings.report:
             self.reporter = self._reporter(ids)
@@ -79,7 +78,7 @@ class Attachment:
             spool,
             agent=self.settings.agent,
             headers=self.headers,
-            key=self.key,
+            key=self._key,
             ids=ids,
         )
 

@@ -11,11 +11,9 @@ from kaizen_security.detections import (
     correlation,
     declaration,
     novelty,
-    order,
     policy,
     provenance,
     secrets,
-    sequence,
     tool_pins,
     volume,
 )
@@ -31,7 +29,5 @@ BUILTIN: tuple[Detection, ...] = (
     novelty,
     alignment,
     volume,
-    sequence,
-    order,
 )
 """Every detection that is asked, in order."""

@@ -69,7 +69,7 @@ def detect(action: Action, context: Context) -> Iterator[Finding]:
 
 
 def _said(figure: Figure, context: Context) -> bool:
-    return context.run is not None and hash(canonical(figure.said)) in context.run.origins.asked
+    return context.run is not None and hash(canonical(figure.said)) in context.run.origins.asked.words
 
 
 def _large(amount: Amount, value: str, field: str, kind: str, context: Context) -> Iterator[Finding]:

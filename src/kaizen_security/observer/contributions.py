@@ -28,7 +28,6 @@ def score_of(action: Action, context: Context) -> Score | None:
         probability=scored.probability,
         bias=BIAS,
         parts=_parts(scored) if apart else (),
-        counts=scored.counts,
         steered=scored.steered,
         asked=min(1.0, scored.asked),
         told=min(1.0, scored.told),

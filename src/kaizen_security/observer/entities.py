@@ -151,6 +151,12 @@ def _named(value: str) -> Kind:
     return Kind.ID if digits and not value.isalpha() else Kind.WORD
 
 
+def plain_words(text: str) -> list[str]:
+    """The words of a text that are no part of an entity, as stems, common ones left out."""
+    found = (match.group() for match in _WORD.finditer(fold(text)))
+    return [stem(word) for word in found if word.isalpha() and word not in _STOP]
+
+
 def tokens(text: str) -> list[str]:
     """Words and entities of a text in order, canonical, common words left out. An entity is followed by its parts."""
     found = []

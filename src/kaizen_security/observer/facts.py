@@ -107,9 +107,9 @@ def of_call(call: Call, origins: Origins | None, habits: Habits) -> Facts:
     return Facts(
         values=values,
         omitted=len(call.values) - len(values),
-        traced=origins is not None and bool(origins.asked or origins.sources),
+        traced=origins is not None and bool(origins.asked.words or origins.sources),
         effects=tuple(sorted(one.value for one in call.effects)),
-        wanted=() if origins is None else tuple(sorted(one.value for one in origins.wanted)),
+        wanted=() if origins is None else tuple(sorted(one.value for one in origins.asked.effects)),
         reads=() if origins is None else tuple(dict.fromkeys(one.tool for one in origins.sources))[-MOST_READS:],
     )
 

@@ -14,10 +14,10 @@ from typing import Self
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import array as array_of
 from kaizen_security.contract.fields import obj
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.rooms import Counts, Few, Requests, Tools
+from kaizen_security.observer.scores import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Deed:
 
 
 ROOM: Mapping[str, int] = {"slots": 768, "values": 576, "flows": 256, "ratified": 96}
-CELLS: Mapping[str, int] = {"words": 1024, "pairs": 1024, "asked": 512, "filled": 192, "fresh": 192}
+CELLS: Mapping[str, int] = {"words": 1024, "filled": 192, "fresh": 192}
 """Together with the rooms of ``baseline`` chosen so that a full baseline stays within 64 KB, in memory and as a document."""
 MOST_TOOLS = 64
 WANDERING = 12
@@ -41,12 +41,11 @@ WANDERING = 12
 MOST_REQUESTS = 32
 YOUNG = 10
 """Runs before scores count: the first ones are all new."""
-MOST_SCORES = 64
 
 
 @dataclass(slots=True)
 class Habits:
-    """``runs`` and ``calls`` learned; ``scored`` runs were scored before they were learned, ``highest`` are their highest scores.
+    """``runs`` and ``calls`` learned; ``scores`` of the runs that were scored before they were learned.
 
     ``tools``     in how many runs each was used
     ``ratified``  acts (``question.signature``) that a person called normal
@@ -54,8 +53,7 @@ class Habits:
 
     runs: int = 0
     calls: int = 0
-    scored: int = 0
-    highest: list[float] = field(default_factory=list)
+    scores: Scores = field(default_factory=Scores)
     tools: Tools = field(default_factory=lambda: Tools(MOST_TOOLS))
     requests: Requests = field(default_factory=lambda: Requests(MOST_REQUESTS))
     slots: Few = field(default_factory=lambda: Few(ROOM["slots"]))
@@ -63,27 +61,20 @@ class Habits:
     flows: Few = field(default_factory=lambda: Few(ROOM["flows"]))
     ratified: Few = field(default_factory=lambda: Few(ROOM["ratified"]))
     words: Counts = field(default_factory=lambda: Counts(CELLS["words"]))
-    pairs: Counts = field(default_factory=lambda: Counts(CELLS["pairs"]))
-    asked: Counts = field(default_factory=lambda: Counts(CELLS["asked"]))
     filled: Counts = field(default_factory=lambda: Counts(CELLS["filled"]))
     fresh: Counts = field(default_factory=lambda: Counts(CELLS["fresh"]))
 
     def learn(self, request: Sequence[str], deeds: Sequence[Deed], score: float | None = None) -> None:
         """One run in which nothing was flagged. ``score``: the highest of its calls, given before this run was learned."""
-        if score is not None and self.runs >= YOUNG:
-            self.scored += 1
-            self.highest = sorted((*self.highest, round(score, 4)), reverse=True)[:MOST_SCORES]
+        if score is not None:
+            self.scores.add(score)
         self.runs += 1
         for deed in deeds:
             self._deed(deed)
         used = sorted({fingerprint(deed.tool) for deed in deeds})
         asked = sorted({fingerprint(word) for word in request})
-        for word in asked:
-            self.asked.add(word)
         for mark in used:
             self.tools.add(mark)
-            for word in asked:
-                self.pairs.add(word ^ mark)
         self.requests.add(asked, used)
 
     def _deed(self, deed: Deed) -> None:
@@ -106,19 +97,6 @@ class Habits:
     def weight(self, word: int) -> float:
         """How much a word of a call tells: the rarer in calls, the more. From 0."""
         return max(0.0, log((self.calls + 2) / (self.words[word] + 0.5)))
-
-    def goes_with(self, request: Sequence[str]) -> dict[int, float]:
-        """For each known tool (its fingerprint), the highest share of past runs with a word of the request that used it: 0 to 1."""
-        found: dict[int, float] = {}
-        marks = [(word, self.asked[word]) for word in map(fingerprint, request)]
-        for mark, runs in self.tools.items():
-            base = (runs + 0.5) / (self.runs + 1)
-            best = 0.0
-            for word, asked in marks:
-                if asked:
-                    best = max(best, (min(self.pairs[word ^ mark], asked) + base) / (asked + 1))
-            found[mark] = best
-        return found
 
     def alike(self, request: Sequence[str]) -> dict[int, float]:
         """For each tool (16 bits of its fingerprint), how alike the most alike past request that led to it is, 0 to 1.
@@ -145,8 +123,7 @@ class Habits:
         return Habits(
             runs=self.runs + other.runs,
             calls=self.calls + other.calls,
-            scored=self.scored + other.scored,
-            highest=sorted((*self.highest, *other.highest), reverse=True)[:MOST_SCORES],
+            scores=self.scores.plus(other.scores),
             tools=self.tools.plus(other.tools),
             requests=self.requests.merge(other.requests),
             slots=self.slots.merge(other.slots),
@@ -154,8 +131,6 @@ class Habits:
             flows=self.flows.merge(other.flows),
             ratified=self.ratified.merge(other.ratified),
             words=self.words.plus(other.words),
-            pairs=self.pairs.plus(other.pairs),
-            asked=self.asked.plus(other.asked),
             filled=self.filled.plus(other.filled),
             fresh=self.fresh.plus(other.fresh),
         )
@@ -165,8 +140,7 @@ class Habits:
         return {
             "runs": self.runs,
             "calls": self.calls,
-            "scored": self.scored,
-            "highest": list(self.highest),
+            "scores": self.scores.to_json(),
             "tools": self.tools.to_json(),
             "requests": self.requests.to_json(),
             **{name: getattr(self, name).to_json() for name in (*ROOM, *CELLS)},
@@ -179,11 +153,8 @@ class Habits:
         found = cls()
         if not doc:
             return found
-        found.runs, found.calls, found.scored = (_count(doc, key, name) for key in ("runs", "calls", "scored"))
-        for item in array_of(doc, "highest", name + ".", limit=MOST_SCORES):
-            if isinstance(item, bool) or not isinstance(item, (int, float)):
-                raise InvalidInput(name + ".highest", "must be numbers")
-            found.highest.append(float(item))
+        found.runs, found.calls = (_count(doc, key, name) for key in ("runs", "calls"))
+        found.scores = Scores.from_json(doc.get("scores"), name + ".scores")
         found.tools = Tools.from_json(doc.get("tools", []), MOST_TOOLS, name + ".tools")
         found.requests = Requests.from_json(doc.get("requests", []), MOST_REQUESTS, name + ".requests")
         for table, room in ROOM.items():

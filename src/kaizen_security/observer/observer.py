@@ -11,25 +11,24 @@ from dataclasses import replace
 
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.bundle import Fold
 from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Effect, End, Request, Result, Step
 from kaizen_security.contract.verdict import Decision, Verdict
-from kaizen_security.observer.baseline import Baseline, Feature, destination, features
+from kaizen_security.observer.baseline import Baseline, Feature, destination, features, local
 from kaizen_security.observer.conduct import Conduct, Trait, trait_of
 from kaizen_security.observer.contributions import score_of
 from kaizen_security.observer.detection import Context, Detection
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.facts import gather
 from kaizen_security.observer.load import NOTHING_READ, Load, book, load
-from kaizen_security.observer.origins import Named
+from kaizen_security.observer.origins import UNASKED
 from kaizen_security.observer.outflow import Taught
 from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
 from kaizen_security.observer.raising import raised
 from kaizen_security.observer.rules import Rules, no_rules
 from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting
-from kaizen_security.observer.score import Scored, arguments, is_call, score
+from kaizen_security.observer.score import Scored, arguments, is_call, score, threshold
 from kaizen_security.observer.signals import prepare
 from kaizen_security.observer.skills import skill_of
 from kaizen_security.observer.weigh import TOLERANCE, Heard, Weighed, weigh
@@ -118,7 +117,6 @@ class Observer:
                 run.marks.request(step.text)
         elif isinstance(step, Result):
             self._brought(run, step)
-            run.conduct.answered(step.action_id, step.content, failed=step.failed)
             self._completed(run, step.action_id, failed=step.failed)
         elif isinstance(step, Effect):
             self._completed(run, run.by_act(step.action.act_id) or step.action.id, failed=False)
@@ -127,8 +125,8 @@ class Observer:
         # Of a lone action nobody knows what the result will be used for; and a failed one may carry an attacker's text just
         # as well.
         if step.run_id:
-            tool, named = run.calls.pop(step.action_id, ("", Named.NOT))
-            run.origins.result(tool, step.content, named=named)
+            tool, reached = run.calls.pop(step.action_id, ("", UNASKED))
+            run.origins.result(tool, step.content, reached)
             before = run.marks.evicted
             run.marks.result(step.action_id, step.content)
             self.losses.marks_evicted += run.marks.evicted - before
@@ -167,6 +165,7 @@ class Observer:
 
     def _settle(self, run: Run, *, completed: bool) -> None:
         if run.flagged:
+            self._count(run)
             return
         if completed:
             for waiting in run.waiting.values():
@@ -175,9 +174,16 @@ class Observer:
         if not self.learning:
             return
         if run.deeds:
-            self.baseline.habituate(run.origins.request_words, run.deeds, run.score)
+            self.baseline.habituate(run.origins.asked.stems, run.deeds, run.score)
         if run.conduct.done:
             self.baseline.behaviour.learn(run.conduct, run.at)
+
+    def _count(self, run: Run) -> None:
+        # Of a flagged run nothing is learned but that there was one: left out altogether, the agent's own threshold would sink
+        # with every false flag. No more than the threshold, so that no flagged run can raise it.
+        limit = threshold(self.baseline.habits)
+        if self.learning and run.score is not None and limit is not None:
+            self.baseline.count(min(run.score, limit))
 
     # --- assess and conclude ----------------------------------------------------------------------------------------------
 
@@ -245,19 +251,11 @@ class Observer:
             return self._scored[1]
         run = self._runs.get(action.run_id) if action.run_id else None
         found = None
-        if run is not None and is_call(action) and (run.origins.asked or run.origins.sources):
-            call = prepare(canonical.tool(action.tool), arguments(action))
+        if run is not None and is_call(action) and (run.origins.asked.words or run.origins.sources):
+            call = prepare(canonical.tool(action.tool), arguments(action), local=local(action))
             found = score(call, run.origins, self.baseline.habits)
         self._scored = (action, found)
         return found
-
-    def _guessed(self, run: Run, trait: Trait) -> frozenset[int]:
-        known = self.baseline.habits.slots
-        return frozenset(
-            one.value
-            for one in trait.tried
-            if one.value not in known and hash(one.text) not in run.origins.asked and not run.origins.stands(one.text)
-        )
 
     def _trait(self, action: Action) -> Trait:
         if self._shown is None or self._shown[0] is not action:
@@ -285,27 +283,26 @@ class Observer:
     def learn(self, action: Action, weighed: Weighed, now: float, *, completed: bool) -> None:
         """What the verdict means for learning.
 
-        Flagged or blocked: never learned, nor anything else of its run, unless the flag was called a false positive. Clean and
-        completed: taught when its run is over, or at once when it has none. Clean and not completed: waits for its Result, its
-        Effect, its run's End, or ``wake``.
+        Flagged or blocked: never learned, nor anything else of its run. Clean and completed: taught when its run is over, or at
+        once when it has none. Clean and not completed: waits for its Result, its Effect, its run's End, or ``wake``.
         """
         for name in weighed.counted:
             self.counted[name] = self.counted.get(name, 0) + 1
         run = self._run(action.run_id, now)
         scored = self._read(action)
-        if scored is not None and not weighed.verdict.blocked:
-            run.origins.called(scored.tool)
-            run.calling(action.id, scored.tool, self.limits, named=scored.named)
+        if scored is not None:
             run.score = scored.logit if run.score is None else max(run.score, scored.logit)
+            if not weighed.verdict.blocked:
+                run.calling(action.id, scored.tool, self.limits, reached=scored.reached)
         carried = self._load(action)
         if not weighed.verdict.blocked:
             book(run.marks, carried.ledger)
         trait = self._trait(action)
         if not weighed.verdict.blocked and run is not self._loose:
-            run.conduct.take(trait, action.id, self._guessed(run, trait))
+            run.conduct.take(trait)
         if not weighed.clean or weighed.verdict.blocked:
             run.waiting.pop(action.id, None)
-            if run is not self._loose and weighed.spoils:
+            if run is not self._loose:
                 self._runs.flag(run)
             return
         waiting = Waiting(
@@ -338,20 +335,6 @@ class Observer:
         for action in actions:
             self.ratify(action, signature(action))
 
-    def catch_up(self, epoch: int, folded: Iterable[Fold]) -> bool:
-        """What people did to the baseline elsewhere: an epoch that is new begins with nothing, and each fold counts once.
-
-        False when all of it was known.
-        """
-        anew = epoch > self.baseline.reset_to
-        if anew:
-            self.baseline = Baseline(replica=self.baseline.replica, reset_to=epoch)
-        fresh = [fold for fold in folded if fold.number > self.baseline.folded_to]
-        for fold in sorted(fresh, key=lambda fold: fold.number):
-            self.fold([fold.action])
-            self.baseline.folded_to = fold.number
-        return anew or bool(fresh)
-
     def ratify(self, action: Action, act: str) -> None:
         """``fold`` of one action of which perhaps only a part is still there; ``act`` is the signature of the whole."""
         self.baseline.learn(features(action))
@@ -360,7 +343,7 @@ class Observer:
         run = self._runs.get(action.run_id) if action.run_id else None
         scored = self._read(action)
         if run is not None and scored is not None and signature(action) == act:
-            self.baseline.habituate(run.origins.request_words, [scored.deed], None)
+            self.baseline.habituate(run.origins.asked.stems, [scored.deed], None)
 
     def wake(self, now: float) -> tuple[Verdict, ...]:
         """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more.

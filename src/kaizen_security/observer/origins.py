@@ -10,15 +10,16 @@ is counted, and a value whose place was forgotten counts as of unknown origin, w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
-from kaizen_security.observer.effects import Effect, covered, wanted
+from kaizen_security.observer.asked import EXACT, NOTHING, Asked
+from kaizen_security.observer.effects import Effect
 from kaizen_security.observer.entities import PLACES, Kind, canonical, fingerprint, kind_of, places_in, tokens, whole
-from kaizen_security.observer.habits import MOST_TOOLS, Habits
+from kaizen_security.observer.habits import Habits
 from kaizen_security.observer.outline import LONGEST, leaves
 from kaizen_security.observer.rooms import MOST
 
@@ -51,18 +52,34 @@ class Named(IntEnum):
     EXACTLY = 2
 
 
-EXACT = PLACES | {Kind.FILE, Kind.ID}
+class Reached(NamedTuple):
+    """How a call came to read what it read.
+
+    ``named``  how the user named it
+    ``left``   the effects that the user left to it
+    ``led``    it was another thing that was read, and not the user, which named it
+    """
+
+    named: Named = Named.NOT
+    left: frozenset[Effect] = NOTHING
+    led: bool = False
+
+
+UNASKED = Reached()
+
+_PLAIN = frozenset({Kind.NUMBER, Kind.DATE, Kind.TEXT})
+"""Kinds of value that name no source."""
 
 
 @dataclass(slots=True)
 class Source:
-    """One result. ``named``: how the user named what was read.
+    """One result, and how it was reached.
 
     ``places``  hashes of places of each kind in its free text, at most ``MOST_PLACES``: who may be meant by a delegation
     """
 
     tool: str
-    named: Named
+    reached: Reached
     places: dict[Kind, set[int]]
 
 
@@ -76,6 +93,7 @@ class Call:
     words: Mapping[str, int]
     effects: frozenset[Effect]
     writes: bool
+    local: bool
 
 
 class Value(NamedTuple):
@@ -92,7 +110,6 @@ class Origins:
     """The index of one run."""
 
     __slots__ = (
-        "_covers",
         "_fields",
         "_like",
         "_old",
@@ -100,53 +117,53 @@ class Origins:
         "_words",
         "asked",
         "forgotten",
-        "request_words",
         "sources",
         "unread",
-        "used",
-        "wanted",
     )
 
     def __init__(self) -> None:
-        self.asked: set[int] = set()
-        self.request_words: list[str] = []
-        self.wanted: frozenset[Effect] = frozenset()
+        self.asked = Asked()
         self.sources: list[Source] = []
-        self.used: dict[str, int] = {}
         self.forgotten = 0
         self.unread = 0
         self._fields: dict[int, list[Origin]] = {}
         self._words: dict[int, list[int]] = {}
         self._old: dict[int, list[int]] = {}
         self._spot: list[Origin] = []
-        self._covers: dict[str, bool] = {}
-        self._like: tuple[int, int, dict[int, float], dict[int, float]] | None = None
+        self._like: tuple[int, int, dict[int, float]] | None = None
 
     # --- what arrives -----------------------------------------------------------------------------------------------------
 
     def request(self, text: str) -> None:
         """What the user asked; a later one adds to it."""
-        if len(text) > LONGEST:
-            self.unread += len(text) - LONGEST
-        found = tokens(text[:LONGEST])
-        room = MOST_WORDS - len(self.asked)
-        self.forgotten += max(0, len(found) - room)
-        self.asked.update(map(hash, found[: max(0, room)]))
-        self.request_words = list(dict.fromkeys([*self.request_words, *found]))[:128]
-        self.wanted = wanted(self.request_words)
-        self._covers = {}
+        self.unread += max(0, len(text) - LONGEST)
+        self.forgotten += self.asked.add(text)
 
-    def named(self, found: Iterable[Value]) -> Named:
-        """How the user named what a call with these values reads."""
-        kinds = {value.kind for value in found if self.by_user(value)} - {Kind.NUMBER, Kind.TEXT}
-        return Named.EXACTLY if kinds & EXACT else Named.LOOSELY if kinds else Named.NOT
+    def reached(self, found: Iterable[Value]) -> Reached:
+        """How a call with these values came to read what it reads."""
+        telling = [value for value in found if value.kind not in _PLAIN and value.parts]
+        names = [value for value in telling if self.by_user(value)]
+        if not names:
+            return Reached(led=any(self._led(value) for value in telling))
+        named = Named.EXACTLY if any(value.kind in EXACT for value in names) else Named.LOOSELY
+        exact = [value.parts for value in names if value.kind in EXACT] or [value.parts for value in names]
+        led = any(self._led(value) for value in telling if value.kind in EXACT)
+        return Reached(named, self.asked.left_to(exact), led)
 
-    def called(self, tool: str) -> None:
-        """A call was let through."""
-        if tool in self.used or len(self.used) < MOST_TOOLS:
-            self.used[tool] = self.used.get(tool, 0) + 1
+    def _led(self, value: Value) -> bool:
+        if self.by_user(value):
+            return False
+        fields = self.fields(value)
+        if fields:
+            # Where it was seen first: an echo of what was done with it proves nothing.
+            return self.sources[fields[0].result].reached.led
+        sentence = self.sentence(value)
+        if sentence is None:
+            return False
+        reached = self.sources[sentence.result].reached
+        return reached.named is not Named.EXACTLY and Effect.OPEN not in reached.left
 
-    def result(self, tool: str, content: Json, *, named: Named) -> None:
+    def result(self, tool: str, content: Json, reached: Reached) -> None:
         """What a call brought back."""
         if content is None or content == "":
             return
@@ -154,7 +171,7 @@ class Origins:
             self.forgotten += 1
             return
         number = len(self.sources)
-        source = Source(tool, named, {})
+        source = Source(tool, reached, {})
         self.sources.append(source)
         if isinstance(content, str) and len(content) > LONGEST:
             self.unread += len(content) - LONGEST
@@ -211,8 +228,8 @@ class Origins:
     def frozen(self, call: Call) -> Origins:
         """What is known now, as far as it concerns one call: for scoring it later against other baselines."""
         copy = Origins()
-        copy.asked, copy.request_words, copy.wanted = self.asked, self.request_words, self.wanted
-        copy.sources, copy.used = list(self.sources), dict(self.used)
+        copy.asked = self.asked
+        copy.sources = list(self.sources)
         copy._spot = list(self._spot)
         words = {hash(word) for word in call.words} | {part for value, _, _ in call.values for part in value.parts}
         copy._words = {word: list(spots) for word in words if (spots := self.spots(word))}
@@ -221,40 +238,20 @@ class Origins:
 
     # --- what is asked ------------------------------------------------------------------------------------------------------
 
-    def likeness(self, habits: Habits, tool: str) -> tuple[float, float]:
-        """How alike the most alike past request that led to ``tool`` is, and how well the words of this one go with it."""
-        key = (habits.runs, len(self.request_words))
+    def likeness(self, habits: Habits, tool: str) -> float:
+        """How alike the most alike past request that led to ``tool`` is, 0 to 1."""
+        key = (habits.runs, len(self.asked.stems))
         if self._like is None or self._like[:2] != key:
-            self._like = (*key, habits.alike(self.request_words), habits.goes_with(self.request_words))
-        mark = fingerprint(tool)
-        return self._like[2].get(mark & MOST, 0.0), self._like[3].get(mark, 0.0)
-
-    def covers(self, word: str) -> bool:
-        """Whether the request says the word of a tool's name, or its beginning."""
-        known = self._covers.get(word)
-        if known is None:
-            known = covered(word, self.request_words)
-            if len(self._covers) < MOST_TOOLS:
-                self._covers[word] = known
-        return known
+            self._like = (*key, habits.alike(self.asked.stems))
+        return self._like[2].get(fingerprint(tool) & MOST, 0.0)
 
     def by_user(self, value: Value) -> bool:
         """Whether the user said it."""
-        return bool(value.parts) and all(part in self.asked for part in value.parts)
+        return self.asked.says(value.parts)
 
     def fields(self, value: Value) -> list[Origin]:
         """The fields of results that hold exactly this value."""
         return self._fields.get(hash(value.text), [])
-
-    def holds(self, text: str) -> bool:
-        """Whether a field of a result holds exactly this (canonical) value."""
-        return hash(text) in self._fields
-
-    def stands(self, text: str) -> bool:
-        """Whether this (canonical) value stands anywhere in what was read."""
-        return (
-            self.holds(text) or self.sentence(Value("", text, kind_of(text), tuple(map(hash, whole(text))))) is not None
-        )
 
     def spots(self, word: int) -> list[int]:
         """The sentences in which a word stands."""
@@ -274,10 +271,10 @@ class Origins:
         spot = min(max(found or ()), len(self._spot) - 1)
         return self._spot[spot]
 
-    def best(self, words: Mapping[int, float], *, named: bool) -> tuple[Told, Told]:
+    def best(self, words: Mapping[int, float], near_to: Callable[[Reached], bool]) -> tuple[Told, Told]:
         """The windows of one to three sentences in which most of the weight of ``words`` stands.
 
-        The first in results that the user named (none if not ``named``), the second in all others.
+        The first in results to which the user left such a call (``near_to`` says so), the second in all others.
         """
         near = far = NOTHING_TOLD
         total = sum(words.values())
@@ -293,7 +290,7 @@ class Origins:
                 score[spot] = score.get(spot, 0.0) + weight
         for spot in sorted(score, key=score.__getitem__, reverse=True)[:16]:
             origin = self._spot[spot]
-            close = named and self.sources[origin.result].named > Named.NOT
+            close = near_to(self.sources[origin.result].reached)
             for first in (spot - 2, spot - 1, spot):
                 mask = 0
                 for one in range(first, first + 3):
@@ -348,6 +345,8 @@ def values(arguments: Json) -> list[Value]:
             found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
         else:
             found.append(Value(field, one, kind, tuple(map(hash, whole(one)))))
+            if kind is Kind.WORD and " " in one:
+                found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
     return found[:MOST_VALUES]
 
 

@@ -14,7 +14,7 @@ from kaizen_security.observer.baseline import Feature
 from kaizen_security.observer.conduct import Conduct, Trait
 from kaizen_security.observer.habits import Deed
 from kaizen_security.observer.marks import Marks
-from kaizen_security.observer.origins import Named, Origins
+from kaizen_security.observer.origins import Origins, Reached
 from kaizen_security.observer.outflow import NOTHING_TAUGHT, Taught
 
 
@@ -80,7 +80,7 @@ class Run:
     """One execution of the agent. ``delegation`` is the longest chain that any of its actions carried.
 
     ``origins``  where the values in it came from
-    ``calls``    tool of each call that waits for its result, and whether the user named what it reads
+    ``calls``    tool of each call that waits for its result, and how it came to read what it reads
     ``deeds``    what its completed calls will teach, if nothing in it gets flagged
     ``marks``    fingerprints of what it has read; ``taught``: what it carried where
     ``conduct``  what its allowed actions add up to
@@ -96,7 +96,7 @@ class Run:
     waiting: OrderedDict[str, Waiting] = field(default_factory=OrderedDict)
     done: set[Feature] = field(default_factory=set)
     origins: Origins = field(default_factory=Origins)
-    calls: OrderedDict[str, tuple[str, Named]] = field(default_factory=OrderedDict)
+    calls: OrderedDict[str, tuple[str, Reached]] = field(default_factory=OrderedDict)
     deeds: list[Deed] = field(default_factory=list)
     conduct: Conduct = field(default_factory=Conduct)
     score: float | None = None
@@ -121,9 +121,9 @@ class Run:
             self.waiting.popitem(last=False)
             losses.waiting_evicted += 1
 
-    def calling(self, action_id: str, tool: str, limits: Limits, *, named: Named) -> None:
+    def calling(self, action_id: str, tool: str, limits: Limits, *, reached: Reached) -> None:
         """A call is about to run: its result will be known by its id."""
-        self.calls[action_id] = (tool, named)
+        self.calls[action_id] = (tool, reached)
         if len(self.calls) > limits.waiting:
             self.calls.popitem(last=False)
 

@@ -2,8 +2,8 @@
 
 The score is a sum of signals with weights that are never negative (``weights.py``), in log odds. Each agent has its own
 threshold: the
-shipped one, or what its own harmless runs reached, if that is higher. Until there are enough of them there is none, and
-nothing is said.
+shipped one, or what its own harmless runs reached, if that is higher. Before the first of them there is none, and nothing
+is said.
 """
 
 from __future__ import annotations
@@ -13,22 +13,10 @@ from dataclasses import dataclass
 from math import exp
 
 from kaizen_security.contract.action import Action, Json
-from kaizen_security.observer.entities import PLACES
 from kaizen_security.observer.habits import YOUNG, Deed, Habits
-from kaizen_security.observer.origins import Call, Named, Origin, Origins, Value
+from kaizen_security.observer.origins import Call, Origin, Origins, Reached, Value
 from kaizen_security.observer.signals import NAMES, Reading, read
-from kaizen_security.observer.weights import (
-    ASK_BUDGET,
-    BIAS,
-    BUDGET,
-    LOWEST_ASK,
-    LOWEST_THRESHOLD,
-    MATURE,
-    OFFSET,
-    SLOPE,
-    WEIGHTS,
-    YOUNG_THRESHOLD,
-)
+from kaizen_security.observer.weights import ASK_BUDGET, BIAS, BUDGET, FLOORS, MATURE, OFFSET, SLOPE, WEIGHTS
 
 _ORDER = tuple(WEIGHTS[name] for name in NAMES)
 
@@ -59,35 +47,19 @@ class Scored:
     told: float
     asked: float
     sentence: Origin | None
-    named: Named
+    reached: Reached
     deed: Deed
     asking: float | None = None
 
     @property
     def speaks(self) -> bool:
-        """Whether it is above the agent's threshold. While that is not its own yet, only for a place that nobody named."""
-        return self._above(self.threshold)
+        """Whether it is above the agent's threshold."""
+        return self.threshold is not None and self.logit > self.threshold
 
     @property
     def asks(self) -> bool:
         """Whether it lies in the band below: too little to say that it is wrong, too much to let it pass unasked."""
-        return not self.speaks and self._above(self.asking)
-
-    @property
-    def counts(self) -> bool:
-        """Whether it would speak if only it were high enough."""
-        return self._above(float("-inf"))
-
-    def _above(self, bound: float | None) -> bool:
-        if bound is None or self.logit <= bound:
-            return False
-        if self.worst is not None and self.worst[0].kind not in PLACES:
-            # A word or a file of the agent's own steers nothing outwards, and every report is full of them.
-            return False
-        if self.mature or self.worst is None:
-            return self.mature
-        value, _ = self.worst
-        return self.steered and value.kind in PLACES and not value.inside
+        return self.asking is not None and self.logit > self.asking and not self.speaks
 
 
 def is_call(action: Action) -> bool:
@@ -113,14 +85,14 @@ def score(call: Call, origins: Origins, habits: Habits) -> Scored:
         logit=logit,
         probability=probability(logit),
         threshold=threshold(habits),
-        mature=habits.scored >= MATURE,
+        mature=len(habits.scores) >= MATURE,
         parts=tuple(sorted((part for part in parts if part[1] > 0), key=lambda part: -part[1])),
         steered=reading.steered,
         worst=reading.worst,
         told=reading.told,
         asked=reading.asked,
         sentence=reading.sentence,
-        named=origins.named(value for value, _, _ in call.values),
+        reached=origins.reached(value for value, _, _ in call.values),
         deed=reading.deed,
         asking=asking(habits),
     )
@@ -137,23 +109,26 @@ def probability(logit: float) -> float:
 
 
 def threshold(habits: Habits, budget: float = BUDGET) -> float | None:
-    """The agent's own: as many of its harmless runs lie above as the budget allows. Until there are enough, above all of them."""
+    """The agent's own: as many of its harmless runs lie above as the budget allows, and never below ``floor``.
+
+    Until there are enough of them it is above all that there were; None before the first ones.
+    """
     if habits.runs < YOUNG:
         return None
-    if habits.scored < MATURE:
-        return max([YOUNG_THRESHOLD, *habits.highest[:1]])
-    return max(LOWEST_THRESHOLD, quantile(habits.highest, habits.scored, budget))
+    if len(habits.scores) < MATURE:
+        return max(floor(min(FLOORS)), habits.scores.exceeded_by(0.0))
+    return max(floor(budget), habits.scores.exceeded_by(budget))
 
 
 def asking(habits: Habits) -> float | None:
     """Where the band begins in which a person is asked; never above the threshold."""
     speaks = threshold(habits)
-    if speaks is None or habits.scored < MATURE:
-        return speaks if speaks is None else min(speaks, max([LOWEST_ASK, *habits.highest[:1]]))
-    return min(speaks, max(LOWEST_ASK, quantile(habits.highest, habits.scored, ASK_BUDGET)))
+    if speaks is None:
+        return None
+    budget = ASK_BUDGET if len(habits.scores) >= MATURE else 0.0
+    return min(speaks, max(floor(ASK_BUDGET), habits.scores.exceeded_by(budget)))
 
 
-def quantile(highest: list[float], scored: int, budget: float) -> float:
-    """The score that ``budget`` of ``scored`` runs exceed; minus infinity when there are none."""
-    at = int(scored * budget)
-    return highest[min(at, len(highest) - 1)] if highest else float("-inf")
+def floor(budget: float) -> float:
+    """The least threshold for a budget: what at most that share of all harmless runs of unseen tasks exceeded, out of fold."""
+    return FLOORS[max((known for known in FLOORS if known <= budget), default=min(FLOORS))]

@@ -15,41 +15,51 @@ from kaizen_security.contract.action import Json
 from kaizen_security.observer.effects import NEVER_DELEGATED, READS, Effect, of_tool
 from kaizen_security.observer.entities import PLACES, Kind, fingerprint, tokens, words_of_name
 from kaizen_security.observer.habits import Deed, Habits
-from kaizen_security.observer.origins import Call, Named, Origin, Origins, Value, values
+from kaizen_security.observer.origins import Call, Named, Origin, Origins, Reached, Source, Value, values
 
 NAMES = (
     "place_near",
     "place_far",
     "place_unknown",
-    "place_field",
-    "place_inside",
+    "inside_far",
     "word_near",
     "word_far",
+    "word_known",
+    "known_led",
+    "field_led",
     "number_far",
     "flow_free",
-    "flow_field",
     "told_near",
     "told_far",
     "verb_gap",
-    "tool_new",
-    "unlike",
-    "unpaired",
     "writes",
-    "effect_unasked",
     "effect_told",
     "removes_unasked",
-    "secret_unasked",
     "fetch_far",
     "far_unlike",
     "far_told",
     "told_unlike",
     "writes_told",
-    "writes_unlike",
 )
+"""``place_*``   a place that only stands in free text: of a source to which the user left this (near), or of another (far);
+                 ``place_unknown``: nowhere that is known, neither in the request nor in what was read
+``inside_far``   the same within a longer text of the call; ``word_*``: of another value; ``number_far``: of a number
+``word_known``   a value of free text that this agent has used just here before; ``flow_free``: it never came from there
+``*_led``        a value of a result which the agent only reached because something that it read named it
+``told_*``       how much of the call one place of free text explains beyond the request; ``verb_gap``: of the tool's name
+``writes``       the tool does not only read; ``effect_told``: what it does was not asked for, but told
+``*_unlike``     no similar request has led to this tool before
+"""
+
+COUNTED = NAMES[: NAMES.index("told_near")]
+"""Signals that count values; the rest are computed from the whole call."""
+
+AWAY = ("place_far", "word_far", "place_unknown", "inside_far", "field_led")
+"""A value that nobody authorised steers the call."""
 
 
-def prepare(tool: str, arguments: Json) -> Call:
-    """The call's values and words, bounded."""
+def prepare(tool: str, arguments: Json, *, local: bool = False) -> Call:
+    """The call's values and words, bounded. ``local``: it only writes a file of its own machine."""
     found = values(arguments)
     name = words_of_name(tool)
     marked = tuple(
@@ -66,7 +76,7 @@ def prepare(tool: str, arguments: Json) -> Call:
     # The verb stands first or last: read_file, files.read.
     writes = not name or (name[0] not in READS and name[-1] not in READS)
     kinds = of_tool(name, [word for value in found for word in words_of_name(value.field)])
-    return Call(tool, name, marked, _marks(short, 64), kinds if writes else frozenset(), writes)
+    return Call(tool, name, marked, _marks(short, 64), kinds if writes else frozenset(), writes, local)
 
 
 def _marks(words: Mapping[str, None], most: int) -> Mapping[str, int]:
@@ -91,23 +101,6 @@ class Reading:
         return [self.signals[name] for name in NAMES]
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What the values of a call add up to."""
-
-    count: dict[str, float] = field(default_factory=dict)
-    slots: list[int] = field(default_factory=list)
-    values: list[int] = field(default_factory=list)
-    flows: list[int] = field(default_factory=list)
-    fields: list[int] = field(default_factory=list)
-    worst: tuple[float, Value, Origin | None] | None = None
-
-    def add(self, name: str, value: Value, origin: Origin | None, badness: float) -> None:
-        self.count[name] = self.count.get(name, 0.0) + 1.0
-        if self.worst is None or badness > self.worst[0]:
-            self.worst = (badness, value, origin)
-
-
 class _May(NamedTuple):
     """What the user left to a source that he named: ``plainly`` this effect, ``openly`` this or whatever the source says."""
 
@@ -115,59 +108,177 @@ class _May(NamedTuple):
     openly: bool
 
 
-def _left_open(call: Call, origins: Origins) -> _May:
-    # To pay is to pay; to change, create or send something is asked for only if the request also says what.
-    common = call.effects & origins.wanted
-    verb = bool(call.name) and origins.covers(call.name[0])
-    thing = any(origins.covers(word) for word in call.name[1:])
-    plainly = Effect.PAY in common or ((bool(common) or verb) and (thing or len(call.name) < 2))
-    delegable = not call.effects & NEVER_DELEGATED
-    return _May(plainly and delegable, (plainly or Effect.OPEN in origins.wanted) and delegable)
+_NOTHING_LEFT = _May(False, False)
+_PLAIN = frozenset({Kind.NUMBER, Kind.DATE})
+"""Kinds of value that every call has."""
+
+
+class _Left:
+    """What the user left to each source, as far as one call is concerned."""
+
+    __slots__ = ("_call", "_known", "_thing", "_verb")
+
+    def __init__(self, call: Call, origins: Origins) -> None:
+        self._call = call
+        self._verb = bool(call.name) and origins.asked.covers(call.name[0])
+        self._thing = len(call.name) < 2 or any(origins.asked.covers(word) for word in call.name[1:])
+        self._known: dict[frozenset[Effect], _May] = {}
+
+    def to(self, reached: Reached) -> _May:
+        """What was left to a source that was reached so."""
+        if reached.named is Named.NOT or self._call.effects & NEVER_DELEGATED:
+            return _NOTHING_LEFT
+        may = self._known.get(reached.left)
+        if may is None:
+            common = self._call.effects & reached.left
+            # To pay is to pay; to change, create or send something is asked for only if the request also says what.
+            plainly = Effect.PAY in common or (self._thing and (bool(common) or (self._verb and bool(reached.left))))
+            may = _May(plainly, plainly or Effect.OPEN in reached.left)
+            self._known[reached.left] = may
+        return may
+
+    def openly(self, reached: Reached) -> bool:
+        """Whether a call like this may follow from a source that was reached so."""
+        return self.to(reached).openly
+
+
+class _Seen:
+    """What the values of one call add up to: how many of each kind, the worst, and what a baseline would learn of them."""
+
+    __slots__ = ("_call", "_habits", "_left", "_origins", "count", "fields", "flows", "slots", "values", "worst")
+
+    def __init__(self, call: Call, origins: Origins, habits: Habits, left: _Left) -> None:
+        self._call = call
+        self._origins = origins
+        self._habits = habits
+        self._left = left
+        self.count: dict[str, float] = {}
+        self.slots: list[int] = []
+        self.values: list[int] = []
+        self.flows: list[int] = []
+        self.fields: list[int] = []
+        self.worst: tuple[float, Value, Origin | None] | None = None
+
+    def value(self, value: Value, slot: int, anywhere: int) -> None:
+        """Looks at one value; ``slot`` and ``anywhere`` are the hashes that a baseline knows it by."""
+        name = slot_of(self._call.tool, value.field)
+        self.slots.append(slot)
+        self.fields.append(name)
+        self.values.append(anywhere)
+        if self._origins.by_user(value):
+            return
+        fields = self._origins.fields(value)
+        sentence = self._origins.sentence(value)
+        flows = self._flows(value, fields, sentence)
+        self.flows += flows
+        if slot in self._habits.slots:
+            self._before(value, fields, sentence)
+            return
+        place = value.kind in PLACES and not self._known_host(value)
+        known = anywhere in self._habits.values
+        usual = any(flow in self._habits.flows for flow in flows) or (not place and self._habits.wanders(name))
+        if fields:
+            if self._led(value, fields):
+                self._add("field_led", value, fields[0], 1.2)
+        elif sentence is not None:
+            near = self._close(sentence) if known else self._from_text(value, sentence, place=place, usual=usual)
+            if not usual and not near:
+                self._add("flow_free", value, sentence, 0.5)
+        elif place and not known:
+            self._add("place_unknown", value, None, 2.5)
+
+    def _add(self, name: str, value: Value, origin: Origin | None, badness: float) -> None:
+        self.count[name] = self.count.get(name, 0.0) + 1.0
+        if self.worst is None or badness > self.worst[0]:
+            self.worst = (badness, value, origin)
+
+    def _flows(self, value: Value, fields: list[Origin], sentence: Origin | None) -> list[int]:
+        found = [_flow(origin, self._call.tool, value.field) for origin in fields]
+        if sentence is not None and not fields:
+            found.append(_flow(sentence, self._call.tool, value.field, free=True))
+        return found
+
+    def _before(self, value: Value, fields: list[Origin], sentence: Origin | None) -> None:
+        # Used just here before: that says little where the agent chooses among many such values.
+        if self._led(value, fields):
+            self._add("known_led", value, fields[0], 0.6)
+        elif sentence is not None and not fields and value.kind not in _PLAIN and not self._close(sentence):
+            self._add("word_known", value, sentence, 0.3)
+
+    def _led(self, value: Value, fields: list[Origin]) -> bool:
+        return bool(fields) and value.kind not in _PLAIN and self._origins.sources[fields[0].result].reached.led
+
+    def _close(self, sentence: Origin) -> bool:
+        return self._left.openly(self._origins.sources[sentence.result].reached)
+
+    def _known_host(self, value: Value) -> bool:
+        # Another page of a host that was used before is a new value, but no new place.
+        if value.kind is not Kind.URL:
+            return False
+        host = value.text.partition("/")[0]
+        self.values.append(fingerprint(host))
+        return self.values[-1] in self._habits.values or hash(host) in self._origins.asked.words
+
+    def _from_text(self, value: Value, sentence: Origin, *, place: bool, usual: bool) -> bool:
+        """Counts the value; true if the user left it to the source that holds it."""
+        if place:
+            return self._place(value, sentence)
+        near = self._close(sentence)
+        if usual:
+            # This agent habitually takes such values from there: that this one is new says nothing.
+            return near
+        if value.kind not in _PLAIN:
+            self._add("word_near" if near else "word_far", value, sentence, 1.5)
+        elif not near:
+            self._add("number_far", value, sentence, 0.4)
+        return near
+
+    def _place(self, value: Value, sentence: Origin) -> bool:
+        near = _meant(value, self._origins.sources[sentence.result], self._left)
+        if not value.inside:
+            self._add("place_near" if near else "place_far", value, sentence, 5.0 - near)
+        elif not near and not self._call.local:
+            # An address in the text of a file leads nowhere until something is sent there.
+            self._add("inside_far", value, sentence, 3.0)
+        return near
 
 
 def read(call: Call, origins: Origins, habits: Habits) -> Reading:
     """The signals of a call before it runs. Changes nothing."""
-    seen = _Seen()
     tool, name = call.tool, call.name
-    may = _left_open(call, origins)
-    plainly = bool(call.effects & origins.wanted) or (bool(name) and origins.covers(name[0]))
+    left = _Left(call, origins)
+    seen = _Seen(call, origins, habits, left)
+    plainly = bool(call.effects & origins.asked.effects) or (bool(name) and origins.asked.covers(name[0]))
     for value, slot, anywhere in call.values:
-        _value(call, value, slot, anywhere, origins, habits, seen, may)
+        seen.value(value, slot, anywhere)
     weights = {hash(word): habits.weight(mark) for word, mark in call.words.items()}
     total = sum(weights.values()) or 1.0
     # Who asks for an effect in other words than the tool's name has asked for the tool.
     meant = {hash(word) for word in name} if plainly else frozenset()
-    asked = sum(weight for word, weight in weights.items() if word in origins.asked or word in meant) / total
-    near, far = origins.best(weights, named=may.openly)
+    asked = sum(weight for word, weight in weights.items() if word in origins.asked.words or word in meant) / total
+    near, far = origins.best(weights, left.openly)
     told_near = max(0.0, near.share - asked)
     told_far = max(0.0, far.share - max(asked, near.share))
-    verbs = sum(origins.covers(word) for word in name) / max(1, len(name))
+    verbs = sum(origins.asked.covers(word) for word in name) / max(1, len(name))
     verbs_told = sum(hash(word) in far.words for word in name) / max(1, len(name))
-    alike, pairs = origins.likeness(habits, tool)
+    unlike = 1 - origins.likeness(habits, tool)
     writes = float(call.writes)
-    unasked = float(call.writes and not (may.openly if told_near > told_far else plainly))
+    unasked = float(call.writes and told_near <= told_far and not plainly)
     c = seen.count
-    away = min(1.0, sum(c.get(one, 0) for one in ("place_far", "word_far", "place_unknown", "place_inside")))
-    unlike = 1 - alike
-    signals = {name: min(1.0, c.get(name, 0.0)) for name in NAMES[:10]}
+    away = min(1.0, sum(c.get(one, 0) for one in AWAY))
+    signals = {name: min(1.0, c.get(name, 0.0)) for name in COUNTED}
     signals |= {
         "told_near": told_near,
         "told_far": told_far,
         "verb_gap": max(0.0, verbs_told - verbs) if told_far else 0.0,
-        "tool_new": float(not habits.tools[fingerprint(tool)]),
-        "unlike": unlike,
-        "unpaired": 1 - pairs,
         "writes": writes,
-        "effect_unasked": unasked,
         "effect_told": unasked * max(told_far, told_near),
         "removes_unasked": unasked * (Effect.REMOVE in call.effects),
-        "secret_unasked": unasked * (Effect.SECRET in call.effects),
         "fetch_far": (1 - writes) * min(1.0, c.get("place_far", 0.0)),
         "far_unlike": away * unlike,
         "far_told": away * told_far,
         "told_unlike": told_far * unlike,
         "writes_told": writes * told_far,
-        "writes_unlike": writes * unlike,
     }
     deed = Deed(
         tool,
@@ -182,77 +293,16 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
     return Reading(signals, deed, worst, away > 0, told, asked, where)
 
 
-def _value(
-    call: Call, value: Value, slot: int, anywhere: int, origins: Origins, habits: Habits, seen: _Seen, may: _May
-) -> None:
-    tool = call.tool
-    seen.slots.append(slot)
-    seen.fields.append(slot_of(tool, value.field))
-    seen.values.append(anywhere)
-    if origins.by_user(value):
-        return
-    fields = origins.fields(value)
-    flows = [_flow(origin, tool, value.field) for origin in fields]
-    sentence = None if fields else origins.sentence(value)
-    if sentence is not None:
-        flows.append(_flow(sentence, tool, value.field, free=True))
-    seen.flows += flows
-    known, place = anywhere in habits.values, value.kind in PLACES
-    place = place and not _known_host(value, origins, habits, seen)
-    if slot in habits.slots:
-        return
-    usual = any(flow in habits.flows for flow in flows) or (not place and habits.wanders(slot_of(tool, value.field)))
-    if fields:
-        if not usual:
-            seen.add("flow_field", value, fields[0], 0.5 + place)
-            if place and not known:
-                seen.add("place_field", value, fields[0], 2.0)
-    elif sentence is not None:
-        near = _from_text(value, sentence, origins, seen, place=place, known=known, usual=usual, may=may)
-        if not usual and not near:
-            seen.add("flow_free", value, sentence, 0.5)
-    elif place and not known:
-        seen.add("place_unknown", value, None, 2.5)
-
-
-def _known_host(value: Value, origins: Origins, habits: Habits, seen: _Seen) -> bool:
-    # Another page of a host that was used before is a new value, but no new place.
-    if value.kind is not Kind.URL:
-        return False
-    host = value.text.partition("/")[0]
-    seen.values.append(fingerprint(host))
-    return seen.values[-1] in habits.values or hash(host) in origins.asked
-
-
 def slot_of(tool: str, field: str) -> int:
     """The hash of an argument, whatever its value."""
     return fingerprint(f"{tool}|{field}")
 
 
-def _from_text(
-    value: Value, sentence: Origin, origins: Origins, seen: _Seen, *, place: bool, known: bool, usual: bool, may: _May
-) -> bool:
-    """Counts the value; true if the user left it to the source that holds it."""
-    source = origins.sources[sentence.result]
-    near = may.openly and source.named > Named.NOT
-    if known:
-        return near
-    if place and value.inside:
-        seen.add("place_inside", value, sentence, 3.0)
-        return False
-    if place:
-        # The user may have meant this very place if he named the source and asked for this effect in so many words, and the source
-        # holds no other place of its kind. Whoever adds one to a source only takes away that it is clear who was meant.
-        near = may.plainly and source.named is Named.EXACTLY and len(source.places.get(value.kind, ())) == 1
-        seen.add("place_near" if near else "place_far", value, sentence, 4.0 if near else 5.0)
-    elif usual:
-        # This agent habitually takes such values from there: that this one is new says nothing.
-        return near
-    elif value.kind not in (Kind.NUMBER, Kind.DATE):
-        seen.add("word_near" if near else "word_far", value, sentence, 1.5)
-    elif not near:
-        seen.add("number_far", value, sentence, 0.4)
-    return near
+def _meant(value: Value, source: Source, left: _Left) -> bool:
+    # The user may have meant this very place if he named the source and asked for this effect in so many words, and the source
+    # holds no other place of its kind. Whoever adds one to a source only takes away that it is clear who was meant.
+    named = source.reached.named is Named.EXACTLY and left.to(source.reached).plainly
+    return named and len(source.places.get(value.kind, ())) == 1
 
 
 def _flow(origin: Origin, tool: str, name: str, *, free: bool = False) -> int:

@@ -57,9 +57,7 @@ TABLE = {
     "declaration": Weight(6, Blocks.ENFORCE, Asks.ALL),
     "novelty": Weight(7, Blocks.NEVER),
     "alignment": Weight(8, Blocks.ENFORCE, Asks.DOUBTS),
-    "sequence": Weight(9, Blocks.NEVER),
-    "volume": Weight(10, Blocks.NEVER),
-    "order": Weight(11, Blocks.NEVER),
+    "volume": Weight(9, Blocks.NEVER),
 }
 """The order of the detections. Those for secrets, gaps and taint belong between correlation and provenance."""
 
@@ -87,7 +85,6 @@ class Weighed:
     ``counted``  names of the candidate detections that said something, once for each finding
     ``asks``     the verdict blocks only because of what a person may release
     ``doubts``   what stable detections doubt, where that is no finding (in observe mode)
-    ``spoils``   nothing else of its run may be learned either
     """
 
     verdict: Verdict
@@ -95,7 +92,6 @@ class Weighed:
     counted: tuple[str, ...] = ()
     asks: bool = False
     doubts: tuple[Finding, ...] = ()
-    spoils: bool = True
 
     @property
     def unsettled(self) -> bool:
@@ -138,12 +134,7 @@ def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, r
         notes.append("paused: recorded, not flagged" + (f" ({len(quiet)} findings)" if quiet else ""))
     blocking = [entry for entry in loud if _blocks(entry, rules.mode)]
     asks = bool(blocking) and rules.received and all(map(_asks, blocking))
-    verdict = _verdict(action, loud, rules, notes, now)
-    settled = rules.suppressed.settle(action, verdict)
-    if settled is not verdict:
-        # Called a false positive: no flag, and its run is none the worse. To be learned it takes more (``fold``).
-        return Weighed(settled, False, tuple(counted), spoils=False)
-    return Weighed(verdict, clean, tuple(counted), asks, tuple(doubts))
+    return Weighed(_verdict(action, loud, rules, notes, now), clean, tuple(counted), asks, tuple(doubts))
 
 
 def _entries(hear: Heard) -> Iterator[Entry]:

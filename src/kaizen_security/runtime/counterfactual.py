@@ -269,7 +269,7 @@ def _by_score(
         if said or (action.run_id and action.metadata.get("facts")):
             missing.append("score")
         return said
-    if score.threshold is None or not score.counts:
+    if score.threshold is None:
         return said
     bound = score.threshold + point.value if point.relative else point.value
     if score.value <= bound:

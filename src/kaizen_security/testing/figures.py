@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kaizen_security.observer.habits import Habits
-from kaizen_security.observer.score import logit_of, quantile
-from kaizen_security.observer.weights import LOWEST_THRESHOLD
+from kaizen_security.observer.score import floor, logit_of
 from kaizen_security.testing.recorded import ATTACK, AUTHORISED, BENIGN, IGNORED, Recorded, learned
 
 
@@ -38,7 +37,8 @@ def scores(run: Recorded, habits: Habits) -> list[float]:
 
 
 def thresholds(runs: Sequence[Recorded], budget: float, *, by_task: bool, parts: int = 4) -> dict[str, float]:
-    """Each agent's threshold: the score that ``budget`` of its own harmless runs exceed, each scored without its part.
+    """Each agent's threshold: the score that ``budget`` of its own harmless runs exceed, each scored without its part; never below
+    the shipped floor.
 
     ``by_task``  parts are sets of tasks (for tasks that were never seen), else of models or, where there is one model, of runs
     """
@@ -57,7 +57,9 @@ def thresholds(runs: Sequence[Recorded], budget: float, *, by_task: bool, parts:
             rest = [run for run in own if part.get(_key(run, by_task=by_task), part.get(run.id)) != one]
             habits = learned(rest).get(agent, Habits())
             highest += [max(scores(run, habits), default=-99.0) for run in held]
-        found[agent] = quantile(sorted(highest, reverse=True), len(highest), budget)
+        highest.sort(reverse=True)
+        bound = highest[min(int(len(highest) * budget), len(highest) - 1)] if highest else float("-inf")
+        found[agent] = max(bound, floor(budget))
     return found
 
 
@@ -65,14 +67,11 @@ def _key(run: Recorded, *, by_task: bool) -> str:
     return run.task if by_task else run.model
 
 
-def judge(
-    runs: Iterable[Recorded], habits: Mapping[str, Habits], limits: Mapping[str, float], *, floor: bool
-) -> list[Score]:
-    """Score runs against baselines and thresholds. ``floor``: no threshold below the shipped lowest."""
+def judge(runs: Iterable[Recorded], habits: Mapping[str, Habits], limits: Mapping[str, float]) -> list[Score]:
+    """Score runs against baselines and thresholds. An agent without one gets that of an agent which is still young."""
     found = []
     for run in runs:
-        limit = limits.get(run.agent, LOWEST_THRESHOLD)
-        limit = max(limit, LOWEST_THRESHOLD) if floor else limit
+        limit = limits.get(run.agent, floor(0.0))
         calls = tuple(one - limit for one in scores(run, habits.get(run.agent, Habits())))
         counted = tuple(run.kind != ATTACK or one.attack is not False for one in run.calls)
         found.append(Score(run, calls, counted, tuple(one.call.writes for one in run.calls)))

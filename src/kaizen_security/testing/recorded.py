@@ -17,7 +17,7 @@ from typing import Any
 from kaizen_security.contract import canonical
 from kaizen_security.observer.entities import tokens
 from kaizen_security.observer.habits import Deed, Habits
-from kaizen_security.observer.origins import Call, Named, Origins
+from kaizen_security.observer.origins import UNASKED, Call, Origins, Reached
 from kaizen_security.observer.signals import Reading, prepare, read
 
 Run = Mapping[str, Any]
@@ -74,7 +74,7 @@ def record(run: Run, wording: str = "") -> Recorded:
     origins = Origins()
     origins.request(str(run.get("user_task") or ""))
     calls: list[Judged] = []
-    waiting: list[tuple[object, str, Named]] = []
+    waiting: list[tuple[object, str, Reached]] = []
     swaps = _swaps(run, wording) if wording else ()
     for step in run["steps"]:
         tool = canonical.tool(str(step.get("tool") or ""))
@@ -83,14 +83,13 @@ def record(run: Run, wording: str = "") -> Recorded:
             attack = step.get("attack")
             goal = step.get("kind") == "goal"
             calls.append(Judged(attack if isinstance(attack, bool) else None, goal, call, origins.frozen(call)))
-            waiting.append((step.get("id"), tool, origins.named(value for value, _, _ in call.values)))
-            origins.called(tool)
+            waiting.append((step.get("id"), tool, origins.reached(value for value, _, _ in call.values)))
         else:
             content = step.get("content")
             for pattern, text in swaps:
                 if isinstance(content, str):
                     content = pattern.sub(lambda _, text=text: text, content)  # type: ignore[misc]
-            origins.result(tool, content, named=_answered(waiting, step.get("id"), tool))
+            origins.result(tool, content, _answered(waiting, step.get("id"), tool))
     found = Recorded(
         id=str(run.get("id")),
         agent=str(run.get("agent")),
@@ -99,7 +98,7 @@ def record(run: Run, wording: str = "") -> Recorded:
         injection=str(meta.get("injection_task_id")),
         kind=kind_of(run),
         useful=bool(meta.get("utility", meta.get("reward"))),
-        request=origins.request_words,
+        request=origins.asked.stems,
         calls=calls,
     )
     nothing = Habits()
@@ -107,13 +106,13 @@ def record(run: Run, wording: str = "") -> Recorded:
     return found
 
 
-def _answered(waiting: list[tuple[object, str, Named]], name: object, tool: str) -> Named:
+def _answered(waiting: list[tuple[object, str, Reached]], name: object, tool: str) -> Reached:
     for column, wanted in ((0, name), (1, tool)):
         for entry in waiting:
             if entry[column] is not None and entry[column] == wanted:
                 waiting.remove(entry)
                 return entry[2]
-    return Named.NOT
+    return UNASKED
 
 
 def learned(runs: Iterable[Recorded]) -> dict[str, Habits]:

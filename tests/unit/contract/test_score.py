@@ -39,7 +39,6 @@ def test_the_kinds_of_the_wire_are_those_of_the_observer():
         ({"came": [{"kind": "secret", "origin": "user"}]}, "score.came[0].kind"),
         ({"came": [{"kind": "host", "origin": "somewhere"}]}, "score.came[0].origin"),
         ({"came": [7]}, "score.came[0]"),
-        ({"counts": "yes"}, "score.counts"),
     ],
 )
 def test_what_is_no_score_is_refused_by_field(change, field):

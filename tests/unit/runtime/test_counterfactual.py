@@ -379,7 +379,6 @@ def test_at_a_higher_one_what_spoke_is_silent():
 
 
 def test_what_could_not_speak_however_high_and_what_is_not_calibrated_stay_silent():
-    assert changes([scored(9.0, counts=False)], point=Point(1.0)) == [Change.SAME]
     assert changes([scored(9.0, threshold=None)], point=Point(1.0)) == [Change.SAME]
 
 
