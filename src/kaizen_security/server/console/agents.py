@@ -69,6 +69,7 @@ class AgentView:
     mode_word: str
     mode_means: str
     paused: bool
+    judged: bool
     declared_word: str
     baseline_word: str
     baseline_means: str
@@ -206,6 +207,7 @@ def agent_view(agent: Agent, hours: Iterable[Hour], now: float, learned: Learnin
         mode_word="Paused" if agent.paused else MODE_WORD[agent.mode],
         mode_means=MODE_MEANS[agent.mode],
         paused=agent.paused,
+        judged=agent.judge_enabled,
         declared_word=_declared(agent.declaration),
         baseline_word=learned.word if learned else "On its page",
         baseline_means=learned.means if learned else "",
@@ -261,5 +263,9 @@ def setting_steps(agent: Agent) -> tuple[SettingStep, ...]:
     else:
         mode = SettingStep(name="mode", value=Mode.OBSERVE.value, word="Switch to observe")
     if agent.paused:
-        return (mode, SettingStep(name="paused", value="false", word="Go on flagging"))
-    return (mode, SettingStep(name="paused", value="true", word="Pause flagging"))
+        pause = SettingStep(name="paused", value="false", word="Go on flagging")
+    else:
+        pause = SettingStep(name="paused", value="true", word="Pause flagging")
+    if agent.judge_enabled:
+        return (mode, pause, SettingStep(name="judge_enabled", value="false", word="Ask no model about it"))
+    return (mode, pause, SettingStep(name="judge_enabled", value="true", word="Ask the model about it"))

@@ -30,8 +30,10 @@ from kaizen_security.store.base import Agent, Role, Scope, User
 _DONE: Final = {
     "observe": "This agent is now in observe mode.",
     "enforce": "This agent is now in enforce mode.",
-    "paused": "Nothing of this agent is flagged until you go on.",
-    "resumed": "Its actions are flagged again.",
+    "paused-true": "Nothing of this agent is flagged until you go on.",
+    "paused-false": "Its actions are flagged again.",
+    "judge_enabled-false": "No model is asked about this agent any more.",
+    "judge_enabled-true": "The model is asked about this agent again.",
     "declared": "The declaration is in force.",
     "reset": "Its baseline was forgotten; it learns anew.",
 }
@@ -98,12 +100,16 @@ class _Agents:
         return await self._context.call(lambda: profile(agent.name, organisation=str(user.organisation)))
 
     async def settings(self, request: Request, user: User) -> Response:
-        """Change its mode, or pause it."""
+        """Change its mode, pause it, or ask no model about it."""
         agent = await self._agent(request, user)
         said = await form(request)
-        mode, paused = said.get("mode", ""), said.get("paused", "")
-        if mode not in ("", *Mode) or paused not in ("", "true", "false") or not (mode or paused):
-            raise InvalidInput("settings", "must be a mode (observe, enforce) or paused (true, false)")
+        mode, paused, judged = (said.get(name, "") for name in ("mode", "paused", "judge_enabled"))
+        switches = ("", "true", "false")
+        known = mode in ("", *Mode) and paused in switches and judged in switches
+        if not known or not (mode or paused or judged):
+            raise InvalidInput(
+                "settings", "must be a mode (observe, enforce), or paused or judge_enabled (true, false)"
+            )
         await self._context.call(
             self._context.store.settings,
             user.organisation,
@@ -111,9 +117,11 @@ class _Agents:
             at=self._context.clock(),
             mode=Mode(mode) if mode else None,
             paused=None if not paused else paused == "true",
+            judge_enabled=None if not judged else judged == "true",
         )
         await self._context.changed(user.organisation, agent.name)
-        done = mode or ("paused" if paused == "true" else "resumed")
+        switched = {"paused": paused, "judge_enabled": judged}
+        done = mode or next(f"{name}-{value}" for name, value in switched.items() if value)
         return RedirectResponse(f"{agent_href(agent.name)}&done={done}", 303, HEADERS)
 
     async def _agent(self, request: Request, user: User) -> Agent:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from kaizen_security.server.console import exports, gate, held, keys, policies, profiles, team, upkeep, verdicts
+from kaizen_security.server.console import exports, gate, held, keys, model, policies, profiles, team, upkeep, verdicts
 from kaizen_security.server.console.desk import Desk
 from kaizen_security.server.console.render import HEADERS, STATIC, static_file
 from kaizen_security.server.context import Context
@@ -27,6 +27,7 @@ def routes(context: Context) -> list[BaseRoute]:
         *policies.routes(desk),
         *keys.routes(desk),
         *exports.routes(desk),
+        *model.routes(desk),
         *team.routes(desk),
     ]
 
