@@ -14,6 +14,7 @@ from kaizen_security.detections import (
     policy,
     provenance,
     secrets,
+    taint,
     tool_pins,
     volume,
 )
@@ -24,6 +25,7 @@ BUILTIN: tuple[Detection, ...] = (
     correlation,
     secrets,
     tool_pins,
+    taint,
     provenance,
     declaration,
     novelty,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Request, Result, Step
+from kaizen_security.observer.authority import named_by_user
 from kaizen_security.observer.carried import Spot
 from kaizen_security.observer.credential_rules import crc32_base62
 from kaizen_security.observer.detection import About, Context, Example, Status
+from kaizen_security.observer.effects import Effect
 from kaizen_security.observer.load import Leak
 
 ABOUT = About(
@@ -30,7 +32,14 @@ ABOUT = About(
 
 def detect(action: Action, context: Context) -> tuple[Finding, ...]:
     """A finding for each credential that is not where it belongs."""
-    return () if context.load is None else tuple(_finding(leak) for leak in context.load.leaks)
+    if context.load is None or not context.load.leaks:
+        return ()
+    leaks = context.load.leaks
+    run = context.run
+    if run is not None and Effect.SECRET in run.origins.asked.effects and named_by_user(action, run.origins):
+        # The user asked for a credential to be sent, and to whom.
+        leaks = tuple(leak for leak in leaks if leak.piece.form or leak.piece.spot is not Spot.ARGUMENT)
+    return tuple(map(_finding, leaks))
 
 
 def _finding(leak: Leak) -> Finding:
@@ -116,6 +125,11 @@ SILENT = (
             target="https://db.example/login",
             password="tR4v8-kLq20-mz",  # noqa: S106 - nobody's
         ),
+    ),
+    Example(
+        name="a password that the user asked to be mailed to somebody",
+        run=(Request(run_id="now", text="Mail the password of the database to ann@firm.example."), *_SETTINGS[1:]),
+        action=_call("send_mail", "send", to="ann@firm.example", text="It is tR4v8-kLq20-mz."),
     ),
     Example(
         name="a token with a sum that is wrong, as in a manual",

@@ -14,7 +14,7 @@ from itertools import islice
 ROW = 3
 """Words in one fingerprint."""
 
-_WORD = re.compile(r"[^\W_]+(?:[.@:/+'-]+[^\W_]+)*")
+_WORD = re.compile(r"\w+(?:[.@:/+'-]+\w+)*")
 _LOOKALIKES = str.maketrans(
     "\u0430\u0441\u0501\u0435\u04bb\u0456\u0458\u043a\u04cf\u043c\u043e\u0440"
     "\u051b\u0455\u0442\u0475\u051d\u0445\u0443\u0432\u043d\u03b1\u03b5\u03b9"

@@ -6,7 +6,7 @@ behind the hosts that it names. Pure: it reads the run's marks and the agent's o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,13 +18,22 @@ from kaizen_security.observer.credentials import find
 from kaizen_security.observer.decode import turned
 from kaizen_security.observer.marks import GRAM, Marks, Origin
 from kaizen_security.observer.outflow import Outflow, Taught, mark
-from kaizen_security.observer.personal import card_numbers, ibans
+from kaizen_security.observer.personal import numbers
 
 SPLIT = 0.75
 """Share of a secret's characters that went to one place in pieces before it is a finding."""
 SHORT_PIECE = 256
 """Characters up to which a piece may be a part of a secret that is sent in parts."""
+NOBODY: frozenset[int] = frozenset()
+FEWEST = 2
+"""Rows of words that make a new flow: four words in a row, or three and three."""
+MOST_GONE = 256
+"""Rows remembered of one way; what is over makes no way longer."""
+SPARED = 3
+"""A part was spared when at most one in so many of its words went along."""
 MOST_LEDGERS = 256
+LONGEST_NUMBER = 42
+"""Characters of the longest account number, written in groups of four."""
 
 
 class Leak(NamedTuple):
@@ -38,17 +47,19 @@ class Leak(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """Something that was read stands in the action. ``level`` 0: single values; from 1 on: rows of words, doubled by each level.
+    """Something that was read stands in the action. ``rows``: how many rows of words went this way in the run, this action's among
+    them; 0 when it is single values only.
 
     ``new``: this agent's flows are known, and this one is not among them
     """
 
     origin: Origin
     piece: Piece
-    level: int
     rows: int
     new: bool
     known: bool
+    slot: int
+    marks: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +84,8 @@ def load(action: Action, marks: Marks, outflow: Outflow) -> Load:
     place = tool + "|" + seen.host
     leaks, secrets = _leaks(seen, place, marks, outflow)
     ledger, split = _ledger(seen, place, marks)
-    copies, flows, pairs = _copies(seen, tool, marks, outflow)
-    taught = Taught(flows, pairs, secrets, (), sum(copy.new for copy in copies))
+    copies, flows, pairs, odd = _copies(seen, tool, marks, outflow)
+    taught = Taught(flows, pairs, secrets, (), odd)
     return Load(seen, (*leaks, *split), copies, taught, ledger)
 
 
@@ -184,13 +195,20 @@ def _ledger(
     return tuple((key, frozenset(places)) for key, places in covered.items()), leaks[:4]
 
 
-def book(marks: Marks, entries: Iterable[tuple[tuple[str, int, int], frozenset[int]]]) -> None:
-    """Put what an action took along into the ledgers of the run. The oldest ledger makes room, and is counted."""
-    for key, places in entries:
+def book(marks: Marks, load: Load) -> None:
+    """Put what an action took along into the ledgers of the run. The emptiest ledger makes room, and is counted."""
+    for key, places in load.ledger:
         marks.ledgers.setdefault(key, set()).update(places)
         if len(marks.ledgers) > MOST_LEDGERS:
-            marks.ledgers.popitem(last=False)
+            del marks.ledgers[min(marks.ledgers, key=lambda one: len(marks.ledgers[one]))]
             marks.evicted += 1
+    for copy in load.copies:
+        if copy.rows:
+            gone = marks.gone.setdefault(copy.slot, set())
+            gone.update(copy.marks[: MOST_GONE - len(gone)])
+            if len(marks.gone) > MOST_LEDGERS:
+                del marks.gone[min(marks.gone, key=lambda one: len(marks.gone[one]))]
+                marks.evicted += 1
 
 
 # --- copies ---------------------------------------------------------------------------------------------------------------
@@ -198,28 +216,49 @@ def book(marks: Marks, entries: Iterable[tuple[tuple[str, int, int], frozenset[i
 
 def _copies(
     seen: Carried, tool: str, marks: Marks, outflow: Outflow
-) -> tuple[tuple[Copy, ...], tuple[int, ...], tuple[int, ...]]:
+) -> tuple[tuple[Copy, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     if not marks.sources:
-        return (), (), ()
-    counts: dict[tuple[Origin, str, str], int] = {}
+        return (), (), (), ()
+    said = [(piece, words(piece.text)) for piece in seen.pieces]
+    found: dict[tuple[Origin, str, str], set[int]] = {}
     pieces: dict[tuple[Origin, str, str], Piece] = {}
-    for piece in seen.pieces:
-        for origin, kind in _found(piece, marks):
+    for piece, spoken in said:
+        for origin, row in _found(piece, spoken, marks):
             key = (origin, piece.field, piece.form)
-            counts[key] = counts.get(key, 0) + kind
             pieces[key] = piece
-    tools = {source.tool for source in marks.sources}
-    pairs = tuple(mark(one, tool) for one in sorted(tools))
-    copies, flows = [], []
-    for key, row in counts.items():
+            rows_found = found.setdefault(key, set())
+            if row:
+                rows_found.add(row)
+    filled = dict.fromkeys(piece.field for piece in seen.pieces)
+    pairs = (*_spared(said, tool, marks), *(mark(tool, field) for field in list(filled)[:32]))
+    copies, flows, odd = [], [], []
+    for key, row_marks in found.items():
         origin, piece = key[0], pieces[key]
-        level = row.bit_length()
-        slots = [_flow(origin, tool, piece, step) for step in range(level + 1)]
+        slot = _flow(origin, tool, piece, 0)
+        rows_gone = len(row_marks | marks.gone.get(slot, NOBODY)) if row_marks else 0
+        level = rows_gone.bit_length()
+        slots = [slot, *(_flow(origin, tool, piece, step) for step in range(1, level + 1))]
         flows += slots
         usual = slots[level - 1 if level > 1 else level] in outflow.flows
-        new = not usual and level > 0 and outflow.settled(mark(origin.source.tool, tool))
-        copies.append(Copy(origin, piece, level, row, new, usual))
-    return tuple(copies), tuple(dict.fromkeys(flows))[:64], pairs[:32]
+        field = mark(tool, piece.field)
+        if level and not usual:
+            odd.append(field)
+        new = rows_gone >= FEWEST and not usual and outflow.settled(_way(origin, tool), field)
+        copies.append(Copy(origin, piece, rows_gone, new, usual, slot, tuple(row_marks)))
+    return tuple(copies), tuple(dict.fromkeys(flows))[:64], pairs, tuple(dict.fromkeys(odd))
+
+
+def _way(origin: Origin, tool: str) -> int:
+    return mark(origin.source.tool, origin.part, tool)
+
+
+def _spared(said: list[tuple[Piece, list[str]]], tool: str, marks: Marks) -> Iterator[int]:
+    """The parts of what was read lately of which the action holds next to nothing."""
+    held = {hash(word) for _, spoken in said for word in spoken}
+    for source, parts in marks.recent.items():
+        for part, known in parts.items():
+            if known and len(known & held) * SPARED <= len(known):
+                yield _way(Origin(source, part), tool)
 
 
 def _flow(origin: Origin, tool: str, piece: Piece, level: int) -> int:
@@ -227,20 +266,19 @@ def _flow(origin: Origin, tool: str, piece: Piece, level: int) -> int:
     return mark(origin.source.tool, origin.part, tool, piece.field, form, level)
 
 
-def _found(piece: Piece, marks: Marks) -> Iterator[tuple[Origin, int]]:
-    """Where the words of a piece were read: 0 for a single value, 1 for a row of words."""
-    found = words(piece.text)
-    for row in dict.fromkeys(rows(found)):
-        origin = marks.origin(row)
+def _found(piece: Piece, spoken: list[str], marks: Marks) -> Iterator[tuple[Origin, int]]:
+    """Where the words of a piece were read, and the row of words; 0 for a single value."""
+    sensitive, common, older = marks.sensitive, marks.common, marks.older
+    for row in rows(spoken):
+        if row in sensitive or row in common or row in older:
+            origin = marks.origin(row)
+            if origin is not None:
+                yield origin, row
+    singles = [hash(word) for word in spoken if not word.isalpha() and distinct(word)]
+    if piece.spot is not Spot.ARGUMENT or len(piece.text) > LONGEST_NUMBER:
+        # A number that is an argument by itself is whom to pay; within a text it is told to somebody.
+        singles += map(hash, numbers(piece.text))
+    for single in singles:
+        origin = marks.origin(single)
         if origin is not None:
-            yield origin, 1
-    for word in dict.fromkeys(found):
-        if not word.isalpha() and distinct(word):
-            origin = marks.origin(hash(word))
-            if origin is not None:
-                yield origin, 0
-    if any(char.isdigit() for char in piece.text[:2048]):
-        for number in (*card_numbers(piece.text), *ibans(piece.text)):
-            origin = marks.origin(hash(number))
-            if origin is not None:
-                yield origin, 0
+            yield origin, 0

@@ -18,8 +18,8 @@ from kaizen_security.observer.carried import for_credentials
 from kaizen_security.observer.copies import distinct, rows, words
 from kaizen_security.observer.credentials import Hit, find, secretive
 from kaizen_security.observer.decode import rot13
-from kaizen_security.observer.outline import LONGEST, leaves
-from kaizen_security.observer.personal import card_numbers, ibans
+from kaizen_security.observer.outline import LONGEST, SHORT, leaves
+from kaizen_security.observer.personal import numbers
 
 MOST_COMMON = 16_384
 MOST_SENSITIVE = 8_192
@@ -31,7 +31,11 @@ MOST_SPELLINGS = 4_096
 WHOLE = 1_024
 """Fingerprints taken of one ordinary result; of what is longer every fourth is kept."""
 RECORD = 24
-"""Lines up to which a text of lines is a record, whose lines are told apart."""
+"""Lines up to which a text of short lines is a record, whose lines are told apart."""
+RECENT = 6
+"""Sources of which it is remembered, part by part, which words they hold: the latest."""
+MOST_PARTS = 12
+MOST_WORDS = 48
 GRAM = 4
 """Characters of a piece of a secret."""
 
@@ -42,6 +46,9 @@ _CREDENTIAL_FILES = re.compile(
     r"|(?:^|[/\\])\.(?:ssh|aws|gnupg|kube|azure)[/\\]|\.docker[/\\]config\.json\Z|/gcloud/",
     re.IGNORECASE,
 )
+
+
+NUMBERS = "it holds numbers of cards, accounts or people"
 
 
 class Source(NamedTuple):
@@ -70,9 +77,15 @@ class Secret:
 
 @dataclass(slots=True)
 class Marks:
-    """The index of one run. ``told`` are the rows of words and the values that the user said."""
+    """The index of one run. ``told`` are the rows of words and the values that the user said, ``asked`` his words.
+
+    ``ledgers``  which characters of a secret went to a place; ``gone``: which rows of words went which way
+    ``recent``  the words of each part of the latest sources, those of the user left out
+    """
 
     told: set[int] = field(default_factory=set)
+    asked: set[int] = field(default_factory=set)
+    recent: OrderedDict[Source, dict[str, set[int]]] = field(default_factory=OrderedDict)
     sources: list[Source] = field(default_factory=list)
     sensitive: dict[int, Origin] = field(default_factory=dict)
     common: dict[int, Origin] = field(default_factory=dict)
@@ -80,7 +93,8 @@ class Marks:
     calls: OrderedDict[str, tuple[str, str]] = field(default_factory=OrderedDict)
     secrets: dict[int, Secret] = field(default_factory=dict)
     grams: dict[int, list[tuple[Secret, int, int]]] = field(default_factory=dict)
-    ledgers: OrderedDict[tuple[str, int, int], set[int]] = field(default_factory=OrderedDict)
+    ledgers: dict[tuple[str, int, int], set[int]] = field(default_factory=dict)
+    gone: dict[int, set[int]] = field(default_factory=dict)
     evicted: int = 0
 
     # --- what arrives -------------------------------------------------------------------------------------------------
@@ -89,6 +103,7 @@ class Marks:
         """What the user said is nobody's secret from whom he names."""
         found = words(text[:LONGEST])
         self.told.update(rows(found)[:MOST_SENSITIVE])
+        self.asked.update(map(hash, found[:MOST_SENSITIVE]))
         self.told.update([hash(word) for word in found if distinct(word)][:MOST_SENSITIVE])
         self.told.update(hash(hit.value) for hit in find(text[:LONGEST]))
 
@@ -114,6 +129,9 @@ class Marks:
             return
         source = Source(tool, len(self.sources), why)
         self.sources.append(source)
+        self.recent[source] = {}
+        if len(self.recent) > RECENT:
+            self.recent.popitem(last=False)
         room = MOST_SENSITIVE if why else WHOLE
         for leaf in leaves(content):
             name = leaf.path.rpartition(".")[2].strip("[]")
@@ -124,6 +142,7 @@ class Marks:
 
     def _text(self, text: str, origin: Origin, room: int) -> int:
         found = words(text)
+        self._hold(found, origin)
         marks = rows(found)
         if len(marks) > max(0, room) and not origin.source.why:
             marks = marks[: max(0, room)] + [mark for mark in marks[max(0, room) :] if not mark & 3]
@@ -134,6 +153,15 @@ class Marks:
             self._put(rows(backwards), origin)
             self._put(rows(list(map(rot13, found))), origin)
         return len(marks)
+
+    def _hold(self, found: list[str], origin: Origin) -> None:
+        parts = self.recent[origin.source]
+        if origin.part not in parts and len(parts) >= MOST_PARTS:
+            return
+        held = parts.setdefault(origin.part, set())
+        for word in found[: MOST_WORDS - len(held)]:
+            if len(word) > 2 and hash(word) not in self.asked:
+                held.add(hash(word))
 
     def _put(self, marks: Iterable[int], origin: Origin) -> None:
         if origin.source.why:
@@ -158,12 +186,8 @@ class Marks:
             hits.append(Hit("value of a credential's field", text.strip(), False))
         for hit in hits:
             self._secret(hit.value, hit.name, origin)
-        if any(char.isdigit() for char in text[:2048]):
-            for number in (*card_numbers(text), *ibans(text)):
-                self._put(
-                    [hash(number)],
-                    Origin(origin.source._replace(why="it holds numbers of cards or accounts"), origin.part),
-                )
+        for number in numbers(text):
+            self._put([hash(number)], Origin(origin.source._replace(why=NUMBERS), origin.part + " (numbers)"))
 
     def _secret(self, value: str, name: str, origin: Origin) -> None:
         if hash(value) in self.secrets:
@@ -214,7 +238,7 @@ def _parts(path: str, text: str) -> Iterator[tuple[str, str]]:
     """A record's lines, each a part by its number; else the text as one part."""
     text = text[:LONGEST]
     lines = text.split("\n") if "\n" in text else ()
-    if 1 < len(lines) <= RECORD:
+    if 1 < len(lines) <= RECORD and max(map(len, lines)) <= SHORT:
         for number, line in enumerate(lines):
             if line:
                 yield f"{path}:{number}", line

@@ -296,7 +296,7 @@ class Observer:
                 run.calling(action.id, scored.tool, self.limits, reached=scored.reached)
         carried = self._load(action)
         if not weighed.verdict.blocked:
-            book(run.marks, carried.ledger)
+            book(run.marks, carried)
         trait = self._trait(action)
         if not weighed.verdict.blocked and run is not self._loose:
             run.conduct.take(trait)

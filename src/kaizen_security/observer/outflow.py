@@ -26,8 +26,10 @@ TENANTS = 96
 """Tenants remembered, of all services together."""
 RARE = 0.1
 """A new tenant is a finding while at most one in ten is expected to be new (Good 1953, as in ``learners.novelty``)."""
-PATIENCE = 200
-"""Of so many harmless runs at most one may bring a new flow, or flows are not what stays the same in this agent."""
+LEAST = 12
+"""Harmless runs in which something was read and spared before that it goes along says anything."""
+PATIENCE = 100
+"""Into a field the first flow is free; after it, one new one in so many runs is too many to speak of the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +40,10 @@ class Taught:
     pairs: tuple[int, ...] = ()
     secrets: tuple[int, ...] = ()
     tenants: tuple[tuple[str, int], ...] = ()
-    surprises: int = 0
+    odd: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.flows or self.pairs or self.secrets or self.tenants or self.surprises)
+        return bool(self.flows or self.pairs or self.secrets or self.tenants)
 
 
 NOTHING_TAUGHT = Taught()
@@ -49,20 +51,21 @@ NOTHING_TAUGHT = Taught()
 
 @dataclass(slots=True)
 class Outflow:
-    """``runs`` learned, and in how many of them a flow was new that nobody flagged (``surprises``)."""
+    """``runs`` learned. ``pairs``: in how many of them a tool was used and a part of what was read before was spared, or a field
+    was filled; ``odd``: filled with something that had not gone there before.
+    """
 
     runs: int = 0
-    surprises: int = 0
     flows: Few = field(default_factory=lambda: Few(FLOWS))
     secrets: Few = field(default_factory=lambda: Few(SECRETS))
     pairs: Counts = field(default_factory=lambda: Counts(PAIRS))
+    odd: Counts = field(default_factory=lambda: Counts(PAIRS))
     tenants: Rows = field(default_factory=lambda: Rows(TENANTS, "QI"))
 
     def learn(self, taught: Iterable[Taught]) -> None:
         """One run in which nothing was flagged. Each flow, pair and tenant counts once, however often it came."""
         parts = tuple(taught)
         self.runs += 1
-        self.surprises += any(part.surprises for part in parts)
         for part in parts:
             for flow in part.flows:
                 self.flows.add(flow)
@@ -70,6 +73,8 @@ class Outflow:
                 self.secrets.add(secret)
         for pair in {pair for part in parts for pair in part.pairs}:
             self.pairs.add(pair)
+        for pair in {pair for part in parts for pair in part.odd}:
+            self.odd.add(pair)
         for service, tenant in sorted({one for part in parts for one in part.tenants}):
             self._tenant(service, tenant)
 
@@ -81,9 +86,13 @@ class Outflow:
 
     # --- what is asked ----------------------------------------------------------------------------------------------------
 
-    def settled(self, pair: int) -> bool:
-        """Whether it is known what of one tool's results goes into another tool, so that a new flow says something."""
-        return self.runs >= YOUNG and self.pairs[pair] >= YOUNG and self.surprises * PATIENCE <= self.runs
+    def settled(self, way: int, slot: int) -> bool:
+        """Whether a part of a tool's results was spared often enough, by a field that is filled steadily enough, for a new flow to
+        say something. A part that always went along as far as it reached was never spared. With all room taken nothing is new.
+        """
+        if len(self.flows) >= FLOWS:
+            return False
+        return self.pairs[way] >= LEAST and self.odd[slot] <= 1 + self.pairs[slot] // PATIENCE
 
     def new_tenant(self, service: str, tenant: int) -> str:
         """Why a tenant of a service is a finding, ``""`` when it is not: it is known, or too little or too much varied."""
@@ -106,10 +115,10 @@ class Outflow:
         """What both know, which is what learning both here gives."""
         return Outflow(
             runs=self.runs + other.runs,
-            surprises=self.surprises + other.surprises,
             flows=self.flows.merge(other.flows),
             secrets=self.secrets.merge(other.secrets),
             pairs=self.pairs.plus(other.pairs),
+            odd=self.odd.plus(other.odd),
             tenants=self.tenants.joined(other.tenants, lambda one, two: (one[0], min(one[1] + two[1], 2**31))),
         )
 
@@ -117,10 +126,10 @@ class Outflow:
         """The whole state."""
         return {
             "runs": self.runs,
-            "surprises": self.surprises,
             "flows": self.flows.to_json(),
             "secrets": self.secrets.to_json(),
             "pairs": self.pairs.to_json(),
+            "odd": self.odd.to_json(),
             "tenants": self.tenants.to_json(),
         }
 
@@ -131,10 +140,11 @@ class Outflow:
         found = cls()
         if not doc:
             return found
-        found.runs, found.surprises = (_whole(doc.get(key), f"{name}.{key}") for key in ("runs", "surprises"))
+        found.runs = _whole(doc.get("runs"), name + ".runs")
         found.flows = Few.from_json(doc.get("flows", ""), FLOWS, name + ".flows")
         found.secrets = Few.from_json(doc.get("secrets", ""), SECRETS, name + ".secrets")
         found.pairs = Counts.from_json(doc.get("pairs", ""), PAIRS, name + ".pairs")
+        found.odd = Counts.from_json(doc.get("odd", ""), PAIRS, name + ".odd")
         found.tenants = Rows.from_json(doc.get("tenants"), TENANTS, "QI", name + ".tenants")
         return found
 

@@ -1,4 +1,6 @@
-"""Numbers of cards and bank accounts, told from other numbers by their check digits (ISO/IEC 7812, ISO 13616)."""
+"""Numbers of cards and bank accounts, told from other numbers by their check digits (ISO/IEC 7812, ISO 13616); lists of
+telephones.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,28 @@ MOST = 32
 
 _CARD = re.compile(r"(?<![\w.-])[2-6](?:[ -]?\d){12,18}(?![\w-])")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
+_PHONE = re.compile(r"(?<![\w+])\+\d{1,3}(?:[ ()./-]{0,2}\d){7,12}(?!\d)")
+LIST = 3
+"""Telephone numbers from which on a text is a list of people. One alone is on every letterhead."""
+
+
+def numbers(text: str) -> list[str]:
+    """All of them, in one spelling each."""
+    return [*card_numbers(text), *ibans(text), *telephones(text)]
+
+
+def telephones(text: str) -> list[str]:
+    """The international numbers in ``text`` when it lists several people's, digits only; else none."""
+    if text.count("+") < LIST:
+        return []
+    found = dict.fromkeys("".join(filter(str.isdigit, match.group())) for match in _PHONE.finditer(text))
+    return list(found)[:MOST] if len(found) >= LIST else []
 
 
 def card_numbers(text: str) -> list[str]:
     """The card numbers in ``text``, digits only."""
     found = ("".join(filter(str.isdigit, match.group())) for match in _CARD.finditer(text))
-    return [digits for digits in found if luhn(digits) and len(set(digits)) > 2][:MOST]
+    return [digits for digits in found if luhn(digits) and len(set(digits)) > 1][:MOST]
 
 
 def ibans(text: str) -> list[str]:

@@ -53,6 +53,7 @@ TABLE = {
     "correlation": Weight(2, Blocks.ALWAYS),
     "secrets": Weight(3, Blocks.ALWAYS),
     "tool_pins": Weight(4, Blocks.ALWAYS),
+    "taint": Weight(4, Blocks.ENFORCE),
     "provenance": Weight(5, Blocks.ENFORCE, Asks.DOUBTS),
     "declaration": Weight(6, Blocks.ENFORCE, Asks.ALL),
     "novelty": Weight(7, Blocks.NEVER),
