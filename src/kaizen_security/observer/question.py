@@ -12,7 +12,6 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Mode, Verdict
 from kaizen_security.observer.facts import NO_FACTS, Facts
-from kaizen_security.observer.score import ARGUMENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +61,10 @@ class Answer:
 
 
 def signature(action: Action) -> str:
-    """SHA-256, hex, of what is done and with which arguments: the very act that a person was shown, in whichever run.
+    """SHA-256, hex, of what is done and with what: the very act that a person was shown, in whichever run.
 
-    A wording that differs is another act: who approved one message has not approved every message to the same address.
+    A wording that differs is another act: who approved one message has not approved every message to the same address. So is
+    whatever else a client says of it, except who saw it.
     """
     found = canonical.target(action.target)
     done = [
@@ -73,6 +73,6 @@ def signature(action: Action) -> str:
         action.publisher,
         f"{found.host}:{found.port}" if found.host and "/" not in action.target else action.target,
         action.hash,
-        [action.metadata.get(name) for name in ARGUMENTS],
+        {name: value for name, value in action.metadata.items() if name != "source"},
     ]
     return hashlib.sha256(json.dumps(done, sort_keys=True, default=str).encode("utf-8", "surrogatepass")).hexdigest()

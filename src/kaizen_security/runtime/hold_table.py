@@ -251,9 +251,27 @@ class HoldTable:
         self.changed[hold_id] = None
         return entry.hold
 
-    def _expire(self, entry: _Entry, now: float) -> None:
+    def _expire(self, entry: _Entry, now: float, why: str = "") -> None:
         entry.until = now + QUIET_EXPIRED
-        self._settle(entry, replace(entry.hold, state=HoldState.EXPIRED), None)
+        notes = (*entry.hold.notes, why) if why else entry.hold.notes
+        self._settle(entry, replace(entry.hold, state=HoldState.EXPIRED, notes=notes), None)
+
+    def withdraw(self, key: AgentKey, action: Action, now: float) -> None:
+        """Rules that came since settle the act without a person."""
+        entry = self._acts.get((key, signature(action)))
+        if entry is not None and entry.hold.waiting and not entry.restored:
+            self._expire(entry, now, "not asked any more: the rules have changed")
+            entry.until = now
+
+    def abandon(self, key: AgentKey, action_id: str, now: float) -> None:
+        """The call will not be made any more: a question about it alone is nobody's."""
+        for entry in [entry for entry in self._all.values() if entry.hold.waiting and entry.key == key]:
+            if action_id in entry.ids:
+                del entry.ids[action_id]
+                if not entry.ids:
+                    self._expire(entry, now, "not asked any more: the call was given up")
+                    entry.until = now
+                return
 
     def _settle(self, entry: _Entry, hold: Hold, word: Answer | None) -> None:
         entry.hold, entry.word = hold, word
@@ -290,11 +308,16 @@ class HoldTable:
         for entry in [entry for entry in self._all.values() if entry.hold.waiting and now >= entry.hold.expires_at]:
             self._expire(entry, now)
 
-    def end(self, key: AgentKey, run_id: str) -> None:
-        """The run is over, and what was released for it too."""
-        for entry in self._acts.values():
-            if entry.key == key and entry.hold.action.run_id == run_id and entry.hold.answer is HoldAnswer.ALLOW_RUN:
+    def end(self, key: AgentKey, run_id: str, now: float) -> None:
+        """The run is over, and what was released for it too. A question that no other call shares is withdrawn."""
+        for entry in list(self._acts.values()):
+            if entry.key != key or entry.hold.action.run_id != run_id:
+                continue
+            if entry.hold.answer is HoldAnswer.ALLOW_RUN:
                 entry.until = 0.0
+            elif entry.hold.waiting and entry.hold.calls == 1:
+                self._expire(entry, now, "not asked any more: its run is over")
+                entry.until = now
 
     def get(self, hold_id: str) -> Hold | None:
         """The hold of that id."""

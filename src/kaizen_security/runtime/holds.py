@@ -60,7 +60,18 @@ class Holds:
     def end(self, key: AgentKey, run_id: str) -> None:
         """See ``HoldTable.end``."""
         with self._changing() as table:
-            table.end(key, run_id)
+            table.end(key, run_id, self.clock())
+
+    def withdraw(self, key: AgentKey, action: Action) -> None:
+        """See ``HoldTable.withdraw``."""
+        with self._changing() as table:
+            table.withdraw(key, action, self.clock())
+
+    def abandon(self, key: AgentKey, action_id: str) -> None:
+        """See ``HoldTable.abandon``."""
+        with self._changing() as table:
+            if table.waiting:
+                table.abandon(key, action_id, self.clock())
 
     def restore(self, key: AgentKey, act: str, hold: Hold, redeemed: str = "") -> None:
         """See ``HoldTable.restore``."""

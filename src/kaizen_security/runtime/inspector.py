@@ -18,7 +18,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.hold import Hold
-from kaizen_security.contract.step import End, Step
+from kaizen_security.contract.step import End, Result, Step
 from kaizen_security.contract.verdict import Decision, Mode, Pending, Verdict
 from kaizen_security.observer.question import Answer, Question, Word
 from kaizen_security.observer.weigh import TOLERANCE, Weighed
@@ -111,6 +111,8 @@ class Inspector:
                 # Asked again before it runs: what was denied since then, by a new policy or after what its run has read, is
                 # denied now. Nothing else of the first verdict changes, and nothing is learned twice.
                 verdict = self._line(lane, action, completed=False, again=known.allowed)
+                if self.holds is not None and known.pending is not None and verdict.pending is None:
+                    self.holds.withdraw(key, action)
                 if verdict.allowed and known.allowed:
                     return known
                 self._remember(key, action.id, mark, verdict)
@@ -199,6 +201,8 @@ class Inspector:
             lane.dirty = True
         if self.holds is not None and isinstance(step, End):
             self.holds.end(AgentKey(organisation, step.agent), step.run_id)
+        elif self.holds is not None and isinstance(step, Result) and step.failed:
+            self.holds.abandon(AgentKey(organisation, step.agent), step.action_id)
 
     def distrust(self, action: Action) -> None:
         """A model raised what was let through: neither the action nor anything else of its run is learned from now on."""

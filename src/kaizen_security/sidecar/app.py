@@ -161,6 +161,7 @@ class Sidecar:
     def _arrived(self, agent: str, bundle: Bundle) -> None:
         held = self._hold(agent)
         held.bundle = bundle
+        self.holding.look_again(agent)
         held.changed.set()
         held.changed = asyncio.Event()
 

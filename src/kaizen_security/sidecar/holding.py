@@ -17,7 +17,7 @@ from starlette.routing import Route
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.fields import MAX_NAME, obj, parse, plain, text
-from kaizen_security.contract.hold import Hold, HoldAnswer, decode_answer, decode_state, encode_hold
+from kaizen_security.contract.hold import Hold, HoldAnswer, HoldState, decode_answer, decode_state, encode_hold
 from kaizen_security.observer.question import Word
 from kaizen_security.runtime.hold_table import AlreadySettled, NoRun, NoSuchHold
 from kaizen_security.runtime.holds import Holds
@@ -37,12 +37,15 @@ Who = Callable[[Request], Awaitable[Identity | None]]
 
 
 class Holding:
-    """``learned(hold)`` is awaited when somebody here said that an act is normal; ``relay(hold)`` is called when one changed."""
+    """``learned(hold)`` is awaited when somebody here said that an act is normal; ``relay(hold)`` is called when one changed, and
+    ``relayed`` says for people how that goes.
+    """
 
     def __init__(self, inspector: Inspector, holds: Holds, shelf: DiskShelf, boundary: bytes) -> None:
         self.holds = holds
         self.learned: Callable[[Hold], Awaitable[None]] | None = None
         self.relay: Callable[[Hold], None] = lambda hold: None
+        self.relayed: Callable[[], dict[str, Json]] = dict
         self.file = HoldFile(shelf.data / "holds.jsonl", holds, boundary)
         self._inspector = inspector
         self._operator = shelf.operator_secret
@@ -157,6 +160,11 @@ class Holding:
         """Let what nobody answered expire."""
         self.holds.wake()
 
+    def look_again(self, agent: str) -> None:
+        """Rules have come: who waits for an answer asks again, since they may need none any more. On the event loop."""
+        for hold in self.holds.listing(HoldState.WAITING, agent, SHOWN):
+            self._wake(hold.id)
+
     def figures(self) -> dict[str, Json]:
         """For ``GET /healthz``: how many wait, what came of the others, and the share of inspected calls that were held."""
         found = self.holds.figures()
@@ -167,6 +175,7 @@ class Holding:
             "inspected": inspected,
             "share_held": round(asked / inspected, 6) if inspected else 0.0,
             "not_kept": self.file.lost,
+            **self.relayed(),
         }
 
 

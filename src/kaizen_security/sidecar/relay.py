@@ -72,6 +72,7 @@ class Relay:
         if not self.enabled:
             return
         self._holding.relay = self._put
+        self._holding.relayed = lambda: {"relay": self.problem or "ok", "relay_lost": self.lost}
         for hold in reversed(self._holds.listing(limit=MOST)):
             self._put(hold)
         for name, target in (("up", self._up), ("down", self._down)):

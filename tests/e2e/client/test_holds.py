@@ -201,4 +201,4 @@ def test_a_task_that_is_cancelled_while_it_waits_leaves_nothing_behind(client, p
         assert (await kaizen.inspect(tool="search")).allowed
 
     asyncio.run(main())
-    person.say("block")
+    assert person.waiting() == []

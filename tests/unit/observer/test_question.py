@@ -58,8 +58,9 @@ def test_a_signature_names_the_act_and_not_its_run_or_the_order_of_its_arguments
         Action(tool="Pay", target="x.example", metadata=one.metadata),
         Action(tool="send", metadata=one.metadata),
         Action(tool="Pay"),
+        Action(tool="Pay", metadata={**one.metadata, "body": "whatever else a client says of it"}),
     ]
-    assert len({signature(each) for each in (one, *others)}) == 5
+    assert len({signature(each) for each in (one, *others)}) == 6
 
 
 def test_the_confidence_of_a_model_is_capped_by_the_rung_of_who_saw_it():

@@ -108,6 +108,23 @@ def test_a_model_that_raises_gives_the_reason_of_the_contract(desk):
     assert (verdict.blocked, verdict.pending, verdict.confidence) == (True, None, 0.6)
 
 
+def test_rules_that_settle_it_withdraw_the_question(desk):
+    denied, allowed = desk.held(n=1), desk.held(n=2, tool="send")
+    bundle = Bundle(
+        agent="a", version=2, policies=(NO_PAYMENTS,), declaration=Declaration(tools=("send",)), mode=Mode.ENFORCE
+    )
+    desk.inspector.configure("a", bundle)
+    assert desk.ask(1).reason == "blocked by policy: malicious skill pattern"
+    assert desk.ask(2, tool="send").allowed
+    assert [desk.holds.get(hold).state for hold in (denied, allowed)] == [HoldState.EXPIRED] * 2
+
+
+def test_a_cancelled_call_withdraws_its_question(desk):
+    hold = desk.held()
+    desk.inspector.note(Result(run_id="r", action_id="c1", failed=True, agent="a"))
+    assert desk.holds.get(hold).state is HoldState.EXPIRED
+
+
 @pytest.mark.parametrize("word", ["allow_once", "allow_run", "learn"])
 def test_a_release_never_passes_a_policy_that_came_while_the_action_waited(desk, word):
     hold = desk.held()

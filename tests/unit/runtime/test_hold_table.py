@@ -91,7 +91,7 @@ def test_for_this_run_is_for_no_other_run_and_ends_with_it(desk):
     again = Desk()
     again.ask(call(1))
     again.say("h1", Word.ALLOW_RUN)
-    again.table.end(KEY, "r")
+    again.table.end(KEY, "r", again.now)
     assert again.ask(call(2)).pending
 
 
@@ -240,3 +240,36 @@ def test_what_waited_before_a_restart_stands_for_its_run_whatever_is_said_of_it_
     released.table.restore(KEY, act, hold, "", released.now)
     released.say("h1", Word.ALLOW_ONCE)
     assert released.table.standing(KEY, call(1)) is None
+
+
+def test_a_question_of_a_run_that_is_over_is_withdrawn_unless_another_call_shares_it(desk):
+    desk.ask(call(1, to="alone"))
+    desk.ask(call(2, to="shared"))
+    desk.ask(call(3, to="shared", run="other"))
+    desk.table.end(KEY, "r", desk.now)
+    states = {hold.action.metadata["arguments"]["to"]: hold for hold in desk.table.listing()}
+    assert states["alone"].state is HoldState.EXPIRED
+    assert states["alone"].notes == ("not asked any more: its run is over",)
+    assert states["shared"].waiting
+    assert desk.ask(call(4, to="alone")).pending
+
+
+def test_a_call_that_was_given_up_takes_its_question_with_it_when_it_was_the_only_one(desk):
+    desk.ask(call(1))
+    desk.ask(call(2))
+    desk.table.abandon(KEY, "c1", desk.now)
+    assert desk.table.get("h1").waiting
+    desk.table.abandon(AgentKey("", "another"), "c2", desk.now)
+    assert desk.table.get("h1").waiting
+    desk.table.abandon(KEY, "c2", desk.now)
+    assert desk.table.get("h1").state is HoldState.EXPIRED
+
+
+def test_a_question_that_new_rules_settle_is_withdrawn_and_one_from_before_a_restart_is_not(desk):
+    hold = desk.ask(call(1)).pending
+    again = Desk()
+    again.table.restore(KEY, desk.table.kept("h1")[0], hold, "", again.now)
+    for one in (desk, again):
+        one.table.withdraw(KEY, call(1), one.now)
+    assert desk.table.get("h1").state is HoldState.EXPIRED
+    assert again.table.get("h1").waiting
