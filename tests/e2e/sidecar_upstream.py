@@ -31,6 +31,7 @@ class Upstream:
             FOREIGN: {"organisation": "another", "scope": "agent", "agent": None},
         }
         self.bundles = {}
+        self.polling = 0
         self.template = Bundle(agent="", version=1)
         self.reports = []
         self.raw = []
@@ -143,7 +144,9 @@ class _Handler(BaseHTTPRequestHandler):
                 if left <= 0 or not self.up.up:
                     self._answer(304, ETag=tag)
                     return
+                self.up.polling += 1
                 self.up.changed.wait(left)
+                self.up.polling -= 1
         self._answer(200, body=seal(made, signing_key(key_hash(self.key))), ETag=tag)
 
     def do_POST(self):

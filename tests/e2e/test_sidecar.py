@@ -136,6 +136,14 @@ def test_several_agents_are_kept_apart(upstream, sidecar):
     assert sidecar.health()["agents"] == 3
 
 
+def test_an_agent_that_is_new_does_not_wait_behind_the_long_polls_of_others(upstream, sidecar):
+    upstream.set("new", policies=(BLOCKLIST,))
+    for n in range(4):
+        sidecar.inspect(f"a{n}", tool="x")
+    until(lambda: upstream.polling == 4, "four long polls")
+    assert sidecar.inspect("new", kind="connect", target="attacker.example:443")["decision"] == "block"
+
+
 def test_a_batch_of_actions_gets_a_verdict_each(sidecar):
     actions = [{"tool": "a", "id": "one"}, {"tool": "b", "id": "two"}]
     status, document = sidecar.ask("POST", "/v1/inspect", {"agent": "a", "actions": actions})

@@ -35,8 +35,9 @@ FOREIGN = (
     "of its own, or use a key of the other one"
 )
 BATCH = 100
-LANES = 4
-"""Threads that fetch bundles. Up to this many agents are long-polled; more are asked in turns."""
+LANES = 5
+"""Threads that fetch bundles. Fewer agents than this are long-polled, so that one thread is always free for an agent that is new;
+more are asked in turns."""
 LONG_POLL = 20
 """Seconds that the control plane may take to say that nothing has changed."""
 TURN = 3.0
@@ -241,7 +242,7 @@ class Uplink:
                     self._hand_on(agent, watched)
                 self._fetch(connection, agent, watched)
                 watched.failures = 0
-                pause = 0.05 if len(self._watched) <= LANES else TURN
+                pause = 0.05 if len(self._watched) < LANES else TURN
             except KaizenError as err:
                 watched.failures += 1
                 pause = min(LONGEST_PAUSE, 0.5 * 2 ** min(watched.failures, 8))
@@ -266,7 +267,7 @@ class Uplink:
 
     def _fetch(self, connection: Connection, agent: str, watched: _Watched) -> None:
         # The first look is never a long one: an agent waits for it. Nor is it when somebody else would wait behind it.
-        wait = LONG_POLL if watched.etag and len(self._watched) <= LANES else 0
+        wait = LONG_POLL if watched.etag and len(self._watched) < LANES else 0
         headers = {**self._headers, **({"If-None-Match": watched.etag} if watched.etag else {})}
         path = f"/v1/bundle?agent={quote(agent, safe='')}&wait={wait}"
         status, answered, body = connection.request("GET", path, None, headers, wait + 10.0)
