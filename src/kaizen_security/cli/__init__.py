@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": "show why a verdict is what it is",
     "holds": "what Kaizen asks a person, and the answers",
     "bench": "how well detection holds on recorded runs",
+    "convert": "turn OpenTelemetry and Langfuse traces into recorded runs",
     "replay": "take recorded actions or runs through the Observer again",
     "redteam": "run the red-team corpus and print its scorecard",
     "config": "show every setting of the client, and what it was taken from",
