@@ -30,6 +30,7 @@ class Why(Enum):
     SAME = "as pinned"
     FIRST = "first use"
     NEW = "new tool"
+    NAMESAKE = "namesake of another server's tool"
     CHANGED = "changed tool"
     RENAMED = "renamed tool"
     SHADOWS = "tool of another server"
@@ -45,7 +46,12 @@ class Why(Enum):
     @property
     def holds(self) -> bool:
         """Whether a tool is held back for it."""
-        return self not in (Why.SAME, Why.FIRST, Why.NEW)
+        return self not in (Why.SAME, Why.FIRST) and not self.flags
+
+    @property
+    def flags(self) -> bool:
+        """Whether a tool is let through for it, with a flag."""
+        return self in (Why.NEW, Why.NAMESAKE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +147,13 @@ class _Around:
             return Why.CHANGED, tuple(differences(pinned.definition, tool))
         if now in self._pins.accepted:
             return Why.SAME, ()
+        flagged: tuple[Why, tuple[str, ...]] = (Why.NEW if self._pins.known else Why.FIRST), ()
         for check in (self._hidden, self._orders, self._alike, self._shadows, self._renamed, self._bounds):
             found = check(tool, name, now)
-            if found is not None:
+            if found is not None and found[0].holds:
                 return found
-        return (Why.NEW if self._pins.known else Why.FIRST), ()
+            flagged = found or flagged
+        return flagged
 
     def _hidden(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
         found = [f"{one.kind}: {one.shown}" for text in texts(tool) for one in hidden(text, definition=True)]
@@ -180,7 +188,8 @@ class _Around:
         ):
             # The same software for another folder or account is no shadow of itself.
             return None
-        return Why.SHADOWS, (f"{visible(name)} is a tool of {other[0].server}, with another definition",)
+        why = Why.SHADOWS if _takes_the_calls_of(tool, other[1].definition) else Why.NAMESAKE
+        return why, (f"{visible(name)} is a tool of {other[0].server}, with another definition",)
 
     def _renamed(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
         for old, pinned in self._pins.tools.items():
@@ -202,6 +211,18 @@ class _Around:
 
 def _joints(name: str) -> str:
     return "".join(sign for sign in name.casefold() if sign.isalnum())
+
+
+def _takes_the_calls_of(tool: Json, original: Json) -> bool:
+    """Whether calls that are meant for ``original`` would fit ``tool``: what a shadow needs, and a namesake seldom does."""
+    own, wanted = _arguments(tool, "properties"), _arguments(original, "required") or _arguments(original, "properties")
+    return not own or wanted <= own
+
+
+def _arguments(tool: Json, key: str) -> frozenset[str]:
+    schema = tool.get("inputSchema") if isinstance(tool, dict) else None
+    names = schema.get(key) if isinstance(schema, dict) else None
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, dict | list) else frozenset()
 
 
 def _likeness(before: Json, after: Json) -> float:

@@ -152,7 +152,7 @@ class Warden(Nothing):
         reports = tuple(
             Report(self._loads(one), (self._finding(one.why, one.name, one.said),), blocked=one.why.holds)
             for one in rulings
-            if (one.why.holds or one.why is Why.NEW) and self._untold(one)
+            if (one.why.holds or one.why.flags) and self._untold(one)
         )
         self._told |= {(one.name, one.digest) for one in rulings}
         bad = {one.name for one in rulings if one.why is Why.TWICE} | self._held.keys()

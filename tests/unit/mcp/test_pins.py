@@ -83,6 +83,8 @@ def test_the_same_software_for_another_folder_is_no_shadow_of_itself():
     stranger = Pins(server="two", calls_itself="something else")
     assert [one.why for one in judged(stranger, [{**TOOL, "description": "Reads."}], [other])] == [Why.SHADOWS]
     assert [one.why for one in judged(stranger, [TOOL], [other])] == [Why.FIRST]
+    namesake = {**TOOL, "inputSchema": {"type": "object", "properties": {"mailbox": {}}, "required": ["mailbox"]}}
+    assert [one.why for one in judged(stranger, [namesake], [other])] == [Why.NAMESAKE]
 
 
 def test_a_server_that_calls_itself_something_else_is_held_until_it_is_accepted():
