@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 
 from kaizen_security.client.clock import now
 from kaizen_security.client.config import load
@@ -26,12 +27,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pins.add_argument("tool", nargs="*", help="tools of it (accept: those that are held; none: all of them)")
     pins.add_argument("--pins", metavar="FOLDER", help=f"where pins are kept ({config.PINS}, else the data directory)")
     pins.add_argument("--json", action="store_true", help="for machines")
+    gateway = commands.add_parser("gateway", help="Streamable HTTP in front of one or many servers")
+    gateway.add_argument(
+        "--config", metavar="FILE", help="servers, agents and origins, as TOML (docs/how-to/mcp-server.md)"
+    )
+    gateway.add_argument("--server", action="append", default=[], metavar="NAME=URL", help="a server, several times")
+    gateway.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    gateway.add_argument("--port", type=int, default=8090, help="port to listen on (8090; 0: any)")
+    gateway.add_argument(
+        "--pins", metavar="FOLDER", help=f"where pins are kept ({config.PINS}, else the data directory)"
+    )
+    key = commands.add_parser("key", help="make a key for an agent at the gateway")
+    key.add_argument("agent", help="the agent's name")
     pins.epilog = "Exit status: 0 nothing is held back, 1 something is, 2 used wrongly."
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 nothing is held back, 1 something is, 2 used wrongly."""
+    """As the command says."""
+    match args.what:
+        case "gateway":
+            return _gateway(args)
+        case "key":
+            return _key(args.agent)
     return _pins(args)
+
+
+def _gateway(args: argparse.Namespace) -> int:
+    from kaizen_security.mcp import upstreams
+    from kaizen_security.mcp.serve import serve
+
+    environment = config.environment()
+    setup = upstreams.load(args.config, environment) if args.config else upstreams.Setup(upstreams={})
+    named = {one.name: one for one in map(upstreams.one, args.server)}
+    setup = replace(setup, upstreams={**setup.upstreams, **named})
+    if not setup.upstreams:
+        print("kaizen mcp gateway: name a server with --server NAME=URL or in --config FILE", file=sys.stderr)
+        return 2
+    folder = args.pins or config.pins_folder(environment, load({}).data)
+    return serve(setup, host=args.host, port=args.port, pins=folder, locked=config.locked(environment))
+
+
+def _key(agent: str) -> int:
+    from kaizen_security.mcp.upstreams import fresh_key, key_hash
+
+    key = fresh_key()
+    print(
+        f'Key of {agent}, shown once: {key}\nFor the gateway\'s settings, under [agents]:\n{agent} = "{key_hash(key)}"'
+    )
+    return 0
 
 
 # --- pins ---------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.mcp import answers, frames
-from kaizen_security.mcp.frames import Unreadable
+from kaizen_security.mcp.frames import Message, Unreadable
 from kaizen_security.mcp.inbound import Report, said
 from kaizen_security.mcp.relay import UNREADABLE, Crossing, Moves, Relay
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 class Desk:
     """One connection's. Its methods may be called from the threads of both directions; no lock is held while a verdict is
-    waited for.
+    waited for. ``named``: the session that it belongs to, once the server has named one.
     """
 
     def __init__(self, kaizen: Kaizen, relay: Relay) -> None:
         self.kaizen = kaizen
         self.relay = relay
+        self.named = [""]
         self._lock = threading.Lock()
 
     def client(self, line: bytes) -> Moves:
@@ -38,6 +39,11 @@ class Desk:
         with self._lock:
             crossing = self.relay.from_server(line, monotonic())
         return self._settled(crossing)
+
+    def forget(self, request: Message) -> None:
+        """A request of the client that nobody will answer any more."""
+        with self._lock:
+            self.relay.forget(request)
 
     def too_large(self, large: Large) -> bytes:
         """The answer to a message of the client that is over its bound; empty when it gets none."""

@@ -97,7 +97,7 @@ class Unreadable(ValueError):
 
 
 _ENVELOPE = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
-_SPACE = re.compile(r"[ \t\n]*")
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class _Twice(ValueError):
@@ -118,10 +118,13 @@ def _no_constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_no_constant)
 
 
-def read(line: bytes, limits: Limits = LIMITS) -> Frame:
-    """The frame in ``line``, which may end in a line end. Its size is for the caller to bound. Raises Unreadable."""
+def read(line: bytes, limits: Limits = LIMITS, *, lined: bool = True) -> Frame:
+    """The frame in ``line``, which may end in a line end. Its size is for the caller to bound. Raises Unreadable.
+
+    ``lined``: messages are told apart by their line ends, so none may stand inside one; over HTTP they are not.
+    """
     raw = line.rstrip(b"\r\n")
-    if b"\r" in raw or b"\n" in raw:
+    if lined and (b"\r" in raw or b"\n" in raw):
         raise Unreadable(PARSE_ERROR, "a line end stands inside the message")
     try:
         text = raw.decode("utf-8")

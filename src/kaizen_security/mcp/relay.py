@@ -126,6 +126,7 @@ class Relay:
     ``run``   the run that the next action belongs to, looked up for each
     ``ids``   gives each action its id
     ``ward``  looks at what comes from the server; by default at nothing
+    ``lined`` messages are told apart by their line ends (see ``frames.read``)
     ``lost``  messages that went nowhere, by reason
     """
 
@@ -137,8 +138,10 @@ class Relay:
         ids: Callable[[], str],
         ward: Ward | None = None,
         limits: Limits = LIMITS,
+        lined: bool = True,
     ) -> None:
         self.server = server
+        self._lined = lined
         self.lost: dict[str, int] = {}
         self._run = run
         self._ids = ids
@@ -159,7 +162,7 @@ class Relay:
 
     def _from(self, side: Side, line: bytes, now: float) -> Crossing:
         try:
-            frame = read(line, self._limits)
+            frame = read(line, self._limits, lined=self._lined)
         except Unreadable as err:
             self._lose(UNREADABLE)
             return Crossing(side, None, answer=answers.error(err.id, err.code, f"{answers.PREFIX}{err}"))
@@ -181,6 +184,11 @@ class Relay:
             return b""
         said = f"{answers.PREFIX}the message has more than {self._limits.request} bytes"
         return answers.error(message.id if message else None, INVALID_REQUEST, said)
+
+    def forget(self, request: Message) -> None:
+        """A request of the client that nobody will answer any more."""
+        if request.id is not None:
+            self._pending[Side.CLIENT].pop(request.id, None)
 
     def only_one_waiting(self) -> Message | None:
         """The request that waits for a reply, if there is exactly one; it waits no longer."""

@@ -1,0 +1,130 @@
+"""Exchange: one HTTP request to the gateway and its answer: what of it passes, and what stands in the place of what does not."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from kaizen_security.mcp import answers
+from kaizen_security.mcp.desk import Desk
+from kaizen_security.mcp.frames import LIMITS, Shape, Unreadable, read
+from kaizen_security.mcp.relay import Moves
+
+HEADER_MISMATCH = -32020
+PASSED_ON = frozenset(
+    "accept content-type mcp-protocol-version mcp-session-id last-event-id traceparent tracestate".split()
+)
+"""Headers of a client that reach the server, besides those that begin with ``mcp-``."""
+PASSED_BACK = frozenset("content-type mcp-session-id www-authenticate retry-after allow".split())
+
+
+def onward(request: Request) -> dict[str, str]:
+    """The headers of a request that reach the server."""
+    return {name: value for name, value in request.headers.items() if name in PASSED_ON or name.startswith("mcp-")}
+
+
+async def body_of(request: Request) -> bytes | None:
+    """The request's body; None when it is over the bound."""
+    found = bytearray()
+    async for chunk in request.stream():
+        found += chunk
+        if len(found) > LIMITS.request:
+            return None
+    return bytes(found)
+
+
+async def read_all(reply: httpx.Response) -> bytes | None:
+    """The reply's body; None when it is over the bound."""
+    found = bytearray()
+    try:
+        async for chunk in reply.aiter_bytes():
+            found += chunk
+            if len(found) > LIMITS.request:
+                return None
+    finally:
+        await reply.aclose()
+    return bytes(found)
+
+
+def mismatch(request: Request, body: bytes) -> str:
+    """What the headers say of the message must be what it is (2026-07-28): who looks at them only must not be told otherwise."""
+    method, name = request.headers.get("mcp-method"), request.headers.get("mcp-name")
+    if method is None and name is None:
+        return ""
+    try:
+        frame = read(body, lined=False)
+    except Unreadable:
+        return ""
+    [message] = frame.messages if len(frame.messages) == 1 else [None]
+    params = message.params if message is not None else None
+    stated = params.get("name", params.get("uri")) if isinstance(params, dict) else None
+    if message is None or (method is not None and method != message.method):
+        return "Mcp-Method is not the method of the message"
+    return (
+        "Mcp-Name is not what the message names" if name is not None and stated is not None and name != stated else ""
+    )
+
+
+def joined(lines: list[bytes]) -> bytes:
+    """Several messages as one body."""
+    return (
+        lines[0]
+        if len(lines) == 1
+        else b"[" + b",".join(line.strip().removeprefix(b"[").removesuffix(b"]") for line in lines) + b"]"
+    )
+
+
+def refused(moves: Moves) -> Response:
+    """Nothing went to the server: what was refused is answered here; a notification is taken, and that is all."""
+    if not moves.to_client:
+        return Response(b"", 202)
+    answer = joined(moves.to_client)
+    document = json.loads(answer)
+    unread = isinstance(document, dict) and document.get("id") is None
+    return Response(answer, 400 if unread else 200, media_type="application/json")
+
+
+def unreachable(desk: Desk, sent: bytes, err: httpx.HTTPError) -> Response:
+    """The server cannot be reached; ``sent`` is what it should have got."""
+    return Response(
+        lost(desk, sent, f"the server cannot be reached ({type(err).__name__})"), 502, media_type="application/json"
+    )
+
+
+def foreign(reply: httpx.Response, desk: Desk, sent: bytes, *, too_large: bool) -> Response:
+    """An answer that is no message: its status passes, its words do not, since nobody looked at them."""
+    why = (
+        "the server's answer is too large"
+        if too_large
+        else f"the server answered with status {reply.status_code} and no message"
+    )
+    status = reply.status_code if reply.status_code >= 400 else 502
+    headers = {name: value for name, value in back(reply).items() if name != "content-type"}
+    return Response(lost(desk, sent, why), status, headers, media_type="application/json")
+
+
+def lost(desk: Desk, sent: bytes, why: str) -> bytes:
+    """The requests in ``sent`` get no reply any more: an error for each."""
+    lines = []
+    messages = read(sent, lined=False).messages if sent else ()
+    for message in messages:
+        if message.shape is Shape.REQUEST:
+            desk.forget(message)
+            lines.append(answers.error(message.id, answers.REFUSED, f"Kaizen: {why}"))
+    return joined(lines) if lines else json.dumps({"error": {"code": "bad_gateway", "message": why}}).encode()
+
+
+def back(reply: httpx.Response) -> dict[str, str]:
+    """The headers of an answer that reach the client."""
+    kept = {name: value for name, value in reply.headers.items() if name in PASSED_BACK or name.startswith("mcp-")}
+    if kept.get("content-type", "").startswith("text/event-stream"):
+        kept |= {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+    return kept
+
+
+def problem(status: int, message: str) -> Response:
+    """An answer of the gateway's own."""
+    return JSONResponse({"error": {"code": str(status), "message": message}}, status)

@@ -1,0 +1,312 @@
+"""The gateway: Streamable HTTP in front of one or many servers, each under ``/NAME/mcp``, for agents with keys of their own.
+
+Both eras of the protocol: with sessions (2025-03-26 to 2025-11-25: POST, GET, DELETE, resumption by the server's own event ids) and
+without (2026-07-28). Sessions and ids of events are the server's; nothing is initialised twice. What crosses is decided by the same
+relay as over standard input and output, one for each session, or for each request where there is no session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from time import monotonic
+from urllib.parse import urlsplit
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from kaizen_security.client.client import Kaizen
+from kaizen_security.client.clock import now
+from kaizen_security.contract.step import End
+from kaizen_security.contract.verdict import Mode
+from kaizen_security.mcp import config
+from kaizen_security.mcp.desk import Desk
+from kaizen_security.mcp.events import Events, TooLong
+from kaizen_security.mcp.exchange import (
+    HEADER_MISMATCH,
+    back,
+    body_of,
+    foreign,
+    joined,
+    mismatch,
+    onward,
+    problem,
+    read_all,
+    refused,
+    unreachable,
+)
+from kaizen_security.mcp.frames import LIMITS, Message
+from kaizen_security.mcp.relay import Moves, Relay
+from kaizen_security.mcp.shelf import Shelf
+from kaizen_security.mcp.upstreams import Setup, Upstream
+from kaizen_security.mcp.warden import Warden
+
+SESSION = "mcp-session-id"
+MAX_SESSIONS = 10_000
+"""Sessions that are remembered; the one used longest ago is forgotten, and its client starts anew."""
+IDLE = 300.0
+"""Seconds after which an agent's next call begins another run, where no session and nobody else names one."""
+RUN: ContextVar[str] = ContextVar("kaizen_mcp_run", default="")
+"""The run that the current request names."""
+
+
+@dataclass(slots=True)
+class _Agent:
+    """One agent's client library, and the run that its calls without a session belong to."""
+
+    kaizen: Kaizen
+    run: str = ""
+    used: float = 0.0
+
+
+class Gateway:
+    """The endpoints. ``attach`` gives the client library of an agent; ``client`` reaches the servers."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        attach: Callable[[str], Kaizen],
+        shelf: Shelf,
+        client: httpx.AsyncClient,
+        locked: bool = False,
+    ) -> None:
+        self._setup = setup
+        self._attach = attach
+        self._shelf = shelf
+        self._client = client
+        self._locked = locked
+        self._agents: dict[str, _Agent] = {}
+        self._attaching = asyncio.Lock()
+        self._wardens: dict[tuple[str, str], Warden] = {}
+        self._sessions: OrderedDict[tuple[str, str, str], Desk] = OrderedDict()
+        self.lost: dict[str, int] = {}
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/{server}/mcp", self.endpoint, methods=["POST", "GET", "DELETE"]),
+                Route("/healthz", self.healthz, methods=["GET"]),
+            ]
+        )
+
+    async def healthz(self, request: Request) -> Response:
+        """``GET /healthz``: that it lives, and what went nowhere, by reason."""
+        lost = dict(self.lost)
+        for desk in self._sessions.values():
+            for why, n in desk.relay.lost.items():
+                lost[why] = lost.get(why, 0) + n
+        return JSONResponse({"status": "ok", "sessions": len(self._sessions), "lost": lost})
+
+    async def endpoint(self, request: Request) -> Response:
+        """``/NAME/mcp``."""
+        upstream = self._setup.upstreams.get(request.path_params["server"])
+        if upstream is None:
+            return problem(404, "there is no server of this name")
+        if not self._from_here(request):
+            return problem(403, "this origin may not call")
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        agent = self._setup.agent(key.strip() if scheme.lower() == "bearer" else "", config.AGENT)
+        if not agent:
+            return problem(401, "Authorization: Bearer <the agent's key> is missing or wrong")
+        await self._known(agent)
+        RUN.set(request.headers.get("kaizen-run", "")[:128])
+        if request.method == "POST":
+            return await self._post(request, upstream, agent)
+        return (
+            await self._get(request, upstream, agent)
+            if request.method == "GET"
+            else await self._end(request, upstream, agent)
+        )
+
+    def _from_here(self, request: Request) -> bool:
+        """A page of another site must not reach a server on this machine through its visitor's browser (DNS rebinding)."""
+        origin = request.headers.get("origin")
+        return origin is None or origin in self._setup.origins or urlsplit(origin).netloc == request.headers.get("host")
+
+    # --- POST ---------------------------------------------------------------------------------------------------------
+
+    async def _post(self, request: Request, upstream: Upstream, agent: str) -> Response:
+        body = await body_of(request)
+        if body is None:
+            return problem(413, f"the message has more than {LIMITS.request} bytes")
+        wrong = mismatch(request, body)
+        if wrong:
+            return JSONResponse(
+                {"jsonrpc": "2.0", "id": None, "error": {"code": HEADER_MISMATCH, "message": wrong}}, 400
+            )
+        desk = self._desk(agent, upstream, request.headers.get(SESSION, ""))
+        if desk is None:
+            return problem(404, "this session is not known here")
+        moves = await asyncio.to_thread(desk.client, body)
+        if not moves.to_server:
+            return refused(moves)
+        try:
+            reply = await self._send(request, upstream, moves.to_server[0])
+        except httpx.HTTPError as err:
+            return unreachable(desk, moves.to_server[0], err)
+        session = reply.headers.get(SESSION, "")
+        if session and not request.headers.get(SESSION):
+            self._remember(agent, upstream, session, desk)
+        return await self._answer(request, upstream, reply, desk, moves, sent=moves.to_server[0])
+
+    async def _send(self, request: Request, upstream: Upstream, body: bytes | None) -> httpx.Response:
+        headers = onward(request)
+        if not self._setup.agents and "authorization" in request.headers:
+            headers["authorization"] = request.headers["authorization"]
+        headers |= upstream.headers
+        sent = self._client.build_request(request.method, upstream.url, content=body, headers=headers)
+        return await self._client.send(sent, stream=True)
+
+    async def _answer(
+        self, request: Request, upstream: Upstream, reply: httpx.Response, desk: Desk, moves: Moves, *, sent: bytes
+    ) -> Response:
+        """The server's answer, by its kind."""
+        kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "text/event-stream" and reply.status_code == 200:
+            return StreamingResponse(self._stream(request, upstream, reply, desk, moves.to_client), 200, back(reply))
+        body = await read_all(reply)
+        if kind != "application/json" or body is None or not body.strip():
+            if reply.status_code >= 400 or body is None or body.strip():
+                return foreign(reply, desk, sent, too_large=body is None)
+            if moves.to_client:
+                return Response(joined(moves.to_client), 200, media_type="application/json")
+            return Response(b"", reply.status_code, back(reply))
+        moves_back = await asyncio.to_thread(desk.server, body)
+        lines = [*moves_back.to_client, *moves.to_client]
+        if not lines:
+            return foreign(reply, desk, sent, too_large=False)
+        return Response(joined(lines), reply.status_code, back(reply), media_type="application/json")
+
+    async def _stream(
+        self, request: Request, upstream: Upstream, reply: httpx.Response, desk: Desk, first: list[bytes]
+    ) -> AsyncIterator[bytes]:
+        """A server's events, each looked at; what is allowed passes byte for byte."""
+        for line in first:
+            yield b"event: message\ndata: " + line + b"\n\n"
+        events = Events(LIMITS.request)
+        try:
+            async for chunk in reply.aiter_bytes():
+                for event in events.feed(chunk):
+                    if not event.data:
+                        yield event.raw
+                        continue
+                    moves = await asyncio.to_thread(desk.server, event.data)
+                    for answer in moves.to_server:
+                        await self._tell(request, upstream, answer)
+                    data = moves.to_client[0] if moves.to_client else b""
+                    yield event.raw if data == event.data.rstrip(b"\r\n") else event.carrying(data)
+        except (httpx.HTTPError, TooLong) as err:
+            self._count(f"stream cut off ({type(err).__name__})")
+        finally:
+            await reply.aclose()
+
+    async def _tell(self, request: Request, upstream: Upstream, answer: bytes) -> None:
+        """The answer to a request of the server that is not passed on: it gets it as the client's own."""
+        headers = {**onward(request), "content-type": "application/json", **upstream.headers}
+        try:
+            await self._client.post(upstream.url, content=answer, headers=headers)
+        except httpx.HTTPError as err:
+            self._count(f"answer to the server lost ({type(err).__name__})")
+
+    def _count(self, why: str) -> None:
+        self.lost[why] = self.lost.get(why, 0) + 1
+
+    # --- GET and DELETE -----------------------------------------------------------------------------------------------
+
+    async def _get(self, request: Request, upstream: Upstream, agent: str) -> Response:
+        """The stream of what the server sends by itself, also one that is taken up again (``Last-Event-ID``)."""
+        desk = self._desk(agent, upstream, request.headers.get(SESSION, ""))
+        if desk is None:
+            return problem(404, "this session is not known here")
+        try:
+            reply = await self._send(request, upstream, None)
+        except httpx.HTTPError as err:
+            return unreachable(desk, b"", err)
+        return await self._answer(request, upstream, reply, desk, Moves(), sent=b"")
+
+    async def _end(self, request: Request, upstream: Upstream, agent: str) -> Response:
+        session = request.headers.get(SESSION, "")
+        desk = self._desk(agent, upstream, session)
+        if desk is None or not session:
+            return problem(404, "this session is not known here")
+        try:
+            reply = await self._send(request, upstream, None)
+        except httpx.HTTPError as err:
+            return unreachable(desk, b"", err)
+        await reply.aclose()
+        if reply.status_code < 400:
+            del self._sessions[agent, upstream.name, session]
+            desk.kaizen.note(End(run_id=_run_of(session), agent=agent, at=now()))
+        return Response(b"", reply.status_code, back(reply))
+
+    # --- who and where ------------------------------------------------------------------------------------------------
+
+    def _desk(self, agent: str, upstream: Upstream, session: str) -> Desk | None:
+        """Where the lines of a session are settled; a fresh one without a session; None for one that is not this agent's."""
+        if not session:
+            return self._fresh(agent, upstream)
+        desk = self._sessions.get((agent, upstream.name, session))
+        if desk is not None:
+            self._sessions.move_to_end((agent, upstream.name, session))
+        return desk
+
+    async def _known(self, agent: str) -> None:
+        """Attach the agent at its first request: that asks for its policy, so it is done aside, and once."""
+        async with self._attaching:
+            if agent not in self._agents:
+                self._agents[agent] = _Agent(await asyncio.to_thread(self._attach, agent))
+
+    def _fresh(self, agent: str, upstream: Upstream) -> Desk:
+        known = self._agents[agent]
+        kaizen = known.kaizen
+        ward = self._wardens.get((agent, upstream.name))
+        if ward is None:
+            ward = self._wardens[agent, upstream.name] = Warden(
+                self._shelf,
+                upstream.name,
+                enforcing=lambda: kaizen.rules.mode is Mode.ENFORCE,
+                now=now,
+                locked=self._locked,
+            )
+        named = [""]
+
+        def run(message: Message) -> str:
+            return RUN.get() or (_run_of(named[0]) if named[0] else _rolling(known))
+
+        desk = Desk(kaizen, Relay(server=upstream.name, run=run, ids=kaizen.ids.new, ward=ward, lined=False))
+        desk.named = named
+        return desk
+
+    def _remember(self, agent: str, upstream: Upstream, session: str, desk: Desk) -> None:
+        desk.named[0] = session
+        self._sessions[agent, upstream.name, session] = desk
+        while len(self._sessions) > MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+            self._count("session forgotten, too many of them")
+
+    def close(self) -> None:
+        """Deliver what every agent still has to report."""
+        for agent in self._agents.values():
+            agent.kaizen.close()
+
+
+def _run_of(session: str) -> str:
+    # A session's id lets whoever knows it speak as its client, so it must not stand in verdicts.
+    return "mcp-" + hashlib.sha256(session.encode()).hexdigest()[:24]
+
+
+def _rolling(agent: _Agent) -> str:
+    at = monotonic()
+    if not agent.run or at - agent.used > IDLE:
+        agent.run = "mcp-" + agent.kaizen.ids.new()
+    agent.used = at
+    return agent.run

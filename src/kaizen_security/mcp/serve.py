@@ -1,0 +1,67 @@
+"""The gateway as a process: one port, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+
+import httpx
+import uvicorn
+
+from kaizen_security.client.client import Kaizen
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.mcp.http import Gateway
+from kaizen_security.mcp.shelf import Shelf
+from kaizen_security.mcp.upstreams import Setup
+
+PATIENCE = httpx.Timeout(None, connect=10.0, pool=10.0)
+"""Seconds. A call may take as long as its server needs, a stream of events as long as its client stays."""
+
+
+def serve(setup: Setup, *, host: str, port: int, pins: str, locked: bool) -> int:
+    """Serve; 0. Says where it listens once it does. Raises Misconfigured for a port that cannot be had, or that would be open."""
+    if not setup.agents and not _loopback(host):
+        raise Misconfigured(
+            f"--host {host}: whoever reaches this port would be believed; give the agents keys ([agents]) first"
+        )
+    try:
+        bound = socket.create_server((host, port), backlog=512)
+    except OSError as err:
+        raise Misconfigured(f"cannot listen on {host}:{port}: {err.strerror}") from err
+    with bound:
+        asyncio.run(_serve(setup, bound, pins, locked))
+    return 0
+
+
+async def _serve(setup: Setup, bound: socket.socket, pins: str, locked: bool) -> None:
+    async with httpx.AsyncClient(
+        timeout=PATIENCE, limits=httpx.Limits(max_connections=None, max_keepalive_connections=100), trust_env=False
+    ) as client:
+        gateway = Gateway(
+            setup, attach=lambda agent: Kaizen(agent=agent), shelf=Shelf(pins), client=client, locked=locked
+        )
+        try:
+            await _Server(uvicorn.Config(gateway.app(), log_level="warning", access_log=False, lifespan="off")).serve(
+                [bound]
+            )
+        finally:
+            await asyncio.to_thread(gateway.close)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, and waits for no stream that a client keeps open."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.config.timeout_graceful_shutdown = 2
+        for bound in sockets or ():
+            host, port = bound.getsockname()[:2]
+            print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,129 @@
+"""What the gateway stands before, and who may come: its settings file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kaizen_security.contract.errors import Misconfigured
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """One server. ``headers`` go with every request to it, and are not shown anywhere."""
+
+    name: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """``agents``: name by the SHA-256 of its key, in hex; empty: whoever reaches the port is ``mcp-agent``.
+
+    ``origins``: web origins whose pages may call; none but the gateway's own by default
+    """
+
+    upstreams: Mapping[str, Upstream]
+    agents: Mapping[str, str] = field(default_factory=dict)
+    origins: frozenset[str] = frozenset()
+
+    def agent(self, key: str, default: str) -> str:
+        """Whose key it is; empty when it is nobody's."""
+        if not self.agents:
+            return default
+        return self.agents.get(key_hash(key), "") if key else ""
+
+
+def key_hash(key: str) -> str:
+    """What is kept of an agent's key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def load(path: str, environment: Mapping[str, str]) -> Setup:
+    """The settings in a TOML file. Raises Misconfigured naming the entry.
+
+    ``[servers.NAME]`` has ``url`` and ``headers``; a header's value ``env:VARIABLE`` is that variable's. ``[agents]`` has names and
+    the SHA-256 of their keys.
+    """
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except OSError as err:
+        raise Misconfigured(f"cannot read {path}: {err.strerror}") from err
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise Misconfigured(f"{path} is not TOML: {err}") from err
+    unknown = set(document) - {"servers", "agents", "origins"}
+    servers, agents, origins = document.get("servers", {}), document.get("agents", {}), document.get("origins", [])
+    if unknown:
+        raise Misconfigured(f"{path}: unknown {', '.join(sorted(unknown))}; known are servers, agents and origins")
+    if not isinstance(servers, dict) or not servers or not isinstance(agents, dict) or not isinstance(origins, list):
+        raise Misconfigured(f"{path}: [servers.NAME] must name at least one server; agents is a table, origins a list")
+    return Setup(
+        upstreams={name: _upstream(path, name, entry, environment) for name, entry in servers.items()},
+        agents={_hash(path, name, mark): _name(path, name) for name, mark in agents.items()},
+        origins=frozenset(str(origin) for origin in origins),
+    )
+
+
+def one(said: str) -> Upstream:
+    """``NAME=URL`` of the command line. Raises Misconfigured."""
+    name, equals, url = said.partition("=")
+    if not equals:
+        raise Misconfigured(f"--server {said[:80]!r} must be NAME=URL")
+    return Upstream(name=_name("--server", name), url=_url("--server", name, url))
+
+
+def _upstream(path: str, name: str, entry: object, environment: Mapping[str, str]) -> Upstream:
+    if not isinstance(entry, dict) or set(entry) - {"url", "headers"}:
+        raise Misconfigured(f"{path}: servers.{name} must have url, and may have headers")
+    headers = entry.get("headers", {})
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise Misconfigured(f"{path}: servers.{name}.headers must be a table of texts")
+    found = {}
+    for header, value in headers.items():
+        if value.startswith("env:"):
+            variable = value.removeprefix("env:")
+            value = environment.get(variable, "")
+            if not value:
+                raise Misconfigured(
+                    f"{path}: servers.{name}.headers.{header} needs the variable {variable}, which is not set"
+                )
+        found[header] = value
+    return Upstream(name=_name(path, name), url=_url(path, name, entry.get("url")), headers=found)
+
+
+def _name(where: str, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise Misconfigured(f"{where}: {name[:80]!r} must be a name of letters, digits, dots, dashes and underscores")
+    return name
+
+
+def _url(where: str, name: str, url: object) -> str:
+    if (
+        not isinstance(url, str)
+        or not re.match(r"https?://[^/\s]+", url)
+        or "@" in url.partition("//")[2].partition("/")[0]
+    ):
+        raise Misconfigured(f"{where}: {name}: the url must start with http:// or https:// and hold no user name")
+    return url
+
+
+def _hash(path: str, name: str, mark: object) -> str:
+    if not isinstance(mark, str) or not _HASH.fullmatch(mark):
+        raise Misconfigured(
+            f"{path}: agents.{name} must be the SHA-256 of its key in hex; `kaizen mcp key {name}` makes one"
+        )
+    return mark
+
+
+def fresh_key() -> str:
+    """A new key for an agent."""
+    return "kzm_" + os.urandom(24).hex()
