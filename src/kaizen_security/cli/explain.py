@@ -1,28 +1,30 @@
-"""``kaizen explain``: why a verdict is what it is."""
+"""``kaizen explain``: why a verdict is what it is, and what happened around it."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TextIO
-from urllib.parse import quote
+from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
+from kaizen_security.cli.terminal.paint import wants_colour
+from kaizen_security.cli.terminal.timeline import joined, timeline
+from kaizen_security.cli.terminal.verdict import clean, contributions, origins, shown
 from kaizen_security.client.config import load
 from kaizen_security.client.dial import check_key_may_go
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.codec import decode_verdict
-from kaizen_security.contract.errors import Misconfigured, Refused, Unreachable
+from kaizen_security.contract.errors import InvalidInput, Misconfigured, Refused, Unreachable
 from kaizen_security.contract.fields import obj
-from kaizen_security.contract.finding import Finding
-from kaizen_security.contract.verdict import Verdict
+from kaizen_security.runtime.retained import retained
 
 DEADLINE = 10.0
-_RED, _YELLOW, _GREEN, _DIM, _OFF = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[2m", "\x1b[0m"
+MOST_ROWS = 1000
+"""Rows of one run that are fetched: the latest."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--api-url", help="the control plane (KAIZEN_API_URL, else http://127.0.0.1:8000)")
     parser.add_argument(
-        "--json", action="store_true", help="for machines: the row, and the other rows of the same action"
+        "--json",
+        action="store_true",
+        help="for machines: the row, the others of its action, its run, each contribution",
     )
     parser.epilog = (
         "The API key is read from KAIZEN_API_KEY. Exit status: 0 shown, 1 there is none, 2 used wrongly, 3 unreachable."
@@ -46,19 +50,24 @@ def run(args: argparse.Namespace) -> int:
         check_key_may_go(settings.base_url, settings.api_key)
         if not settings.api_key:
             raise Misconfigured("set KAIZEN_API_KEY: the control plane shows verdicts to the owner of a key only")
-        row, others = _fetched(settings.base_url, settings.api_key, args.verdict)
+        found = _fetched(settings.base_url, settings.api_key, args.verdict)
     except Misconfigured as err:
         return _failed(str(err), 2)
     except Refused as err:
         known = {401: "the control plane does not know this API key", 403: "this API key may not read that verdict"}
-        return _failed(known.get(err.status, f"verdict {_clean(args.verdict)}: {err}"), 1)
+        return _failed(known.get(err.status, f"verdict {clean(args.verdict)}: {err}"), 1)
     except Unreachable as err:
         start = "Start it with `kaizen server` (or `kaizen up`), or say where it is with --api-url or KAIZEN_API_URL."
         return _failed(f"{err}\n{start}", 3)
-    if args.json:
-        print(json.dumps({"verdict": row, "same_action": others}, ensure_ascii=False))
-    else:
-        print("\n".join(_page(row, others, colour=wants_colour(sys.stdout))))
+    try:
+        if args.json:
+            print(json.dumps(_document(found), ensure_ascii=False))
+        else:
+            # A pipe is given what fits a terminal of eighty columns; a wider terminal gets what it can show.
+            width = max(60, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 80
+            print("\n".join(_page(found, colour=wants_colour(sys.stdout), width=width)))
+    except InvalidInput as err:
+        return _failed(f"the control plane's answer cannot be read: {err}", 3)
     return 0
 
 
@@ -67,27 +76,84 @@ def _failed(message: str, status: int) -> int:
     return status
 
 
-def _fetched(url: str, key: str, verdict: str) -> tuple[dict[str, Json], list[dict[str, Json]]]:
-    connection = Connection(url)
+class _Found(NamedTuple):
+    """The row, all rows of the same action, and the rows of its run, oldest first; ``cut``: the run has more."""
+
+    row: dict[str, Json]
+    others: list[dict[str, Json]]
+    run: list[dict[str, Json]]
+    cut: bool
+
+
+def _fetched(url: str, key: str, verdict: str) -> _Found:
+    connection = Connection(url, max_bytes=64 << 20)
     headers = {"Authorization": f"Bearer {key}"}
+
+    def rows(**query: str | int) -> list[dict[str, Json]]:
+        answer = connection.json("GET", f"/v1/verdicts?{urlencode(query)}", None, headers, DEADLINE)
+        found = obj(answer, "verdicts").get("verdicts")
+        return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
     try:
         row = obj(connection.json("GET", f"/v1/verdicts/{quote(verdict, safe='')}", None, headers, DEADLINE), "verdict")
-        action = row.get("action_id")
-        if not isinstance(action, str) or not action:
-            return row, []
-        answer = connection.json("GET", f"/v1/verdicts?action_id={quote(action, safe='')}", None, headers, DEADLINE)
-        found = obj(answer, "verdicts").get("verdicts")
+        agent, action, run = (_raw(row.get(name)) for name in ("agent", "action_id", "run_id"))
+        others = rows(action_id=action, agent=agent) if action else []
+        steps = rows(run_id=run, agent=agent, limit=MOST_ROWS) if run else []
     finally:
         connection.close()
-    return row, [other for other in found if isinstance(other, dict)] if isinstance(found, list) else []
+    return _Found(row, others, steps[::-1], len(steps) == MOST_ROWS)
 
 
-def _page(row: Mapping[str, Json], others: list[dict[str, Json]], *, colour: bool) -> Iterable[str]:
-    verdict = decode_verdict({**row, "at": None})
+def _raw(value: Json) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _document(found: _Found) -> dict[str, Json]:
+    score = decode_verdict(found.row).score
+    document: dict[str, Json] = {"verdict": found.row, "same_action": [*found.others], "run": [*found.run]}
+    if score is not None:
+        document["contributions"] = [
+            {
+                "name": part.name,
+                "weight": part.weight,
+                "value": part.value,
+                "points": round(part.points, 4),
+                "share": round(score.share(part), 4),
+            }
+            for part in score.parts
+        ]
+    return document
+
+
+def _page(found: _Found, *, colour: bool, width: int) -> Iterable[str]:
+    row = found.row
+    verdict = decode_verdict(row)
+    yield shown(verdict, colour=colour)
+    if verdict.score is not None:
+        yield ""
+        yield from contributions(verdict.score, colour=colour)
+        if verdict.score.came:
+            yield "where its values came from"
+            yield from origins(verdict.score, width=width)
+    yield ""
+    yield from _known(row)
+    rest = [other for other in found.others if other.get("id") != row.get("id")]
+    if rest:
+        yield ""
+        yield "The same action, by others:"
+        for other in rest:
+            yield f"  {_text(other.get('decision'))}: {_text(other.get('reason'))} ({_word(other)}; {_text(other.get('id'))})"
+    steps = joined([retained(one) for one in found.run])
+    if len(steps) > 1:
+        yield ""
+        more = f", the latest {MOST_ROWS:,} rows of it" if found.cut else ""
+        yield f"Its run, {len(steps)} actions{more} (what the user asked and what was read stays with the sidecar):"
+        yield from timeline(steps, _raw(row.get("action_id")), colour=colour, width=width)
+
+
+def _known(row: Mapping[str, Json]) -> Iterable[str]:
     action = row.get("action")
     known = action if isinstance(action, dict) else {}
-    yield shown(verdict, colour=colour)
-    yield ""
     for label, value in (
         ("agent", row.get("agent")),
         ("action", " ".join(filter(None, (_text(known.get(name)) for name in ("kind", "tool", "target"))))),
@@ -100,12 +166,6 @@ def _page(row: Mapping[str, Json], others: list[dict[str, Json]], *, colour: boo
     ):
         if value:
             yield f"{label + ':':<12}{_text(value)}"
-    rest = [other for other in others if other.get("id") != row.get("id")]
-    if rest:
-        yield ""
-        yield "The same action, by others:"
-        for other in rest:
-            yield f"  {_text(other.get('decision'))}: {_text(other.get('reason'))} ({_word(other)}; {_text(other.get('id'))})"
 
 
 def _word(row: Mapping[str, Json]) -> str:
@@ -117,54 +177,5 @@ def _word(row: Mapping[str, Json]) -> str:
     }.get(_text(row.get("origin")), "the client's claim, not evidence" if row.get("claimed") else "evaluated")
 
 
-# --- verdicts for people, here and in ``kaizen inspect`` ------------------------------------------------------------------------
-
-
-def wants_colour(out: TextIO) -> bool:
-    """A terminal, and nobody who asked for none (no-color.org)."""
-    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def shown(verdict: Verdict, *, colour: bool) -> str:
-    """A verdict with its findings, in lines."""
-    word, paint = (
-        ("BLOCK", _RED) if verdict.blocked else ("ALLOW, flagged", _YELLOW) if verdict.flagged else ("ALLOW", _GREEN)
-    )
-    lines = [f"{_painted(word, paint, colour)}  {_clean(verdict.reason)}"]
-    if verdict.confidence is not None:
-        lines.append(f"confidence {verdict.confidence:.2f}")
-    for finding in verdict.evidence:
-        lines += _finding(finding, colour)
-    lines += [_painted(f"note: {_clean(note)}", _DIM, colour) for note in verdict.notes]
-    if verdict.pending is not None:
-        lines.append(f"waits for a person: hold {_clean(verdict.pending.id)}")
-    return "\n".join(lines)
-
-
-def _finding(finding: Finding, colour: bool) -> Iterable[str]:
-    yield f"- {_painted(_clean(finding.kind), _YELLOW, colour)}: {_clean(finding.value)}"
-    attack = ATTACKS.get(finding.attack)
-    ids = f"{attack.title} ({' '.join((*attack.owasp, *attack.atlas))})" if attack else finding.attack
-    for label, value in (
-        ("says", f"{finding.detection}, {finding.source}" if finding.detection else finding.source),
-        ("field", finding.field),
-        ("expected", finding.expected),
-        ("seen", finding.observed),
-        ("what to do", finding.advice),
-        ("attack", ids),
-    ):
-        if value:
-            yield f"    {label + ':':<12}{_clean(value)}"
-
-
-def _painted(text: str, paint: str, colour: bool) -> str:
-    return f"{paint}{text}{_OFF}" if colour else text
-
-
 def _text(value: Json) -> str:
-    return "" if value is None else _clean(str(value))
-
-
-def _clean(text: str) -> str:
-    """What an agent wrote must not steer the terminal that it is read on."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    return "" if value is None else clean(str(value))

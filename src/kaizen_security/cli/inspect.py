@@ -6,7 +6,8 @@ import argparse
 import json
 import sys
 
-from kaizen_security.cli.explain import shown, wants_colour
+from kaizen_security.cli.terminal.paint import wants_colour
+from kaizen_security.cli.terminal.verdict import contributions, shown
 from kaizen_security.client.attach import Attachment
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.config import Settings, default_sidecar, load
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**encode_verdict(verdict), "judged_by": judge}, ensure_ascii=False))
     else:
         print(shown(verdict, colour=wants_colour(sys.stdout)))
+        if verdict.score is not None:
+            print("\n".join(contributions(verdict.score, colour=wants_colour(sys.stdout))))
         print(f"judged by {judge}")
     return 1 if verdict.blocked else 0
 

@@ -12,6 +12,7 @@ import pytest
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.score import Came, Part, Score
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.exports.vault import Vault
 from kaizen_security.server.settings import Settings
@@ -387,3 +388,25 @@ def test_a_policy_is_tried_before_it_is_saved_and_the_actions_it_would_block_are
         page.screenshot(path=f"{PICTURES}/trial.png", full_page=True)
     shown.get_by_role("link").first.click()
     assert "/verdicts/" in page.url
+
+
+def test_the_drawer_shows_what_the_score_is_made_of(site, tab):
+    score = Score(
+        value=3.5,
+        threshold=1.25,
+        probability=0.93,
+        bias=-4.5,
+        parts=(Part(name="place_far", weight=6.0, value=1.0), Part(name="told_far", weight=4.0, value=0.5)),
+        came=(Came(field="recipient", kind="account", origin="text", tool=PAYLOADS[0][:200], path=".*"),),
+    )
+    said = Verdict(decision=Decision.ALLOW, reason="provenance: …", evidence=(UNDECLARED,), score=score)
+    id_ = site.keep(connect("scored", id="scored-1"), said)
+    page = tab(f"/verdicts/{id_}")
+    drawer = page.locator(".drawer-body")
+    text = drawer.inner_text()
+    assert "3.50; a call is flagged above 1.25" in text
+    assert re.search(r"place_far\s+\+6\.00\s+6\.00 x 1\.00\s+75 %", text)
+    assert "only free text of a result of" in text
+    if PICTURES:
+        page.locator("table.parts").scroll_into_view_if_needed()
+        page.screenshot(path=f"{PICTURES}/drawer.png")

@@ -160,8 +160,10 @@ def control_plane():
         def faults(method, path):
             if path == "/v1/verdicts/v1":
                 return reply(ROW)
-            if path == "/v1/verdicts?action_id=a1":
+            if path.startswith("/v1/verdicts?action_id=a1&agent="):
                 return reply({"verdicts": [ROW, CLAIM]})
+            if path.startswith("/v1/verdicts?run_id="):
+                return reply({"verdicts": [ROW]})
             return reply({"error": {"code": "not_found", "message": "there is no such verdict"}}, 404)
 
         upstream.faults = faults

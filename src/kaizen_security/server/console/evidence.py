@@ -10,6 +10,7 @@ from typing import Final
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.score import Came, Score
 from kaizen_security.server.console.lines import Line, line, text_of
 from kaizen_security.server.console.words import (
     DECIDED_BY,
@@ -44,6 +45,16 @@ class FindingView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreView:
+    """A score for people: ``sum`` says it in one line, ``parts`` are name, contribution, weight times value, share in per cent."""
+
+    sum: str
+    parts: tuple[tuple[str, str, str, int], ...]
+    explained: str
+    came: tuple[Fact, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drawer:
     """One verdict with its evidence and what stands beside it, oldest first."""
 
@@ -52,6 +63,7 @@ class Drawer:
     status_means: str
     steps: tuple[TriageStep, ...]
     findings: tuple[FindingView, ...]
+    score: ScoreView | None
     silence: str
     notes: tuple[str, ...]
     action: tuple[Fact, ...]
@@ -73,6 +85,7 @@ def drawer(row: VerdictRow, beside: Sequence[VerdictRow], now: float) -> Drawer:
         status_means=STATUS_MEANS[row.status],
         steps=triage_steps(row.status, releasable=bool(row.evidence) and can_suppress(row.evidence)),
         findings=tuple(finding_view(finding) for finding in row.evidence),
+        score=None if row.score is None else _score(row.score),
         silence=_silence(shown_line.shown),
         notes=row.notes,
         action=action_facts(row.action),
@@ -105,6 +118,39 @@ def finding_view(finding: Finding) -> FindingView:
         ids=tuple(ids),
         advice=finding.advice,
     )
+
+
+def _score(score: Score) -> ScoreView:
+    limit = (
+        "the agent's threshold is not calibrated yet"
+        if score.threshold is None
+        else f"a call is flagged above {score.threshold:.2f}"
+    )
+    return ScoreView(
+        sum=f"{score.value:.2f}; {limit}. Probability of serving somebody else: {score.probability:.0%}.",
+        parts=tuple(
+            (one.name, f"{one.points:+.2f}", f"{one.weight:.2f} x {one.value:.2f}", round(score.share(one) * 100))
+            for one in score.parts
+        ),
+        explained=(
+            f"The request explains {score.asked:.0%} of the call, one place in what was read {score.told:.0%}. "
+            f"The sum begins at {score.bias:.2f}."
+            if score.parts
+            else ""
+        ),
+        came=tuple((one.field, f"{one.kind}: {_came_from(one)}") for one in score.came),
+    )
+
+
+def _came_from(came: Came) -> str:
+    inside = came.path.strip(".*$[]")
+    place = f"a result of {came.tool or 'a tool'}" + (f" ({inside})" if inside else "")
+    return {
+        "user": "the user said it",
+        "used": "used here before, unflagged",
+        "field": f"a field of {place}",
+        "text": f"only free text of {place}",
+    }.get(came.origin, "nowhere that is known")
 
 
 def _silence(state: Shown) -> str:
