@@ -11,10 +11,12 @@ from kaizen_security.detections import (
     correlation,
     declaration,
     novelty,
+    order,
     policy,
     provenance,
     secrets,
     taint,
+    sequence,
     tool_pins,
     volume,
 )
@@ -31,5 +33,7 @@ BUILTIN: tuple[Detection, ...] = (
     novelty,
     alignment,
     volume,
+    sequence,
+    order,
 )
 """Every detection that is asked, in order."""

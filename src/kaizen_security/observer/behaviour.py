@@ -6,12 +6,15 @@ One attribute of a baseline. Every learner adds up over replicas exactly (``lear
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Self
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.fields import obj
-from kaizen_security.observer.conduct import Conduct, Figure, Trait
+from kaizen_security.observer.conduct import MOST_STEPS, Conduct, Figure, Trait
 from kaizen_security.observer.entities import fingerprint
+from kaizen_security.observer.learners.order import Order, context, mark, steps
+from kaizen_security.observer.learners.order import Table as Orders
 from kaizen_security.observer.learners.rate import Flow, Rate
 from kaizen_security.observer.learners.rate import Table as Rates
 from kaizen_security.observer.learners.size import Amount, Size
@@ -59,15 +62,34 @@ def flow(place: int, size: int, at: float) -> Flow:
 _PARTIES, _CALLS, _SENT = map(fingerprint, ("addressees of one call", "calls of one run", "sent in one run"))
 
 
-class Behaviour:
-    """``size`` of numbers, ``rate`` of flows over time."""
+SENSITIVE = context((fingerprint("sensitive read"),))
+"""The context of what a run connects to after it has read something sensitive."""
+NOWHERE = 1
+"""The successor of a run that connects nowhere after that."""
 
-    __slots__ = ("rate", "replica", "size")
+
+def afterwards(conduct: Conduct) -> Iterator[tuple[int, int]]:
+    """Where a run connected after it had read something sensitive."""
+    read, reached = False, False
+    for trait in conduct.done:
+        if trait.outward and read:
+            reached = True
+            yield SENSITIVE, mark(trait.place)
+        read = read or trait.sensitive
+    if read and not reached:
+        yield SENSITIVE, NOWHERE
+
+
+class Behaviour:
+    """``size`` of numbers, ``rate`` of flows over time, ``order`` of actions."""
+
+    __slots__ = ("order", "rate", "replica", "size")
 
     def __init__(self, replica: str = "local") -> None:
         self.replica = replica
         self.size = Size.new(replica)
         self.rate = Rate.new(replica)
+        self.order = Order.new(replica)
 
     def learn(self, conduct: Conduct, at: float) -> None:
         """One run in which nothing was flagged, or a lone action. Only what has completed counts."""
@@ -84,27 +106,32 @@ class Behaviour:
         for place, size in bulk.items():
             self.size.learn_one(sent(place, size))
             self.rate.learn_one(flow(place, size, at))
+        walk = tuple(trait.tool for trait in conduct.done)[:MOST_STEPS]
+        self.order.learn_steps((*steps(walk), *afterwards(conduct)))
 
     def merge(self, other: Behaviour) -> Behaviour:
         """What both know; goes on as ``self.replica``."""
         merged = Behaviour(self.replica)
         merged.size = self.size.merge(other.size)
         merged.rate = self.rate.merge(other.rate)
+        merged.order = self.order.merge(other.order)
         return merged
 
     def turn(self) -> None:
         """Close this replica's parts, so that they can be folded."""
         self.size.turn()
         self.rate.turn()
+        self.order.turn()
 
     def fold(self) -> None:
         """Take every closed part into the base. Only one place may do that."""
         self.size.fold()
         self.rate.fold()
+        self.order.fold()
 
     def to_json(self) -> dict[str, Json]:
         """The whole state."""
-        return {"size": self.size.to_json(), "rate": self.rate.to_json()}
+        return {"size": self.size.to_json(), "rate": self.rate.to_json(), "order": self.order.to_json()}
 
     @classmethod
     def from_json(cls, document: Json, field: str, *, replica: str = "local") -> Self:
@@ -113,4 +140,5 @@ class Behaviour:
         behaviour = cls(replica)
         behaviour.size.load(doc.get("size"), Sizes.from_json, field + ".size")
         behaviour.rate.load(doc.get("rate"), Rates.from_json, field + ".rate")
+        behaviour.order.load(doc.get("order"), Orders.from_json, field + ".order")
         return behaviour

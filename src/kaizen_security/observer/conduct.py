@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kaizen_security.contract import canonical
-from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.action import EGRESS_KINDS, Action, Json
+from kaizen_security.observer.entities import canonical as one_spelling
 from kaizen_security.observer.entities import fingerprint, words_of_name
 from kaizen_security.observer.score import arguments
 
@@ -36,6 +37,27 @@ NAMES_A_THING = frozenset(
 """Words of arguments whose number names a thing, and is not large or small."""
 
 
+LOGS_IN = frozenset(words_of_name("login logon signin signon authenticate auth authorize unlock"))
+"""Words of tools that try who they are."""
+_IN_TWO_WORDS = re.compile(r"(?:^|[\W_])(?:log|sign)[\W_](?:in|on)(?:[\W_]|$)")
+SECRET = frozenset(words_of_name("password passwd pwd passphrase passcode secret credential pin otp"))
+"""Words of arguments with which that is proved."""
+MOST_TRIES = 32
+
+_REFUSED = frozenset({401, 403, 407, 423})
+_VERDICTS = ("ok", "success", "succeeded", "authenticated", "authorized", "authorised", "valid", "granted")
+_CODES = ("status", "status_code", "code", "http_status")
+
+
+class Tried(NamedTuple):
+    """One value of a call that tries who it is. ``slot`` is the hash of tool and field, ``value`` that of the value in it."""
+
+    slot: int
+    field: str
+    value: int
+    text: str
+
+
 class Figure(NamedTuple):
     """A number among the arguments. ``said`` is its text, to be looked for in the request."""
 
@@ -50,6 +72,8 @@ class Trait:
 
     ``sent``     characters of its arguments, or the bytes that ground truth counted
     ``parties``  addressees among its arguments
+    ``tried``    values of a call that tries who it is, empty for any other
+    ``outward``  a connection; ``sensitive``: its reporter says that it reads sensitive data
     """
 
     tool: int
@@ -57,6 +81,9 @@ class Trait:
     sent: int
     figures: tuple[Figure, ...]
     parties: int
+    tried: tuple[Tried, ...] = ()
+    sensitive: bool = False
+    outward: bool = False
 
 
 NOTHING_SHOWN = Trait(0, 0, 0, (), 0)
@@ -64,15 +91,28 @@ NOTHING_SHOWN = Trait(0, 0, 0, (), 0)
 
 @dataclass(slots=True)
 class Conduct:
-    """What the allowed actions of one run add up to so far; ``done`` are those that have completed. Bounded."""
+    """What the allowed actions of one run add up to so far; ``done`` are those that have completed. Bounded.
+
+    ``tries``     values tried, by slot, and whether each came from nowhere that is known
+    ``refusals``  log-ins that were refused, by tool; ``asked``: ids of those that wait for their answer
+    """
 
     calls: dict[int, int] = field(default_factory=dict)
     sent: dict[int, int] = field(default_factory=dict)
     walk: list[int] = field(default_factory=list)
     done: list[Trait] = field(default_factory=list)
+    tries: dict[int, dict[int, bool]] = field(default_factory=dict)
+    refusals: dict[int, int] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
 
-    def take(self, trait: Trait) -> None:
-        """An action was allowed."""
+    def take(self, trait: Trait, action_id: str = "", guessed: frozenset[int] = frozenset()) -> None:
+        """An action was allowed. ``guessed``: those of its tried values that came from nowhere that is known."""
+        for one in trait.tried:
+            known = self.tries.setdefault(one.slot, {}) if len(self.tries) < MOST_TRIES else self.tries.get(one.slot)
+            if known is not None and len(known) < MOST_TRIES:
+                known.setdefault(one.value, one.value in guessed)
+        if trait.tried and action_id and len(self.asked) < MOST_STEPS:
+            self.asked[action_id] = trait.tool
         _add(self.calls, trait.tool, 1)
         if trait.place:
             _add(self.sent, trait.place, trait.sent)
@@ -80,10 +120,25 @@ class Conduct:
         if len(self.walk) > MOST_STEPS:
             del self.walk[0]
 
+    def answered(self, action_id: str, content: Json, *, failed: bool) -> None:
+        """The result of an action came in."""
+        tool = self.asked.pop(action_id, 0)
+        if tool and (failed or refused(content)):
+            _add(self.refusals, tool, 1)
+
     def completed(self, trait: Trait) -> None:
         """An allowed action has completed."""
         if len(self.done) < MOST_TRAITS:
             self.done.append(trait)
+
+
+def refused(content: Json) -> bool:
+    """Whether a result says, in a field of its own, that it was refused. Prose is not read."""
+    if not isinstance(content, Mapping):
+        return False
+    if any(content.get(name) is False for name in _VERDICTS):
+        return True
+    return any(type(content.get(name)) is int and content.get(name) in _REFUSED for name in _CODES)
 
 
 def _add(counts: dict[int, int], key: int, number: int) -> None:
@@ -96,6 +151,7 @@ def trait_of(action: Action, where: str) -> Trait:
     tool = canonical.tool(action.tool)
     sent, parties = 0, 0
     figures: list[Figure] = []
+    texts: list[tuple[str, str]] = []
     for name, value in _leaves(arguments(action), "", 0):
         if isinstance(value, bool) or value is None:
             continue
@@ -107,12 +163,34 @@ def trait_of(action: Action, where: str) -> Trait:
             sent += len(text)
             parties += min(len(_PARTY.findall(text[:2048])), 64) if "@" in text else 0
             found = _figure(name, text) if len(text) <= 24 else None
+            if len(text) <= 128 and len(texts) < MOST_FIGURES:
+                texts.append((name, text))
         if found is not None and len(figures) < MOST_FIGURES and found.number > 0 and not _names_a_thing(name):
             figures.append(found)
     counted = action.metadata.get("bytes_up")
     if isinstance(counted, int) and not isinstance(counted, bool) and counted > 0:
         sent = min(counted, 2**53)
-    return Trait(fingerprint(tool or action.kind), fingerprint(where) if where else 0, sent, tuple(figures), parties)
+    return Trait(
+        tool=fingerprint(tool or action.kind),
+        place=fingerprint(where) if where else 0,
+        sent=sent,
+        figures=tuple(figures),
+        parties=parties,
+        tried=_tried(tool, texts),
+        sensitive=action.sensitive,
+        outward=action.kind.strip().lower() in EGRESS_KINDS,
+    )
+
+
+def _tried(tool: str, texts: list[tuple[str, str]]) -> tuple[Tried, ...]:
+    logs_in = not LOGS_IN.isdisjoint(words_of_name(tool)) or _IN_TWO_WORDS.search(tool) is not None
+    if not logs_in and not any(not SECRET.isdisjoint(words_of_name(name)) for name, _ in texts):
+        return ()
+    found = []
+    for name, text in texts:
+        value = one_spelling(text)
+        found.append(Tried(fingerprint(f"{tool}|{name}"), name, fingerprint(f"{tool}|{name}|{value}"), value))
+    return tuple(found)
 
 
 def _figure(name: str, text: str) -> Figure | None:

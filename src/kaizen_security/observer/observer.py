@@ -117,6 +117,7 @@ class Observer:
                 run.marks.request(step.text)
         elif isinstance(step, Result):
             self._brought(run, step)
+            run.conduct.answered(step.action_id, step.content, failed=step.failed)
             self._completed(run, step.action_id, failed=step.failed)
         elif isinstance(step, Effect):
             self._completed(run, run.by_act(step.action.act_id) or step.action.id, failed=False)
@@ -257,6 +258,14 @@ class Observer:
         self._scored = (action, found)
         return found
 
+    def _guessed(self, run: Run, trait: Trait) -> frozenset[int]:
+        known = self.baseline.habits.slots
+        return frozenset(
+            one.value
+            for one in trait.tried
+            if one.value not in known and hash(one.text) not in run.origins.asked and not run.origins.stands(one.text)
+        )
+
     def _trait(self, action: Action) -> Trait:
         if self._shown is None or self._shown[0] is not action:
             self._shown = (action, trait_of(action, destination(action)))
@@ -299,7 +308,7 @@ class Observer:
             book(run.marks, carried)
         trait = self._trait(action)
         if not weighed.verdict.blocked and run is not self._loose:
-            run.conduct.take(trait)
+            run.conduct.take(trait, action.id, self._guessed(run, trait))
         if not weighed.clean or weighed.verdict.blocked:
             run.waiting.pop(action.id, None)
             if run is not self._loose:

@@ -253,6 +253,16 @@ class Origins:
         """The fields of results that hold exactly this value."""
         return self._fields.get(hash(value.text), [])
 
+    def holds(self, text: str) -> bool:
+        """Whether a field of a result holds exactly this (canonical) value."""
+        return hash(text) in self._fields
+
+    def stands(self, text: str) -> bool:
+        """Whether this (canonical) value stands anywhere in what was read."""
+        return (
+            self.holds(text) or self.sentence(Value("", text, kind_of(text), tuple(map(hash, whole(text))))) is not None
+        )
+
     def spots(self, word: int) -> list[int]:
         """The sentences in which a word stands."""
         return self._words.get(word) or self._old.get(word, [])

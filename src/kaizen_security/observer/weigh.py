@@ -58,7 +58,9 @@ TABLE = {
     "declaration": Weight(6, Blocks.ENFORCE, Asks.ALL),
     "novelty": Weight(7, Blocks.NEVER),
     "alignment": Weight(8, Blocks.ENFORCE, Asks.DOUBTS),
-    "volume": Weight(9, Blocks.NEVER),
+    "sequence": Weight(9, Blocks.NEVER),
+    "volume": Weight(10, Blocks.NEVER),
+    "order": Weight(11, Blocks.NEVER),
 }
 """The order of the detections. Those for secrets, gaps and taint belong between correlation and provenance."""
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from kaizen_security.contract.action import Action
-from kaizen_security.observer.conduct import MOST_FIGURES, MOST_KINDS, MOST_STEPS, MOST_TRAITS, Conduct, Trait, trait_of
+from kaizen_security.observer.conduct import (
+    MOST_FIGURES,
+    MOST_KINDS,
+    MOST_STEPS,
+    MOST_TRAITS,
+    MOST_TRIES,
+    Conduct,
+    Trait,
+    refused,
+    trait_of,
+)
 
 
 def shown(**arguments):
@@ -63,3 +73,46 @@ def test_a_run_is_bounded_in_tools_places_and_steps():
         conduct.completed(Trait(n + 1, n + 1, 5, (), 0))
     assert (len(conduct.calls), len(conduct.sent), len(conduct.walk)) == (MOST_KINDS, MOST_KINDS, MOST_STEPS)
     assert len(conduct.done) == MOST_TRAITS
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "tries"),
+    [
+        ("portal_sign_in", {"user": "ann"}, True),
+        ("authenticate", {"user": "ann"}, True),
+        ("open_box", {"box": "7", "password": "x"}, True),
+        ("search", {"q": "how do I log in"}, False),
+        ("sign_document", {"name": "x"}, False),
+    ],
+)
+def test_a_log_in_is_known_by_the_words_of_its_tool_or_of_its_arguments(tool, arguments, tries):
+    assert bool(trait_of(Action(tool=tool, metadata={"arguments": arguments}), "").tried) is tries
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"ok": False}, True),
+        ({"status": 401}, True),
+        ({"authenticated": False, "text": "x"}, True),
+        ({"ok": True}, False),
+        ({"status": 404}, False),
+        ("access denied", False),
+        (None, False),
+    ],
+)
+def test_a_refusal_is_read_from_fields_and_never_from_prose(content, said):
+    assert refused(content) is said
+
+
+def test_tries_and_refusals_of_a_run_are_counted_by_field_and_by_tool():
+    conduct = Conduct()
+    for n in range(100):
+        trait = trait_of(Action(tool="login", metadata={"arguments": {"user": f"u{n}"}}), "")
+        conduct.take(trait, f"a{n}", frozenset({trait.tried[0].value} if n % 2 else ()))
+        conduct.answered(f"a{n}", {"ok": False}, failed=False)
+        conduct.answered(f"a{n}", {"ok": False}, failed=False)
+    (tried,) = conduct.tries.values()
+    assert len(tried) == MOST_TRIES
+    assert sum(tried.values()) == MOST_TRIES // 2
+    assert list(conduct.refusals.values()) == [100]

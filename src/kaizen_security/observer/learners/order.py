@@ -1,0 +1,172 @@
+"""In which order an agent normally does things: what followed what, by the last one and by the last two.
+
+A Markov model of variable order: the longest context that is known well enough decides, and what never followed there is handed
+down to the shorter one (escape, as in prediction by partial matching: Cleary and Witten 1984, IEEE Transactions on
+Communications 32). How likely a harmless new successor is, is estimated as for novelty (Good 1953): by how many were seen exactly
+once. So an agent that goes about its work in ever new ways keeps it quiet. Each step counts once a run, however often it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import NamedTuple, Self
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.fields import obj
+from kaizen_security.observer.learners.novelty import whole
+from kaizen_security.observer.learners.shared import Shared
+from kaizen_security.observer.rows import Rows
+
+ROOM = 36
+"""Contexts."""
+NEXT = 6
+"""Successors of one context that are told apart: those with the smallest marks. Beyond, the context says nothing."""
+GRACE = 20
+DEPTH = 2
+CODES = "H" * NEXT + "I" * NEXT + "I"
+
+START = 1
+"""What stands before the first."""
+
+Walk = tuple[int, ...]
+
+
+class Followed(NamedTuple):
+    """What is known of a context: runs that came by, those with this successor, successors seen once."""
+
+    seen: int
+    same: int
+    once: int
+    wanders: bool
+
+    @property
+    def unseen(self) -> float:
+        """Probability that a harmless run goes on in a way that was never seen here, if this one does: (0, 1]."""
+        return (self.once + 1) / (self.seen + 1)
+
+
+def mark(symbol: int) -> int:
+    """16 bits of a 64-bit hash, never 0."""
+    return symbol & 0xFFFF or 1
+
+
+def context(before: Walk) -> int:
+    """The hash of what came before."""
+    return int.from_bytes(blake2b(repr(tuple(map(mark, before))).encode(), digest_size=8).digest(), "big")
+
+
+def steps(walk: Walk) -> Iterable[tuple[int, int]]:
+    """Each context with what followed, for contexts of one and of two."""
+    line = (START, *walk)
+    for at in range(1, len(line)):
+        for depth in range(1, DEPTH + 1):
+            if at - depth >= 0:
+                yield context(line[at - depth : at]), mark(line[at])
+
+
+class Table:
+    """One part."""
+
+    __slots__ = ("rows", "total")
+
+    def __init__(self) -> None:
+        self.rows = Rows(ROOM, CODES)
+        self.total = 0
+
+    def learn(self, followed: Iterable[tuple[int, int]]) -> None:
+        """Take the steps of one run, each of them once."""
+        self.total += 1
+        for key, symbol in sorted(set(followed)):
+            at = self.rows.place(key)
+            if at >= 0:
+                self._write(at, _joined(self.rows.row(at), (symbol, *[0] * (NEXT - 1), 1, *[0] * (NEXT - 1), 0)))
+
+    def _write(self, at: int, row: tuple[float, ...]) -> None:
+        for column, number in zip(self.rows.columns, row, strict=True):
+            column[at] = number
+
+    def plus(self, other: Table) -> Table:
+        """The sum."""
+        both = Table()
+        both.total = self.total + other.total
+        both.rows = self.rows.joined(other.rows, _joined)
+        return both
+
+    def followed(self, key: int, symbol: int) -> Followed | None:
+        """What is known of a context and one successor; None when the context is not kept."""
+        at = self.rows.find(key)
+        if at < 0:
+            return None
+        row = self.rows.row(at)
+        counts = dict(zip(row[:NEXT], row[NEXT : 2 * NEXT], strict=True))
+        counts.pop(0, None)
+        rest = row[2 * NEXT]
+        once = sum(count == 1 for count in counts.values())
+        return Followed(int(sum(counts.values()) + rest), int(counts.get(symbol, 0)), once, rest > 0)
+
+    def to_json(self) -> dict[str, Json]:
+        """Its state."""
+        return {"total": self.total, "rows": self.rows.to_json()}
+
+    @classmethod
+    def from_json(cls, document: Json, field: str) -> Table:
+        """Back from a document. Raises InvalidInput."""
+        doc = obj(document, field)
+        table = cls()
+        table.total = whole(doc, "total", field)
+        table.rows = Rows.from_json(doc.get("rows"), ROOM, CODES, field + ".rows")
+        return table
+
+
+def _joined(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+    counts: dict[float, float] = {}
+    rest = one[2 * NEXT] + other[2 * NEXT]
+    for row in (one, other):
+        for symbol, count in zip(row[:NEXT], row[NEXT : 2 * NEXT], strict=True):
+            if symbol:
+                counts[symbol] = counts.get(symbol, 0) + count
+    kept = sorted(counts)[:NEXT]
+    rest += sum(count for symbol, count in counts.items() if symbol not in kept)
+    empty = [0] * (NEXT - len(kept))
+    return (*kept, *empty, *(min(counts[symbol], 2**30) for symbol in kept), *empty, min(rest, 2**30))
+
+
+class Order(Shared[Table]):
+    """Orders of one agent's runs."""
+
+    __slots__ = ()
+
+    @classmethod
+    def new(cls, replica: str = "local") -> Self:
+        """An empty one."""
+        return cls(Table, replica)
+
+    def learn_one(self, x: Walk) -> None:
+        """Take one run: what it did, in order (64-bit hashes)."""
+        self.learn_steps(steps(x))
+
+    def learn_steps(self, followed: Iterable[tuple[int, int]]) -> None:
+        """Take the steps of one run, as contexts with what followed."""
+        once = tuple(followed)
+        self.teach(lambda part: part.learn(once))
+
+    def score_one(self, x: Walk, *, first: bool = True) -> float:
+        """Surprise of the last of ``x`` after those before it, 0 to 1; 0 where the contexts are not known well. Changes nothing.
+
+        ``first``  nothing came before ``x``
+        """
+        line = (START, *x) if first else x
+        likely, spoke = 1.0, False
+        for depth in range(min(DEPTH, len(line) - 1), 0, -1):
+            known = self.whole.followed(context(line[-1 - depth : -1]), mark(line[-1]))
+            if known is None or known.seen < GRACE:
+                continue
+            if known.wanders:
+                return 0.0
+            spoke = True
+            if known.same:
+                likely *= known.same / known.seen
+                break
+            likely *= known.unseen
+        return 1.0 - likely if spoke else 0.0
