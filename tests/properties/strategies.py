@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.bundle import Bundle
+from kaizen_security.contract.bundle import Bundle, Fold
 from kaizen_security.contract.codec import Report
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.finding import Finding
@@ -98,6 +100,15 @@ declarations = st.builds(
 policies = st.builds(
     Policy, st.sampled_from(["blocklist", "allowlist", "correlation"]), st.just({}), names, st.booleans()
 )
+
+
+def _of_one_agent(bundle):
+    """What was folded is the bundle's agent's, whatever the action says of itself."""
+    own = [replace(fold, action=replace(fold.action, agent=bundle.agent)) for fold in bundle.folded]
+    return replace(bundle, folded=tuple(own))
+
+
+folds = st.builds(Fold, number=st.integers(0, 2**31), action=actions)
 bundles = st.builds(
     Bundle,
     agent=names,
@@ -108,4 +119,8 @@ bundles = st.builds(
     paused=st.booleans(),
     issued_at=instants,
     expires_at=instants,
-)
+    organisation=texts,
+    suppressed=st.lists(st.binary(min_size=32, max_size=32).map(bytes.hex), max_size=3).map(tuple),
+    epoch=st.integers(0, 2**31),
+    folded=st.lists(folds, max_size=3).map(tuple),
+).map(_of_one_agent)

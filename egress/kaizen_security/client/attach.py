@@ -36,13 +36,14 @@ class Attachment:
         self.reporter: Reporter | None = None
         self._streams: Streams | None = None
         self.manifest = Manifest(self.upstream, agent=settings.agent, headers=self.headers)
+        self.key = b""
         if not self.upstream:
             return
-        self._key = boundary_key(tenant_secret(settings))
+        self.key = boundary_key(tenant_secret(settings))
         if settings.sidecar:
             inside = settings.in_tenant or settings.sidecar.startswith("unix://")
             self.link = Link(
-                settings.sidecar, agent=settings.agent, headers=self.headers, in_tenant=inside, key=self._key
+                settings.sidecar, agent=settings.agent, headers=self.headers, in_tenant=inside, key=self.key
             )
         if settings.report:
             self.reporter = self._reporter(ids)
@@ -78,7 +79,7 @@ class Attachment:
             spool,
             agent=self.settings.agent,
             headers=self.headers,
-            key=self._key,
+            key=self.key,
             ids=ids,
         )
 

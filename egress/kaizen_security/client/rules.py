@@ -14,6 +14,7 @@ from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.declared import CompiledDeclaration, compile_declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.suppression import NOTHING_SUPPRESSED, Suppressions
 from kaizen_security.contract.verdict import ENFORCED, Decision, Mode, Verdict
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Rules:
 
     ``expires_at``  Unix seconds; after that the policy still blocks, but an allow is nobody's word any more
     ``missing``     why there is no policy of the organisation though there should be; empty when all is well
+    ``suppressed``  flags that a person called false positives
     ``origin``      ``local``, ``bundle``, ``cache`` or ``policy`` (the unsigned list of the wire contract)
     """
 
@@ -65,6 +67,7 @@ class Rules:
     expires_at: float = FOREVER
     missing: str = ""
     origin: str = "local"
+    suppressed: Suppressions = NOTHING_SUPPRESSED
     remembered: dict[tuple[Finding, ...], Verdict] = field(default_factory=dict, compare=False)
 
     def known_bad(self, action: Action, sequence: Sequence) -> Verdict:
@@ -94,6 +97,10 @@ class Rules:
         found = self.declaration.undeclared(action)
         if not found:
             return None
+        said = self._said(found)
+        return self.suppressed.settle(action, said) if self.suppressed else said
+
+    def _said(self, found: tuple[Finding, ...]) -> Verdict:
         known = self.remembered.get(found)
         if known is None:
             if len(self.remembered) > 1000:
@@ -122,8 +129,11 @@ def local_rules(policies: tuple[Policy, ...], declared: Declaration, mode: Mode 
     )
 
 
-def with_organisation(local: Rules, bundle: Bundle, *, mode: Mode | None, origin: str) -> Rules:
-    """The caller's own rules and the organisation's together: both may block, the stricter mode holds. Raises Misconfigured."""
+def with_organisation(local: Rules, bundle: Bundle, *, mode: Mode | None, origin: str, boundary: bytes) -> Rules:
+    """The caller's own rules and the organisation's together: both may block, the stricter mode holds.
+
+    ``boundary``: the tenant's key (``contract.boundary``). Raises Misconfigured.
+    """
     strict = Mode.ENFORCE in (bundle.mode, mode)
     declared = local.declared if local.declared != NOTHING_DECLARED else bundle.declaration
     return Rules(
@@ -136,6 +146,7 @@ def with_organisation(local: Rules, bundle: Bundle, *, mode: Mode | None, origin
         version=bundle.version,
         expires_at=bundle.expires_at or FOREVER,
         origin=origin,
+        suppressed=Suppressions(frozenset(bundle.suppressed), boundary),
     )
 
 

@@ -95,6 +95,13 @@ def texts(document: Mapping[str, Json], key: str, path: str = "", *, limit: int 
     return tuple(plain(value, f"{path}{key}[{i}]", limit=limit) for i, value in enumerate(values))
 
 
+def whole(value: Json, field: str) -> int:
+    """A whole number from 0. Raises InvalidInput."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidInput(field, "must be a whole number from 0")
+    return value
+
+
 def boolean(document: Mapping[str, Json], key: str, path: str = "", *, default: bool = False) -> bool:
     """The boolean under ``key``. Raises InvalidInput."""
     value = document.get(key)

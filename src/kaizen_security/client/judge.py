@@ -139,7 +139,9 @@ class Judge:
 
     def apply(self, bundle: Bundle, origin: str) -> None:
         """Put the organisation's policy into force beside our own. Raises Misconfigured; then nothing has changed."""
-        rules = rules_of.with_organisation(self._local, bundle, mode=self._settings.mode, origin=origin)
+        rules = rules_of.with_organisation(
+            self._local, bundle, mode=self._settings.mode, origin=origin, boundary=self._attached.key
+        )
         self._bundle = bundle, origin
         self.rules = rules
 

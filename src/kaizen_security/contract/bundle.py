@@ -9,18 +9,23 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from dataclasses import dataclass
 
-from kaizen_security.contract.action import Json
-from kaizen_security.contract.codec import decode_declaration, encode_declaration
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.codec import decode_action, decode_declaration, encode_action, encode_declaration
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import array, boolean, instant, obj, parse, plain, rfc3339, text
+from kaizen_security.contract.fields import array, boolean, instant, obj, parse, plain, rfc3339, text, whole
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
 
 MAX_BUNDLE = 64 << 20
 """Bytes: 100,000 policy entries are about 3 MB."""
+MAX_SUPPRESSED = 5000
+MAX_FOLDED = 500
+"""Of each, the newest are in a bundle."""
+_SIGNATURE = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,9 @@ class Bundle:
 
     ``judge_enabled`` false: no model is asked about this agent.
     ``organisation`` is the id of the organisation whose policy it is (``organisation_id`` of ``GET /v1/whoami``), empty if unsaid.
+    ``suppressed``   signatures of flags that a person called false positives (``contract.suppression``)
+    ``epoch``        grows when a person has what the agent normally does forgotten: a baseline of an earlier epoch starts anew
+    ``folded``       what a person called normal since then, the oldest first
     """
 
     agent: str
@@ -41,6 +49,17 @@ class Bundle:
     issued_at: float = 0.0
     expires_at: float = 0.0
     organisation: str = ""
+    suppressed: tuple[str, ...] = ()
+    epoch: int = 0
+    folded: tuple[Fold, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """An action that a person called normal for its agent. ``number`` grows with each, over all epochs."""
+
+    number: int
+    action: Action
 
 
 def key_hash(api_key: str) -> str:
@@ -113,22 +132,23 @@ def encode_bundle(bundle: Bundle) -> dict[str, Json]:
         "issued_at": rfc3339(bundle.issued_at),
         "expires_at": rfc3339(bundle.expires_at),
         "organisation": bundle.organisation,
+        "suppressed": list(bundle.suppressed),
+        "epoch": bundle.epoch,
+        "folded": [{"number": fold.number, "action": encode_action(fold.action)} for fold in bundle.folded],
     }
 
 
 def decode_bundle(document: Json) -> Bundle:
     """A bundle without its signature. Raises InvalidInput."""
     doc = obj(document, "bundle")
-    version = doc.get("version")
-    if isinstance(version, bool) or not isinstance(version, int) or version < 0:
-        raise InvalidInput("bundle.version", "must be a whole number from 0")
     mode = text(doc, "mode", "bundle.", limit=16)
     if mode not in ("observe", "enforce"):
         raise InvalidInput("bundle.mode", "must be observe or enforce")
     policies = array(doc, "policies", "bundle.")
+    agent = plain(doc.get("agent"), "bundle.agent", limit=256)
     return Bundle(
-        agent=plain(doc.get("agent"), "bundle.agent", limit=256),
-        version=version,
+        agent=agent,
+        version=whole(doc.get("version"), "bundle.version"),
         policies=tuple(decode_policy(item, field=f"bundle.policies[{i}]") for i, item in enumerate(policies)),
         declaration=decode_declaration(doc.get("declaration"), field="bundle.declaration"),
         mode=Mode(mode),
@@ -137,4 +157,25 @@ def decode_bundle(document: Json) -> Bundle:
         issued_at=instant(doc, "issued_at", "bundle."),
         expires_at=instant(doc, "expires_at", "bundle."),
         organisation=text(doc, "organisation", "bundle.", limit=64),
+        suppressed=_suppressed(doc),
+        epoch=whole(doc.get("epoch", 0), "bundle.epoch"),
+        folded=tuple(
+            _fold(item, agent, f"bundle.folded[{i}]")
+            for i, item in enumerate(array(doc, "folded", "bundle.", limit=MAX_FOLDED))
+        ),
     )
+
+
+def _suppressed(doc: dict[str, Json]) -> tuple[str, ...]:
+    found = []
+    for i, value in enumerate(array(doc, "suppressed", "bundle.", limit=MAX_SUPPRESSED)):
+        if not isinstance(value, str) or not _SIGNATURE.fullmatch(value):
+            raise InvalidInput(f"bundle.suppressed[{i}]", "must be 64 hex digits")
+        found.append(value)
+    return tuple(found)
+
+
+def _fold(document: Json, agent: str, field: str) -> Fold:
+    doc = obj(document, field)
+    action = decode_action(doc.get("action"), agent=agent, field=field + ".action")
+    return Fold(number=whole(doc.get("number"), field + ".number"), action=action)

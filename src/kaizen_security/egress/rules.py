@@ -11,7 +11,8 @@ from kaizen_security.contract.compiled import Compiled, compile_policies
 from kaizen_security.contract.declared import CompiledDeclaration, compile_declaration
 from kaizen_security.contract.fields import array, obj, parse
 from kaizen_security.contract.finding import Finding
-from kaizen_security.contract.verdict import Mode
+from kaizen_security.contract.suppression import NOTHING_SUPPRESSED, Suppressions
+from kaizen_security.contract.verdict import Decision, Mode, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +31,13 @@ _ABOUT_DESTINATIONS = frozenset(("malicious domain", "known-bad address"))
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rules:
-    """Compiled and replaced whole. ``declared`` is None where an undeclared destination is not refused."""
+    """Compiled and replaced whole. ``declared`` is None where an undeclared destination is not refused, ``suppressed`` what people
+    called false positives.
+    """
 
     compiled: Compiled
     declared: CompiledDeclaration | None = None
+    suppressed: Suppressions = NOTHING_SUPPRESSED
 
     def denied(self, target: str) -> Refusal | None:
         """What policy says of a connection to ``target`` (``host:port``)."""
@@ -55,14 +59,15 @@ class Rules:
         """What the declaration says of it."""
         if self.declared is None:
             return None
-        findings = self.declared.undeclared(_action(target))
-        if not findings:
+        action = _action(target)
+        findings = tuple(replace(finding, detection="declaration") for finding in self.declared.undeclared(action))
+        if not findings or self.suppressed.cover(action, Verdict(Decision.BLOCK, "", findings)):
             return None
         return Refusal(
             code="undeclared",
             reason=reasons.undeclared(destination=findings[0].value),
             advice=findings[0].advice,
-            evidence=tuple(replace(finding, detection="declaration") for finding in findings),
+            evidence=findings,
             policy_version=self.compiled.version,
         )
 
@@ -80,6 +85,8 @@ def of_bundle(bundle: Bundle, *, strict: bool) -> Rules:
     return Rules(
         compiled=compile_policies(policies),
         declared=declared if enforced and bundle.declaration.destinations else None,
+        # Hosts and ports leave the tenant as they are, so their signatures are the same under any key.
+        suppressed=Suppressions(frozenset(bundle.suppressed)),
     )
 
 

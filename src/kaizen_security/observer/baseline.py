@@ -14,7 +14,7 @@ from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import obj
+from kaizen_security.contract.fields import obj, whole
 from kaizen_security.observer.behaviour import Behaviour
 from kaizen_security.observer.habits import YOUNG, Deed, Habits
 from kaizen_security.observer.learners.novelty import Novelty
@@ -101,16 +101,21 @@ def _features(where: str, kind: str, tool: str, source: str, target: str) -> tup
 class Baseline:
     """The learners of one agent. ``replica`` names who adds to it; ``behaviour`` is how it normally goes about its work,
     ``skills`` which definitions of tools it uses.
+
+    ``reset_to``   of two baselines the one with the later one holds: people had the earlier forgotten (``Bundle.epoch``)
+    ``folded_to``  the number of the last thing that people called normal (``contract.bundle.Fold``) in it
     """
 
-    __slots__ = ("_habits", "_learners", "_outflow", "behaviour", "replica", "skills")
+    __slots__ = ("_habits", "_learners", "_outflow", "behaviour", "folded_to", "replica", "reset_to", "skills")
 
-    def __init__(self, *, replica: str = "local") -> None:
+    def __init__(self, *, replica: str = "local", reset_to: int = 0) -> None:
         self.replica = replica
         self.behaviour = Behaviour(replica)
         self.skills = Skills()
         self._habits: Shared[Habits] = Shared(Habits, replica)
         self._outflow: Shared[Outflow] = Shared(Outflow, replica)
+        self.reset_to = reset_to
+        self.folded_to = reset_to
         self._learners = {key: Novelty(capacity=room, replica=replica) for key, room in ROOM.items()}
 
     @property
@@ -229,7 +234,11 @@ class Baseline:
 
     def merge(self, other: Baseline) -> Baseline:
         """What both know; commutative, associative, idempotent. Goes on as ``self.replica``."""
-        merged = Baseline(replica=self.replica)
+        if self.reset_to != other.reset_to:
+            later = self if self.reset_to > other.reset_to else other
+            return Baseline.from_json(later.to_json(), replica=self.replica)
+        merged = Baseline(replica=self.replica, reset_to=self.reset_to)
+        merged.folded_to = max(self.folded_to, other.folded_to)
         merged._learners = {key: learner.merge(other._learners[key]) for key, learner in self._learners.items()}
         merged._habits = self._habits.merge(other._habits)
         merged.behaviour = self.behaviour.merge(other.behaviour)
@@ -240,7 +249,7 @@ class Baseline:
     def to_json(self) -> dict[str, Json]:
         """The whole state. ``from_json`` gives it back."""
         learners = {f"{where}.{dimension}": one.to_json() for (where, dimension), one in self._learners.items()}
-        return {
+        document: dict[str, Json] = {
             "format": FORMAT,
             "learners": learners,
             "habits": self._habits.to_json(),
@@ -248,6 +257,9 @@ class Baseline:
             "behaviour": self.behaviour.to_json(),
             "skills": self.skills.to_json(),
         }
+        if self.reset_to or self.folded_to:
+            document["reset_to"], document["folded_to"] = self.reset_to, self.folded_to
+        return document
 
     @classmethod
     def from_json(cls, document: Json, *, replica: str = "local") -> Self:
@@ -256,7 +268,8 @@ class Baseline:
         if doc.get("format") not in (1, FORMAT):
             raise InvalidInput("baseline.format", f"must be 1 or {FORMAT}")
         learners = obj(doc.get("learners", {}), "baseline.learners")
-        baseline = cls(replica=replica)
+        baseline = cls(replica=replica, reset_to=whole(doc.get("reset_to", 0), "baseline.reset_to"))
+        baseline.folded_to = whole(doc.get("folded_to", 0), "baseline.folded_to")
         for (where, dimension), room in ROOM.items():
             name = f"{where}.{dimension}"
             baseline._learners[where, dimension] = Novelty.from_json(

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.bundle import Fold
 from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Effect, End, Request, Result, Step
@@ -292,8 +293,9 @@ class Observer:
     def learn(self, action: Action, weighed: Weighed, now: float, *, completed: bool) -> None:
         """What the verdict means for learning.
 
-        Flagged or blocked: never learned, nor anything else of its run. Clean and completed: taught when its run is over, or at
-        once when it has none. Clean and not completed: waits for its Result, its Effect, its run's End, or ``wake``.
+        Flagged or blocked: never learned, nor anything else of its run, unless the flag was called a false positive. Clean and
+        completed: taught when its run is over, or at once when it has none. Clean and not completed: waits for its Result, its
+        Effect, its run's End, or ``wake``.
         """
         for name in weighed.counted:
             self.counted[name] = self.counted.get(name, 0) + 1
@@ -311,7 +313,7 @@ class Observer:
             run.conduct.take(trait, action.id, self._guessed(run, trait))
         if not weighed.clean or weighed.verdict.blocked:
             run.waiting.pop(action.id, None)
-            if run is not self._loose:
+            if run is not self._loose and weighed.spoils:
                 self._runs.flag(run)
             return
         waiting = Waiting(
@@ -343,6 +345,20 @@ class Observer:
         """
         for action in actions:
             self.ratify(action, signature(action))
+
+    def catch_up(self, epoch: int, folded: Iterable[Fold]) -> bool:
+        """What people did to the baseline elsewhere: an epoch that is new begins with nothing, and each fold counts once.
+
+        False when all of it was known.
+        """
+        anew = epoch > self.baseline.reset_to
+        if anew:
+            self.baseline = Baseline(replica=self.baseline.replica, reset_to=epoch)
+        fresh = [fold for fold in folded if fold.number > self.baseline.folded_to]
+        for fold in sorted(fresh, key=lambda fold: fold.number):
+            self.fold([fold.action])
+            self.baseline.folded_to = fold.number
+        return anew or bool(fresh)
 
     def ratify(self, action: Action, act: str) -> None:
         """``fold`` of one action of which perhaps only a part is still there; ``act`` is the signature of the whole."""

@@ -9,6 +9,7 @@ from kaizen_security.contract.compiled import Compiled, compile_policies
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.declared import CompiledDeclaration, compile_declaration
 from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.suppression import NOTHING_SUPPRESSED, Suppressions
 from kaizen_security.contract.verdict import Mode
 
 
@@ -18,6 +19,7 @@ class Rules:
 
     ``judge_enabled``  whether a model may be asked about the agent
     ``correlating``  who forbids a sensitive read followed by egress, as a finding's source
+    ``suppressed``   what a person called false positives
     """
 
     policy: Compiled
@@ -28,6 +30,7 @@ class Rules:
     received: bool = True
     judge_enabled: bool = True
     correlating: str = "policy:correlation"
+    suppressed: Suppressions = NOTHING_SUPPRESSED
 
     @property
     def version(self) -> str:
@@ -41,11 +44,15 @@ def no_rules(mode: Mode = Mode.OBSERVE) -> Rules:
 
 
 class RulesMaker:
-    """Compiles bundles and remembers the last few sets of policies, which an organisation's agents share."""
+    """Compiles bundles and remembers the last few sets of policies, which an organisation's agents share.
 
-    __slots__ = ("_known",)
+    ``boundary``: the tenant's key (``contract.boundary``), under which flags have their signatures.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_boundary", "_known")
+
+    def __init__(self, boundary: bytes = b"") -> None:
+        self._boundary = boundary
         self._known: list[tuple[tuple[Policy, ...], Compiled]] = []
 
     def make(self, bundle: Bundle) -> Rules:
@@ -57,6 +64,7 @@ class RulesMaker:
             mode=bundle.mode,
             paused=bundle.paused,
             judge_enabled=bundle.judge_enabled,
+            suppressed=Suppressions(frozenset(bundle.suppressed), self._boundary),
             correlating=next(
                 (
                     f"policy:{one.name or one.mode}"

@@ -88,6 +88,7 @@ class Weighed:
     ``counted``  names of the candidate detections that said something, once for each finding
     ``asks``     the verdict blocks only because of what a person may release
     ``doubts``   what stable detections doubt, where that is no finding (in observe mode)
+    ``spoils``   nothing else of its run may be learned either
     """
 
     verdict: Verdict
@@ -95,6 +96,7 @@ class Weighed:
     counted: tuple[str, ...] = ()
     asks: bool = False
     doubts: tuple[Finding, ...] = ()
+    spoils: bool = True
 
     @property
     def unsettled(self) -> bool:
@@ -137,7 +139,12 @@ def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, r
         notes.append("paused: recorded, not flagged" + (f" ({len(quiet)} findings)" if quiet else ""))
     blocking = [entry for entry in loud if _blocks(entry, rules.mode)]
     asks = bool(blocking) and rules.received and all(map(_asks, blocking))
-    return Weighed(_verdict(action, loud, rules, notes, now), clean, tuple(counted), asks, tuple(doubts))
+    verdict = _verdict(action, loud, rules, notes, now)
+    settled = rules.suppressed.settle(action, verdict)
+    if settled is not verdict:
+        # Called a false positive: no flag, and its run is none the worse. To be learned it takes more (``fold``).
+        return Weighed(settled, False, tuple(counted), spoils=False)
+    return Weighed(verdict, clean, tuple(counted), asks, tuple(doubts))
 
 
 def _entries(hear: Heard) -> Iterator[Entry]:

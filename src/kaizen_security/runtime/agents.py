@@ -79,6 +79,7 @@ class Agents:
     ``most``     agents held in memory at once
     ``before``   the mode that holds until an agent's first bundle arrives; in ENFORCE everything blocks until then
     ``learning`` false: baselines stay as they are
+    ``boundary`` the tenant's key (``contract.boundary``), under which suppressed flags have their signatures
     ``replica``  who adds to the baselines; two live processes that share baselines need different names
     """
 
@@ -92,6 +93,7 @@ class Agents:
         replica: str = "local",
         limits: Limits = LIMITS,
         learning: bool = True,
+        boundary: bytes = b"",
     ) -> None:
         self.detections = tuple(detections)
         self.shelf: Shelf = shelf or NoShelf()
@@ -100,7 +102,7 @@ class Agents:
         self.limits = limits
         self.learning = learning
         self.evicted = 0
-        self.rules = RulesMaker()
+        self.rules = RulesMaker(boundary)
         self._before = no_rules(before)
         self._lanes: OrderedDict[AgentKey, Lane] = OrderedDict()
         self._lock = threading.Lock()
@@ -130,7 +132,7 @@ class Agents:
     def _observer(self, key: AgentKey) -> Observer:
         kept = self.shelf.load(key)
         bundle = self.shelf.bundle(key)
-        return Observer(
+        observer = Observer(
             detections=self.detections,
             baseline=Baseline(replica=self.replica) if kept is None else Baseline.from_json(kept, replica=self.replica),
             rules=self._before if bundle is None else self.rules.make(bundle),
@@ -138,6 +140,10 @@ class Agents:
             organisation=key.organisation,
             learning=self.learning,
         )
+        if bundle is not None:
+            # It may have come in the moment before the process ended, and the baseline not been saved since.
+            observer.catch_up(bundle.epoch, bundle.folded)
+        return observer
 
     def forget(self, key: AgentKey) -> None:
         """Drop an agent from memory without keeping what it learned: the next use takes it from the shelf again."""

@@ -212,11 +212,15 @@ class Inspector:
             lane.dirty = True
 
     def configure(self, agent: str, bundle: Bundle, *, organisation: str = "") -> None:
-        """Put a bundle in force. Raises Misconfigured naming policy and rule; then the one before stays in force."""
+        """Put a bundle in force, and into the baseline what people did to it.
+
+        Raises Misconfigured naming policy and rule; then the one before stays in force.
+        """
         rules = self.agents.rules.make(bundle)
         lane = self.agents.lane(AgentKey(organisation, agent))
         with lane.lock:
             lane.observer.rules = rules
+            lane.dirty |= lane.observer.catch_up(bundle.epoch, bundle.folded)
 
     def wake(self, now: float) -> tuple[Verdict, ...]:
         """Settle in every agent what needed time. ``now`` in Unix seconds, by the same clock.

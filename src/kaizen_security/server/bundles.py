@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import islice
 
 from kaizen_security.contract import canonical, spellings
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.bundle import Bundle, encode_bundle, encode_policy
+from kaizen_security.contract.bundle import MAX_FOLDED, MAX_SUPPRESSED, Bundle, encode_bundle, encode_policy
 from kaizen_security.contract.compiled_rules import parse_range
 from kaizen_security.contract.declaration import NOTHING_DECLARED
 from kaizen_security.contract.errors import InvalidInput
@@ -126,7 +127,15 @@ def bundle(store: Store, organisation: int, agent: str, now: float) -> Bundle:
         issued_at=now,
         expires_at=now + LIFETIME,
         organisation="" if owner is None else owner.public_id,
+        suppressed=_suppressed(store, organisation, agent),
+        epoch=0 if found is None else found.epoch,
+        folded=store.folds(organisation, agent)[-MAX_FOLDED:],
     )
+
+
+def _suppressed(store: Store, organisation: int, agent: str) -> tuple[str, ...]:
+    own = (entry.signature for entry in store.suppressions(organisation) if entry.agent == agent)
+    return tuple(islice(own, MAX_SUPPRESSED))
 
 
 def etag(made: Bundle) -> str:

@@ -19,12 +19,12 @@ from kaizen_security.contract.declared import CompiledDeclaration, compile_decla
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.fields import texts
 from kaizen_security.contract.step import Result
+from kaizen_security.contract.suppression import can_suppress, settled, signature
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.runtime.agents import AgentKey, Agents
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.server import bundles
-from kaizen_security.server.signature import can_suppress, signature
 from kaizen_security.store.base import Deleted, Store
 
 log = logging.getLogger(__name__)
@@ -141,15 +141,7 @@ class Evaluator:
 
     def settle(self, organisation: int, action: Action, verdict: Verdict) -> Verdict:
         """The verdict, without its flag when a person called exactly this a false positive. Both as they are kept."""
-        if not self.is_suppressed(organisation, action, verdict):
-            return verdict
-        return replace(
-            verdict,
-            decision=Decision.ALLOW,
-            evidence=(),
-            confidence=None,
-            notes=(*verdict.notes, f"not flagged, since a person called this a false positive: {verdict.reason}"),
-        )
+        return settled(verdict) if self.is_suppressed(organisation, action, verdict) else verdict
 
     def is_suppressed(self, organisation: int, action: Action, verdict: Verdict) -> bool:
         """Whether a person called exactly this a false positive."""

@@ -7,8 +7,8 @@ from kaizen_security.contract.codec import decode_action
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.declared import extended
 from kaizen_security.contract.errors import InvalidInput
+from kaizen_security.contract.suppression import can_suppress, signature
 from kaizen_security.server.context import Context
-from kaizen_security.server.signature import can_suppress, signature
 from kaizen_security.store.base import Agent, Status, Suppression, VerdictRow
 
 
@@ -35,7 +35,7 @@ async def _suppress(context: Context, organisation: int, row: VerdictRow, status
         await context.call(context.store.suppress, organisation, entry)
     elif not await context.call(context.store.unsuppress, organisation, row.agent, name):
         return
-    await context.call(context.evaluator.changed, organisation, row.agent)
+    await context.changed(organisation, row.agent)
 
 
 def action_of(row: VerdictRow) -> Action:
@@ -46,12 +46,12 @@ def action_of(row: VerdictRow) -> Action:
 async def learn(context: Context, organisation: int, row: VerdictRow) -> Agent:
     """A person says that this is normal: fold it into the agent's baseline, and into its declaration where it declares anything."""
     action = action_of(row)
-    await context.evaluator.prepare(organisation, row.agent)
-    context.evaluator.inspector.fold(row.agent, [action], organisation=str(organisation))
+    await context.call(context.store.fold, organisation, row.agent, action)
     known = await context.call(context.store.agent, organisation, row.agent)
     declared = Declaration() if known is None else known.declaration
     wider = extended(declared, action)
     found = await context.call(context.store.declare, organisation, row.agent, wider, at=context.clock())
-    await context.call(context.evaluator.changed, organisation, row.agent)
+    # In force here and, with the bundle, at the agent's sidecars.
+    await context.changed(organisation, row.agent)
     await context.call(context.evaluator.save)
     return found

@@ -56,6 +56,7 @@ class Parts:
             before=settings.before,
             replica=self.shelf.replica,
             limits=Limits(hold=settings.hold_seconds),
+            boundary=boundary_key(self.shelf.boundary_secret),
         )
         holds = Holds(clock=clock)
         self.inspector = Inspector(self.agents, clock=clock, holds=holds)

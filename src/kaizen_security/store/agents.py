@@ -34,6 +34,7 @@ def _agent(row: Row[Any]) -> Agent:
         flagged=row.flagged,
         blocked=row.blocked,
         revision=row.revision,
+        epoch=row.epoch,
     )
 
 
@@ -107,13 +108,18 @@ def declare(connection: Connection, organisation: int, name: str, declaration: D
 
 
 def reset(connection: Connection, organisation: int, name: str) -> bool:
-    """Forget what an agent normally does and which flags were called false; its rows and declaration stay."""
+    """Forget what an agent normally does and which flags were called false; its rows and declaration stay.
+
+    A new epoch begins, so that its sidecars forget it too.
+    """
     found = number(connection, organisation, name)
     if found is None:
         return False
     connection.execute(delete(schema.baselines).where(schema.baselines.c.agent_id == found))
     connection.execute(delete(schema.suppressions).where(schema.suppressions.c.agent_id == found))
-    change(connection, organisation, name, {})
+    connection.execute(delete(schema.folds).where(schema.folds.c.agent_id == found))
+    revision = change(connection, organisation, name, {}).revision
+    connection.execute(update(_T).where(_T.c.id == found).values(epoch=revision))
     return True
 
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.bundle import Fold
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.errors import KaizenError, Misconfigured
@@ -145,7 +146,7 @@ class Agent:
     """An agent that was declared, set or seen.
 
     ``rung`` is the deepest that saw it (None: never seen); ``actions``, ``flagged`` and ``blocked`` count rows since ever;
-    ``revision`` is the organisation's revision at its last change.
+    ``revision`` is the organisation's revision at its last change, ``epoch`` that at the last reset of its baseline.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Agent:
     flagged: int = 0
     blocked: int = 0
     revision: int = 0
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +269,7 @@ class VerdictQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suppression:
-    """A flag that a person called a false positive: ``signature`` (of ``server.signature``) is not flagged again for that agent."""
+    """A flag that a person called a false positive: that ``signature`` (``contract.suppression``) is not flagged again for it."""
 
     agent: str
     signature: str
@@ -338,6 +340,8 @@ class Store(Protocol):
         judge_enabled: bool | None = None,
     ) -> Agent: ...
     def reset(self, organisation: int, name: str, *, at: float) -> bool: ...
+    def fold(self, organisation: int, name: str, action: Action) -> Fold: ...
+    def folds(self, organisation: int, name: str) -> tuple[Fold, ...]: ...
     def delete_agent(self, organisation: int, name: str) -> Deleted | None: ...
     def baseline(self, organisation: int, name: str) -> bytes | None: ...
     def save_baselines(self, baselines: Sequence[tuple[int, str, bytes]], *, at: float) -> None: ...

@@ -62,7 +62,14 @@ def _rest(connection: Connection, organisation: int, name: str, number: int, row
     known = agents.agent(connection, organisation, name)
     gone = {
         table.name: connection.execute(delete(table).where(table.c.agent_id == number)).rowcount
-        for table in (schema.verdicts, schema.suppressions, schema.baselines, schema.hours, schema.holds)
+        for table in (
+            schema.verdicts,
+            schema.suppressions,
+            schema.folds,
+            schema.baselines,
+            schema.hours,
+            schema.holds,
+        )
     }
     connection.execute(delete(schema.agents).where(schema.agents.c.id == number))
     owner = schema.organisations

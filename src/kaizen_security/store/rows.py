@@ -212,6 +212,8 @@ def suppress(connection: Connection, organisation: int, suppression: Suppression
             created_at=suppression.created_at,
         )
     )
+    # A bundle of before must not be taken for the newest one.
+    agents.change(connection, organisation, suppression.agent, {})
 
 
 def unsuppress(connection: Connection, organisation: int, agent: str, signature: str) -> bool:
@@ -221,6 +223,8 @@ def unsuppress(connection: Connection, organisation: int, agent: str, signature:
     if found is None:
         return False
     done = connection.execute(delete(table).where(table.c.agent_id == found, table.c.signature == signature))
+    if done.rowcount:
+        agents.change(connection, organisation, agent, {})
     return done.rowcount > 0
 
 

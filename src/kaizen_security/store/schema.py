@@ -98,6 +98,7 @@ agents = Table(
     Column("flagged", BigInteger, nullable=False),
     Column("blocked", BigInteger, nullable=False),
     Column("revision", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False, server_default="0"),
     Index("agents_by_name", "organisation_id", "name", unique=True),
 )
 
@@ -127,6 +128,14 @@ suppressions = Table(
     Column("signature", String(64), primary_key=True),
     Column("verdict_id", String(32), nullable=False),
     Column("created_at", Double, nullable=False),
+)
+
+folds = Table(
+    "folds",
+    metadata,
+    Column("agent_id", Integer, ForeignKey("agents.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("action", Text, nullable=False),
 )
 
 hours = Table(

@@ -18,12 +18,13 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.pool import Pool, QueuePool
 
-from kaizen_security.contract.action import Json
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.bundle import Fold
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.errors import KaizenError, Misconfigured
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.store import agents, deletion, identity, migrate, rows
+from kaizen_security.store import agents, deletion, folds, identity, migrate, rows
 from kaizen_security.store.base import (
     Agent,
     Appended,
@@ -309,6 +310,12 @@ class SqliteStore:
 
     def reset(self, organisation: int, name: str, *, at: float) -> bool:
         return self._write(agents.reset, organisation, name)
+
+    def fold(self, organisation: int, name: str, action: Action) -> Fold:
+        return self._write(folds.fold, organisation, name, action)
+
+    def folds(self, organisation: int, name: str) -> tuple[Fold, ...]:
+        return self._read(folds.folds, organisation, name)
 
     def delete_agent(self, organisation: int, name: str) -> Deleted | None:
         transaction = self._transaction

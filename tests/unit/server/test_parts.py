@@ -11,10 +11,10 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.compiled import compile_policies
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.suppression import can_suppress, signature
 from kaizen_security.server import bundles, live
 from kaizen_security.server.changes import Changes
 from kaizen_security.server.score import account, score
-from kaizen_security.server.signature import can_suppress, signature
 from kaizen_security.store.base import VerdictQuery
 from kaizen_security.store.sqlite import SqliteStore
 from tests.unit.store.rows import organisation, row

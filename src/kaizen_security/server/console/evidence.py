@@ -11,6 +11,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.score import Came, Score
+from kaizen_security.contract.suppression import can_suppress
 from kaizen_security.server.console.lines import Line, line, text_of
 from kaizen_security.server.console.words import (
     DECIDED_BY,
@@ -21,7 +22,6 @@ from kaizen_security.server.console.words import (
     TriageStep,
     triage_steps,
 )
-from kaizen_security.server.signature import can_suppress
 from kaizen_security.store.base import VerdictRow
 
 MAX_FACTS: Final = 100
