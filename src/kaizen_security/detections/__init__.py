@@ -15,8 +15,8 @@ from kaizen_security.detections import (
     policy,
     provenance,
     secrets,
-    taint,
     sequence,
+    taint,
     tool_pins,
     volume,
 )

@@ -82,7 +82,9 @@ def _probing(context: Context) -> Iterator[Finding]:
 
 
 def _named(one: Tried, origins: Origins, context: Context) -> bool:
-    return one.value in context.baseline.habits.slots or hash(one.text) in origins.asked or origins.holds(one.text)
+    return (
+        one.value in context.baseline.habits.slots or hash(one.text) in origins.asked.words or origins.holds(one.text)
+    )
 
 
 def _closed(one: Tried, context: Context) -> bool:

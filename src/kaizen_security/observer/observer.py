@@ -264,7 +264,9 @@ class Observer:
         return frozenset(
             one.value
             for one in trait.tried
-            if one.value not in known and hash(one.text) not in run.origins.asked and not run.origins.stands(one.text)
+            if one.value not in known
+            and hash(one.text) not in run.origins.asked.words
+            and not run.origins.stands(one.text)
         )
 
     def _trait(self, action: Action) -> Trait:
