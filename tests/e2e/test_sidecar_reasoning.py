@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kaizen_security import Kaizen, KaizenBlocked
 from kaizen_security.cli import main
 from kaizen_security.contract import reasons
 from kaizen_security.contract.declaration import Declaration
@@ -241,3 +242,19 @@ def test_the_command_shows_a_sidecars_usage(started, models, monkeypatch, capsys
     assert "499 calls" in out
     assert main(["model", "usage", "--sidecar", f"unix://{one.socket}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["today"]["calls"] == 1
+
+
+def test_a_guarded_tool_does_not_run_when_the_model_raises_and_no_person_was_asked(started, upstream, models, tmp_path):
+    upstream.set("a", mode=Mode.ENFORCE)
+    one = started()
+    models.otherwise = Turn(text=MALICIOUS)
+    ran = []
+    settings = {"mode": "enforce", "hold_seconds": 20.0, "agent": "a", "sync": False}
+    kaizen = Kaizen(sidecar=f"unix://{one.socket}", data=str(tmp_path / "client"), **settings)
+    guarded = kaizen.guard(ran.append, tool="send_mail")
+    began = time.monotonic()
+    with pytest.raises(KaizenBlocked, match=r"reasoning judge \(malicious, confidence 0.6\)"):
+        guarded("hello")
+    kaizen.close()
+    assert ran == []
+    assert time.monotonic() - began < 15.0, "it did not wait for a person"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -42,15 +43,17 @@ Dismissed = Callable[[int, Question], Awaitable[bool]]
 
 
 class _Ledger:
-    """``runtime.usage.Ledger`` of one organisation."""
+    """``runtime.usage.Ledger`` of one organisation. ``everybody`` counts for all of them, since the start."""
 
-    def __init__(self, models: Models, organisation: int) -> None:
+    def __init__(self, models: Models, organisation: int, everybody: Counter[str]) -> None:
         self._models = models
         self._organisation = organisation
+        self._everybody = everybody
 
     def add(self, day: int, counts: Mapping[str, int]) -> None:
         """Add. Raises StoreFull, StoreUnavailable."""
         self._models.count(self._organisation, day, counts)
+        self._everybody.update(counts)
 
     def since(self, day: int) -> Mapping[int, Mapping[str, int]]:
         """From ``day`` on. Raises StoreUnavailable."""
@@ -84,6 +87,8 @@ class ServerReasoning:
         self._own: dict[int, _Own] = {}
         self._tests = ThreadPoolExecutor(_TESTS, thread_name_prefix="model-test")
         self._changing = asyncio.Lock()
+        self.counted: Counter[str] = Counter()
+        """As in ``runtime.usage``, of all organisations together, since the start."""
         self.tell: Tell | None = None
         self.dismissed: Dismissed | None = None
 
@@ -193,7 +198,7 @@ class ServerReasoning:
             return _Own(chosen)
         reasoning = Reasoning(
             judge,
-            ledger=_Ledger(self._store.models, model.organisation),
+            ledger=_Ledger(self._store.models, model.organisation, self.counted),
             clock=self._clock,
             key=hashing,
             budget=chosen.budget,
@@ -244,7 +249,8 @@ class ServerReasoning:
 
     async def _count(self, organisation: int, counts: Mapping[str, int]) -> None:
         day, said = self._today(), {name: n for name, n in counts.items() if n}
-        await self._off(lambda: self._store.models.count(organisation, day, said))
+        ledger = _Ledger(self._store.models, organisation, self.counted)
+        await self._off(lambda: ledger.add(day, said))
 
     async def usage(self, organisation: int) -> dict[str, Json]:
         """``GET /v1/judge/usage``."""

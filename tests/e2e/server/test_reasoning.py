@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kaizen_security.testing.models import ModelServer, Raw, Turn
+from tests.e2e.exports.receiving import Receiver
 from tests.e2e.server.running import Running, another_organisation, beside, report
 
 KEY = "sk-model-key-not-to-be-seen"
@@ -257,3 +258,23 @@ def test_a_database_that_names_another_address_does_not_get_the_key(tmp_path, mo
     with second.person() as admin:
         assert "cannot be opened" in admin.get("/v1/llm-config").json()["state"]["problem"]
     assert second.stop()[0] == 0
+
+
+def test_what_a_model_raises_reaches_exports_and_is_in_the_metrics(tmp_path, models, chosen):
+    with Receiver() as receiver:
+        permit = [f"127.0.0.1:{port}" for port in (models.port, receiver.port)]
+        running = Running(tmp_path / "data", "--permit-export", permit[0], "--permit-export", permit[1])
+        with running.person() as admin, running.call() as client:
+            assert admin.post("/v1/llm-config", json=chosen).status_code == 200
+            made = {"url": f"http://127.0.0.1:{receiver.port}/hook", "verdicts": "flags"}
+            assert admin.post("/v1/exports", json=made).status_code == 201
+            declared(client, "mailer")
+            client.post("/v1/verdicts", json=strange("mailer"))
+            told = until(lambda: (found := receiver.documents()) and len(found) == 2 and found, "both rows")
+            assert [one["event"] for one in told] == ["anomaly", "anomaly"]
+            assert told[1]["data"]["reason"].startswith("reasoning judge (malicious, confidence 0.6): ")
+            assert CANARY not in json.dumps(told)
+            metrics = admin.get("/metrics").text
+            assert 'kaizen_reasoning_total{what="malicious"} 1' in metrics
+            assert 'kaizen_reasoning_tokens_total{direction="in"} 100' in metrics
+        assert running.stop()[0] == 0

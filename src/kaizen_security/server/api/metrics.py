@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kaizen_security.runtime import usage
 from kaizen_security.server.context import Context
 from kaizen_security.server.metrics import CONTENT_TYPE, counts, family, process, sample
 
@@ -23,6 +24,7 @@ def routes(context: Context) -> list[Route]:
         lines = [
             *_requests(context),
             *_rows(context),
+            *_reasoning(context),
             *await _held(context),
             *await _exports(context),
             *process(),
@@ -73,6 +75,19 @@ def _rows(context: Context) -> list[str]:
         line for which, histogram in found.store.items() for line in histogram.samples(name, {"operation": which})
     ]
     return lines + family(name, "histogram", "How long the store took, in seconds.", samples)
+
+
+def _reasoning(context: Context) -> list[str]:
+    counted = context.reasoning.counted
+    name = "kaizen_reasoning_total"
+    outcomes = (usage.QUESTIONS, usage.CACHED, usage.CALLS, *usage.WORDS, usage.UNSURE, *usage.FAILURES, *usage.SKIPPED)
+    samples = [sample(name, {"what": outcome}, counted[outcome]) for outcome in outcomes]
+    lines = family(name, "counter", "Questions to reasoning models, and what came of them.", samples)
+    name = "kaizen_reasoning_tokens_total"
+    samples = [
+        sample(name, {"direction": word}, counted[of]) for word, of in (("in", usage.INPUT), ("out", usage.OUTPUT))
+    ]
+    return lines + family(name, "counter", "Tokens that reasoning models were sent, and answered with.", samples)
 
 
 async def _held(context: Context) -> list[str]:
