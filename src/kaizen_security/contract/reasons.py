@@ -28,6 +28,8 @@ ANSWERED = ":answered"
 """What the id of a held action ends with in the row that says what came of it."""
 JUDGE = "reasoning judge"
 """Who a model is called where people are named."""
+DOUBTED = "no rule had flagged this, it was only doubted"
+"""A note on what a reasoning check raised of an action that had no findings."""
 JUDGED = ":judged"
 """What the id of an action ends with in the row that says what a reasoning check raised afterwards."""
 

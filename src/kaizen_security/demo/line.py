@@ -137,11 +137,12 @@ class Line:
 
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
-    """What children get of our environment: not our own settings, and no proxy that would come between the parts."""
+    """What children get of our environment: not our own settings, no proxy that would come between the parts, and no model: a
+    demonstration is the same for everybody.
+    """
+    names = ("KAIZEN_", "KZ_", "OBSERVER_")
     ours = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "port")
-    return {
-        name: value for name, value in environ.items() if not name.startswith("KAIZEN_") and name.lower() not in ours
-    }
+    return {name: value for name, value in environ.items() if not name.startswith(names) and name.lower() not in ours}
 
 
 def write_private(path: Path, text: str) -> None:

@@ -86,8 +86,10 @@ NO_FACTS = Facts()
 
 def gather(action: Action, context: Context) -> Facts:
     """The facts of an action that was noted and is not concluded yet. Changes nothing."""
-    call = prepare(canonical.tool(action.tool), arguments(action))
     run, reading = context.run, context.reading
+    call = None if reading is None else reading.call
+    if call is None:
+        call = prepare(canonical.tool(action.tool), arguments(action))
     known = of_call(call, None if run is None else run.origins, context.baseline.habits)
     return replace(
         known,

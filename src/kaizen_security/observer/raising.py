@@ -44,5 +44,6 @@ def raised(question: Question, answer: Answer) -> Verdict:
         reason=reasons.judged(answer.word.value, sure, answer.why, tool=tool, destination=place),
         evidence=(*found, finding),
         confidence=sure,
+        notes=floor.notes if floor.flagged else (*floor.notes, reasons.DOUBTED),
         pending=None,
     )

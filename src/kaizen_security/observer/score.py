@@ -33,6 +33,7 @@ class Scored:
     ``parts``     signal and its share of the score, the largest first
     ``steered``   whether a value of it came from something that was read and that nobody authorised
     ``worst``     that value, and where it came from (None: from nowhere that is known)
+    ``call``      what was scored, so that nobody has to read it again
     ``told``      share of the call that one place in what was read explains, ``asked`` that the request explains
     """
 
@@ -50,6 +51,7 @@ class Scored:
     reached: Reached
     deed: Deed
     asking: float | None = None
+    call: Call | None = None
 
     @property
     def speaks(self) -> bool:
@@ -95,6 +97,7 @@ def score(call: Call, origins: Origins, habits: Habits) -> Scored:
         reached=origins.reached(value for value, _, _ in call.values),
         deed=reading.deed,
         asking=asking(habits),
+        call=call,
     )
 
 

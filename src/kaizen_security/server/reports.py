@@ -173,6 +173,7 @@ class Reports:
             origin=Origin.SERVER,
             created_at=self._context.clock(),
             further=True,
+            flagged_before=question.floor.flagged,
         )
         await self._kept(organisation, [row], self._context.store.append(organisation, [row]))
 
@@ -201,6 +202,7 @@ class Reports:
         said = None if report.verdict is None else outward.verdict(report.verdict)
         if principal.is_observer and said is not None:
             status = self._status(principal.organisation, action, said)
+            # What came of a held action, or what a model raised afterwards: of an action that has its row.
             further = action.id.endswith((reasons.ANSWERED, reasons.JUDGED))
             return said, [
                 NewVerdict(
@@ -209,8 +211,8 @@ class Reports:
                     origin=Origin.OBSERVER,
                     created_at=now,
                     status=status,
-                    # What came of a held action, or what a model raised afterwards: of an action that has its row.
                     further=further,
+                    flagged_before=further and reasons.DOUBTED not in said.notes,
                 )
             ]
         evaluator = self._context.evaluator

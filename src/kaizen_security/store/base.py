@@ -183,7 +183,8 @@ class Deleted:
 class NewVerdict:
     """A row to be kept. ``action`` must have gone through ``contract.boundary.outward``; its ``agent`` says whose it is.
 
-    ``further``: about an action that has a row already, so it is not counted as another one of the agent's.
+    ``further``: about an action that has a row already, so it is not counted as another one of the agent's;
+    ``flagged_before``: that row carries a flag, so this one is not counted as another flag.
     With an ``action.id`` the row is kept once for each agent, action id, origin and source.
     """
 
@@ -193,6 +194,7 @@ class NewVerdict:
     created_at: float
     status: Status = Status.OPEN
     further: bool = False
+    flagged_before: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

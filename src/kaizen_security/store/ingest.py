@@ -91,7 +91,7 @@ def prepare(row: NewVerdict) -> Prepared:
         int(row.created_at // 3600),
         rung,
         not row.further,
-        flagged,
+        flagged and not row.flagged_before,
         verdict.blocked,
     )
 

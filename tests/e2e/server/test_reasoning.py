@@ -91,7 +91,7 @@ def test_what_a_model_raises_is_a_further_row(asking, call, models):
     assert [one["detection"] for one in row["evidence"]] == ["declaration", "reasoning"]
     assert len(rows(call, "mailer")) == 3
     agent = next(one for one in asking.get("/v1/agents/profiles").json()["profiles"] if one["agent"] == "mailer")
-    assert agent["actions"] == 1, "a further row is no further action"
+    assert (agent["actions"], agent["flagged"]) == (1, 1), "a further row is no further action, and no further flag"
     sent = models.heard[-1].body.decode()
     assert "stranger.example" in sent
     assert CANARY not in sent

@@ -6,6 +6,7 @@ import pytest
 
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Decision, Mode, Verdict
 from kaizen_security.observer.observer import Observer
 from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
@@ -82,6 +83,17 @@ def test_what_a_model_raises_names_tool_and_destination_and_carries_a_finding():
     )
     assert [(one.detection, one.kind, one.field) for one in verdict.evidence] == [
         ("reasoning", "judged malicious", "target")
+    ]
+
+
+def test_what_was_only_doubted_says_so_and_shows_the_doubt():
+    doubt = Finding(kind="value of untrusted origin", value="v", detection="provenance", attack="injection")
+    asked = Question(id="q", action=Action(), floor=ALLOWED, expires_at=100.0, mode=Mode.OBSERVE, doubts=(doubt,))
+    verdict = OBSERVER.conclude(asked, Answer(word=Word.MALICIOUS, by="model", confidence=0.5, why="no"), 50.0)
+    assert verdict.notes == (reasons.DOUBTED,)
+    assert [(one.detection, one.attack) for one in verdict.evidence] == [
+        ("provenance", "injection"),
+        ("reasoning", "injection"),
     ]
 
 
