@@ -83,17 +83,21 @@ def seed(store: SqliteStore, organisation: int, count: int) -> float:
     return time.perf_counter() - started
 
 
-async def measure(client: httpx.AsyncClient, path: str, times: int) -> list[float]:
-    """Milliseconds of each of ``times`` requests, after two that warm up."""
-    taken = []
+async def measure(client: httpx.AsyncClient, path: str, times: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of each of ``times`` requests, after two that warm up: by the clock, and of CPU in all threads.
+
+    The clock also counts whoever else uses the machine; on a busy one the CPU is what can be compared.
+    """
+    taken, used = [], []
     for turn in range(times + 2):
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         answer = await client.get(path)
-        elapsed = (time.perf_counter() - started) * 1000
+        elapsed, spent = (time.perf_counter() - started) * 1000, (time.process_time() - cpu) * 1000
         assert answer.status_code == 200, (path, answer.status_code, answer.text[:200])
         if turn >= 2:
             taken.append(elapsed)
-    return taken
+            used.append(spent)
+    return taken, used
 
 
 async def run(store: SqliteStore, organisation: int, times: int) -> list[dict[str, object]]:
@@ -133,12 +137,13 @@ async def run(store: SqliteStore, organisation: int, times: int) -> list[dict[st
             client.headers.pop("x-kaizen-part", None)
             if path.endswith("#part"):
                 client.headers["x-kaizen-part"] = "drawer"
-            taken = await measure(client, path.removesuffix("#part"), times)
+            taken, used = await measure(client, path.removesuffix("#part"), times)
             found.append(
                 {
                     "page": name,
                     "p50_ms": round(statistics.median(taken), 1),
                     "p95_ms": round(statistics.quantiles(taken, n=20)[-1], 1),
+                    "p95_cpu_ms": round(statistics.quantiles(used, n=20)[-1], 1),
                 }
             )
     return found
@@ -176,7 +181,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         print(f"{about}; seeded in {seconds:.1f} s; budget {BUDGET_MS:g} ms at p95\n")
         for entry in found:
-            print(f"  {entry['page']!s:28} p50 {entry['p50_ms']!s:>8} ms   p95 {entry['p95_ms']!s:>8} ms")
+            print(
+                f"  {entry['page']!s:28} p50 {entry['p50_ms']!s:>8} ms   p95 {entry['p95_ms']!s:>8} ms"
+                f"   CPU p95 {entry['p95_cpu_ms']!s:>8} ms"
+            )
     return 1 if over else 0
 
 

@@ -82,6 +82,14 @@ class Context:
         await self.call(self.evaluator.changed, organisation, agent)
         self.changes.happened(organisation)
 
+    async def revoke_key(self, organisation: int, key_id: str) -> bool:
+        """End a key, also for who waits with it; whether there was such a live one."""
+        done = await self.call(self.store.revoke_key, organisation, key_id, at=self.clock())
+        if done:
+            self.auth.forget_keys()
+            self.changes.happened(organisation)
+        return done
+
     async def forget(self, organisation: int, agent: str) -> bool:
         """Forget what an agent normally does, here and in the store; whether there is such an agent."""
         done = await self.call(self.store.reset, organisation, agent, at=self.clock())

@@ -207,6 +207,19 @@ def test_a_long_poll_is_answered_when_something_changes(server, person):
         assert call.get("/v1/bundle", params={"wait": "61"}).json()["error"]["field"] == "wait"
 
 
+def test_a_key_that_is_revoked_while_it_waits_is_given_nothing_more(server, person):
+    made = person.post("/v1/keys", json={"name": "poller", "scope": "agent"}).json()
+    with Caller(server.url, made["key"]) as poller, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        tag = poller.get("/v1/bundle?agent=p").headers["etag"]
+        waiting = pool.submit(poller.get, "/v1/bundle?agent=p&wait=20", headers={"If-None-Match": tag})
+        began = time.monotonic()
+        while not waiting.running():
+            pass
+        assert person.delete(f"/v1/keys/{made['id']}").status_code == 200
+        assert waiting.result().status_code == 401
+        assert time.monotonic() - began < 10
+
+
 def test_an_agent_that_is_paused_is_recorded_and_not_flagged(call, person):
     call.post("/v1/agents/resting/manifest", json={"tools": ["only"]})
     person.post("/v1/agents/resting/settings", json={"paused": True})

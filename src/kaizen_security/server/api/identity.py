@@ -79,9 +79,8 @@ def routes(context: Context) -> list[Route]:
         principal = await context.auth.principal(request)
         principal.require_admin()
         key_id = request.path_params["id"]
-        if not await context.call(context.store.revoke_key, principal.organisation, key_id, at=context.clock()):
+        if not await context.revoke_key(principal.organisation, key_id):
             raise not_found("there is no such live key")
-        context.auth.forget_keys()
         return answer({"id": key_id, "revoked": True})
 
     return [

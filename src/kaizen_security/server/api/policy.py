@@ -40,6 +40,7 @@ def _served(context: Context) -> list[Route]:
         principal = await context.auth.principal(request)
         if principal.key is None:
             raise forbidden("a bundle is signed for the API key that asks for it")
+        key = principal.key
         agent = principal.agent(_agent(request)) or "default"
         wait = number(request, "wait", default=0.0, low=0.0, high=MAX_WAIT)
         known = request.headers.get("if-none-match", "")
@@ -52,11 +53,11 @@ def _served(context: Context) -> list[Route]:
             if tag != known or left <= 0 or context.changes.closed:
                 break
             await context.changes.wait(principal.organisation, turn, min(left, LOOK_AGAIN))
+            # A key that was revoked meanwhile is given nothing more.
+            key = (await context.auth.principal(request)).require_key()
         if tag == known:
             return Response(status_code=304, headers={"ETag": tag})
-        return Response(
-            seal(made, signing_key(principal.key.hash)), headers={"ETag": tag}, media_type="application/json"
-        )
+        return Response(seal(made, signing_key(key.hash)), headers={"ETag": tag}, media_type="application/json")
 
     return [Route("/v1/policy", policy, methods=["GET"]), Route("/v1/bundle", bundle, methods=["GET"])]
 

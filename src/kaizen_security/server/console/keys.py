@@ -96,9 +96,8 @@ class _Keys:
         """End a key."""
         context = self._context
         key = (await form(request)).get("id", "")
-        if not await context.call(context.store.revoke_key, user.organisation, key, at=context.clock()):
+        if not await context.revoke_key(user.organisation, key):
             raise not_found("there is no such live key")
-        context.auth.forget_keys()
         return RedirectResponse("/keys?done=revoked", 303, HEADERS)
 
     async def _page(
