@@ -32,15 +32,16 @@ def test_every_route_is_described_and_every_description_is_a_route(tmp_path):
 
 WIRE = """
 GET /v1/policy, POST /v1/verdicts, GET /v1/verdicts, POST /v1/agents/{agent}/manifest, POST /v1/score,
-POST /v1/verdicts/{id}/status, POST /v1/verdicts/{id}/learn, GET /v1/agents/profiles, POST /v1/agents/{agent}/settings, POST /v1/agents/{agent}/reset,
-GET /v1/org-policy, POST /v1/org-policy, GET /v1/llm-config, POST /v1/llm-config, GET /v1/judge/usage, GET /v1/metrics/timeseries,
-GET /v1/keys, POST /v1/keys, DELETE /v1/keys/{id}, POST /v1/verdicts:batch, GET /v1/bundle, GET /v1/holds, GET /v1/holds/{id},
+POST /v1/verdicts/{id}/status, POST /v1/verdicts/{id}/learn, GET /v1/agents/profiles,
+POST /v1/agents/{agent}/settings, POST /v1/agents/{agent}/reset, GET /v1/org-policy, POST /v1/org-policy,
+GET /v1/llm-config, POST /v1/llm-config, GET /v1/judge/usage, GET /v1/metrics/timeseries, GET /v1/keys,
+POST /v1/keys, DELETE /v1/keys/{id}, POST /v1/verdicts:batch, GET /v1/bundle, GET /v1/holds, GET /v1/holds/{id},
 POST /v1/holds/{id}, GET /v1/users, GET /v1/exports, POST /v1/exports
 """
 
 
 def test_every_endpoint_of_the_wire_contract_is_described():
-    asked = {tuple(one.split()) for one in WIRE.replace("\n", " ").split(", ")}
+    asked = {tuple(one.split()) for one in WIRE.strip().replace("\n", " ").split(", ")}
     described = {(method.upper(), path) for path, item in SPEC["paths"].items() for method in METHODS & set(item)}
     assert asked <= described, asked - described
 

@@ -33,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     restore = actions.add_parser("restore", help="put a backup in place of the database (the server must be stopped)")
     restore.add_argument("file", type=Path, help="a backup")
     restore.add_argument("--dry-run", action="store_true", help="check the backup, change nothing")
+    back = actions.add_parser(
+        "downgrade", help="take the database back to an older Kaizen's form (the server must be stopped)"
+    )
+    back.add_argument("revision", help="the older program's: it names it when it refuses the database")
     password = actions.add_parser("password", help="set a new password and show it, this once; sessions end")
     link = actions.add_parser("link", help="a link that signs in once, within ten minutes")
     for command in (password, link):
@@ -46,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gone.add_argument("name")
     gone.add_argument("--yes", action="store_true", help="yes, really: this cannot be taken back")
     gone.add_argument("--api-url", help="a running server; needs a session's token in KAIZEN_TOKEN")
-    for command in (backup, restore, password, link, users, add_user, gone):
+    for command in (backup, restore, back, password, link, users, add_user, gone):
         command.add_argument(
             "--data", type=Path, help="the server's data directory (KAIZEN_DATA, else below ~/.local/share)"
         )
@@ -113,6 +117,19 @@ def _restore(args: argparse.Namespace) -> int:
     if done.aside is not None:
         lines.append(f"What was there is in {done.aside}; delete it when you do not need it any more.")
     lines.append("Keys that were revoked after the backup work again: see kaizen keys list.")
+    return _say(args, document, *lines)
+
+
+def _downgrade(args: argparse.Namespace) -> int:
+    from kaizen_security.runtime.clock import now
+    from kaizen_security.server import operations
+
+    directory = data_directory(args.data)
+    done = operations.take_back(directory, args.revision, at=now())
+    document, words = _contents(done.contents)
+    document["aside"] = str(done.aside)
+    lines = [f"{directory} is at revision {done.contents.revision} and has {words}: start the older Kaizen on it."]
+    lines.append(f"What was there is in {done.aside}; it also has what the older form has no place for.")
     return _say(args, document, *lines)
 
 
@@ -214,6 +231,7 @@ def _deleted_here(args: argparse.Namespace) -> dict[str, Json] | None:
 _ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "backup": _backup,
     "restore": _restore,
+    "downgrade": _downgrade,
     "password": _password,
     "link": _link,
     "users": _users,

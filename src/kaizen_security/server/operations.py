@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import NullPool, create_engine
+
 from kaizen_security.contract.errors import KaizenError, Misconfigured
 from kaizen_security.server import passwords
 from kaizen_security.store import migrate
@@ -238,6 +240,30 @@ def _moved_aside(path: Path, at: float) -> Path | None:
     os.link(path, aside / path.name)
     _on_disk(aside)
     return aside
+
+
+def take_back(directory: Path, to: str, *, at: float) -> Restored:
+    """Bring the database of ``directory`` to the form of an older program (revision ``to``), which then can start on it.
+
+    What was acknowledged stays; what the older form has no place for is only in the directory that is moved aside. ``at``: Unix
+    seconds. Raises Misconfigured (a server is running there, there is no database, or no such way back), NewerDatabase, Damaged.
+    """
+    path = directory / FILE
+    look(path)
+    held = lock(directory)
+    try:
+        _revision_there(path)
+        with _beside(path) as copy:
+            _copied(path, copy)
+            engine = create_engine(f"sqlite:///{copy}", isolation_level="AUTOCOMMIT", poolclass=NullPool)
+            with engine.connect() as connection:
+                migrate.downgrade(connection, to=to)
+            look(copy)
+            aside = _moved_aside(path, at)
+            _placed(copy, path)
+        return Restored(contents=look(path), aside=aside, done=True)
+    finally:
+        os.close(held)
 
 
 def new_password(store: Store, user: str = "") -> NewPassword:

@@ -8,6 +8,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.store.base import NewerDatabase
 
 
@@ -27,6 +28,18 @@ def newest() -> str:
 def knows(revision: str) -> bool:
     """Whether this program has the migration of that name."""
     return any(script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def downgrade(connection: Connection, *, to: str) -> None:
+    """Take back the migrations after revision ``to``: what only they can keep is lost, verdicts stay. Raises Misconfigured."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is None or not knows(current) or not knows(to) or to > current:
+        raise Misconfigured(
+            f"the database is at revision {current}: it can be taken back to an older one that this program knows"
+        )
+    config = _config()
+    config.attributes["connection"] = connection
+    command.downgrade(config, to)
 
 
 def upgrade(connection: Connection, *, to: str = "head") -> None:

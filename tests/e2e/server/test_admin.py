@@ -59,6 +59,25 @@ def test_a_backup_of_a_running_server_is_restored_after_a_loss(own, tmp_path):
         assert again.stop()[0] == 0
 
 
+def test_a_database_is_taken_back_for_an_older_program_and_comes_forward_again(own):
+    with own.call() as call:
+        assert call.post("/v1/verdicts", json=report(id="kept")).status_code == 201
+        key = call.headers["authorization"]
+    refused = kaizen("downgrade", "0002", "--data", own.directory)
+    assert (refused.returncode, "another Kaizen server" in refused.stderr) == (1, True)
+    own.stop()
+    assert "older one" in kaizen("downgrade", "9999", "--data", own.directory).stderr
+    done = good("downgrade", "0002", "--data", own.directory)
+    assert (done["revision"], done["verdicts"]) == ("0002", 1)
+    assert done["aside"]
+    again = Running(own.directory)
+    try:
+        found = httpx.get(f"{again.url}/v1/verdicts", headers={"Authorization": key}).json()["verdicts"]
+        assert {row["action_id"] for row in found} == {"kept"}
+    finally:
+        assert again.stop()[0] == 0
+
+
 def test_a_lost_password_is_replaced_beside_the_running_server(own):
     with own.person() as before:
         made = good("password", "--data", own.directory)

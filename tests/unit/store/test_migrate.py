@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.store import migrate
 from kaizen_security.store.base import NewerDatabase, VerdictQuery
 from kaizen_security.store.exported import Export, Which
@@ -140,6 +141,66 @@ def test_row_numbers_never_fall_behind_what_a_destination_has_dealt_with(tmp_pat
     store = SqliteStore(tmp_path)
     assert store.append(number, [row(at=NOW)]).result().ids[0] > ahead
     store.close()
+
+
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+
+
+def _tables(path):
+    """Every table with its columns and rows; and the indexes, by name."""
+    with sqlite3.connect(path) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        rows = {
+            name: [dict(zip([c[0] for c in found.description], row, strict=True)) for row in found.fetchall()]
+            for name in names
+            if name != "alembic_version"
+            for found in [connection.execute(f"SELECT * FROM {name}")]
+        }
+        indexes = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        ).fetchall()
+    connection.close()
+    return rows, sorted(indexes)
+
+
+def test_every_migration_is_in_the_way_there_and_back():
+    assert migrate.newest() == REVISIONS[-1], "a new migration belongs here, with its way back"
+
+
+@pytest.mark.parametrize("to", REVISIONS[:-1])
+def test_a_database_taken_back_is_what_it_was_there_and_comes_forward_again_with_its_rows(tmp_path, engine, to):
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.executescript((Path(__file__).parent / "first.sql").read_text())
+    connection.close()
+    with engine.connect() as connection:
+        migrate.upgrade(connection, to=to)
+        connection.commit()
+    there = _tables(tmp_path / FILE)
+    store = SqliteStore(tmp_path)
+    before = store.verdicts(1, VerdictQuery())
+    added = store.append(1, [row("written by the newer program")]).result().ids[0]
+    store.close()
+    with engine.connect() as connection:
+        migrate.downgrade(connection, to=to)
+        connection.commit()
+    back, indexes = _tables(tmp_path / FILE)
+    assert indexes == there[1]
+    assert {name: [list(one) for one in rows[:1]] for name, rows in back.items()} == {
+        name: [list(one) for one in rows[:1]] for name, rows in there[0].items()
+    }
+    assert len(back["verdicts"]) == len(there[0]["verdicts"]) + 1, "what was acknowledged since is kept"
+    for name in ("users", "api_keys", "suppressions", "policies"):
+        assert back[name] == there[0][name]
+    again = SqliteStore(tmp_path)
+    assert [one.id for one in again.verdicts(1, VerdictQuery())] == [added, *(one.id for one in before)]
+    again.close()
+
+
+@pytest.mark.parametrize("to", ["0006", "9999", "none", ""])
+def test_a_database_is_not_taken_back_to_what_is_not_older(tmp_path, engine, to):
+    SqliteStore(tmp_path).close()
+    with engine.connect() as connection, pytest.raises(Misconfigured):
+        migrate.downgrade(connection, to=to)
 
 
 def test_opening_again_changes_nothing(tmp_path):

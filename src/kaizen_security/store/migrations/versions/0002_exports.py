@@ -39,3 +39,9 @@ def upgrade() -> None:
         sa.Column("parked_at", sa.Double, nullable=False),
         sa.Column("again", sa.Boolean, nullable=False),
     )
+
+
+def downgrade() -> None:
+    """Back to 0001: destinations, and what they refused, are gone."""
+    op.drop_table("parked_exports")
+    op.drop_table("exports")

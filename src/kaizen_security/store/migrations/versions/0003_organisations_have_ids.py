@@ -20,3 +20,9 @@ def upgrade() -> None:
         made = sa.update(organisations).where(organisations.c.id == number).values(public_id=secrets.token_hex(16))
         connection.execute(made)
     op.create_index("organisations_by_public_id", "organisations", ["public_id"], unique=True)
+
+
+def downgrade() -> None:
+    """Back to 0002: the ids are gone; coming again, an organisation gets another one."""
+    op.drop_index("organisations_by_public_id", "organisations")
+    op.drop_column("organisations", "public_id")

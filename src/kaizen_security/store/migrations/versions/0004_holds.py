@@ -35,3 +35,8 @@ def upgrade() -> None:
         sqlite_where=sa.text("confirmed = 0"),
         postgresql_where=sa.text("confirmed = false"),
     )
+
+
+def downgrade() -> None:
+    """Back to 0003: what was held, and what was answered, is gone."""
+    op.drop_table("holds")

@@ -25,3 +25,9 @@ def upgrade() -> None:
         sa.Column("name", sa.String(32), primary_key=True),
         sa.Column("n", sa.BigInteger, nullable=False),
     )
+
+
+def downgrade() -> None:
+    """Back to 0004: the choice of a model, and what it was used, are gone."""
+    op.drop_table("judge_usage")
+    op.drop_table("models")
