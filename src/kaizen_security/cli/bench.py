@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any
 
 from kaizen_security import __version__
+from kaizen_security.cli.recorded.gate import gated, store, words
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.observer.habits import Habits
 from kaizen_security.testing.charts import roc
@@ -45,6 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reworded", action="store_true", help="with --cv: attacks also as bare goal and as polite note"
     )
     parser.add_argument("--charts", metavar="FOLDER", help="write the curves there as SVG")
+    parser.add_argument(
+        "--gate", metavar="FILE", help="fail when a figure is beyond those stored there; name what changed"
+    )
+    parser.add_argument("--store", metavar="FILE", help="store the figures there, for --gate")
     parser.add_argument("--json", action="store_true")
     parser.epilog = "Weights are the shipped ones and are never fitted here; thresholds come from learned runs only."
 
@@ -68,11 +73,16 @@ def run(args: argparse.Namespace) -> int:
     }
     if args.charts:
         _draw(args.charts, sets)
+    if args.store:
+        store(args.store, told, sets)
+    passed = gated(args.gate, told, sets) if args.gate else True
     if args.json:
         print(json.dumps(told, indent=1))
     else:
         _print(told)
-    return 0
+    if args.gate:
+        print(words(args.gate, told), file=sys.stderr if args.json else sys.stdout)
+    return 0 if passed else 1
 
 
 # --- the data -----------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,47 @@
+"""The file of ``kaizen bench --gate`` and ``--store``, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from kaizen_security.cli.recorded.rules import document
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.testing.figures import Score
+from kaizen_security.testing.gate import changed, check_data, failures, to_store
+
+SHOWN = 40
+"""Changed verdicts that are named; the others are counted."""
+
+
+def store(name: str, told: Mapping[str, Any], sets: Mapping[str, Sequence[Score]]) -> None:
+    """Write the figures. Raises Misconfigured."""
+    text = json.dumps(to_store(told, sets), indent=1, ensure_ascii=False)
+    try:
+        Path(name).write_text(text + "\n", encoding="utf-8")
+    except OSError as err:
+        raise Misconfigured(f"{name} cannot be written: {err.strerror}") from err
+
+
+def gated(name: str, told: dict[str, Any], sets: Mapping[str, Sequence[Score]]) -> bool:
+    """Whether every figure holds; what does not, and what changed, is put into ``told["gate"]``. Raises Misconfigured."""
+    kept = document(name)
+    check_data(kept, told)
+    stored = cast("Mapping[str, Any]", kept)
+    beyond = [str(one) for one in failures(stored, told)]
+    told["gate"] = {"passed": not beyond, "beyond": beyond, "changed": [str(one) for one in changed(stored, sets)]}
+    return not beyond
+
+
+def words(name: str, told: Mapping[str, Any]) -> str:
+    """The gate's result in lines."""
+    gate = told["gate"]
+    lines = [f"\ngate {name}: {'passed' if gate['passed'] else 'FAILED'}"]
+    lines += [f"  {one}" for one in gate["beyond"]]
+    lines.append(f"verdicts that changed: {len(gate['changed'])}")
+    lines += [f"  {one}" for one in gate["changed"][:SHOWN]]
+    if len(gate["changed"]) > SHOWN:
+        lines.append(f"  and {len(gate['changed']) - SHOWN} more (--json has them all)")
+    return "\n".join(lines)
