@@ -10,6 +10,7 @@ from kaizen_security.detections import (
     alignment,
     correlation,
     declaration,
+    drift,
     novelty,
     order,
     policy,
@@ -34,6 +35,7 @@ BUILTIN: tuple[Detection, ...] = (
     alignment,
     volume,
     sequence,
+    drift,
     order,
 )
 """Every detection that is asked, in order."""

@@ -6,7 +6,8 @@ One attribute of a baseline. Every learner adds up over replicas exactly (``lear
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import log1p
 from typing import Self
 
 from kaizen_security.contract.action import Json
@@ -17,6 +18,8 @@ from kaizen_security.observer.learners.order import Order, context, mark, steps
 from kaizen_security.observer.learners.order import Table as Orders
 from kaizen_security.observer.learners.rate import Flow, Rate
 from kaizen_security.observer.learners.rate import Table as Rates
+from kaizen_security.observer.learners.sessions import Session, Sessions
+from kaizen_security.observer.learners.sessions import Table as Runs
 from kaizen_security.observer.learners.size import Amount, Size
 from kaizen_security.observer.learners.size import Table as Sizes
 
@@ -81,18 +84,22 @@ def afterwards(conduct: Conduct) -> Iterator[tuple[int, int]]:
 
 
 class Behaviour:
-    """``size`` of numbers, ``rate`` of flows over time, ``order`` of actions."""
+    """``size`` of numbers, ``rate`` of flows over time, ``order`` of actions, ``sessions``: how runs change."""
 
-    __slots__ = ("order", "rate", "replica", "size")
+    __slots__ = ("order", "rate", "replica", "sessions", "size")
 
     def __init__(self, replica: str = "local") -> None:
         self.replica = replica
         self.size = Size.new(replica)
         self.rate = Rate.new(replica)
         self.order = Order.new(replica)
+        self.sessions = Sessions.new(replica)
 
     def learn(self, conduct: Conduct, at: float) -> None:
         """One run in which nothing was flagged, or a lone action. Only what has completed counts."""
+        if conduct.walk:
+            # Before the amounts are learned with which they are compared.
+            self.sessions.learn_one(self.session(conduct.done, conduct.novelty, at))
         times: Counter[int] = Counter()
         bulk: Counter[int] = Counter()
         for trait in conduct.done:
@@ -109,12 +116,19 @@ class Behaviour:
         walk = tuple(trait.tool for trait in conduct.done)[:MOST_STEPS]
         self.order.learn_steps((*steps(walk), *afterwards(conduct)))
 
+    def session(self, done: Sequence[Trait], novelty: float, at: float) -> Session:
+        """What a run looks like beside the others."""
+        ratios = [ratio for trait in done for one in amounts(trait) if (ratio := self.size.ratio(one)) is not None]
+        bulk = log1p(sum(trait.sent for trait in done))
+        return Session(at, sum(ratios) / len(ratios) if ratios else 0.0, novelty, bulk)
+
     def merge(self, other: Behaviour) -> Behaviour:
         """What both know; goes on as ``self.replica``."""
         merged = Behaviour(self.replica)
         merged.size = self.size.merge(other.size)
         merged.rate = self.rate.merge(other.rate)
         merged.order = self.order.merge(other.order)
+        merged.sessions = self.sessions.merge(other.sessions)
         return merged
 
     def turn(self) -> None:
@@ -122,16 +136,23 @@ class Behaviour:
         self.size.turn()
         self.rate.turn()
         self.order.turn()
+        self.sessions.turn()
 
     def fold(self) -> None:
         """Take every closed part into the base. Only one place may do that."""
         self.size.fold()
         self.rate.fold()
         self.order.fold()
+        self.sessions.fold()
 
     def to_json(self) -> dict[str, Json]:
         """The whole state."""
-        return {"size": self.size.to_json(), "rate": self.rate.to_json(), "order": self.order.to_json()}
+        return {
+            "size": self.size.to_json(),
+            "rate": self.rate.to_json(),
+            "order": self.order.to_json(),
+            "sessions": self.sessions.to_json(),
+        }
 
     @classmethod
     def from_json(cls, document: Json, field: str, *, replica: str = "local") -> Self:
@@ -141,4 +162,5 @@ class Behaviour:
         behaviour.size.load(doc.get("size"), Sizes.from_json, field + ".size")
         behaviour.rate.load(doc.get("rate"), Rates.from_json, field + ".rate")
         behaviour.order.load(doc.get("order"), Orders.from_json, field + ".order")
+        behaviour.sessions.load(doc.get("sessions"), Runs.from_json, field + ".sessions")
         return behaviour

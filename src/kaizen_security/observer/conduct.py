@@ -94,6 +94,7 @@ class Conduct:
     """What the allowed actions of one run add up to so far; ``done`` are those that have completed. Bounded.
 
     ``tries``     values tried, by slot, and whether each came from nowhere that is known
+    ``values``    of its calls, and how many of them were ``fresh``: never used there before
     ``refusals``  log-ins that were refused, by tool; ``asked``: ids of those that wait for their answer
     """
 
@@ -104,6 +105,8 @@ class Conduct:
     tries: dict[int, dict[int, bool]] = field(default_factory=dict)
     refusals: dict[int, int] = field(default_factory=dict)
     asked: dict[str, int] = field(default_factory=dict)
+    values: int = 0
+    fresh: int = 0
 
     def take(self, trait: Trait, action_id: str = "", guessed: frozenset[int] = frozenset()) -> None:
         """An action was allowed. ``guessed``: those of its tried values that came from nowhere that is known."""
@@ -119,6 +122,11 @@ class Conduct:
         self.walk.append(trait.tool)
         if len(self.walk) > MOST_STEPS:
             del self.walk[0]
+
+    @property
+    def novelty(self) -> float:
+        """Share of the values of its calls that were never used there before."""
+        return self.fresh / self.values if self.values else 0.0
 
     def answered(self, action_id: str, content: Json, *, failed: bool) -> None:
         """The result of an action came in."""

@@ -313,6 +313,10 @@ class Observer:
         trait = self._trait(action)
         if not weighed.verdict.blocked and run is not self._loose:
             run.conduct.take(trait, action.id, self._guessed(run, trait))
+            if scored is not None:
+                known = self.baseline.habits.slots
+                run.conduct.values += len(scored.deed.slots)
+                run.conduct.fresh += sum(slot not in known for slot in scored.deed.slots)
         if not weighed.clean or weighed.verdict.blocked:
             run.waiting.pop(action.id, None)
             if run is not self._loose and weighed.spoils:

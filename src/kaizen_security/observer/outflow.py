@@ -19,7 +19,7 @@ from kaizen_security.observer.habits import YOUNG
 from kaizen_security.observer.rooms import Counts, Few
 from kaizen_security.observer.rows import Rows
 
-FLOWS = 256
+FLOWS = 224
 SECRETS = 96
 PAIRS = 256
 TENANTS = 96

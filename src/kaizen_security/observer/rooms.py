@@ -21,7 +21,7 @@ from kaizen_security.contract.errors import InvalidInput
 LONGEST = 48
 """Bytes kept of a name, as it stands in a document. A longer one is kept as its beginning and 64 bits of its hash."""
 
-_SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8, "q": 8, "d": 8}
+_SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8, "q": 8, "f": 4, "d": 8}
 _PLAIN = frozenset(map(chr, range(32, 127))) - {'"', "\\"}
 
 

@@ -60,14 +60,15 @@ TABLE = {
     "alignment": Weight(8, Blocks.ENFORCE, Asks.DOUBTS),
     "sequence": Weight(9, Blocks.NEVER),
     "volume": Weight(10, Blocks.NEVER),
-    "order": Weight(11, Blocks.NEVER),
+    "drift": Weight(11, Blocks.NEVER),
+    "order": Weight(12, Blocks.NEVER),
 }
 """The order of the detections. Those for secrets, gaps and taint belong between correlation and provenance."""
 
 _OWN_WORDS = frozenset({"policy", "correlation", "declaration", "novelty"})
 """Detections whose reason has a form of its own; the others say ``detection: kind (value).``"""
 
-UNKNOWN = Weight(12, Blocks.NEVER)
+UNKNOWN = Weight(15, Blocks.NEVER)
 """A detection without a row may flag."""
 
 NO_POLICY_YET = "no policy received yet: judged without policy and declaration"

@@ -18,7 +18,7 @@ from kaizen_security.observer.learners.novelty import whole
 from kaizen_security.observer.learners.shared import Shared
 from kaizen_security.observer.rows import Rows
 
-ROOM = 36
+ROOM = 28
 """Contexts."""
 NEXT = 6
 """Successors of one context that are told apart: those with the smallest marks. Beyond, the context says nothing."""

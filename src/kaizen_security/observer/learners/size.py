@@ -127,6 +127,11 @@ class Size(Shared[Table]):
         _, mean, spread, _ = known
         return 1.0 - exp(-max(0.0, size - mean) / spread)
 
+    def ratio(self, x: Amount) -> float | None:
+        """How far a number lies above the geometric mean of its key, in logarithms; None before 12 of them."""
+        known = self._known(x.key, x.floor)
+        return None if known is None else (_size(x.number) - known[1]) / UNIT
+
     def usual(self, key: int, tolerance: float, floor: float = FLOOR) -> Usual | None:
         """What is usual under a key; None before 12 numbers."""
         known = self._known(key, floor)
