@@ -24,7 +24,6 @@ def test_the_list_is_not_longer_than_its_ratchet_and_the_ratchet_is_tight():
 
 
 def test_the_ratchet_never_rises_above_what_it_was_in_any_version():
-    # A version whose ratchet is smaller than a later one's would have been loosened.
     log = git("log", "--format=%H", "--follow", "--", FILE)
     versions = log.stdout.split() if log.returncode == 0 else []
     if not versions:
@@ -34,8 +33,8 @@ def test_the_ratchet_never_rises_above_what_it_was_in_any_version():
         for version in versions
         if (shown := git("show", f"{version}:{FILE}")).returncode == 0
     ]
-    newest_first = [LISTED.ratchet, *ratchets]
-    assert newest_first == sorted(newest_first)
+    # Two lines of work that met once left a higher one in between; what holds is the lowest that ever was.
+    assert LISTED.ratchet <= min(ratchets)
     assert len(LISTED.entries) <= ratchets[-1]
 
 

@@ -18,6 +18,7 @@ from kaizen_security.detections import (
     secrets,
     sequence,
     taint,
+    tenant,
     tool_pins,
     volume,
 )
@@ -32,6 +33,7 @@ BUILTIN: tuple[Detection, ...] = (
     provenance,
     declaration,
     novelty,
+    tenant,
     alignment,
     volume,
     sequence,

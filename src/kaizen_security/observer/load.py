@@ -19,6 +19,7 @@ from kaizen_security.observer.decode import turned
 from kaizen_security.observer.marks import GRAM, Marks, Origin
 from kaizen_security.observer.outflow import Outflow, Taught, mark
 from kaizen_security.observer.personal import numbers
+from kaizen_security.observer.tenants import Tenant, tenants
 
 SPLIT = 0.75
 """Share of a secret's characters that went to one place in pieces before it is a finding."""
@@ -62,6 +63,13 @@ class Copy(NamedTuple):
     marks: tuple[int, ...]
 
 
+class Stranger(NamedTuple):
+    """A tenant with which this agent has not worked. ``why``: what is known of those with which it has."""
+
+    tenant: Tenant
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """``pieces`` of secrets that went to the same place before count together: ``ledger`` is what this action would add."""
@@ -71,6 +79,7 @@ class Load:
     copies: tuple[Copy, ...]
     taught: Taught
     ledger: tuple[tuple[tuple[str, int, int], frozenset[int]], ...] = ()
+    strangers: tuple[Stranger, ...] = ()
 
 
 NOTHING_READ = Marks()
@@ -85,8 +94,18 @@ def load(action: Action, marks: Marks, outflow: Outflow) -> Load:
     leaks, secrets = _leaks(seen, place, marks, outflow)
     ledger, split = _ledger(seen, place, marks)
     copies, flows, pairs, odd = _copies(seen, tool, marks, outflow)
-    taught = Taught(flows, pairs, secrets, (), odd)
-    return Load(seen, (*leaks, *split), copies, taught, ledger)
+    named = tenants(action)
+    strangers = tuple(_strangers(named, marks, outflow)) if named else ()
+    met = tuple((one.service, mark(one.service, one.name)) for one in named)
+    taught = Taught(flows, pairs, secrets, met, odd)
+    return Load(seen, (*leaks, *split), copies, taught, ledger, strangers)
+
+
+def _strangers(named: tuple[Tenant, ...], marks: Marks, outflow: Outflow) -> Iterator[Stranger]:
+    for one in named:
+        why = outflow.new_tenant(one.service, mark(one.service, one.name))
+        if why and not all(hash(word) in marks.asked for word in words(one.name)):
+            yield Stranger(one, why)
 
 
 # --- credentials ----------------------------------------------------------------------------------------------------------

@@ -96,6 +96,8 @@ class Outflow:
 
     def new_tenant(self, service: str, tenant: int) -> str:
         """Why a tenant of a service is a finding, ``""`` when it is not: it is known, or too little or too much varied."""
+        if len(self.tenants) >= TENANTS:
+            return ""  # which of them made room nobody knows: none is new
         mark = fingerprint(service)
         known = [int(count) for _, (of, count) in self.tenants.items() if of == mark]
         seen = sum(known)

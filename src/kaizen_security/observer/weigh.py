@@ -57,6 +57,7 @@ TABLE = {
     "provenance": Weight(5, Blocks.ENFORCE, Asks.DOUBTS),
     "declaration": Weight(6, Blocks.ENFORCE, Asks.ALL),
     "novelty": Weight(7, Blocks.NEVER),
+    "tenant": Weight(7, Blocks.NEVER),
     "alignment": Weight(8, Blocks.ENFORCE, Asks.DOUBTS),
     "sequence": Weight(9, Blocks.NEVER),
     "volume": Weight(10, Blocks.NEVER),
