@@ -56,7 +56,6 @@ scores = st.builds(
     parts=st.lists(
         st.builds(Part, name=st.from_regex(r"[a-z_]{1,20}", fullmatch=True), weight=positive, value=shares), max_size=3
     ).map(tuple),
-    counts=st.booleans(),
     steered=st.booleans(),
     asked=shares,
     told=shares,
