@@ -50,7 +50,7 @@ class Hit(NamedTuple):
 
 def find(text: str) -> list[Hit]:
     """The credentials in ``text``, at most ``MOST_HITS``."""
-    found = list(_issued(text))
+    found = list(issued(text))
     if "PRIVATE KEY" in text and (key := _PRIVATE.search(text)):
         found.append(Hit("private key", text[key.start() : key.start() + 512], True))
     if "://" in text:
@@ -61,7 +61,8 @@ def find(text: str) -> list[Hit]:
     return found[:MOST_HITS]
 
 
-def _issued(text: str) -> Iterator[Hit]:
+def issued(text: str) -> Iterator[Hit]:
+    """Those whose format is an issuer's own."""
     for word in text.translate(_APART).split():
         if len(word) >= SHORTEST:
             yield from _in_word(word)

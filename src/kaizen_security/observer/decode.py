@@ -105,7 +105,8 @@ def _runs(text: str) -> list[str]:
     words = [word for word in text.split() if len(word) >= SHORTEST]
     if not words:
         return []
-    found = [run for word in words for run in _LONG.findall(word)]
+    # Nothing that says something is spelled with four characters.
+    found = [run for word in words for run in _LONG.findall(word) if len(set(run[:64])) > 4]
     if len(words) > 1 and ("\n" in text or "\r" in text):
         # A long value that was wrapped into lines is one value.
         whole = "".join(words)

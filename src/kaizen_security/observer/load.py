@@ -14,7 +14,7 @@ from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.observer.carried import Carried, Piece, Spot, carried, for_credentials
 from kaizen_security.observer.copies import distinct, rows, words
-from kaizen_security.observer.credentials import find
+from kaizen_security.observer.credentials import Hit, find, issued
 from kaizen_security.observer.decode import turned
 from kaizen_security.observer.marks import GRAM, Marks, Origin
 from kaizen_security.observer.outflow import Outflow, Taught, mark
@@ -25,6 +25,8 @@ SPLIT = 0.75
 """Share of a secret's characters that went to one place in pieces before it is a finding."""
 SHORT_PIECE = 256
 """Characters up to which a piece may be a part of a secret that is sent in parts."""
+SHORTEST = 8
+"""Characters of the shortest credential that is looked for."""
 NOBODY: frozenset[int] = frozenset()
 FEWEST = 2
 """Rows of words that make a new flow: four words in a row, or three and three."""
@@ -114,11 +116,16 @@ def _strangers(named: tuple[Tenant, ...], marks: Marks, outflow: Outflow) -> Ite
 def _leaks(seen: Carried, place: str, marks: Marks, outflow: Outflow) -> tuple[list[Leak], tuple[int, ...]]:
     found: dict[tuple[int, str], Leak] = {}
     slots: list[int] = []
+    read: dict[str, list[Hit]] = {}
     for piece in seen.pieces:
-        for name, value, issued, homes, origin in _credentials(piece, marks):
+        if len(piece.text) < SHORTEST:
+            continue
+        if piece.text not in read:
+            read[piece.text] = _hits(piece.text)
+        for name, value, own, homes, origin in _credentials(piece, read[piece.text], marks):
             slot = mark(value, place, piece.field, piece.form)
             anywhere = mark(value)
-            if issued:
+            if own:
                 # Where an issuer's token is used is learned; what merely stands under such a name is not worth a place.
                 slots += [slot, anywhere]
             why = "" if slot in outflow.secrets else _wrong(piece, homes, origin, value, anywhere, marks, outflow)
@@ -127,12 +134,18 @@ def _leaks(seen: Carried, place: str, marks: Marks, outflow: Outflow) -> tuple[l
     return list(found.values()), tuple(dict.fromkeys(slots))
 
 
-def _credentials(piece: Piece, marks: Marks) -> Iterator[tuple[str, str, bool, tuple[str, ...], Origin | None]]:
-    text = piece.text
+def _hits(text: str) -> list[Hit]:
     hits = find(text)
-    if len(text) <= SHORT_PIECE or " " not in text:
+    if len(set(text[:64])) >= SHORTEST and (len(text) <= SHORT_PIECE or " " not in text):
         for form, inner in turned(text):
-            hits += [hit._replace(name=f"{hit.name}, {form}") for hit in find(inner) if hit.issued]
+            hits += [hit._replace(name=f"{hit.name}, {form}") for hit in issued(inner)]
+    return hits
+
+
+def _credentials(
+    piece: Piece, hits: list[Hit], marks: Marks
+) -> Iterator[tuple[str, str, bool, tuple[str, ...], Origin | None]]:
+    text = piece.text
     told = set()
     for hit in hits:
         secret = marks.secrets.get(hash(hit.value))
@@ -287,14 +300,12 @@ def _flow(origin: Origin, tool: str, piece: Piece, level: int) -> int:
 
 def _found(piece: Piece, spoken: list[str], marks: Marks) -> Iterator[tuple[Origin, int]]:
     """Where the words of a piece were read, and the row of words; 0 for a single value."""
-    sensitive, common, older = marks.sensitive, marks.common, marks.older
-    for row in rows(spoken):
-        if row in sensitive or row in common or row in older:
-            origin = marks.origin(row)
-            if origin is not None:
-                yield origin, row
+    for row in marks.known(rows(spoken)):
+        origin = marks.origin(row)
+        if origin is not None:
+            yield origin, row
     singles = [hash(word) for word in spoken if not word.isalpha() and distinct(word)]
-    if piece.spot is not Spot.ARGUMENT or len(piece.text) > LONGEST_NUMBER:
+    if marks.numbers and (piece.spot is not Spot.ARGUMENT or len(piece.text) > LONGEST_NUMBER):
         # A number that is an argument by itself is whom to pay; within a text it is told to somebody.
         singles += map(hash, numbers(piece.text))
     for single in singles:

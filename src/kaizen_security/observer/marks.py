@@ -95,6 +95,7 @@ class Marks:
     grams: dict[int, list[tuple[Secret, int, int]]] = field(default_factory=dict)
     ledgers: dict[tuple[str, int, int], set[int]] = field(default_factory=dict)
     gone: dict[int, set[int]] = field(default_factory=dict)
+    numbers: bool = False
     evicted: int = 0
 
     # --- what arrives -------------------------------------------------------------------------------------------------
@@ -187,6 +188,7 @@ class Marks:
         for hit in hits:
             self._secret(hit.value, hit.name, origin)
         for number in numbers(text):
+            self.numbers = True
             self._put([hash(number)], Origin(origin.source._replace(why=NUMBERS), origin.part + " (numbers)"))
 
     def _secret(self, value: str, name: str, origin: Origin) -> None:
@@ -205,6 +207,16 @@ class Marks:
                 self.grams.setdefault(hash(spelling[at : at + GRAM]), []).append((secret, number, at))
 
     # --- what is asked ----------------------------------------------------------------------------------------------------
+
+    def known(self, marks: list[int]) -> list[int]:
+        """Those of the fingerprints that were read, in their order, each once."""
+        wanted = set(marks)
+        found = wanted & self.common.keys() if self.common else set()
+        if self.older:
+            found |= wanted & self.older.keys()
+        if self.sensitive:
+            found |= wanted & self.sensitive.keys()
+        return [mark for mark in dict.fromkeys(marks) if mark in found] if found else []
 
     def origin(self, mark: int) -> Origin | None:
         """Where the fingerprint was read; None when it was not, or the user said it."""
