@@ -6,17 +6,23 @@ import contextlib
 import os
 import re
 import threading
+from dataclasses import fields
 from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.score import Came, Part, Score
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.exports.vault import Vault
 from kaizen_security.server.settings import Settings
-from kaizen_security.store.base import Status
+from kaizen_security.server.setup import mint_key
+from kaizen_security.store.base import Role, Status
 from tests.unit.console.receiver import Receiver
 from tests.unit.console.rows import PAYLOADS, UNDECLARED
 from tests.unit.console.site import PASSWORD, USER, running
@@ -210,12 +216,25 @@ def test_everything_also_works_without_scripts(tab, site):
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_what_an_agent_wrote_never_runs(tab, site, payload):
-    action = Action(
-        kind=payload, tool=payload, target=payload, agent=payload, run_id=payload, metadata={payload: payload}
+    every = {field.name: payload for field in fields(Action) if field.type == "str" and field.name != "organisation"}
+    action = Action(**every, metadata={payload: payload}, delegation=(payload,), seen_by=(payload,))
+    finding = Finding(**{field.name: payload for field in fields(Finding)})
+    bad = Verdict(
+        decision=Decision.BLOCK,
+        reason=payload,
+        evidence=(UNDECLARED, finding),
+        notes=(payload,),
+        policy_version=payload,
     )
-    bad = Verdict(decision=Decision.BLOCK, reason=payload, evidence=(UNDECLARED,), notes=(payload,))
     kept = site.keep(action, bad)
-    site.store.declare(site.organisation, payload, Declaration(tools=(payload,), purpose=payload), at=1.0)
+    declared = Declaration(tools=(payload,), destinations=(payload.replace("*", "x"),), purpose=payload)
+    site.store.declare(site.organisation, payload, declared, at=1.0)
+    name = f"{payload} {uuid4()}"[-200:]
+    site.store.create_user(site.organisation, name, role=Role.VIEWER, password="", at=1.0)
+    mint_key(site.store, name=name, agent=payload)
+    site.store.put_policy(
+        site.organisation, Policy("blocklist", {"publishers": [payload]}, name, enabled=False), at=1.0
+    )
     page = tab("/verdicts")
     is_live(page)
     live = site.report(action, bad)
@@ -223,9 +242,16 @@ def test_what_an_agent_wrote_never_runs(tab, site, payload):
     playwright.expect(page.locator("#drawer-title")).to_be_focused()
     page.locator("#drawer").get_by_role("link").nth(2).click()
     playwright.expect(page.get_by_role("heading", name="What it is for")).to_be_visible()
-    for path in (f"/verdicts/{kept}", "/agents", "/connect"):
+    agent = quote(payload, safe="")
+    about = (
+        f"/agent?name={agent}",
+        f"/agent/declaration?name={agent}",
+        f"/agent/delete?name={agent}",
+        f"/connect?agent={agent}",
+    )
+    for path in (f"/verdicts/{kept}", "/agents", "/team", "/keys", "/policies", f"/verdicts?agent={agent}", *about):
         page.goto(path)
-        assert page.locator("img, iframe, script:not([src])").count() == 0
+        assert page.locator("img, iframe, script:not([src])").count() == 0, path
     # `tab` then asserts: no dialog, no error, nothing that the policy had to stop.
 
 
