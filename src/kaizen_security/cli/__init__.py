@@ -22,6 +22,7 @@ COMMANDS = {
     "mcp": "what stands before MCP servers: pins, and the gateway",
     "inspect": "ask for the verdict on one action",
     "explain": "show why a verdict is what it is",
+    "baseline": "what an agent normally does: show, compare, export, import, learn, reset",
     "holds": "what Kaizen asks a person, and the answers",
     "bench": "how well detection holds on recorded runs",
     "convert": "turn OpenTelemetry and Langfuse traces into recorded runs",

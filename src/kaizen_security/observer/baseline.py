@@ -118,6 +118,19 @@ class Baseline:
         self.folded_to = reset_to
         self._learners = {key: Novelty(capacity=room, replica=replica) for key, room in ROOM.items()}
 
+    @classmethod
+    def starting_from(cls, others: Sequence[Baseline], *, replica: str = "local") -> Self:
+        """What a new agent of the same role starts from: the sum of what others know, as its base."""
+        made = cls(replica=replica)
+        for key, learner in made._learners.items():
+            learner.start_from(other._learners[key] for other in others)
+        made._habits.start_from(other.habits for other in others)
+        made._outflow.start_from(other.outflow for other in others)
+        made.behaviour.start_from([other.behaviour for other in others])
+        for other in others:
+            made.skills = made.skills.merge(other.skills)
+        return made
+
     @property
     def habits(self) -> Habits:
         """What the values of its calls normally are. To be read: ``habituate`` and ``ratify`` teach them."""

@@ -25,6 +25,8 @@ from kaizen_security.observer.learners.size import Table as Sizes
 
 LUMPS = 0.5
 """Least spread of calls and bytes of one run, in logarithms: at a tolerance of 1 in 100 few is what is below ten times the mean."""
+MOST_TRIED = 16
+MOST_CRAFTED = 1000
 PARTIES = 0.35
 """The same of addressees: five times."""
 
@@ -121,6 +123,24 @@ class Behaviour:
         ratios = [ratio for trait in done for one in amounts(trait) if (ratio := self.size.ratio(one)) is not None]
         bulk = log1p(sum(trait.sent for trait in done))
         return Session(at, sum(ratios) / len(ratios) if ratios else 0.0, novelty, bulk)
+
+    def start_from(self, others: Sequence[Behaviour]) -> None:
+        """Begin with what others know. Only for one that knows nothing yet."""
+        self.size.start_from(other.size.whole for other in others)
+        self.rate.start_from(other.rate.whole for other in others)
+        self.order.start_from(other.order.whole for other in others)
+        self.sessions.start_from(other.sessions.whole for other in others)
+
+    def poisoning(self, tolerance: float) -> dict[str, int | None]:
+        """How many crafted, unflagged numbers it takes to double what passes: of the kind of number that is the easiest to move.
+
+        ``known``  kinds of which enough numbers were learned; the first ``MOST_TRIED`` of them are tried, each with at most
+                   ``MOST_CRAFTED`` numbers
+        """
+        size = self.size
+        keys = [key for key in size.whole.rows.keys if size.usual(key, tolerance) is not None]
+        costs = [size.poisoning(key, tolerance, most=MOST_CRAFTED) for key in keys[:MOST_TRIED]]
+        return {"known": len(keys), "doubling": min((cost for cost in costs if cost is not None), default=None)}
 
     def merge(self, other: Behaviour) -> Behaviour:
         """What both know; goes on as ``self.replica``."""

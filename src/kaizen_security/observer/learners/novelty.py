@@ -14,7 +14,7 @@ mass of what was forgotten counts as unseen, so forgetting makes the learner qui
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
 from kaizen_security.contract.action import Json
@@ -175,6 +175,14 @@ class Novelty:
         if self.seen < self.grace or self.count(x):
             return 0.0
         return 1.0 - self.unseen
+
+    def start_from(self, others: Iterable[Self]) -> None:
+        """Begin with the sum of what others know as the base. Only for a learner that knows nothing yet."""
+        for other in others:
+            for tally in other._tallies():
+                self._base = self._base.plus(tally)
+        self._epoch = 1
+        self._index()
 
     def learn_one(self, x: str) -> None:
         """Take one observation of ``x`` into this replica's part."""

@@ -8,7 +8,7 @@ parts, which is what one place would have learned.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, Self, TypeVar
 
 from kaizen_security.contract.action import Json
@@ -62,6 +62,13 @@ class Shared(Generic[P]):
         self.whole = self._own
         for part in others:
             self.whole = self.whole.plus(part)
+
+    def start_from(self, others: Iterable[P]) -> None:
+        """Begin with the sum of what others know as the base. Only for a learner that knows nothing yet."""
+        for other in others:
+            self._base = other.plus(self._make()) if self._base is None else self._base.plus(other)
+        self._epoch = 1
+        self._index()
 
     def teach(self, lesson: Callable[[P], None]) -> None:
         """Let this replica's part learn, and what is read with it."""
