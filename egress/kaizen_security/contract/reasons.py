@@ -34,6 +34,11 @@ JUDGED = ":judged"
 """What the id of an action ends with in the row that says what a reasoning check raised afterwards."""
 
 
+def about(action_id: str) -> str:
+    """The id of the action that a row is about: a further row's own id ends with what it is."""
+    return action_id.removesuffix(ANSWERED).removesuffix(JUDGED)
+
+
 def blocked_by_policy(kinds: Iterable[str]) -> str:
     """``blocked by policy: <finding kinds, sorted>``; each kind once."""
     return "blocked by policy: " + ", ".join(sorted(set(kinds)))

@@ -56,6 +56,7 @@ TABLE = {
     "taint": Weight(4, Blocks.ENFORCE),
     "provenance": Weight(5, Blocks.ENFORCE, Asks.DOUBTS),
     "declaration": Weight(6, Blocks.ENFORCE, Asks.ALL),
+    "reasoning": Weight(7, Blocks.ENFORCE),
     "novelty": Weight(7, Blocks.NEVER),
     "tenant": Weight(7, Blocks.NEVER),
     "alignment": Weight(8, Blocks.ENFORCE, Asks.DOUBTS),
@@ -64,7 +65,8 @@ TABLE = {
     "drift": Weight(11, Blocks.NEVER),
     "order": Weight(12, Blocks.NEVER),
 }
-"""The order of the detections. Those for secrets, gaps and taint belong between correlation and provenance."""
+"""The order of the detections; ``reasoning`` is what a model raised (``observer.raising``). Those for gaps belong between correlation
+and provenance."""
 
 _OWN_WORDS = frozenset({"policy", "correlation", "declaration", "novelty"})
 """Detections whose reason has a form of its own; the others say ``detection: kind (value).``"""

@@ -126,7 +126,7 @@ _CAUSES = (
     (reasons.CORRELATION, "correlation"),
     ("undeclared: ", "declaration"),
     ("behavioral anomaly: ", "novelty"),
-    ("reasoning judge (", "judge"),
+    ("reasoning judge (", "reasoning"),
     ("Trace-vs-egress gap: ", "gap"),
     (reasons.FAILED_CLOSED, "observer"),
 )
@@ -144,7 +144,7 @@ def cause(verdict: Verdict) -> tuple[Finding, ...]:
 
 
 class Joining:
-    """Brings the rows of one action together: a client's claim, an observer's verdict and the server's own.
+    """Brings the rows of one action together: a client's claim, an observer's verdict, the server's own, what came afterwards.
 
     Blocked if any of them blocks. Rows of one action with more than ``window`` other actions between them stay apart.
     """
@@ -157,7 +157,7 @@ class Joining:
         """Take a row; gives the action that has waited longest once too many wait."""
         if not row.action.id:
             return row
-        key = (row.action.agent, row.action.id)
+        key = (row.action.agent, reasons.about(row.action.id))
         earlier = self._waiting.get(key)
         if earlier is not None:
             self._waiting[key] = _both(earlier, row)

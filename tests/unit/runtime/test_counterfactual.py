@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import boundary_key, outward, outward_verdict
 from kaizen_security.contract.bundle import Bundle
@@ -289,6 +290,21 @@ def test_claim_and_observers_verdict_on_one_action_come_together():
     first, second = compared(documents, declaration=Declaration())
     assert first.change is Change.NO_LONGER_FLAGGED
     assert second.change is Change.SAME
+
+
+@pytest.mark.parametrize("ending", [reasons.JUDGED, reasons.ANSWERED])
+def test_what_a_model_raised_afterwards_is_no_other_action_and_other_rules_do_not_take_it_back(ending):
+    undeclared = Finding("undeclared tool", "a", detection="declaration", field="tool")
+    judged = Finding("judged malicious", "a", "reasoning", detection="reasoning", field="tool")
+    raised = Verdict(Decision.BLOCK, "reasoning judge (malicious, confidence 0.6): It leaves.", (undeclared, judged))
+    documents = [
+        row(Action(tool="a", id="x"), Verdict(Decision.BLOCK, "undeclared: …", (undeclared,))),
+        row(Action(tool="a", id="x" + ending), raised),
+    ]
+    (same,) = compared(documents, mode=Mode.ENFORCE)
+    assert (same.change, same.action.id) == (Change.SAME, "x")
+    (declared,) = compared(documents, mode=Mode.ENFORCE, declaration=Declaration(tools=("a",)))
+    assert (declared.after.blocked, [one.detection for one in declared.after.evidence]) == (True, ["reasoning"])
 
 
 def test_only_so_many_actions_wait_for_further_rows():
