@@ -65,8 +65,8 @@ TABLE = {
     "drift": Weight(11, Blocks.NEVER),
     "order": Weight(12, Blocks.NEVER),
 }
-"""The order of the detections; ``reasoning`` is what a model raised (``observer.raising``). Those for gaps belong between correlation
-and provenance."""
+"""The order of the detections; ``reasoning`` is what a model raised (``observer.raising``). Those for gaps belong between
+correlation and provenance."""
 
 _OWN_WORDS = frozenset({"policy", "correlation", "declaration", "novelty"})
 """Detections whose reason has a form of its own; the others say ``detection: kind (value).``"""
