@@ -12,7 +12,7 @@ from kaizen_security.contract.codec import Report
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
-from kaizen_security.contract.score import KINDS, ORIGINS, Came, Part, Score
+from kaizen_security.contract.score import EFFECTS, KINDS, ORIGINS, Came, Part, Score
 from kaizen_security.contract.step import Claim, Effect, End, Message, Request, Result
 from kaizen_security.contract.verdict import Decision, Mode, Pending, Verdict
 
@@ -65,6 +65,8 @@ scores = st.builds(
         ),
         max_size=3,
     ).map(tuple),
+    wanted=st.lists(st.sampled_from(EFFECTS), max_size=2).map(tuple),
+    effects=st.lists(st.sampled_from(EFFECTS), max_size=2).map(tuple),
 )
 verdicts = st.builds(
     Verdict,

@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against", metavar="FILE", help="the policies in force now, for lines that hold no verdict (implies --diff)"
     )
     change.add_argument(
+        "--against-verdicts",
+        metavar="FILE",
+        help="compare with what another version or configuration printed with --json --all (implies --diff)",
+    )
+    change.add_argument(
         "--fail-on", action="append", default=[], choices=sorted(FAILS), help="end with 1 then; several times"
     )
     served = parser.add_argument_group("rows of the control plane (KAIZEN_API_KEY)")
@@ -83,7 +88,7 @@ def _point(said: str) -> Point:
 
 def run(args: argparse.Namespace) -> int:
     """Replay or compare, print, sum up."""
-    comparing = args.diff or args.from_server or args.against or args.fail_on
+    comparing = args.diff or args.from_server or args.against or args.against_verdicts or args.fail_on
     _check(args, comparing=bool(comparing))
     asked = _work(args, comparing=bool(comparing))
     progress = Progress()
@@ -112,6 +117,10 @@ def _check(args: argparse.Namespace, *, comparing: bool) -> None:
         raise Misconfigured("--since and --until choose rows of --from-server")
     if not comparing and args.operating_point:
         raise Misconfigured("--operating-point is compared with what was recorded: add --diff")
+    if args.against_verdicts:
+        if args.from_server or args.against or args.operating_point:
+            raise Misconfigured("--against-verdicts compares lines with what was printed of them, and nothing else")
+        return
     if comparing and not (args.policy or args.declaration or args.mode or args.baseline or args.operating_point):
         raise Misconfigured(
             "nothing would change: give --policy, --declaration, --mode, --baseline or --operating-point"
@@ -130,7 +139,7 @@ def _work(args: argparse.Namespace, *, comparing: bool) -> work.Work:
         "everything": args.all,
         "colour": wants_colour(sys.stdout),
     }
-    if comparing:
+    if comparing and not args.against_verdicts:
         alternative = Alternative(
             policies=policies, declaration=declaration, mode=mode, baseline=baseline, point=args.operating_point
         )
@@ -144,7 +153,8 @@ def _work(args: argparse.Namespace, *, comparing: bool) -> work.Work:
         declaration=declaration or NOTHING_DECLARED,
         mode=mode or Mode.OBSERVE,
     )
-    return work.Work(now=bundle, baseline=baseline, **common)
+    printed = work.printed_by(args.against_verdicts) if args.against_verdicts else None
+    return work.Work(now=bundle, baseline=baseline, printed=printed, **common)
 
 
 def _served(args: argparse.Namespace, progress: Progress) -> Iterator[work.Entry]:

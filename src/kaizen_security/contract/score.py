@@ -12,10 +12,21 @@ from math import isfinite
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import MAX_NAME, array, boolean, obj, text
+from kaizen_security.contract.fields import MAX_NAME, array, boolean, obj, text, texts
 
 KINDS = ("address", "host", "URL", "account", "phone number", "file", "date", "number", "id", "words", "text")
 """What a value can be: those of ``observer.entities``."""
+EFFECTS = (
+    "sending",
+    "paying",
+    "changing",
+    "creating",
+    "removing",
+    "giving access",
+    "credentials",
+    "doing what a source says",
+)
+"""What a request can ask for and a call can do: those of ``observer.effects``."""
 MAX_PARTS = 32
 MAX_VALUES = 24
 ORIGINS = ("user", "used", "field", "text", "unknown")
@@ -56,6 +67,7 @@ class Score:
     ``steered``     a value that nobody authorised steers the call: the finding is provenance's, else alignment's
     ``asked``       share of the call that the request explains; ``told``: that one place in what was read explains
     ``came``        where the call's values came from
+    ``wanted``      which of ``EFFECTS`` the user's request speaks of; ``effects``: which the call has
     """
 
     value: float
@@ -67,6 +79,8 @@ class Score:
     asked: float = 0.0
     told: float = 0.0
     came: tuple[Came, ...] = ()
+    wanted: tuple[str, ...] = ()
+    effects: tuple[str, ...] = ()
 
     def share(self, part: Part) -> float:
         """Of all that speaks against the call, 0 to 1."""
@@ -118,6 +132,10 @@ def encode_score(score: Score) -> dict[str, Json]:
             {name: said for name in ("field", "kind", "origin", "tool", "path") if (said := getattr(one, name))}
             for one in score.came
         ]
+    if score.wanted:
+        document["wanted"] = [*score.wanted]
+    if score.effects:
+        document["effects"] = [*score.effects]
     return document
 
 
@@ -125,6 +143,10 @@ def decode_score(document: Json, field: str) -> Score:
     """A score. Raises InvalidInput naming the field."""
     doc = obj(document, field)
     path = field + "."
+    said = {name: texts(doc, name, path, limit=48) for name in ("wanted", "effects")}
+    for name, found in said.items():
+        if not set(found) <= set(EFFECTS):
+            raise InvalidInput(path + name, f"must be some of {', '.join(EFFECTS)}")
     threshold = doc.get("threshold")
     return Score(
         value=_number(doc, "value", path),
@@ -138,6 +160,8 @@ def decode_score(document: Json, field: str) -> Score:
         asked=_number(doc, "asked", path, low=0.0, high=1.0),
         told=_number(doc, "told", path, low=0.0, high=1.0),
         came=tuple(_came(one, f"{path}came[{i}]") for i, one in enumerate(array(doc, "came", path, limit=MAX_VALUES))),
+        wanted=said["wanted"],
+        effects=said["effects"],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.score import MAX_PARTS, MAX_VALUES, Came, Part, Score
 from kaizen_security.observer.detection import Context
-from kaizen_security.observer.facts import Traced, gather
+from kaizen_security.observer.facts import NO_FACTS, Traced, gather
 from kaizen_security.observer.score import Scored
 from kaizen_security.observer.weights import BIAS, WEIGHTS
 
@@ -22,6 +22,7 @@ def score_of(action: Action, context: Context) -> Score | None:
     if scored is None:
         return None
     apart = scored.threshold is not None and scored.logit > scored.threshold - NEAR
+    facts = gather(action, context) if apart else NO_FACTS
     return Score(
         value=scored.logit,
         threshold=scored.threshold,
@@ -31,7 +32,9 @@ def score_of(action: Action, context: Context) -> Score | None:
         steered=scored.steered,
         asked=min(1.0, scored.asked),
         told=min(1.0, scored.told),
-        came=tuple(_came(one) for one in gather(action, context).values[:MAX_VALUES]) if apart else (),
+        came=tuple(_came(one) for one in facts.values[:MAX_VALUES]),
+        wanted=facts.wanted,
+        effects=facts.effects,
     )
 
 

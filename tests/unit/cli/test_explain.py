@@ -22,6 +22,7 @@ SCORE = Score(
     parts=(Part(name="place_far", weight=6.0, value=1.0), Part(name="told_far", weight=4.0, value=0.5)),
     steered=True,
     asked=0.2,
+    effects=("paying",),
     told=0.8,
     came=(
         Came(field="recipient", kind="account", origin="text", tool="read_bill", path=".*"),
@@ -82,6 +83,7 @@ def test_each_contribution_is_shown_with_weight_value_and_share(explain, flagged
     assert "place_far          +6.00 =  6.00 x 1.00   75%" in said.out
     assert "told_far           +2.00 =  4.00 x 0.50   25%" in said.out
     assert "base               -4.50" in said.out
+    assert "the request speaks of nothing of the kind; the call is paying" in said.out
     assert "by its score of 3.50; flags by itself; blocks in enforce mode" in said.out
 
 

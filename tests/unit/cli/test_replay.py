@@ -143,3 +143,36 @@ def test_several_processes_say_the_same_in_the_same_order_as_one(here, capsys, m
 def without_time(out):
     told = json.loads(out)
     return [json.dumps({key: value for key, value in told.items() if key not in ("seconds", "actions_per_minute")})]
+
+
+# --- another version ---------------------------------------------------------------------------------------------------------
+
+
+def test_verdicts_are_compared_with_those_that_another_version_printed(here, capsys):
+    (here / "x.jsonl.gz").write_bytes(gzip.compress("\n".join(lines()).encode()))
+    assert main(["replay", "x.jsonl.gz", "--json", "--all"]) == 1
+    (here / "old.jsonl").write_text(capsys.readouterr().out)
+    assert main(["replay", "x.jsonl.gz", "--against-verdicts", "old.jsonl", "--json"]) == 1, "lines that cannot be read"
+    same = json.loads(capsys.readouterr().out)
+    assert same["changes"]["unchanged"] == same["actions"] > 20
+    words = ["replay", "x.jsonl.gz", "--against-verdicts", "old.jsonl", "--policy", "new.toml", "--json", "--jobs", "2"]
+    assert main(words) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["changes"]["newly blocked"] > 10
+    assert told["changes"]["newly blocked"] + told["changes"]["unchanged"] == told["actions"] == same["actions"]
+
+
+def test_a_verdict_that_the_other_version_did_not_print_is_not_guessed(here, capsys):
+    write(here / "x.jsonl", [{"tool": "a"}, {"tool": "b"}])
+    assert main(["replay", "x.jsonl", "--json", "--all"]) == 0
+    (here / "old.jsonl").write_text(capsys.readouterr().out.splitlines()[0] + "\n")
+    assert main(["replay", "x.jsonl", "--against-verdicts", "old.jsonl", "--json", "--fail-on", "cannot-tell"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["changes"]["unchanged"], told["missing_facts"]) == (1, {"the other verdict": 1})
+
+
+def test_a_file_that_replay_did_not_print_is_named(here, capsys):
+    write(here / "x.jsonl", [{"tool": "a"}])
+    (here / "old.jsonl").write_text('{"decision": "maybe"}\n')
+    assert main(["replay", "x.jsonl", "--against-verdicts", "old.jsonl"]) == 1
+    assert "old.jsonl:1 is no verdict" in capsys.readouterr().err

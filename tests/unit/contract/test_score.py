@@ -6,8 +6,9 @@ import pytest
 
 from kaizen_security.contract.boundary import boundary_key, outward_verdict
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.score import KINDS, Came, Part, Score, decode_score, encode_score
+from kaizen_security.contract.score import EFFECTS, KINDS, Came, Part, Score, decode_score, encode_score
 from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.observer.effects import Effect
 from kaizen_security.observer.entities import Kind
 
 KEY = boundary_key(b"sixteen bytes and more")
@@ -23,6 +24,7 @@ def test_parts_are_shares_of_all_that_speaks_against_the_call():
 
 def test_the_kinds_of_the_wire_are_those_of_the_observer():
     assert set(KINDS) == {kind.value for kind in Kind}
+    assert set(EFFECTS) == {effect.value for effect in Effect}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,8 @@ def test_the_kinds_of_the_wire_are_those_of_the_observer():
         ({"came": [{"kind": "secret", "origin": "user"}]}, "score.came[0].kind"),
         ({"came": [{"kind": "host", "origin": "somewhere"}]}, "score.came[0].origin"),
         ({"came": [7]}, "score.came[0]"),
+        ({"wanted": ["my own words"]}, "score.wanted"),
+        ({"effects": "paying"}, "score.effects"),
     ],
 )
 def test_what_is_no_score_is_refused_by_field(change, field):

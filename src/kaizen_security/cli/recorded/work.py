@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from heapq import merge
@@ -24,9 +24,12 @@ from kaizen_security.cli.terminal.paint import Progress, plain
 from kaizen_security.cli.terminal.verdicts import Shown
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.bundle import Bundle
-from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import parse
+from kaizen_security.contract.codec import decode_verdict
+from kaizen_security.contract.errors import InvalidInput, Misconfigured
+from kaizen_security.contract.fields import MAX_NAME, obj, parse, text
+from kaizen_security.contract.verdict import Verdict
 from kaizen_security.observer.baseline import Baseline
+from kaizen_security.runtime.against import Against
 from kaizen_security.runtime.counterfactual import Alternative, Counterfactual
 from kaizen_security.runtime.difference import Difference
 from kaizen_security.runtime.replay import Replayer
@@ -38,10 +41,11 @@ _END: Json = {"": "the end"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is replayed, and how. ``alternative`` None: verdicts, else what would change."""
+    """What is replayed, and how. ``alternative`` and ``printed`` None: verdicts, else what would change or has changed."""
 
     now: Bundle
     alternative: Alternative | None = None
+    printed: Mapping[tuple[str, str, str], Verdict] | None = None
     baseline: Baseline | None = None
     only: str = ""
     learn: bool = True
@@ -128,7 +132,10 @@ def _take(
     place = 0
     shown = Shown(lambda text: out(place, text), as_json=work.as_json, everything=work.everything, colour=work.colour)
     done = Done(shown)
-    take = _judging(work, done, share) if work.alternative is None else _comparing(work, done, share)
+    if work.printed is not None:
+        take = _against(work, done, share, work.printed)
+    else:
+        take = _judging(work, done, share) if work.alternative is None else _comparing(work, done, share)
     for place, (name, data) in enumerate(found, 1):
         try:
             take(place, parse(data, limit=MAX_LINE) if isinstance(data, bytes) else data)
@@ -152,6 +159,36 @@ def _judging(work: Work, done: Done, share: Share) -> Callable[[int, Json], None
             done.shown.take(found)
 
     return take
+
+
+def _against(
+    work: Work, done: Done, share: Share, printed: Mapping[tuple[str, str, str], Verdict]
+) -> Callable[[int, Json], None]:
+    replayer = Replayer(work.now, only=work.only, learn=work.learn, baseline=work.baseline)
+    against = Against(printed, replayer)
+
+    def take(place: int, document: Json) -> None:
+        if document is _END or (isinstance(document, dict) and not share.has(document)):
+            return
+        for one in against.take(document):
+            done.difference.add(one, place)
+
+    return take
+
+
+def printed_by(name: str) -> dict[tuple[str, str, str], Verdict]:
+    """The verdicts that ``kaizen replay --json --all`` printed into a file. Raises Misconfigured naming the line."""
+    found: dict[tuple[str, str, str], Verdict] = {}
+    for where, line in entries((name,)):
+        try:
+            doc = obj(parse(line, limit=MAX_LINE) if isinstance(line, bytes) else line, "line")
+            if "summary" not in doc:
+                verdict = decode_verdict(doc, field="line")
+                key = (text(doc, "agent", limit=MAX_NAME), text(doc, "run_id", limit=MAX_NAME), verdict.action_id)
+                found[key] = verdict
+        except InvalidInput as err:
+            raise Misconfigured(f"{where} is no verdict as kaizen replay --json prints it: {err}") from err
+    return found
 
 
 def _comparing(work: Work, done: Done, share: Share) -> Callable[[int, Json], None]:

@@ -78,6 +78,8 @@ def contributions(score: Score, *, colour: bool) -> Iterator[str]:
         yield f"  {part.name:<18}{part.points:+6.2f} = {part.weight:5.2f} x {part.value:4.2f} {share:5.0%} {bar}"
     if score.parts:
         yield f"  {'base':<18}{score.bias:+6.2f}"
+        wanted, effects = (", ".join(found) or "nothing of the kind" for found in (score.wanted, score.effects))
+        yield f"the request speaks of {wanted}; the call is {effects}"
         yield f"the request explains {score.asked:.0%} of the call, one place in what was read {score.told:.0%}"
 
 

@@ -133,6 +133,8 @@ def _score(score: Score) -> ScoreView:
             for one in score.parts
         ),
         explained=(
+            f"The request speaks of {', '.join(score.wanted) or 'nothing of the kind'}, "
+            f"the call is {', '.join(score.effects) or 'nothing of the kind'}. "
             f"The request explains {score.asked:.0%} of the call, one place in what was read {score.told:.0%}. "
             f"The sum begins at {score.bias:.2f}."
             if score.parts
