@@ -28,6 +28,11 @@ class Desk:
         self.named = [""]
         self._lock = threading.Lock()
 
+    @property
+    def waits(self) -> bool:
+        """Whether a verdict may take longer than it takes to compute: then it is the sidecar's."""
+        return bool(self.kaizen.settings.sidecar)
+
     def client(self, line: bytes) -> Moves:
         """A line from the client: what goes where."""
         with self._lock:

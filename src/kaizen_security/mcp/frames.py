@@ -42,8 +42,8 @@ class Limits:
     batch: int = 100
     id: int = 256
     pending: int = 1024
-    rate: float = 500.0
-    burst: float = 2000.0
+    rate: float = 5000.0
+    burst: float = 20_000.0
 
 
 LIMITS = Limits()

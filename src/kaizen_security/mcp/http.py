@@ -146,7 +146,7 @@ class Gateway:
         desk = self._desk(agent, upstream, request.headers.get(SESSION, ""))
         if desk is None:
             return problem(404, "this session is not known here")
-        moves = await asyncio.to_thread(desk.client, body)
+        moves = await _settled(desk, desk.client, body)
         if not moves.to_server:
             return refused(moves)
         try:
@@ -180,7 +180,7 @@ class Gateway:
             if moves.to_client:
                 return Response(joined(moves.to_client), 200, media_type="application/json")
             return Response(b"", reply.status_code, back(reply))
-        moves_back = await asyncio.to_thread(desk.server, body)
+        moves_back = await _settled(desk, desk.server, body)
         lines = [*moves_back.to_client, *moves.to_client]
         if not lines:
             return foreign(reply, desk, sent, too_large=False)
@@ -199,7 +199,7 @@ class Gateway:
                     if not event.data:
                         yield event.raw
                         continue
-                    moves = await asyncio.to_thread(desk.server, event.data)
+                    moves = await _settled(desk, desk.server, event.data)
                     for answer in moves.to_server:
                         await self._tell(request, upstream, answer)
                     data = moves.to_client[0] if moves.to_client else b""
@@ -297,6 +297,11 @@ class Gateway:
         """Deliver what every agent still has to report."""
         for agent in self._agents.values():
             agent.kaizen.close()
+
+
+async def _settled(desk: Desk, way: Callable[[bytes], Moves], data: bytes) -> Moves:
+    """What goes where. Aside only where a verdict may have to be waited for: changing threads twice costs more than judging."""
+    return await asyncio.to_thread(way, data) if desk.waits else way(data)
 
 
 def _run_of(session: str) -> str:

@@ -26,6 +26,8 @@ LISTS = {"prompts/list": "prompts", "resources/list": "resources", "resources/te
 """Lists whose entries are looked at one by one, and the key that holds them."""
 BRINGS = frozenset("tools/call resources/read prompts/get completion/complete tasks/result".split())
 """Requests whose reply is content."""
+SERVER_KEY = "io.modelcontextprotocol/serverInfo"
+"""Where a server says its name from 2026-07-28 on."""
 ASKS_PEOPLE = frozenset({"sampling/createMessage", "elicitation/create"})
 _SECRET_FIELDS = (
     "password",
@@ -186,7 +188,8 @@ class Warden(Nothing):
     def _introduced(self, reply: Message, result: Json) -> Arrival:
         """What the server says of itself: its name, which is pinned, and its instructions, which the model reads."""
         assert isinstance(result, dict)
-        info = result.get("serverInfo")
+        meta = result.get("_meta")
+        info = result.get("serverInfo", meta.get(SERVER_KEY) if isinstance(meta, dict) else None)
         name = info.get("name") if isinstance(info, dict) else None
         itself = name[:MAX_NAME] if isinstance(name, str) else ""
         said = result.get("instructions")

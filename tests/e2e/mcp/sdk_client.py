@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+from pathlib import Path
 
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
@@ -57,7 +58,7 @@ async def over_http(url, calls, key):
 
 
 def main():
-    calls = json.loads(os.environ.get("CALLS", "[]"))
+    calls = json.loads(Path(os.environ["CALLS"]).read_text())
     if sys.argv[1] == "--":
         found = asyncio.run(over_stdio(sys.argv[2:], calls))
     else:

@@ -1,0 +1,106 @@
+"""Official peers, each in an environment of its own, kept in the machine's temporary folder between runs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+PYTHON = {"sdk1": "mcp>=1.27,<2", "sdk2": "mcp>=2.2,<3"}
+NODE = tuple(
+    f"@modelcontextprotocol/{name}" for name in ("sdk@1", "server-everything", "server-filesystem", "server-memory")
+)
+OLDEST_NODE = 18
+UNREACHABLE = (
+    "from versions: none",
+    "No matching distribution",
+    "ConnectionError",
+    "timed out",
+    "ENOTFOUND",
+    "ECONNREFUSED",
+    "E404",
+)
+
+
+class Absent(Exception):
+    """The peer cannot be had here; the message says why."""
+
+
+def python(name: str) -> Path:
+    """The interpreter of an environment with that SDK. Raises Absent."""
+
+    def install(place: Path) -> None:
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True, capture_output=True)
+        pip = [
+            str(place / "bin/python"),
+            "-I",
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "--retries",
+            "1",
+            "-q",
+            "install",
+        ]
+        _run([*pip, PYTHON[name]], place)
+
+    return _kept(f"{name}-python{sys.version_info.major}.{sys.version_info.minor}", install) / "bin/python"
+
+
+def node() -> Path:
+    """The folder of an npm project with the TypeScript SDK and the reference servers. Raises Absent."""
+    if not shutil.which("npm") or not shutil.which("node"):
+        raise Absent("there is no node and npm here")
+    version = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
+        raise Absent(f"node {version} is older than {OLDEST_NODE}")
+
+    def install(place: Path) -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        (place / "package.json").write_text('{"private": true}')
+        _run(
+            [
+                "npm",
+                "install",
+                "--ignore-scripts",
+                "--no-audit",
+                "--no-fund",
+                "--silent",
+                "--prefix",
+                str(place),
+                *NODE,
+            ],
+            place,
+        )
+
+    return _kept("node", install)
+
+
+def _run(words: list[str], place: Path) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=place)
+    said = done.stdout + done.stderr
+    if done.returncode and any(sign in said for sign in UNREACHABLE):
+        raise Absent(f"the registry cannot be reached: {said.strip().splitlines()[-1][:200]}")
+    assert done.returncode == 0, said
+
+
+def _kept(name: str, install: Callable[[Path], None]) -> Path:
+    home = Path(tempfile.gettempdir()) / f"kaizen-mcp-peers-{os.getuid()}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    found = home.stat(follow_symlinks=False)
+    assert stat.S_ISDIR(found.st_mode), f"{home} is no folder"
+    assert found.st_uid == os.getuid(), f"{home} belongs to somebody else"
+    place = home / name
+    with (home / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "whole").exists():
+            install(place)
+            (place / "whole").touch()
+    return place
