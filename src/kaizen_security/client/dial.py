@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from kaizen_security.client.own import mine
@@ -112,6 +112,10 @@ def left(at: float) -> float:
     return left
 
 
+KNOCK = 0.005
+"""Seconds before a Unix socket that has too many at its door is knocked at again."""
+
+
 def dial_unix(path: str, at: float) -> socket.socket:
     """A stream to the socket file. Raises OSError, Misconfigured where there are no such sockets."""
     import socket
@@ -119,7 +123,12 @@ def dial_unix(path: str, at: float) -> socket.socket:
     family = getattr(socket, "AF_UNIX", None)
     if family is None:
         raise Misconfigured(NO_UNIX)
-    return _connected(socket.socket(family, socket.SOCK_STREAM), path, at)
+    while True:
+        try:
+            return _connected(socket.socket(family, socket.SOCK_STREAM), path, at)
+        except BlockingIOError:
+            # Not "in progress", which a Unix socket never is: more knock than the other side has taken in so far.
+            sleep(min(KNOCK, left(at)))
 
 
 def dial_tcp(host: str, port: int, at: float) -> socket.socket:

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 import importlib
 
-NEEDED = ("socket", "json", "logging", "urllib.parse", "encodings.idna", "kaizen_security.contract.fields")
+NEEDED = (
+    "socket",
+    "json",
+    "logging",
+    "urllib.parse",
+    "encodings.idna",
+    "encodings.utf_8_sig",
+    "kaizen_security.contract.fields",
+)
 """``encodings.idna``: what ``getaddrinfo`` uses for every name."""
 
 

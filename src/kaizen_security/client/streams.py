@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from kaizen_security.client import wire
-from kaizen_security.client.dial import NO_UNIX, Place, place
+from kaizen_security.client.dial import KNOCK, NO_UNIX, Place, place
 from kaizen_security.client.http import Pool, understood, why
 from kaizen_security.client.talk import Exchange, Pause, Talk, Turn, Wanted, carried, not_taken
 from kaizen_security.contract.action import Json
@@ -170,7 +170,11 @@ async def _dialled(loop: asyncio.AbstractEventLoop, where: Place) -> socket.sock
         family = getattr(socket, "AF_UNIX", None)
         if family is None:
             raise Misconfigured(NO_UNIX)
-        return await _connected(loop, family, where.path)
+        while True:
+            try:
+                return await _connected(loop, family, where.path)
+            except BlockingIOError:
+                await asyncio.sleep(KNOCK)
     failure = OSError(f"the name {where.host} has no address")
     for family, _, _, _, address in await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM):
         try:
@@ -185,9 +189,12 @@ async def _connected(loop: asyncio.AbstractEventLoop, family: int, address: obje
     connected = False
     try:
         held.setblocking(False)
-        if family != getattr(socket, "AF_UNIX", None):
+        if family == getattr(socket, "AF_UNIX", None):
+            # At once or not at all: a loop would take the error of a full queue for a connection that is under way.
+            held.connect(address)  # type: ignore[arg-type]  # its shape is the family's own
+        else:
             held.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(held, address)  # type: ignore[arg-type]  # its shape is the family's own
+            await loop.sock_connect(held, address)  # type: ignore[arg-type]
         connected = True
     finally:
         if not connected:

@@ -39,6 +39,8 @@ from kaizen_security.sidecar.uplink import Uplink
 
 log = logging.getLogger(__name__)
 
+BACKLOG = 4096
+"""Connections that wait to be taken in: as many tasks of an agent may begin at once. The system's own bound may be lower."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -141,7 +143,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=3,
-        backlog=512,
+        backlog=BACKLOG,
     )
     server = _Server(config)
     loop = asyncio.get_running_loop()
@@ -197,7 +199,7 @@ def unix_socket(path: Path) -> socket.socket:
             made.bind(str(path))
         finally:
             os.umask(before)
-        made.listen(512)
+        made.listen(BACKLOG)
         made.setblocking(False)
     except OSError as err:
         made.close()
@@ -231,7 +233,7 @@ def loopback_socket(host: str, port: int) -> socket.socket:
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((host, port))
-        made.listen(512)
+        made.listen(BACKLOG)
         made.setblocking(False)
     except OSError as err:
         made.close()
