@@ -17,6 +17,7 @@ from kaizen_security.contract import reasons
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.verdict import Decision, Mode
 from kaizen_security.testing.models import Late, ModelServer, Raw, Turn
+from tests.e2e.server.running import Running
 from tests.e2e.sidecar_process import Process, until
 from tests.e2e.sidecar_upstream import OWN, Upstream
 
@@ -258,3 +259,36 @@ def test_a_guarded_tool_does_not_run_when_the_model_raises_and_no_person_was_ask
     kaizen.close()
     assert ran == []
     assert time.monotonic() - began < 15.0, "it did not wait for a person"
+
+
+def test_at_a_real_control_plane_it_is_a_row_of_its_own_and_no_further_action_or_flag(tmp_path, models):
+    server = Running(tmp_path / "server")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "model.toml").write_text(
+        f'provider = "anthropic"\nmodel = "m"\nbase_url = "{models.url}"\nkey_env = "MINE"\n'
+    )
+    models.otherwise = Turn(text=MALICIOUS)
+    with server.person() as admin, server.call() as client, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MINE", KEY)
+        assert client.post("/v1/agents/a/manifest", json={"tools": ["read_mail"]}).status_code == 200
+        more = ("--model-config", str(tmp_path / "model.toml"))
+        one = Process(tmp_path / "data", api_url=server.url, api_key=server.key("observer"), more=more).start()
+        try:
+            assert send(one)["flagged"] is True
+            found = {"agent": "a", "limit": 10}
+            rows = until(
+                lambda: (
+                    (kept := client.get("/v1/verdicts", params=found).json()["verdicts"]) and len(kept) == 2 and kept
+                ),
+                "both rows",
+            )
+            assert rows[0]["reason"].startswith("reasoning judge (malicious, confidence 0.6): ")
+            assert (rows[0]["confidence"], rows[0]["decision"], rows[0]["severity"]) == (0.6, "allow", "medium")
+            assert rows[0]["action"]["id"] == "act-1" + reasons.JUDGED
+            (agent,) = admin.get("/v1/agents/profiles").json()["profiles"]
+            assert (agent["actions"], agent["flagged"]) == (1, 1)
+            assert CANARY not in json.dumps(rows)
+        finally:
+            _, out = one.stop()
+    assert KEY not in out
+    assert server.stop()[0] == 0

@@ -60,6 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sidecar-port", type=int, default=8001, help="sidecar on loopback (default 8001)")
     parser.add_argument("--proxy-port", type=int, default=8080, help="egress proxy (default 8080)")
+    parser.add_argument(
+        "--model-config", metavar="FILE", help="the sidecar's reasoning model (without it nobody is asked)"
+    )
     parser.add_argument("--corpus", type=Path, help="folder of the red-team corpus (default: the checkout's)")
     parser.add_argument(
         "--json", action="store_true", help="one JSON document a line; a demonstration's last is its summary"
@@ -212,7 +215,7 @@ class Up:
         control = line.start_control()
         line.ready(control)
         view.started(CONTROL, line.control_url)
-        sidecar = line.start_sidecar(keys.observer)
+        sidecar = line.start_sidecar(keys.observer, model=self._args.model_config or "")
         egress = line.start_egress(keys.observer, agent=agent, hosts=hosts, credentials=credentials)
         line.ready(sidecar)
         view.started(SIDECAR, f"{line.sidecar_url} and 127.0.0.1:{line.ports.sidecar.number}")
