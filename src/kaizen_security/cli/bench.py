@@ -6,25 +6,31 @@ import argparse
 import gzip
 import hashlib
 import json
+import os
+import platform
 import random
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from statistics import quantiles
 from time import perf_counter
 from typing import Any
 
 from kaizen_security import __version__
 from kaizen_security.cli.recorded.gate import gated, store, words
 from kaizen_security.contract.errors import Misconfigured
-from kaizen_security.observer.habits import Habits
 from kaizen_security.testing.charts import roc
-from kaizen_security.testing.figures import Rate, Score, asked, curve, judge, table, thresholds
-from kaizen_security.testing.recorded import ATTACK, BENIGN, Recorded, kind_of, learned, record
+from kaizen_security.testing.driven import Driven, drive, folds, taught
+from kaizen_security.testing.figures import at_points, by_agent, curve, enforced, kinds, table
+from kaizen_security.testing.recorded import ATTACK, BENIGN, Run, kind_of
 
-WORDINGS = ("", "goal", "note")
-BAND = 4.0
-"""Log odds below the threshold in which a person would be asked."""
+WORDINGS = ("goal", "note")
+
+Work = tuple[list[Run], list[Run], str]
+"""Harmless runs to learn from, runs to test, and how the tested attacks are worded."""
+
+Sets = dict[str, list[Driven]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,36 +45,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cv", nargs="+", metavar="FILE", help="instead: cross-validate over models, tasks seen and unseen"
     )
-    parser.add_argument(
-        "--budget", type=float, default=0.01, help="share of an agent's own harmless runs above its threshold"
-    )
-    parser.add_argument(
-        "--reworded", action="store_true", help="with --cv: attacks also as bare goal and as polite note"
-    )
+    parser.add_argument("--reworded", action="store_true", help="attacks also as bare goal and as polite note")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that share the work (default: 1)")
     parser.add_argument("--charts", metavar="FOLDER", help="write the curves there as SVG")
     parser.add_argument(
         "--gate", metavar="FILE", help="fail when a figure is beyond those stored there; name what changed"
     )
     parser.add_argument("--store", metavar="FILE", help="store the figures there, for --gate")
     parser.add_argument("--json", action="store_true")
-    parser.epilog = "Weights are the shipped ones and are never fitted here; thresholds come from learned runs only."
+    parser.epilog = (
+        "Every detection is asked, as it ships: nothing is fitted here. A baseline is learned from harmless runs, run by run, "
+        "and each agent's threshold comes from them alone."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     if not args.cv and not (args.learn and args.test):
         raise Misconfigured("give --learn FILES and --test FILES, or --cv FILES")
+    if args.jobs < 1:
+        raise Misconfigured("--jobs must be 1 or more")
     started = perf_counter()
     names = args.cv or [*args.learn, *args.test]
-    sets = _crossed(args) if args.cv else {"learned apart": _apart(args)}
+    sets = _measure(_crossed(args) if args.cv else _apart(args), args.jobs)
     told: dict[str, Any] = {
         "kaizen": __version__,
         "command": "kaizen bench " + " ".join(sys.argv[2:]),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "data": {
             Path(name).name: _digest(name) for name in [*dict.fromkeys(names), *([args.tools] if args.tools else [])]
         },
         "sets": {name: _figures(found) for name, found in sets.items()},
-        "microseconds_per_call": _speed([one.run for found in sets.values() for one in found][:400]),
+        "microseconds_per_call": _speed(sets),
         "seconds": round(perf_counter() - started, 1),
     }
     if args.charts:
@@ -93,125 +101,114 @@ def _lines(names: Sequence[str]) -> Iterator[dict[str, Any]]:
         try:
             with gzip.open(name, "rt") if name.endswith(".gz") else open(name, encoding="utf-8") as file:
                 for number, line in enumerate(file, 1):
-                    try:
-                        yield json.loads(line)
-                    except ValueError as err:
-                        raise Misconfigured(f"{name}:{number}: not JSON: {err}") from err
+                    yield _line(f"{name}:{number}", line)
         except OSError as err:
-            raise Misconfigured(f"{name} cannot be read: {err.strerror}") from err
+            raise Misconfigured(f"{name} cannot be read: {err.strerror or err}") from err
+        except UnicodeDecodeError as err:
+            raise Misconfigured(f"{name} is not UTF-8 text") from err
 
 
-def _digest(name: str) -> str:
-    return hashlib.sha256(Path(name).read_bytes()).hexdigest()[:16]
-
-
-def _read(names: Sequence[str], wording: str = "", kinds: Sequence[str] = ()) -> list[Recorded]:
-    found = []
-    for line in _lines(names):
-        kind = kind_of(line)
-        if kind and (not kinds or kind in kinds):
-            found.append(record(line, wording))
+def _line(where: str, line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as err:
+        raise Misconfigured(f"{where}: not JSON: {err}") from err
+    if not isinstance(found, dict) or not isinstance(found.get("steps"), list):
+        raise Misconfigured(f"{where}: not a run: it needs 'steps'")
+    if not all(isinstance(step, dict) and step.get("role") in ("call", "result") for step in found["steps"]):
+        raise Misconfigured(f"{where}: steps: each needs a 'role', call or result")
     return found
 
 
-def _apart(args: argparse.Namespace) -> list[Score]:
-    known = _read(args.learn, kinds=(BENIGN,))
-    limits = thresholds(known, args.budget, by_task=False)
-    return judge(_read(args.test), learned(known), limits)
+def _digest(name: str) -> str:
+    try:
+        return hashlib.sha256(Path(name).read_bytes()).hexdigest()[:16]
+    except OSError as err:
+        raise Misconfigured(f"{name} cannot be read: {err.strerror}") from err
 
 
-def _crossed(args: argparse.Namespace) -> dict[str, list[Score]]:
+def _read(names: Sequence[str]) -> list[Run]:
+    return [line for line in _lines(names) if kind_of(line)]
+
+
+def _apart(args: argparse.Namespace) -> Iterator[tuple[str, Work]]:
+    known = [one for one in _read(args.learn) if kind_of(one) == BENIGN]
+    random.Random(0).shuffle(known)  # noqa: S311 - not one model, one task after the other; repeatable
+    tested = _read(args.test)
+    size = max(1, -(-len(tested) // args.jobs))
+    for at in range(0, len(tested), size):
+        yield from _worded("learned apart", known, tested[at : at + size], reworded=args.reworded)
+
+
+def _crossed(args: argparse.Namespace) -> Iterator[tuple[str, Work]]:
     runs = _read(args.cv)
-    extra = {word: _read(args.cv, word, (ATTACK,)) if args.reworded and word else [] for word in WORDINGS}
-    chance = random.Random(0)  # noqa: S311 - folds, repeatable
-    models = sorted({run.model for run in runs})
-    tasks = sorted({(run.agent, run.task) for run in runs})
-    chance.shuffle(models)
-    chance.shuffle(tasks)
-    model = {name: i % 3 for i, name in enumerate(models)}
-    turn: Counter[str] = Counter()
-    task = {}
-    for name in tasks:
-        task[name] = turn[name[0]] % 4
-        turn[name[0]] += 1
-    sets: dict[str, list[Score]] = {}
     for seen in (True, False):
-        word = "tasks seen" if seen else "tasks unseen"
-        for m in range(min(3, len(models))):
-            for t in range(1 if seen else 4):
-                inside = [r for r in runs if model[r.model] == m and (seen or task[r.agent, r.task] == t)]
-                known = [
-                    r
-                    for r in runs
-                    if r.kind == BENIGN
-                    and (model[r.model] != m or len(models) == 1)
-                    and (seen or task[r.agent, r.task] != t)
-                ]
-                limits = thresholds(known, args.budget, by_task=not seen)
-                habits: dict[str, Habits] = learned(known)
-                sets.setdefault(word, []).extend(judge(inside, habits, limits))
-                for wording, attacks in extra.items():
-                    held = [r for r in attacks if model[r.model] == m and (seen or task[r.agent, r.task] == t)]
-                    if held:
-                        kept = sets.setdefault(f"{word}, reworded: {wording}", [])
-                        kept.extend(judge(held, habits, limits))
+        for known, tested in folds(runs, seen=seen):
+            yield from _worded("tasks seen" if seen else "tasks unseen", known, tested, reworded=args.reworded)
+
+
+def _worded(name: str, known: list[Run], tested: list[Run], *, reworded: bool) -> Iterator[tuple[str, Work]]:
+    yield name, (known, tested, "")
+    attacks = [one for one in tested if kind_of(one) == ATTACK]
+    if reworded and attacks:
+        for wording in WORDINGS:
+            yield f"{name}, reworded: {wording}", (known, attacks, wording)
+
+
+def _measure(work: Iterable[tuple[str, Work]], jobs: int) -> Sets:
+    named = list(work)
+    sets: Sets = {}
+
+    def take(number: int, name: str, found: list[Driven]) -> None:
+        sets.setdefault(name, []).extend(found)
+        if sys.stderr.isatty():
+            print(f"\r{number} of {len(named)} parts measured", end="", file=sys.stderr, flush=True)
+
+    if jobs == 1:
+        for number, (name, part) in enumerate(named, 1):
+            take(number, name, _driven(part))
+    else:
+        with ProcessPoolExecutor(jobs) as pool:
+            parts = pool.map(_driven, [part for _, part in named])
+            for number, ((name, _), found) in enumerate(zip(named, parts, strict=True), 1):
+                take(number, name, found)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
     return sets
+
+
+def _driven(work: Work) -> list[Driven]:
+    known, tested, wording = work
+    return list(drive(tested, taught(known), wording))
 
 
 # --- the figures ----------------------------------------------------------------------------------------------------------------
 
 
-def _figures(found: list[Score]) -> dict[str, Any]:
-    agents = sorted({one.run.agent for one in found})
+def _figures(found: list[Driven]) -> dict[str, Any]:
     told: dict[str, Any] = {}
-    for agent in [*agents, *(["all"] if len(agents) > 1 else [])]:
-        chosen = [one for one in found if agent in (one.run.agent, "all")]
-        rates = {**table(chosen), "harmless writing calls in the asking band": asked(chosen, BAND)}
-        told[agent] = {name: _rate(one) for name, one in rates.items() if one.of}
-        caught = [one for one in chosen if one.run.kind == ATTACK]
-        if caught:
-            stopped = sum(one.worst > -BAND for one in caught)
-            told[agent]["attacks caught or asked about"] = {"share": round(stopped / len(caught), 4), "of": len(caught)}
-    told["missed by kind"] = _kinds([o for o in found if o.run.kind == ATTACK and o.worst <= 0], of=found, attack=True)
-    told["false flags by kind"] = _kinds(
-        [o for o in found if o.run.kind != ATTACK and o.worst > 0], of=found, attack=False
-    )
-    return told
+    for agent, chosen in by_agent(found):
+        rates = {**table(chosen), **enforced(chosen)}
+        told[agent] = {name: one.to_json() for name, one in rates.items() if one.of}
+        if any(one.kind == ATTACK for one in chosen) and any(one.kind == BENIGN for one in chosen):
+            told[agent]["attacks caught where at most so many harmless runs are flagged"] = at_points(curve(chosen))
+    return {**told, **kinds(found)}
 
 
-def _rate(one: Rate) -> dict[str, Any]:
-    return {
-        "share": round(one.share, 4),
-        "low": round(one.low, 4),
-        "high": round(one.high, 4),
-        "hits": one.hits,
-        "of": one.of,
-    }
+def _speed(sets: Sets) -> dict[str, float]:
+    spent = [call.seconds * 1e6 for found in sets.values() for one in found for call in one.calls]
+    if len(spent) < 2:
+        return {}
+    cuts = quantiles(spent, n=100)
+    return {"p50": round(cuts[49], 1), "p99": round(cuts[98], 1), "calls": len(spent)}
 
 
-def _kinds(chosen: list[Score], *, of: list[Score], attack: bool) -> dict[str, str]:
-    def key(one: Score) -> str:
-        return f"{one.run.agent} {one.run.kind} {one.run.injection if attack else one.run.task}"
-
-    whole = Counter(key(one) for one in of)
-    return {name: f"{n} of {whole[name]}" for name, n in Counter(key(one) for one in chosen).most_common(12)}
-
-
-def _speed(runs: list[Recorded]) -> float:
-    habits = learned(run for run in runs if run.kind == BENIGN)
-    started, calls = perf_counter(), 0
-    for one in runs:
-        calls += len(one.readings(habits.get(one.agent, Habits())))
-    return round((perf_counter() - started) / max(1, calls) * 1e6, 1)
-
-
-def _draw(folder: str, sets: dict[str, list[Score]]) -> None:
+def _draw(folder: str, sets: Sets) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, found in sets.items():
-        if "reworded" in name or not any(one.run.kind == ATTACK for one in found):
+        if "reworded" in name or not any(one.kind == ATTACK for one in found):
             continue
-        agents = sorted({one.run.agent for one in found})
-        curves = {agent: curve([one for one in found if one.run.agent == agent]) for agent in agents}
+        curves = {agent: curve(chosen) for agent, chosen in by_agent(found) if agent != "all"}
         path = Path(folder) / f"detection-{name.replace(' ', '-')}.svg"
         path.write_text(roc(f"Attacks caught against harmless runs flagged, {name}", curves), encoding="utf-8")
 
@@ -225,11 +222,12 @@ def _print(told: dict[str, Any]) -> None:
         for agent, rates in figures.items():
             print(f"  {agent}")
             for what, one in rates.items():
-                if not isinstance(one, dict):
-                    print(f"    {what}: {one}")
-                elif "low" in one:
+                if isinstance(one, dict) and "hits" in one:
                     span = f"{one['low']:.1%}-{one['high']:.1%}"
                     print(f"    {what:42} {one['share']:7.1%}  ({span}; {one['hits']}/{one['of']})")
+                elif isinstance(one, dict):
+                    print(f"    {what}: " + ", ".join(f"{most}: {share:.1%}" for most, share in one.items()))
                 else:
-                    print(f"    {what:42} {one['share']:7.1%}  (of {one['of']})")
-    print(f"\n{told['microseconds_per_call']} microseconds a call; {told['seconds']} s")
+                    print(f"    {what}: {one}")
+    spent = told["microseconds_per_call"]
+    print("\n" + ", ".join(f"{name} {value}" for name, value in spent.items()) + f" (µs a call); {told['seconds']} s")

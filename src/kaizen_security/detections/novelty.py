@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.step import Request
 from kaizen_security.observer.baseline import Feature, features
 from kaizen_security.observer.detection import About, Abstention, Context, Example, Said, Status
 from kaizen_security.observer.learners.novelty import Novelty
@@ -15,7 +16,8 @@ ABOUT = About(
     title="Never done before",
     says=(
         "Enough of the agent's normal work was seen, something new has become rare in it, and this kind, tool or "
-        "destination is new. What was told and what was seen by ground truth are learned apart."
+        "destination is new. What was told and what was seen by ground truth are learned apart. A new tool that the "
+        "user's request itself asks for is none."
     ),
     status=Status.STABLE,
     attacks=("undeclared", "scope-creep", "drift"),
@@ -37,7 +39,9 @@ def detect(action: Action, context: Context) -> Iterator[Said]:
         if feature.dimension == "source" or context.baseline.knows(feature) or _declared(feature, action, context):
             continue
         learner = context.baseline.learner(feature.side, feature.dimension)
-        if learner.score_one(feature.value) >= 1.0 - context.tolerance:
+        if feature.dimension == "tool" and context.reading is not None and context.reading.requested:
+            unsure.setdefault("the request itself asks for it", []).append(feature.dimension)
+        elif learner.score_one(feature.value) >= 1.0 - context.tolerance:
             yield _finding(feature, learner)
         else:
             unsure.setdefault(_why(learner, context.tolerance), []).append(feature.dimension)
@@ -104,6 +108,17 @@ FIRES = (
 )
 
 SILENT = (
+    Example(
+        name="a new tool for which the user asks",
+        action=Action(
+            tool="create_folder",
+            id="now-make",
+            run_id="now",
+            metadata={"arguments": {"name": "summer", "kind": "plain"}},
+        ),
+        before=_USED,
+        run=(Request(run_id="now", text="Create a plain folder called summer."),),
+    ),
     Example(name="a known tool", action=Action(tool="read", target="https://api.example/v1"), before=_USED),
     Example(name="a baseline that is too young", action=Action(tool="transfer_money"), before=_USED[:40]),
     Example(

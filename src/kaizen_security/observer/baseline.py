@@ -143,7 +143,8 @@ class Baseline:
 
     def count(self, score: float) -> None:
         """Take the score of a run, and nothing else of it."""
-        self._habits.teach(lambda part: part.scores.add(score))
+        if self.habits.runs >= YOUNG:
+            self._habits.teach(lambda part: part.scores.add(score))
 
     @property
     def outflow(self) -> Outflow:

@@ -29,7 +29,7 @@ from kaizen_security.observer.question import RELEASES, Answer, Question, Word, 
 from kaizen_security.observer.raising import raised
 from kaizen_security.observer.rules import Rules, no_rules
 from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting
-from kaizen_security.observer.score import Scored, arguments, is_call, score, threshold
+from kaizen_security.observer.score import Scored, arguments, is_call, score
 from kaizen_security.observer.signals import prepare
 from kaizen_security.observer.skills import skill_of
 from kaizen_security.observer.weigh import TOLERANCE, Heard, Weighed, weigh
@@ -181,11 +181,10 @@ class Observer:
             self.baseline.behaviour.learn(run.conduct, run.at)
 
     def _count(self, run: Run) -> None:
-        # Of a flagged run nothing is learned but that there was one: left out altogether, the agent's own threshold would sink
-        # with every false flag. No more than the threshold, so that no flagged run can raise it.
-        limit = threshold(self.baseline.habits)
-        if self.learning and run.score is not None and limit is not None:
-            self.baseline.count(min(run.score, limit))
+        # Of a flagged run nothing is learned but how high it reached: left out altogether, the agent's own threshold would sink
+        # with every false flag. What flagged runs can do to it is bounded by ``weights.HIGHEST``.
+        if self.learning and run.score is not None:
+            self.baseline.count(run.score)
 
     # --- assess and conclude ----------------------------------------------------------------------------------------------
 

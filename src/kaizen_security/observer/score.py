@@ -16,7 +16,7 @@ from kaizen_security.contract.action import Action, Json
 from kaizen_security.observer.habits import YOUNG, Deed, Habits
 from kaizen_security.observer.origins import Call, Origin, Origins, Reached, Value
 from kaizen_security.observer.signals import NAMES, Reading, read
-from kaizen_security.observer.weights import ASK_BUDGET, BIAS, BUDGET, FLOORS, MATURE, OFFSET, SLOPE, WEIGHTS
+from kaizen_security.observer.weights import ASK_BUDGET, BIAS, BUDGET, FLOORS, HIGHEST, MATURE, OFFSET, SLOPE, WEIGHTS
 
 _ORDER = tuple(WEIGHTS[name] for name in NAMES)
 
@@ -32,6 +32,7 @@ class Scored:
     ``mature``    whether the threshold is the agent's own
     ``parts``     signal and its share of the score, the largest first
     ``steered``   whether a value of it came from something that was read and that nobody authorised
+    ``requested`` whether the request itself asks for it, and nothing that was read does
     ``worst``     that value, and where it came from (None: from nowhere that is known)
     ``call``      what was scored, so that nobody has to read it again
     ``told``      share of the call that one place in what was read explains, ``asked`` that the request explains
@@ -44,6 +45,7 @@ class Scored:
     mature: bool
     parts: tuple[tuple[str, float], ...]
     steered: bool
+    requested: bool
     worst: tuple[Value, Origin | None] | None
     told: float
     asked: float
@@ -90,6 +92,7 @@ def score(call: Call, origins: Origins, habits: Habits) -> Scored:
         mature=len(habits.scores) >= MATURE,
         parts=tuple(sorted((part for part in parts if part[1] > 0), key=lambda part: -part[1])),
         steered=reading.steered,
+        requested=reading.requested,
         worst=reading.worst,
         told=reading.told,
         asked=reading.asked,
@@ -112,24 +115,20 @@ def probability(logit: float) -> float:
 
 
 def threshold(habits: Habits, budget: float = BUDGET) -> float | None:
-    """The agent's own: as many of its harmless runs lie above as the budget allows, and never below ``floor``.
+    """The agent's own: as many of its runs lie above as the budget allows, between ``floor`` and ``HIGHEST``.
 
-    Until there are enough of them it is above all that there were; None before the first ones.
+    While there are few of them the floor is that of the smallest budget; None before the first ones.
     """
     if habits.runs < YOUNG:
         return None
-    if len(habits.scores) < MATURE:
-        return max(floor(min(FLOORS)), habits.scores.exceeded_by(0.0))
-    return max(floor(budget), habits.scores.exceeded_by(budget))
+    least = floor(budget if len(habits.scores) >= MATURE else min(FLOORS))
+    return max(least, min(HIGHEST, habits.scores.exceeded_by(budget)))
 
 
 def asking(habits: Habits) -> float | None:
     """Where the band begins in which a person is asked; never above the threshold."""
     speaks = threshold(habits)
-    if speaks is None:
-        return None
-    budget = ASK_BUDGET if len(habits.scores) >= MATURE else 0.0
-    return min(speaks, max(floor(ASK_BUDGET), habits.scores.exceeded_by(budget)))
+    return None if speaks is None else min(speaks, max(floor(ASK_BUDGET), habits.scores.exceeded_by(ASK_BUDGET)))
 
 
 def floor(budget: float) -> float:

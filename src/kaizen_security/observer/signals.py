@@ -36,6 +36,7 @@ NAMES = (
     "effect_told",
     "removes_unasked",
     "fetch_far",
+    "near_alike",
     "far_unlike",
     "far_told",
     "told_unlike",
@@ -48,6 +49,7 @@ NAMES = (
 ``*_led``        a value of a result which the agent only reached because something that it read named it
 ``told_*``       how much of the call one place of free text explains beyond the request; ``verb_gap``: of the tool's name
 ``writes``       the tool does not only read; ``effect_told``: what it does was not asked for, but told
+``near_alike``   a place that the user left to a source, where such a request has led elsewhere before
 ``*_unlike``     no similar request has led to this tool before
 """
 
@@ -85,12 +87,16 @@ def _marks(words: Mapping[str, None], most: int) -> Mapping[str, int]:
 
 @dataclass(slots=True)
 class Reading:
-    """The signals of one call, and what they stand on. ``worst``: the value that speaks most against it, and its origin."""
+    """The signals of one call, and what they stand on. ``worst``: the value that speaks most against it, and its origin.
+
+    ``requested``  the request asks for this tool's effect and thing, and nothing that was read explains or steers the call
+    """
 
     signals: dict[str, float]
     deed: Deed
     worst: tuple[Value, Origin | None] | None = None
     steered: bool = False
+    requested: bool = False
     told: float = 0.0
     asked: float = 0.0
     sentence: Origin | None = None
@@ -116,12 +122,12 @@ _PLAIN = frozenset({Kind.NUMBER, Kind.DATE})
 class _Left:
     """What the user left to each source, as far as one call is concerned."""
 
-    __slots__ = ("_call", "_known", "_thing", "_verb")
+    __slots__ = ("_call", "_known", "_verb", "thing")
 
     def __init__(self, call: Call, origins: Origins) -> None:
         self._call = call
         self._verb = bool(call.name) and origins.asked.covers(call.name[0])
-        self._thing = len(call.name) < 2 or any(origins.asked.covers(word) for word in call.name[1:])
+        self.thing = len(call.name) < 2 or any(origins.asked.covers(word) for word in call.name[1:])
         self._known: dict[frozenset[Effect], _May] = {}
 
     def to(self, reached: Reached) -> _May:
@@ -132,7 +138,7 @@ class _Left:
         if may is None:
             common = self._call.effects & reached.left
             # To pay is to pay; to change, create or send something is asked for only if the request also says what.
-            plainly = Effect.PAY in common or (self._thing and (bool(common) or (self._verb and bool(reached.left))))
+            plainly = Effect.PAY in common or (self.thing and (bool(common) or (self._verb and bool(reached.left))))
             may = _May(plainly, plainly or Effect.OPEN in reached.left)
             self._known[reached.left] = may
         return may
@@ -275,6 +281,7 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
         "effect_told": unasked * max(told_far, told_near),
         "removes_unasked": unasked * (Effect.REMOVE in call.effects),
         "fetch_far": (1 - writes) * min(1.0, c.get("place_far", 0.0)),
+        "near_alike": min(1.0, c.get("place_near", 0.0)) * (1 - unlike),
         "far_unlike": away * unlike,
         "far_told": away * told_far,
         "told_unlike": told_far * unlike,
@@ -290,7 +297,8 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
     )
     worst = None if seen.worst is None else (seen.worst[1], seen.worst[2])
     told, where = max((far.share, far.origin), (near.share, near.origin), key=lambda one: one[0])
-    return Reading(signals, deed, worst, away > 0, told, asked, where)
+    requested = plainly and left.thing and not away and not told_far
+    return Reading(signals, deed, worst, away > 0, requested, told, asked, where)
 
 
 def slot_of(tool: str, field: str) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.fields import array, obj
-from kaizen_security.testing.figures import Score
+from kaizen_security.testing.driven import Driven
 
 FORMAT = 1
 CAUGHT = frozenset({"attacks caught"})
@@ -58,7 +58,7 @@ class Changed:
         return f"{self.where}: {self.agent} {self.kind} {self.id}: {now}"
 
 
-def to_store(told: Mapping[str, Any], sets: Mapping[str, Sequence[Score]]) -> dict[str, Any]:
+def to_store(told: Mapping[str, Any], sets: Mapping[str, Sequence[Driven]]) -> dict[str, Any]:
     """What is kept of a measurement: its command and data, its figures, and which runs were flagged, as hashes of their names."""
     kept: dict[str, Any] = {"format": FORMAT, **{key: told[key] for key in ("kaizen", "command", "data")}, "sets": {}}
     for name, found in sets.items():
@@ -67,7 +67,7 @@ def to_store(told: Mapping[str, Any], sets: Mapping[str, Sequence[Score]]) -> di
             for agent, rates in told["sets"][name].items()
             if agent not in ("missed by kind", "false flags by kind")
         }
-        flagged = sorted(_name(one) for one in found if one.worst > 0)
+        flagged = sorted(_name(one) for one in found if one.flagged)
         kept["sets"][name] = {"figures": figures, "flagged": flagged}
     return kept
 
@@ -116,7 +116,7 @@ def bounds(rate: Mapping[str, float]) -> tuple[float, float]:
     return min(low, max(0.0, (middle - spread) / scale)), max(high, min(1.0, (middle + spread) / scale))
 
 
-def changed(kept: Mapping[str, Any], sets: Mapping[str, Sequence[Score]]) -> Iterator[Changed]:
+def changed(kept: Mapping[str, Any], sets: Mapping[str, Sequence[Driven]]) -> Iterator[Changed]:
     """Every run whose verdict is another one than when the figures were stored."""
     for name, found in sets.items():
         held = kept["sets"].get(name)
@@ -124,11 +124,11 @@ def changed(kept: Mapping[str, Any], sets: Mapping[str, Sequence[Score]]) -> Ite
             continue
         was = {one for one in array(held, "flagged", limit=10_000_000) if isinstance(one, str)}
         for one in found:
-            now = one.worst > 0
+            now = one.flagged
             if now != (_name(one) in was):
-                yield Changed(name, one.run.agent, one.run.kind, one.run.id, now)
+                yield Changed(name, one.agent, one.kind, one.id, now)
 
 
-def _name(one: Score) -> str:
-    run = one.run
-    return hashlib.sha256(f"{run.agent}|{run.kind}|{run.id}".encode()).hexdigest()[:12]
+def _name(one: Driven) -> str:
+
+    return hashlib.sha256(f"{one.agent}|{one.kind}|{one.id}".encode()).hexdigest()[:12]

@@ -75,7 +75,7 @@ def record(run: Run, wording: str = "") -> Recorded:
     origins.request(str(run.get("user_task") or ""))
     calls: list[Judged] = []
     waiting: list[tuple[object, str, Reached]] = []
-    swaps = _swaps(run, wording) if wording else ()
+    changes = swaps(run, wording) if wording else ()
     for step in run["steps"]:
         tool = canonical.tool(str(step.get("tool") or ""))
         if step["role"] == "call":
@@ -86,7 +86,7 @@ def record(run: Run, wording: str = "") -> Recorded:
             waiting.append((step.get("id"), tool, origins.reached(value for value, _, _ in call.values)))
         else:
             content = step.get("content")
-            for pattern, text in swaps:
+            for pattern, text in changes:
                 if isinstance(content, str):
                     content = pattern.sub(lambda _, text=text: text, content)  # type: ignore[misc]
             origins.result(tool, content, _answered(waiting, step.get("id"), tool))
@@ -123,7 +123,7 @@ def learned(runs: Iterable[Recorded]) -> dict[str, Habits]:
     return habits
 
 
-def _swaps(run: Run, wording: str) -> Sequence[tuple[re.Pattern[str], str]]:
+def swaps(run: Run, wording: str) -> Sequence[tuple[re.Pattern[str], str]]:
     """For each injected text, where it stands (however it was wrapped or quoted) and what to put there."""
     injections = (run.get("meta") or {}).get("injections") or {}
     wanted: set[str] = set()

@@ -9,14 +9,14 @@ from typing import Any, cast
 
 from kaizen_security.cli.recorded.rules import document
 from kaizen_security.contract.errors import Misconfigured
-from kaizen_security.testing.figures import Score
+from kaizen_security.testing.driven import Driven
 from kaizen_security.testing.gate import changed, check_data, failures, to_store
 
 SHOWN = 40
 """Changed verdicts that are named; the others are counted."""
 
 
-def store(name: str, told: Mapping[str, Any], sets: Mapping[str, Sequence[Score]]) -> None:
+def store(name: str, told: Mapping[str, Any], sets: Mapping[str, Sequence[Driven]]) -> None:
     """Write the figures. Raises Misconfigured."""
     text = json.dumps(to_store(told, sets), indent=1, ensure_ascii=False)
     try:
@@ -25,7 +25,7 @@ def store(name: str, told: Mapping[str, Any], sets: Mapping[str, Sequence[Score]
         raise Misconfigured(f"{name} cannot be written: {err.strerror}") from err
 
 
-def gated(name: str, told: dict[str, Any], sets: Mapping[str, Sequence[Score]]) -> bool:
+def gated(name: str, told: dict[str, Any], sets: Mapping[str, Sequence[Driven]]) -> bool:
     """Whether every figure holds; what does not, and what changed, is put into ``told["gate"]``. Raises Misconfigured."""
     kept = document(name)
     check_data(kept, told)
