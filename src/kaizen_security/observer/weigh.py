@@ -55,6 +55,7 @@ TABLE = {
     "tool_pins": Weight(4, Blocks.ALWAYS),
     "taint": Weight(4, Blocks.ENFORCE),
     "provenance": Weight(5, Blocks.ENFORCE, Asks.DOUBTS),
+    "memory": Weight(5, Blocks.ENFORCE, Asks.ALL),
     "declaration": Weight(6, Blocks.ENFORCE, Asks.ALL),
     "reasoning": Weight(7, Blocks.ENFORCE),
     "novelty": Weight(7, Blocks.NEVER),
