@@ -14,6 +14,7 @@ from kaizen_security.detections import (
     memory,
     novelty,
     order,
+    peer,
     policy,
     provenance,
     secrets,
@@ -40,6 +41,7 @@ BUILTIN: tuple[Detection, ...] = (
     volume,
     sequence,
     drift,
+    peer,
     order,
 )
 """Every detection that is asked, in order."""

@@ -20,6 +20,7 @@ from kaizen_security.contract.verdict import Mode
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.conduct import NOTHING_SHOWN, Trait
 from kaizen_security.observer.load import Load
+from kaizen_security.observer.peers import NOBODY, Peers
 from kaizen_security.observer.rules import Rules
 from kaizen_security.observer.run import Run
 from kaizen_security.observer.score import Scored
@@ -54,6 +55,7 @@ class Context:
     ``now``         Unix seconds of the last step of the agent
     ``correlated``  what the correlation said when the action was noted
     ``load``        what the action carries
+    ``peers``       what the other agents of its role do
     ``trait``       size, addressees and amounts of the action
     ``reading``     what the origins of its values say; None when nothing is known of the run, or the action is no call
     """
@@ -65,6 +67,7 @@ class Context:
     reading: Scored | None = None
     load: Load | None = None
     trait: Trait = NOTHING_SHOWN
+    peers: Peers = NOBODY
     tolerance: float = 0.01
     now: float = 0.0
 
@@ -103,6 +106,7 @@ class Example:
     policies: tuple[Policy, ...] = ()
     declaration: Declaration = field(default=NOTHING_DECLARED)
     mode: Mode = Mode.OBSERVE
+    peers: Peers = NOBODY
 
 
 class Detection(Protocol):

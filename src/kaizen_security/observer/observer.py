@@ -25,6 +25,7 @@ from kaizen_security.observer.facts import gather
 from kaizen_security.observer.load import NOTHING_READ, Load, book, load
 from kaizen_security.observer.origins import UNASKED
 from kaizen_security.observer.outflow import Taught
+from kaizen_security.observer.peers import NOBODY
 from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
 from kaizen_security.observer.raising import raised
 from kaizen_security.observer.rules import Rules, no_rules
@@ -60,6 +61,7 @@ class Observer:
         "limits",
         "losses",
         "organisation",
+        "peers",
         "rules",
     )
 
@@ -81,6 +83,7 @@ class Observer:
         self.organisation = organisation
         self.learning = learning
         self.counted: dict[str, int] = {}
+        self.peers = NOBODY
         self._now = 0.0
         self._runs = Runs(limits, self.losses)
         self._loose = Run("")
@@ -236,6 +239,7 @@ class Observer:
             reading=self._read(action),
             load=self._load(action),
             trait=self._trait(action),
+            peers=self.peers,
             now=self._now,
             tolerance=TOLERANCE,
         )

@@ -64,7 +64,8 @@ TABLE = {
     "sequence": Weight(9, Blocks.NEVER),
     "volume": Weight(10, Blocks.NEVER),
     "drift": Weight(11, Blocks.NEVER),
-    "order": Weight(12, Blocks.NEVER),
+    "peer": Weight(12, Blocks.NEVER),
+    "order": Weight(13, Blocks.NEVER),
 }
 """The order of the detections; ``reasoning`` is what a model raised (``observer.raising``). Those for gaps belong between
 correlation and provenance."""

@@ -16,6 +16,7 @@ from kaizen_security.observer.detection import Detection
 from kaizen_security.observer.observer import LIMITS, Observer
 from kaizen_security.observer.rules import RulesMaker, no_rules
 from kaizen_security.observer.run import Limits
+from kaizen_security.runtime.roles import NOTHING, Roles
 
 
 class AgentKey(NamedTuple):
@@ -60,10 +61,11 @@ class Lane:
     """One agent's Observer, its lock and its time. The lock is held for microseconds, never across a wait.
 
     ``now``      the latest time of a step; ``touched`` what the clock said then
+    ``known``    what its role's group was last told of it
     ``dirty``    the baseline may have changed since it was saved
     """
 
-    __slots__ = ("dirty", "lock", "now", "observer", "touched")
+    __slots__ = ("dirty", "known", "lock", "now", "observer", "touched")
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
@@ -71,6 +73,7 @@ class Lane:
         self.now = 0.0
         self.touched = 0.0
         self.dirty = False
+        self.known = NOTHING
 
 
 class Agents:
@@ -102,6 +105,7 @@ class Agents:
         self.limits = limits
         self.learning = learning
         self.evicted = 0
+        self.roles = Roles()
         self.rules = RulesMaker(boundary)
         self._before = no_rules(before)
         self._lanes: OrderedDict[AgentKey, Lane] = OrderedDict()

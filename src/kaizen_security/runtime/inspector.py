@@ -128,6 +128,7 @@ class Inspector:
         now = self._time(lane, action.at)
         observer = lane.observer
         observer.wake(now)
+        lane.known = self.agents.roles.acquaint(action.organisation, action.agent, observer, lane.known)
         try:
             observer.note(action, now)
             weighed = observer.weighed(action, now)
@@ -198,6 +199,8 @@ class Inspector:
             now = self._time(lane, step.at)
             lane.observer.wake(now)
             lane.observer.note(step, now)
+            if isinstance(step, End):
+                lane.known = self.agents.roles.acquaint(organisation, step.agent, lane.observer, lane.known)
             lane.dirty = True
         if self.holds is not None and isinstance(step, End):
             self.holds.end(AgentKey(organisation, step.agent), step.run_id)

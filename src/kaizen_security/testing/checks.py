@@ -126,6 +126,7 @@ def run_example(detection: Detection, example: Example) -> tuple[Finding, ...]:
         mode=example.mode,
     )
     observer = Observer(detections=(detection,), baseline=Baseline(), rules=RulesMaker().make(bundle))
+    observer.peers = example.peers
     now = _recorded(observer, example)
     for i, action in enumerate(example.before):
         now += 1

@@ -70,6 +70,14 @@ class Table:
         second[at] = min(second[at] + size * size, _CEILING)
         most[at] = max(most[at], size)
 
+    def sums(self, key: int) -> float | None:
+        """About how much all numbers of a key come to: as many as there were, of their geometric mean. None when it is not kept."""
+        at = self.rows.find(key)
+        if at < 0:
+            return None
+        count, first, *_ = self.rows.row(at)
+        return count * expm1(first / count / UNIT)
+
     def plus(self, other: Table) -> Table:
         """The sum."""
         both = Table()

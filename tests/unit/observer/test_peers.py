@@ -1,0 +1,58 @@
+"""Peers: what a role is, what is compared, and how sure one can be."""
+
+from __future__ import annotations
+
+import pytest
+
+from kaizen_security.contract.declaration import Declaration
+from kaizen_security.observer.baseline import Baseline, Feature
+from kaizen_security.observer.conduct import Conduct, Trait
+from kaizen_security.observer.entities import fingerprint
+from kaizen_security.observer.peers import Habit, Peers, habit, role, share, tail
+
+DECLARED = Declaration(tools=("grant_case", "read_case"), purpose="Reviews cases.")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        (("worker-1", DECLARED), ("somebody", DECLARED), True),
+        (("worker-1", DECLARED), ("worker-2", Declaration(tools=("grant_case",))), False),
+        (("worker-1", Declaration()), ("worker-22", Declaration()), True),
+        (("worker 1", Declaration()), ("clerk 1", Declaration()), False),
+    ],
+)
+def test_a_role_is_what_is_declared_alike_or_a_name_but_for_its_number(one, other, alike):
+    assert (role(*one) == role(*other)) is alike
+
+
+@pytest.mark.parametrize("agent", ["clerk", "7", ""])
+def test_an_agent_alone_has_no_role(agent):
+    assert role(agent, Declaration()) == ""
+
+
+def test_only_calls_that_change_something_are_compared():
+    baseline = Baseline()
+    for tool, times in (("grant_case", 3), ("read_case", 9)):
+        baseline.learn([Feature("told", "tool", tool)])
+        for _ in range(5):
+            trait = Trait(fingerprint(tool), 0, 0, (), 0)
+            baseline.behaviour.learn(Conduct(done=[trait] * times), 0.0)
+    writes = habit(baseline).writes
+    assert set(writes) == {fingerprint("grant_case")}
+    assert writes[fingerprint("grant_case")] == pytest.approx(15, rel=0.01)
+
+
+def test_a_share_is_said_only_of_a_group_that_has_done_enough():
+    one = Habit(runs=9, writes={1: 10.0, 2: 1.0})
+    assert Peers.of([one]).share(2) is None
+    assert Peers.of([one, Habit()]).share(2) is None
+    assert Peers.of([one, one]).share(2) == pytest.approx(2.5 / 23)
+    assert share({1: 3.0}, 1) is None
+
+
+def test_the_tail_is_that_of_independent_calls():
+    assert tail(0, 5, 0.2) == 1.0
+    assert tail(3, 3, 0.2) == pytest.approx(0.008)
+    assert tail(1, 2, 0.5) == pytest.approx(0.75)
+    assert 0.0 <= tail(500, 500, 0.1) < 1e-20
