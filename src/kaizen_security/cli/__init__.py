@@ -19,7 +19,7 @@ COMMANDS = {
     "server": "the control plane: API and web console",
     "sidecar": "the Observer next to the agent",
     "egress": "the egress proxy",
-    "mcp": "what stands before MCP servers: pins, and the gateway",
+    "mcp": "what stands before MCP servers: gateway, pins, clients' configuration",
     "inspect": "ask for the verdict on one action",
     "explain": "show why a verdict is what it is",
     "baseline": "what an agent normally does: show, compare, export, import, learn, reset",

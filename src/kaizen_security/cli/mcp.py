@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,11 +13,15 @@ from dataclasses import replace
 from kaizen_security.client.clock import now
 from kaizen_security.client.config import load
 from kaizen_security.contract.action import Json
+from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.mcp import config
 from kaizen_security.mcp.differences import differences
 from kaizen_security.mcp.hidden import visible
 from kaizen_security.mcp.pins import Held, Pins, accept
 from kaizen_security.mcp.shelf import Shelf, encoded
+from kaizen_security.setup.clients import Place, places, read, servers
+from kaizen_security.setup.look import amiss
+from kaizen_security.setup.wrap import unwrapping, wrapping, write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     key = commands.add_parser("key", help="make a key for an agent at the gateway")
     key.add_argument("agent", help="the agent's name")
+    wrap = commands.add_parser("wrap", help="put kaizen-mcp in front of the servers that MCP clients start")
+    wrap.add_argument("--write", action="store_true", help="do it; without it, only say what would be done")
+    wrap.add_argument("--undo", action="store_true", help="take it out again")
+    wrap.add_argument("--agent", default="", help="report the servers' calls under this name")
+    look = commands.add_parser("scan", help="say what is amiss in the configuration of MCP clients; starts nothing")
+    for command in (wrap, look):
+        command.add_argument("--folder", default=".", help="the project's folder (this one)")
+        command.add_argument("--file", help="this configuration file alone")
+    look.add_argument("--json", action="store_true", help="for machines")
     pins.epilog = "Exit status: 0 nothing is held back, 1 something is, 2 used wrongly."
 
 
@@ -49,6 +64,10 @@ def run(args: argparse.Namespace) -> int:
             return _gateway(args)
         case "key":
             return _key(args.agent)
+        case "wrap":
+            return _wrap(args)
+        case "scan":
+            return _look(args)
     return _pins(args)
 
 
@@ -75,6 +94,65 @@ def _key(agent: str) -> int:
         f'Key of {agent}, shown once: {key}\nFor the gateway\'s settings, under [agents]:\n{agent} = "{key_hash(key)}"'
     )
     return 0
+
+
+# --- other programs' configuration -----------------------------------------------------------------------------------------
+
+
+def _places(args: argparse.Namespace) -> list[Place]:
+    every = places(config.environment(), os.path.abspath(args.folder))
+    if args.file:
+        path = os.path.abspath(args.file)
+        known = next((place for place in every if place.path == path), None)
+        return [known or Place("file", path, "servers" if ".vscode" in path else "mcpServers")]
+    return [place for place in every if os.path.exists(place.path)]
+
+
+def _wrap(args: argparse.Namespace) -> int:
+    shim = shutil.which("kaizen-mcp") or os.path.join(os.path.dirname(sys.executable), "kaizen-mcp")
+    folder = os.path.join(load({}).data or ".", "mcp", "before")
+    done, changed = ("Done", 0) if args.write else ("Would be done", 0)
+    status = 0
+    for place in _places(args):
+        try:
+            change = unwrapping(place, folder) if args.undo else wrapping(place, shim, agent=args.agent)
+            if args.write and change.servers:
+                write(change, folder, keep=not args.undo)
+        except Misconfigured as err:
+            print(f"kaizen mcp wrap: {err}", file=sys.stderr)
+            status = 1
+            continue
+        changed += len(change.servers)
+        print(f"{place.client}, {place.path}")
+        verb = "taken out" if args.undo else "wrapped"
+        for line in (
+            *(f"  {one.name}: {verb}" for one in change.servers),
+            *(f"  {one.name}: left, {why}" for one, why in change.left),
+        ):
+            print(line)
+    print(f"{done}: {changed} servers." + ("" if args.write or not changed else " --write does it."))
+    return status
+
+
+def _look(args: argparse.Namespace) -> int:
+    found: list[dict[str, Json]] = []
+    for place in _places(args):
+        try:
+            listed = list(servers(place, read(place.path)[1]))
+        except Misconfigured as err:
+            found.append({"client": place.client, "file": place.path, "server": "", "amiss": [str(err)]})
+            continue
+        found += [
+            {"client": place.client, "file": place.path, "server": one.name, "amiss": [*amiss(one)]} for one in listed
+        ]
+    if args.json:
+        print(json.dumps({"servers": found}, ensure_ascii=False))
+    for one in () if args.json else found:
+        print(f"{one['client']}, {one['file']}: {one['server'] or 'cannot be read'}")
+        said = one["amiss"]
+        for sentence in said if isinstance(said, list) else ():
+            print(f"  {sentence}")
+    return 1 if any(one["amiss"] for one in found) else 0
 
 
 # --- pins ---------------------------------------------------------------------------------------------------------------
