@@ -187,6 +187,17 @@ def test_nobody_waits_for_a_model_that_hangs(started, models):
     assert took < 3.0
 
 
+def test_a_model_that_hangs_does_not_hold_up_the_end(started, models):
+    one = started(deadline_seconds=60)
+    models.otherwise = Late(until=threading.Event())
+    send(one)
+    until(lambda: models.heard, "the question")
+    began = time.monotonic()
+    status, said = one.stop()
+    assert (status, "Traceback" in said) == (0, False), said
+    assert time.monotonic() - began < 10.0
+
+
 def test_an_agent_with_reasoning_switched_off_is_not_asked_about(started, upstream, models):
     upstream.set("a", judge_enabled=False)
     one = started()

@@ -26,6 +26,7 @@ from kaizen_security.reasoners.base import Attempt, Judge, Outcome
 from kaizen_security.reasoners.case import case
 from kaizen_security.reasoners.choice import Budget
 from kaizen_security.runtime import usage
+from kaizen_security.runtime.aside import aside
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.runtime.usage import Ledger
 
@@ -148,7 +149,7 @@ class Reasoning:
         self._breaker = Breaker(clock)
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._slots = threading.BoundedSemaphore(at_once)
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="reasoning")
+        self._closed = False
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="reasoning-usage")
 
     def state(self) -> State:
@@ -159,7 +160,7 @@ class Reasoning:
 
     def close(self) -> None:
         """Ask nobody any more; an exchange that is under way is left to its deadline."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._closed = True
         self._counting.shutdown(wait=True)
 
     async def answer(self, question: Question, deadline: float) -> Answer | None:
@@ -225,14 +226,12 @@ class Reasoning:
         return ""
 
     async def _attempt(self, question: Question, deadline: float) -> Attempt:
-        try:
-            working = asyncio.get_running_loop().run_in_executor(self._threads, self._work, question, deadline)
-        except RuntimeError:
+        if self._closed:
             self._slots.release()
             return Attempt(outcome=Outcome.FAILED, problem="asked after it was closed")
         try:
             # A judge that outstays its deadline keeps its slot until it is done: those behind it are turned away, not piled up.
-            return await asyncio.wait_for(asyncio.shield(working), deadline)
+            return await asyncio.wait_for(aside(lambda: self._work(question, deadline), name="reasoning"), deadline)
         except TimeoutError:
             return Attempt(outcome=Outcome.LATE, problem=f"no answer within {deadline:g} s")
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -21,9 +21,10 @@ from kaizen_security.contract.verdict import Verdict
 from kaizen_security.net import outbound
 from kaizen_security.observer.question import Answer, Question
 from kaizen_security.reasoners.base import Attempt, Judge
-from kaizen_security.reasoners.choice import OFF, Choice, Provider, judge_of, read_choice, shown
+from kaizen_security.reasoners.choice import OFF, Choice, judge_of, read_choice, shown
 from kaizen_security.reasoners.trial import Trial, trial
 from kaizen_security.runtime import usage
+from kaizen_security.runtime.aside import aside
 from kaizen_security.runtime.clock import Clock, chance
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.runtime.reasoning import Reasoning
@@ -85,7 +86,7 @@ class ServerReasoning:
         self._settings = settings
         self._inspector = inspector
         self._own: dict[int, _Own] = {}
-        self._tests = ThreadPoolExecutor(_TESTS, thread_name_prefix="model-test")
+        self._tests = asyncio.Semaphore(_TESTS)
         self._changing = asyncio.Lock()
         self.counted: Counter[str] = Counter()
         """As in ``runtime.usage``, of all organisations together, since the start."""
@@ -103,7 +104,6 @@ class ServerReasoning:
         self._inspector.review = None
         for own in self._own.values():
             await self._let_go(own)
-        self._tests.shutdown(wait=False, cancel_futures=True)
 
     # --- what is chosen ---------------------------------------------------------------------------------------------------
 
@@ -115,10 +115,9 @@ class ServerReasoning:
     def state(self, organisation: int) -> dict[str, Json]:
         """How its model stands."""
         own = self._own.get(organisation)
-        if own is None or own.choice.provider is Provider.OFF:
-            return {"provider": Provider.OFF.value, "local": False, "resting": False, "problem": None}
-        if own.reasoning is None:
-            return {"provider": own.choice.provider.value, "local": False, "resting": False, "problem": own.problem}
+        if own is None or own.reasoning is None:
+            known, problem = (OFF, "") if own is None else (own.choice, own.problem)
+            return {"provider": known.provider.value, "local": False, "resting": False, "problem": problem or None}
         dropped = 0 if own.reviews is None else own.reviews.dropped
         return {**own.reasoning.state().to_json(), "dropped": dropped}
 
@@ -160,7 +159,7 @@ class ServerReasoning:
             except Misconfigured as err:
                 raise InvalidInput("base_url", f"cannot be used: {err} (kaizen server --permit-export)") from err
 
-        await asyncio.get_running_loop().run_in_executor(self._tests, look)
+        await aside(look, name="model-look")
 
     async def _take(self, model: Model) -> None:
         """Put a choice in force. One that cannot be used asks nobody, and says why."""
@@ -171,7 +170,7 @@ class ServerReasoning:
             own = await self._off(lambda: self._made(model))
         except KaizenError as err:
             log.warning("the reasoning model of organisation %d cannot be asked: %s", model.organisation, err)
-            own = _Own(_without_key(model), problem=str(err))
+            own = _Own(_known(model), problem=str(err))
         if own.reasoning is not None:
             own.reviews = Reviews(self._ask, self._told, clock=self._clock)
             own.reviews.start()
@@ -243,7 +242,8 @@ class ServerReasoning:
         if gone:
             raise Misconfigured(f"today's budget of {gone} is used up")
         await self._count(organisation, {usage.CALLS: 1})
-        found = await asyncio.get_running_loop().run_in_executor(self._tests, trial, judge, deadline)
+        async with self._tests:
+            found = await aside(lambda: trial(judge, deadline), name="model-test")
         await self._count(organisation, _spent(own.choice, found.attempt))
         return found
 
@@ -271,6 +271,14 @@ def _spent(choice: Choice, attempt: Attempt) -> dict[str, int]:
         usage.OUTPUT: attempt.output_tokens,
         usage.MONEY: usage.cost(choice.budget, attempt.input_tokens, attempt.output_tokens),
     }
+
+
+def _known(model: Model) -> Choice:
+    """What was chosen, as far as this program can still read it: a server must start whatever stands there."""
+    try:
+        return _without_key(model)
+    except InvalidInput:
+        return OFF
 
 
 def _without_key(model: Model) -> Choice:

@@ -260,6 +260,24 @@ def test_a_database_that_names_another_address_does_not_get_the_key(tmp_path, mo
     assert second.stop()[0] == 0
 
 
+def test_a_choice_that_cannot_be_read_any_more_does_not_keep_the_server_from_starting(tmp_path, models, chosen):
+    first = Running(tmp_path / "data", "--permit-export", f"127.0.0.1:{models.port}")
+    password = first.password
+    with first.person() as admin:
+        assert admin.post("/v1/llm-config", json=chosen).status_code == 200
+    first.stop()
+    with sqlite3.connect(tmp_path / "data" / "kaizen.db") as connection:
+        connection.execute("UPDATE models SET document = replace(document, 'anthropic', 'telepathy')")
+    connection.close()
+    second = Running(tmp_path / "data")
+    second.said = [f"password {password}"]
+    with second.person() as admin:
+        found = admin.get("/v1/llm-config").json()
+        assert (found["provider"], "provider: must be one of" in found["state"]["problem"]) == ("off", True)
+        assert admin.post("/v1/llm-config", json={"provider": "local"}).json()["state"]["provider"] == "local"
+    assert second.stop()[0] == 0
+
+
 def test_what_a_model_raises_reaches_exports_and_is_in_the_metrics(tmp_path, models, chosen):
     with Receiver() as receiver:
         permit = [f"127.0.0.1:{port}" for port in (models.port, receiver.port)]

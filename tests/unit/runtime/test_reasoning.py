@@ -294,7 +294,7 @@ def test_the_local_judge_has_no_budget(setting):
 
 def test_once_closed_it_has_no_answer(setting):
     one = setting(Scripted())
-    one.reasoning._threads.shutdown()
+    one.reasoning._closed = True
     assert one.ask(a_question()) == [None]
 
 
