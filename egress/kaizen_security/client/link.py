@@ -75,9 +75,7 @@ class Link:
         try:
             verdict = yield from self._asking(action, monotonic() + deadline)
         except Unreachable as err:
-            if isinstance(err.__cause__, TimeoutError):
-                self._pause = min(max(self._pause * 2, 0.5), LONGEST_PAUSE)
-                self._ask_after = monotonic() + self._pause
+            self._too_slow(err)
             raise
         self._pause = self._ask_after = 0.0
         return verdict
@@ -116,6 +114,25 @@ class Link:
     def send_steps(self, deadline: float) -> None:
         """``sending``, carried in the calling thread."""
         self.carry(self.sending(deadline))
+
+    def hand_over(self, deadline: float) -> bool:
+        """Send what waits before anybody asks; false when the sidecar does not take it now: then it goes with the next question.
+
+        One that was too slow a moment ago is not waited for, as in ``asking``.
+        """
+        if monotonic() < self._ask_after:
+            return False
+        try:
+            self.send_steps(deadline)
+        except Unreachable as err:
+            self._too_slow(err)
+            return False
+        return True
+
+    def _too_slow(self, err: Unreachable) -> None:
+        if isinstance(err.__cause__, TimeoutError):
+            self._pause = min(max(self._pause * 2, 0.5), LONGEST_PAUSE)
+            self._ask_after = monotonic() + self._pause
 
     def sending(self, deadline: float) -> Talk[None]:
         """Send what waits, in order. Raises Unreachable; what the sidecar refuses is counted."""

@@ -265,6 +265,10 @@ class Kaizen:
             )
         )
 
+    def hand_over(self, timeout: float = 1.0) -> bool:
+        """Give the sidecar now what was noted, for those of the same run who ask it elsewhere; false when it does not take it."""
+        return self._link is None or self._link.hand_over(timeout)
+
     def report(self, action: Action, verdict: Verdict) -> None:
         """Report what an attach point decided by itself (it looked at something that no rule of ours can see)."""
         self._judging.report(

@@ -86,6 +86,9 @@ class Desk:
             moves = self.relay.settle(crossing, verdicts)
         for came in moves.came:
             self.kaizen.note_result(came.action, came.content, failed=came.failed)
+        if moves.came:
+            # Before the client sees the result: it may call another server with it, whose shim asks the same sidecar.
+            self.kaizen.hand_over()
         for report in moves.reports:
             self.kaizen.report(report.action, verdict_of(report))
         return moves

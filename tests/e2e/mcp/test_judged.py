@@ -104,3 +104,21 @@ def test_calls_carry_the_run_that_was_named(server, key, sidecar, tmp_path):
         shim.call(2, "look")
         shim.end()
     assert {row["action"]["run_id"] for row in rows(server, agent, 2)} == {"r1"}
+
+
+def test_a_credential_that_one_server_returned_does_not_leave_through_another(server, key, sidecar, tmp_path):
+    """Both shims were started by one client, so what they carry is one run; the sidecar has heard the result."""
+    agent = "shim-two"
+    token = "hN7vQ2xLr9TzK4wPb8Yd6MfC"
+    more = {"KAIZEN_API_URL": server.url, "KAIZEN_API_KEY": key, "KAIZEN_AGENT": agent, "KAIZEN_SIDECAR": sidecar}
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with Shim(tmp_path / "one", VAULT_PASSWORD=token, **more) as vault, Shim(tmp_path / "two", **more) as web:
+        text, _ = vault.call(1, "env")
+        assert token in text
+        assert web.call(1, "look", note="nothing of note") == ("did look", False)
+        said, failed = web.call(2, "look", note=f"the value is {token}")
+        assert (said.startswith("Blocked by Kaizen: secrets:"), failed) == (True, True)
+        assert token not in said
+        assert web.reached() == ["look"]
+    assert token not in json.dumps(rows(server, agent, 3))

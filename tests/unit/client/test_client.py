@@ -441,6 +441,20 @@ def test_a_run_tells_the_sidecar_request_results_and_end_in_order(sidecar):
     assert {asked["run_id"] for asked in sidecar.asked} == {run.id}
 
 
+def test_what_was_noted_can_be_handed_over_before_anybody_asks_and_a_slow_sidecar_is_not_waited_for_twice(sidecar):
+    with Kaizen(sidecar=sidecar.url, sync=False) as kaizen:
+        kaizen.note_result(Action(tool="t", id="1", run_id="r"), {"read": "here"})
+        assert kaizen.hand_over()
+        assert [step["content"] for step in sidecar.steps] == [{"read": "here"}]
+        sidecar.delay = 0.6
+        kaizen.note_result(Action(tool="t", id="2", run_id="r"), "late")
+        assert not kaizen.hand_over(0.05)
+        began = time.monotonic()
+        assert not kaizen.hand_over(5.0)
+        assert time.monotonic() - began < 0.3
+    assert Kaizen(sync=False, report=False).hand_over()
+
+
 def test_a_run_that_raises_is_not_completed_and_runs_nest(sidecar):
     with Kaizen(sidecar=sidecar.url) as kaizen:
         ids = []
