@@ -17,7 +17,7 @@ from kaizen_security.observer.entities import fingerprint, words_of_name
 from kaizen_security.observer.score import arguments
 
 MOST_LEAVES = 256
-MOST_FIGURES = 16
+MOST_FIGURES = 64
 DEEPEST = 8
 MOST_KINDS = 64
 """Tools, and destinations, of one run that are told apart."""
