@@ -30,6 +30,7 @@ COMMANDS = {
     "redteam": "run the red-team corpus and print its scorecard",
     "config": "show every setting of the client, and what it was taken from",
     "model": "whether the reasoning model answers, and what asking it has cost",
+    "canary": "mint values that are bait, and list them",
     "keys": "make, list and revoke API keys",
     "admin": "backup and restore, lost passwords, users, deletion of an agent's data",
 }

@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="which model is asked what no rule settles (KAIZEN_MODEL_CONFIG; nobody when nothing is stated)",
     )
+    parser.add_argument(
+        "--canaries", metavar="FILE", help="values that are bait, made by kaizen canary new (KAIZEN_CANARIES)"
+    )
     parser.epilog = (
         "The sidecar's own API key, of scope observer, is read from KAIZEN_API_KEY. Without one nothing is sent."
     )
@@ -41,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    from kaizen_security.cli.canary import read_canaries
     from kaizen_security.client.dial import place
     from kaizen_security.reasoners.config import read_config
     from kaizen_security.sidecar.run import serve
@@ -83,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
             spool_bytes=args.spool_mb << 20,
             hold_seconds=args.hold_seconds,
             model=read_config(environment, args.model_config or ""),
+            canaries=read_canaries(args.canaries or environment.get("KAIZEN_CANARIES", "")),
         )
     )
 

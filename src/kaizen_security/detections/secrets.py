@@ -49,7 +49,7 @@ def _finding(leak: Leak) -> Finding:
         source = leak.read.source
         read = f", read in result {source.number + 1} of the run ({source.tool or 'a tool'}, {leak.read.part})"
     return Finding(
-        kind="credential leaves",
+        kind="canary" if leak.name.startswith("canary ") else "credential leaves",
         value=leak.name[:128],
         source="baseline",
         detection="secrets",

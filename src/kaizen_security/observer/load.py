@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
+from kaizen_security.observer.canaries import NO_CANARIES, Canaries
 from kaizen_security.observer.carried import Carried, Piece, Spot, carried, for_credentials
 from kaizen_security.observer.copies import distinct, rows, words
 from kaizen_security.observer.credentials import Hit, find, issued
@@ -88,7 +89,7 @@ NOTHING_READ = Marks()
 """For an action without a run: nothing is known of what was read before it. Never written to."""
 
 
-def load(action: Action, marks: Marks, outflow: Outflow) -> Load:
+def load(action: Action, marks: Marks, outflow: Outflow, canaries: Canaries = NO_CANARIES) -> Load:
     """What the action carries."""
     seen = carried(action)
     tool = canonical.tool(action.tool) or action.kind
@@ -100,6 +101,8 @@ def load(action: Action, marks: Marks, outflow: Outflow) -> Load:
     strangers = tuple(_strangers(named, marks, outflow)) if named else ()
     met = tuple((one.service, mark(one.service, one.name)) for one in named)
     taught = Taught(flows, pairs, secrets, met, odd)
+    if canaries.names:
+        leaks = [*_bait(seen, canaries), *leaks]
     return Load(seen, (*leaks, *split), copies, taught, ledger, strangers)
 
 
@@ -108,6 +111,16 @@ def _strangers(named: tuple[Tenant, ...], marks: Marks, outflow: Outflow) -> Ite
         why = outflow.new_tenant(one.service, mark(one.service, one.name))
         if why and not all(hash(word) in marks.asked for word in words(one.name)):
             yield Stranger(one, why)
+
+
+def _bait(seen: Carried, canaries: Canaries) -> Iterator[Leak]:
+    """Wherever it goes, also within this machine: there is no place where a canary belongs."""
+    for piece in seen.pieces:
+        texts = (piece.text, *(inner for _, inner in turned(piece.text)))
+        name = next(filter(None, map(canaries.find, texts)), "")
+        if name:
+            yield Leak(f"canary {name}", piece, len(piece.text), "it was put out as bait, and nobody has a use for it")
+            return
 
 
 # --- credentials ----------------------------------------------------------------------------------------------------------

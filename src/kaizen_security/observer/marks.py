@@ -23,7 +23,6 @@ from kaizen_security.observer.personal import numbers
 
 MOST_COMMON = 16_384
 MOST_SENSITIVE = 8_192
-MOST_SOURCES = 512
 MOST_CALLS = 64
 MOST_SECRETS = 64
 MOST_SPELLINGS = 4_096
@@ -86,7 +85,7 @@ class Marks:
     told: set[int] = field(default_factory=set)
     asked: set[int] = field(default_factory=set)
     recent: OrderedDict[Source, dict[str, set[int]]] = field(default_factory=OrderedDict)
-    sources: list[Source] = field(default_factory=list)
+    sources: int = 0
     sensitive: dict[int, Origin] = field(default_factory=dict)
     common: dict[int, Origin] = field(default_factory=dict)
     older: dict[int, Origin] = field(default_factory=dict)
@@ -103,10 +102,10 @@ class Marks:
     def request(self, text: str) -> None:
         """What the user said is nobody's secret from whom he names."""
         found = words(text[:LONGEST])
-        self.told.update(rows(found)[:MOST_SENSITIVE])
-        self.asked.update(map(hash, found[:MOST_SENSITIVE]))
-        self.told.update([hash(word) for word in found if distinct(word)][:MOST_SENSITIVE])
-        self.told.update(hash(hit.value) for hit in find(text[:LONGEST]))
+        told = [hash(hit.value) for hit in find(text[:LONGEST])]
+        told += [hash(word) for word in found if distinct(word)] + rows(found)
+        self.told.update(told[: max(0, MOST_SENSITIVE - len(self.told))])
+        self.asked.update(map(hash, found[: max(0, MOST_SENSITIVE - len(self.asked))]))
 
     def reading(self, action: Action) -> None:
         """A call is about to run. Its result is known by its id."""
@@ -120,16 +119,14 @@ class Marks:
             self.calls.popitem(last=False)
             self.evicted += 1
 
-    def result(self, action_id: str, content: Json) -> None:
-        """What a call brought back."""
+    def result(self, action_id: str, content: Json) -> int:
+        """What a call brought back. Gives how many fingerprints had to go for it."""
+        before = self.evicted
         tool, why = self.calls.pop(action_id, ("", ""))
         if content is None or content == "":
-            return
-        if len(self.sources) >= MOST_SOURCES:
-            self.evicted += 1
-            return
-        source = Source(tool, len(self.sources), why)
-        self.sources.append(source)
+            return 0
+        source = Source(tool, self.sources, why)
+        self.sources += 1
         self.recent[source] = {}
         if len(self.recent) > RECENT:
             self.recent.popitem(last=False)
@@ -140,6 +137,7 @@ class Marks:
                 origin = Origin(source, part)
                 room -= self._text(text, origin, room)
             self._credentials(leaf.text[:LONGEST], name, Origin(source, leaf.path))
+        return self.evicted - before
 
     def _text(self, text: str, origin: Origin, room: int) -> int:
         found = words(text)

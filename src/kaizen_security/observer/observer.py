@@ -17,6 +17,7 @@ from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Effect, End, Request, Result, Step
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.observer.baseline import Baseline, Feature, destination, features, local
+from kaizen_security.observer.canaries import NO_CANARIES, Canaries
 from kaizen_security.observer.conduct import Conduct, Trait, trait_of
 from kaizen_security.observer.contributions import score_of
 from kaizen_security.observer.detection import Context, Detection
@@ -55,6 +56,7 @@ class Observer:
         "_scored",
         "_shown",
         "baseline",
+        "canaries",
         "counted",
         "detections",
         "learning",
@@ -74,6 +76,7 @@ class Observer:
         limits: Limits = LIMITS,
         organisation: str = "",
         learning: bool = True,
+        canaries: Canaries = NO_CANARIES,
     ) -> None:
         self.detections = tuple(detections)
         self.baseline = baseline or Baseline()
@@ -82,6 +85,7 @@ class Observer:
         self.losses = Losses()
         self.organisation = organisation
         self.learning = learning
+        self.canaries = canaries
         self.counted: dict[str, int] = {}
         self.peers = NOBODY
         self._now = 0.0
@@ -117,8 +121,7 @@ class Observer:
             self._noted = (step, self._correlation.see(step))
         elif isinstance(step, Request):
             run.origins.request(step.text)
-            if step.run_id:
-                run.marks.request(step.text)
+            run.marks.request(step.text)
         elif isinstance(step, Result):
             self._brought(run, step)
             run.conduct.answered(step.action_id, step.content, failed=step.failed)
@@ -127,14 +130,11 @@ class Observer:
             self._completed(run, run.by_act(step.action.act_id) or step.action.id, failed=False)
 
     def _brought(self, run: Run, step: Result) -> None:
-        # Of a lone action nobody knows what the result will be used for; and a failed one may carry an attacker's text just
-        # as well.
+        # Of a lone action nobody knows what the result will be used for; a failed one may carry an attacker's text as well.
         if step.run_id:
             tool, reached = run.calls.pop(step.action_id, ("", UNASKED))
             run.origins.result(tool, step.content, reached)
-            before = run.marks.evicted
-            run.marks.result(step.action_id, step.content)
-            self.losses.marks_evicted += run.marks.evicted - before
+            self.losses.marks_evicted += run.marks.result(step.action_id, step.content)
 
     def _run(self, run_id: str, now: float) -> Run:
         return self._runs.touch(run_id, now) if run_id else self._loose
@@ -247,8 +247,8 @@ class Observer:
     def _load(self, action: Action) -> Load:
         if self._carried is None or self._carried[0] is not action:
             run = self._runs.get(action.run_id) if action.run_id else None
-            marks = NOTHING_READ if run is None else run.marks
-            self._carried = (action, load(action, marks, self.baseline.outflow))
+            known = run.marks if run else NOTHING_READ
+            self._carried = (action, load(action, known, self.baseline.outflow, self.canaries))
         return self._carried[1]
 
     def _read(self, action: Action) -> Scored | None:

@@ -12,6 +12,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.detections import BUILTIN
 from kaizen_security.observer.baseline import Baseline
+from kaizen_security.observer.canaries import NO_CANARIES, Canaries
 from kaizen_security.observer.detection import Detection
 from kaizen_security.observer.observer import LIMITS, Observer
 from kaizen_security.observer.rules import RulesMaker, no_rules
@@ -83,6 +84,7 @@ class Agents:
     ``before``   the mode that holds until an agent's first bundle arrives; in ENFORCE everything blocks until then
     ``learning`` false: baselines stay as they are
     ``boundary`` the tenant's key (``contract.boundary``), under which suppressed flags have their signatures
+    ``canaries`` values that are bait
     ``replica``  who adds to the baselines; two live processes that share baselines need different names
     """
 
@@ -97,6 +99,7 @@ class Agents:
         limits: Limits = LIMITS,
         learning: bool = True,
         boundary: bytes = b"",
+        canaries: Canaries = NO_CANARIES,
     ) -> None:
         self.detections = tuple(detections)
         self.shelf: Shelf = shelf or NoShelf()
@@ -106,6 +109,7 @@ class Agents:
         self.learning = learning
         self.evicted = 0
         self.roles = Roles()
+        self.canaries = canaries
         self.rules = RulesMaker(boundary)
         self._before = no_rules(before)
         self._lanes: OrderedDict[AgentKey, Lane] = OrderedDict()
@@ -143,6 +147,7 @@ class Agents:
             limits=self.limits,
             organisation=key.organisation,
             learning=self.learning,
+            canaries=self.canaries,
         )
         if bundle is not None:
             # It may have come in the moment before the process ended, and the baseline not been saved since.

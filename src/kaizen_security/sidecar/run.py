@@ -59,6 +59,7 @@ class Parts:
             replica=self.shelf.replica,
             limits=Limits(hold=settings.hold_seconds),
             boundary=boundary_key(self.shelf.boundary_secret),
+            canaries=settings.canaries,
         )
         holds = Holds(clock=clock)
         self.inspector = Inspector(self.agents, clock=clock, holds=holds)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kaizen_security.contract.verdict import Mode
+from kaizen_security.observer.canaries import NO_CANARIES, Canaries
 from kaizen_security.reasoners.config import NOT_STATED, Configured
 
 
@@ -21,6 +22,7 @@ class Settings:
     ``most_agents``     agents held in memory at once
     ``spool_bytes``     what may wait for a control plane that is down
     ``model``           which model is asked what no rule settles (``reasoners.config``); nobody, when nothing is stated
+    ``canaries``        values that are bait (``observer.canaries``)
     ``save_seconds``    how much learning a kill -9 costs at most
     """
 
@@ -36,3 +38,4 @@ class Settings:
     save_seconds: float = 20.0
     hold_seconds: float = 300.0
     model: Configured = NOT_STATED
+    canaries: Canaries = NO_CANARIES

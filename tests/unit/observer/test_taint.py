@@ -14,7 +14,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.step import End, Request, Result
 from kaizen_security.detections import BUILTIN
 from kaizen_security.observer.copies import distinct, plain, rows, words
-from kaizen_security.observer.marks import MOST_COMMON, MOST_SENSITIVE, MOST_SOURCES, Marks
+from kaizen_security.observer.marks import MOST_COMMON, MOST_SENSITIVE, Marks
 from kaizen_security.observer.observer import Observer
 from kaizen_security.observer.personal import card_numbers, ibans, luhn, mod97, telephones
 
@@ -225,12 +225,14 @@ def test_flooding_does_not_push_out_what_is_sensitive():
 
 def test_flooding_with_sensitive_readings_keeps_the_first_and_counts_the_rest():
     marks = Marks()
-    for n in range(MOST_SOURCES + 10):
+    for n in range(600):
         marks.reading(Action(tool="read", id=f"a{n}", metadata={"sensitive": True}))
         marks.result(f"a{n}", " ".join(f"w{n}a{k}" for k in range(400)))
     assert len(marks.sensitive) == MOST_SENSITIVE
-    assert len(marks.sources) == MOST_SOURCES
     assert marks.evicted > 10
+    for _ in range(20):
+        marks.request(" ".join(f"u{n}" for n in range(2000)))
+    assert max(len(marks.told), len(marks.asked)) <= MOST_SENSITIVE
     assert rows(words("w0a0 w0a1 w0a2"))[0] in marks.sensitive
 
 
