@@ -25,6 +25,9 @@ MOST_NAMES = 96
 EXACT = PLACES | {Kind.FILE, Kind.ID}
 """Kinds of value that name one source and no other."""
 
+PARTIES = frozenset({Kind.EMAIL, Kind.ACCOUNT, Kind.PHONE})
+"""Kinds of value that name who gets something, and never what is read."""
+
 NOTHING: frozenset[Effect] = frozenset()
 
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n+")
@@ -45,14 +48,18 @@ class Sentence(NamedTuple):
 
 
 class Asked:
-    """The requests of one run, bounded. ``words`` are hashes, ``stems`` the first different words in order."""
+    """The requests of one run, bounded. ``words`` are hashes, ``stems`` the first different words in order.
 
-    __slots__ = ("_covers", "_sentences", "effects", "stems", "words")
+    ``parties``  the kinds of party that they name: whoever says himself who gets it leaves that to no source
+    """
+
+    __slots__ = ("_covers", "_sentences", "effects", "parties", "stems", "words")
 
     def __init__(self) -> None:
         self.words: set[int] = set()
         self.stems: list[str] = []
         self.effects = NOTHING
+        self.parties: set[Kind] = set()
         self._sentences: list[Sentence] = []
         self._covers: dict[str, bool] = {}
 
@@ -63,7 +70,9 @@ class Asked:
             words = tokens(sentence)
             found += words
             if words and len(self._sentences) < MOST_SENTENCES:
-                exact = any(kind_of(word) in EXACT for word in words if not word.isalpha())
+                kinds = {kind_of(word) for word in words if not word.isalpha()}
+                exact = not kinds.isdisjoint(EXACT)
+                self.parties |= kinds & PARTIES
                 self._sentences.append(Sentence(frozenset(map(hash, words)), _effects(sentence), exact))
         room = max(0, MOST_WORDS - len(self.words))
         self.words.update(map(hash, found[:room]))

@@ -240,7 +240,8 @@ class _Seen:
         return near
 
     def _place(self, value: Value, sentence: Origin) -> bool:
-        near = _meant(value, self._origins.sources[sentence.result], self._left)
+        source = self._origins.sources[sentence.result]
+        near = value.kind not in self._origins.asked.parties and _meant(value, source, self._left)
         if not value.inside:
             self._add("place_near" if near else "place_far", value, sentence, 5.0 - near)
         elif not near and not self._call.local:
@@ -307,8 +308,8 @@ def slot_of(tool: str, field: str) -> int:
 
 
 def _meant(value: Value, source: Source, left: _Left) -> bool:
-    # The user may have meant this very place if he named the source and asked for this effect in so many words, and the source
-    # holds no other place of its kind. Whoever adds one to a source only takes away that it is clear who was meant.
+    # The user may have meant this very place if he named the source and asked for this effect in so many words (and no place of its
+    # kind himself), and the source holds no other. Whoever adds one to a source only takes away that it is clear who was meant.
     named = source.reached.named is Named.EXACTLY and left.to(source.reached).plainly
     return named and len(source.places.get(value.kind, ())) == 1
 
