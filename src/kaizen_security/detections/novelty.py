@@ -10,6 +10,7 @@ from kaizen_security.contract.step import Request
 from kaizen_security.observer.baseline import Feature, features
 from kaizen_security.observer.detection import About, Abstention, Context, Example, Said, Status
 from kaizen_security.observer.learners.novelty import Novelty
+from kaizen_security.observer.score import Scored
 
 ABOUT = About(
     name="novelty",
@@ -39,7 +40,7 @@ def detect(action: Action, context: Context) -> Iterator[Said]:
         if feature.dimension == "source" or context.baseline.knows(feature) or _declared(feature, action, context):
             continue
         learner = context.baseline.learner(feature.side, feature.dimension)
-        if feature.dimension == "tool" and context.reading is not None and context.reading.requested:
+        if feature.dimension == "tool" and _asked_for(context.reading):
             unsure.setdefault("the request itself asks for it", []).append(feature.dimension)
         elif learner.score_one(feature.value) >= 1.0 - context.tolerance:
             yield _finding(feature, learner)
@@ -57,6 +58,10 @@ def _declared(feature: Feature, action: Action, context: Context) -> bool:
     if feature.dimension == "destination":
         return bool(rules.declaration.destinations) and rules.declared.destination(action.target)
     return False
+
+
+def _asked_for(reading: Scored | None) -> bool:
+    return reading is not None and reading.requested and not reading.speaks
 
 
 def _finding(feature: Feature, learner: Novelty) -> Finding:

@@ -32,7 +32,7 @@ class Scored:
     ``mature``    whether the threshold is the agent's own
     ``parts``     signal and its share of the score, the largest first
     ``steered``   whether a value of it came from something that was read and that nobody authorised
-    ``requested`` whether the request itself asks for it, and nothing that was read does
+    ``requested`` whether the request itself asks for what the tool does
     ``worst``     that value, and where it came from (None: from nowhere that is known)
     ``call``      what was scored, so that nobody has to read it again
     ``told``      share of the call that one place in what was read explains, ``asked`` that the request explains

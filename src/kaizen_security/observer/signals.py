@@ -89,7 +89,7 @@ def _marks(words: Mapping[str, None], most: int) -> Mapping[str, int]:
 class Reading:
     """The signals of one call, and what they stand on. ``worst``: the value that speaks most against it, and its origin.
 
-    ``requested``  the request asks for this tool's effect and thing, and nothing that was read explains or steers the call
+    ``requested``  the request asks for what this tool does, in its own words or in others
     """
 
     signals: dict[str, float]
@@ -122,12 +122,12 @@ _PLAIN = frozenset({Kind.NUMBER, Kind.DATE})
 class _Left:
     """What the user left to each source, as far as one call is concerned."""
 
-    __slots__ = ("_call", "_known", "_verb", "thing")
+    __slots__ = ("_call", "_known", "_thing", "_verb")
 
     def __init__(self, call: Call, origins: Origins) -> None:
         self._call = call
         self._verb = bool(call.name) and origins.asked.covers(call.name[0])
-        self.thing = len(call.name) < 2 or any(origins.asked.covers(word) for word in call.name[1:])
+        self._thing = len(call.name) < 2 or any(origins.asked.covers(word) for word in call.name[1:])
         self._known: dict[frozenset[Effect], _May] = {}
 
     def to(self, reached: Reached) -> _May:
@@ -138,7 +138,7 @@ class _Left:
         if may is None:
             common = self._call.effects & reached.left
             # To pay is to pay; to change, create or send something is asked for only if the request also says what.
-            plainly = Effect.PAY in common or (self.thing and (bool(common) or (self._verb and bool(reached.left))))
+            plainly = Effect.PAY in common or (self._thing and (bool(common) or (self._verb and bool(reached.left))))
             may = _May(plainly, plainly or Effect.OPEN in reached.left)
             self._known[reached.left] = may
         return may
@@ -298,8 +298,7 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
     )
     worst = None if seen.worst is None else (seen.worst[1], seen.worst[2])
     told, where = max((far.share, far.origin), (near.share, near.origin), key=lambda one: one[0])
-    requested = plainly and left.thing and not away and not told_far
-    return Reading(signals, deed, worst, away > 0, requested, told, asked, where)
+    return Reading(signals, deed, worst, away > 0, plainly, told, asked, where)
 
 
 def slot_of(tool: str, field: str) -> int:
