@@ -19,7 +19,7 @@ from kaizen_security.contract.verdict import Decision, Mode
 from kaizen_security.testing.models import Late, ModelServer, Raw, Turn
 from tests.e2e.server.running import Running
 from tests.e2e.sidecar_process import Process, until
-from tests.e2e.sidecar_upstream import OWN, Upstream
+from tests.e2e.sidecar_upstream import AGENT, BOUND, OWN, Upstream
 
 KEY = "sk-model-key-not-to-be-seen"
 CANARY = "canary-91c4"
@@ -185,6 +185,13 @@ def test_nobody_waits_for_a_model_that_hangs(started, models):
     until(lambda: today(one, "late") >= 1, "the late answer")
     release.set()
     assert took < 3.0
+
+
+def test_a_key_that_is_bound_to_one_agent_does_not_read_the_usage_of_all(started):
+    one = started()
+    assert one.ask("GET", "/v1/judge/usage", key=AGENT, loopback=True)[0] == 200
+    assert one.ask("GET", "/v1/judge/usage", key=BOUND, loopback=True)[0] == 403
+    assert one.ask("GET", "/v1/judge/usage", loopback=True)[0] == 401
 
 
 def test_a_model_that_hangs_does_not_hold_up_the_end(started, models):

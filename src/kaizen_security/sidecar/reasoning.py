@@ -29,7 +29,7 @@ from kaizen_security.runtime.clock import Clock, chance
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.runtime.reasoning import Reasoning
 from kaizen_security.runtime.reviews import Reviews
-from kaizen_security.sidecar.http import answer
+from kaizen_security.sidecar.http import Problem, answer
 from kaizen_security.sidecar.identity import Identity
 from kaizen_security.sidecar.ledger import FileLedger
 from kaizen_security.sidecar.shelf import DiskShelf
@@ -123,7 +123,11 @@ class SidecarReasoning:
         """``GET /v1/judge/usage``. ``who`` says whose key it is, or raises."""
 
         async def judge_usage(request: Request) -> Response:
-            await who(request)
+            identity = await who(request)
+            if identity is not None and identity.agent:
+                raise Problem(
+                    403, "forbidden", "this API key is bound to one agent, and these counts are of all of them"
+                )
             return answer(await asyncio.to_thread(self.usage))
 
         return [Route("/v1/judge/usage", judge_usage, methods=["GET"])]
