@@ -1,7 +1,8 @@
 """How long a verdict takes: in the Observer, over the number of agents, and over the sidecar's Unix socket.
 
 ``python -m benchmarks.observer [--json]``. Targets: assess p50 ≤ 250 µs and p99 ≤ 1 ms with 2 KB of
-arguments; ``POST /v1/inspect`` over the Unix socket p50 ≤ 1 ms, p99 ≤ 3 ms.
+arguments, in a run of 50 steps with 200 KB of results, whatever was learned before;
+``POST /v1/inspect`` over the Unix socket p50 ≤ 1 ms, p99 ≤ 3 ms.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -22,7 +24,8 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.policy import Policy
-from kaizen_security.runtime.agents import Agents
+from kaizen_security.contract.step import End, Request, Result
+from kaizen_security.runtime.agents import AgentKey, Agents
 from kaizen_security.runtime.inspector import Inspector
 
 ARGUMENTS = {"text": "x" * 1900, "n": 7, "to": ["a@b.example"] * 4}
@@ -68,6 +71,58 @@ def observer(agents: int, rounds: int) -> dict[str, float]:
     return spread(taken[rounds // 10 :]) | cpu
 
 
+def in_a_run(runs: int, *, learned: int = 15) -> dict[str, float]:
+    """inspect() of a call with 2 KB of arguments in runs of 50 steps whose results come to 200 KB, after ``learned`` such runs.
+
+    The text is made of some thousands of words, so that a few of them occur both in what was read and in what is sent.
+    """
+    chance = random.Random(3)
+    words = [
+        "".join(chance.choice("bcdfglmnprst") + chance.choice("aeiou") for _ in range(chance.randint(2, 4)))
+        for _ in range(4000)
+    ]
+
+    def text(size: int) -> str:
+        return " ".join(chance.choice(words) for _ in range(size // 7))
+
+    inspector, at = Inspector(Agents(), clock=lambda: 2e9), 1e9
+    inspector.configure("a", bundle("a", 1000))
+    taken: list[float] = []
+    worked: list[float] = []
+    for run in range(learned + runs):
+        name = f"run{run}"
+        inspector.note(Request(run_id=name, agent="a", text="Summarise the reports and mail the totals", at=at))
+        for step in range(50):
+            at += 1
+            arguments = {
+                "to": "ann@corp.example",
+                "subject": text(60),
+                "body": text(1800),
+                "count": step,
+                "cost": 40 + step % 7,
+            }
+            action = Action(
+                id=f"{name}-{step}",
+                agent="a",
+                run_id=name,
+                tool=f"tool{step % 20}",
+                target=f"https://h{step % 10}.example/v1",
+                metadata={"source": "sdk", "arguments": arguments},
+                at=at,
+            )
+            start, began = perf_counter(), thread_time()
+            inspector.inspect(action)
+            if run >= learned:
+                worked.append(thread_time() - began)
+                taken.append(perf_counter() - start)
+            content = {"id": step, "text": text(4000)}
+            inspector.note(Result(run_id=name, agent="a", action_id=action.id, content=content, at=at))
+        inspector.note(End(run_id=name, agent="a", at=at + 1))
+    cpu = {f"cpu_{name}": value for name, value in spread(worked).items()}
+    lane = inspector.agents.lane(AgentKey("", "a"))
+    return spread(taken) | cpu | {"baseline_bytes": len(json.dumps(lane.observer.baseline.to_json()).encode())}
+
+
 def sidecar(rounds: int) -> dict[str, float]:
     """POST /v1/inspect over the Unix socket of a sidecar process, one at a time, 2 KB of arguments."""
     with tempfile.TemporaryDirectory() as data:
@@ -111,6 +166,8 @@ def main() -> None:
     found: dict[str, object] = {
         f"observer, {agents} agents": observer(agents, max(args.rounds, agents * 4)) for agents in (1, 100, 2000)
     }
+    found["observer, in a run, 15 runs learned"] = in_a_run(max(2, args.rounds // 500))
+    found["observer, in a run, 150 runs learned"] = in_a_run(max(2, args.rounds // 500), learned=150)
     found["sidecar, Unix socket"] = sidecar(args.rounds)
     machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
     if args.json:

@@ -134,3 +134,9 @@ def test_every_deed_can_be_executed(scenario):
 )
 def test_the_deployed_rule_is_that_of_the_wire_contract(reason, confidence, counts):
     assert deployed_rule("wipe", reason, confidence) is counts
+
+
+def test_every_scenario_has_an_agent_of_its_own():
+    # The demonstration runs them all at once: two agents of one name would take each other's declaration.
+    names = [scenario.agent for scenario in load()]
+    assert sorted(names) == sorted(set(names))

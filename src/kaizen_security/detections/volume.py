@@ -34,9 +34,10 @@ def detect(action: Action, context: Context) -> Iterator[Finding]:
     """A finding for each number of the action, and for what its run adds up to with it, that is surprisingly large."""
     trait, learned = context.trait, context.baseline.behaviour
     for figure in trait.figures:
-        if not _said(figure, context):
-            amount = behaviour.amount(trait.tool, figure)
-            yield from _large(amount, figure.said, f"arguments.{figure.field}", "amount far above the usual", context)
+        amount = behaviour.amount(trait.tool, figure)
+        found = tuple(_large(amount, figure.said, f"arguments.{figure.field}", "amount far above the usual", context))
+        if found and not _said(figure, context):
+            yield from found
     if trait.parties > 1:
         yield from _large(
             behaviour.parties(trait), str(trait.parties), "arguments", "far more addressees than usual", context

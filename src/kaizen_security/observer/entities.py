@@ -12,6 +12,7 @@ import json
 import re
 import unicodedata
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import blake2b
 
 from kaizen_security.contract.tables import tlds
@@ -194,6 +195,7 @@ def whole(value: str) -> tuple[str, ...]:
     return tuple(token for token in tokens(value))
 
 
+@lru_cache(maxsize=2048)
 def words_of_name(name: str) -> tuple[str, ...]:
     """The words that a tool's or an argument's name is made of."""
     return tuple(
