@@ -7,6 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kaizen_security.mcp.events import Events
 from kaizen_security.mcp.frames import LIMITS, Unreadable, read, too_deep
 from kaizen_security.mcp.large import Large
 from kaizen_security.mcp.lines import Line, Lines
@@ -118,3 +119,21 @@ def test_a_large_reply_has_the_same_envelope_as_when_it_is_read_whole(value, ste
     assert json.loads(large.skeleton()) == {"jsonrpc": "2.0", "id": 5, "result": None}
     assert b"".join(large.chunks()) == data
     large.close()
+
+
+ends = st.sampled_from([b"\n", b"\r\n"])
+event_lines = st.sampled_from(
+    [b"data: {}", b"data:x", b"data: ", b"id: 7", b": note", b"event: message", b"retry: 5", b"odd"]
+)
+
+
+@given(st.lists(st.tuples(st.lists(event_lines, min_size=1, max_size=4), ends), max_size=5), st.integers(1, 9))
+def test_events_do_not_depend_on_how_they_were_cut_and_lose_no_byte(found, step):
+    data = b"".join(end.join([*lines, b"", b""]) for lines, end in found)
+    whole = list(Events(1000).feed(data))
+    assert b"".join(event.raw for event in whole) == data
+    cut = Events(1000)
+    assert [one for at in range(0, len(data), step) for one in cut.feed(data[at : at + step])] == whole
+    for event in whole:
+        [again] = list(Events(1000).feed(event.carrying(b"new"))) or [None]
+        assert (again.data, again.fields) == (b"new", event.fields)

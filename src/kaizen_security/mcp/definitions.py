@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from kaizen_security.contract.action import Json
 
 MAX_NAME = 256
-MAX_TEXTS = 5000
-"""Texts of one definition that are looked at."""
+MAX_TEXTS = 200_000
+"""Values and names of one message that are looked at; a definition that has more is held back (``whole``)."""
 
 _ALIKE = str.maketrans(
     "аАеЕоОрРсСуУхХіІјЈѕЅԁһкКмМтТвВнНαΑεΕοΟρΡνυτκιɡıӏ01|!$@",  # noqa: RUF001  # letters that look like others are its subject
@@ -60,6 +60,23 @@ def texts(value: Json) -> Iterator[str]:
                     yield key if "_" not in key else f"field named {key.replace('_', ' ')}"
                     below.append(under)
         level = below
+
+
+def whole(definition: Json, longest: int) -> bool:
+    """Whether all of a definition can be looked at: no more values than ``MAX_TEXTS``, none longer than ``longest``."""
+    values = 0
+    level = [definition]
+    while level:
+        values += len(level)
+        if values > MAX_TEXTS or any(isinstance(one, str) and len(one) > longest for one in level):
+            return False
+        level = [
+            below
+            for one in level
+            if isinstance(one, dict | list)
+            for below in (one.values() if isinstance(one, dict) else one)
+        ]
+    return True
 
 
 def name_of(tool: Json) -> str:

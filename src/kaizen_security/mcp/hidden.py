@@ -20,6 +20,9 @@ _INSIDE = re.compile(f"[A-Za-z][{_INVISIBLE}]+[A-Za-z]")
 _OVERRIDE = re.compile("[\u202d\u202e]")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_WORD = re.compile(r"[^\W\d_]{4,}")
+_LATIN = re.compile("[A-Za-z]")
+_CYRILLIC = re.compile("[\u0400-\u04ff]")
 _TERMINAL = re.compile("[\x1b\x9b]")
 _CONCEALS = re.compile(
     r"(?:\x1b\[|\x9b)(?:[0-9]{1,3};)*8(?:;[0-9]{1,3})*m"  # SGR 8: concealed
@@ -59,8 +62,15 @@ def _letters(text: str, definition: bool) -> Iterator[Hidden]:
     inside = len(_INSIDE.findall(text))
     if _RUN.search(text) or inside >= (1 if definition else 8):
         yield Hidden("invisible characters", visible(text))
+    if definition and (word := _of_two_scripts(text)):
+        yield Hidden("letters of two scripts in one word", visible(word))
     if _OVERRIDE.search(text) or (definition and _BIDI.search(text) and not _RIGHT_TO_LEFT.search(text)):
         yield Hidden("reversed writing direction", visible(text))
+
+
+def _of_two_scripts(text: str) -> str:
+    """A word in which Cyrillic letters stand for Latin ones, or the other way round; empty when there is none."""
+    return next((word for word in _WORD.findall(text) if _LATIN.search(word) and _CYRILLIC.search(word)), "")
 
 
 def visible(text: str) -> str:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from kaizen_security.contract.action import Json
-from kaizen_security.mcp.definitions import digest, mixed, name_of, outline, settled, texts
+from kaizen_security.mcp.definitions import digest, mixed, name_of, outline, settled, texts, whole
 from kaizen_security.mcp.differences import differences
 from kaizen_security.mcp.hidden import hidden, visible
-from kaizen_security.mcp.orders import DEFINITION, signs, weight
+from kaizen_security.mcp.orders import DEFINITION, MAX_TEXT, signs, weight
 
 INSTRUCTIONS, SERVER = "(instructions)", "(server)"
 """Under these names stand, among what is held, a server's instructions and its own name; no tool is called so."""
@@ -39,6 +39,7 @@ class Why(Enum):
     HIDDEN = "hidden text"
     TWICE = "name used twice"
     UNDECLARED = "tool that was not declared"
+    TOO_LONG = "definition too long to be looked at"
     TOO_MANY = "too many tools"
     SERVER = "another server under this name"
     DAMAGED = "pins that cannot be read"
@@ -148,12 +149,19 @@ class _Around:
         if now in self._pins.accepted:
             return Why.SAME, ()
         flagged: tuple[Why, tuple[str, ...]] = (Why.NEW if self._pins.known else Why.FIRST), ()
-        for check in (self._hidden, self._orders, self._alike, self._shadows, self._renamed, self._bounds):
+        for check in (self._whole, self._hidden, self._orders, self._alike, self._shadows, self._renamed, self._bounds):
             found = check(tool, name, now)
             if found is not None and found[0].holds:
                 return found
             flagged = found or flagged
         return flagged
+
+    def _whole(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
+        if whole(tool, MAX_TEXT):
+            return None
+        return Why.TOO_LONG, (
+            f"a text has more than {MAX_TEXT} characters, or there are too many of them to look at all",
+        )
 
     def _hidden(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
         found = [f"{one.kind}: {one.shown}" for text in texts(tool) for one in hidden(text, definition=True)]

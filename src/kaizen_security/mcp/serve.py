@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from collections.abc import Callable
 
 import httpx
 import uvicorn
@@ -25,8 +26,8 @@ def serve(setup: Setup, *, host: str, port: int, pins: str, locked: bool) -> int
         raise Misconfigured(
             f"--host {host}: whoever reaches this port would be believed; give the agents keys ([agents]) first"
         )
-    with _bound(host, port) as bound:
-        asyncio.run(_serve(setup, bound, pins, locked))
+    with _bound(host, port) as bound, asyncio.Runner(loop_factory=_loop()) as runner:
+        runner.run(_serve(setup, bound, pins, locked))
     return 0
 
 
@@ -75,6 +76,15 @@ class _Server(uvicorn.Server):
         for bound in sockets or ():
             host, port = bound.getsockname()[:2]
             print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
+
+
+def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _loopback(host: str) -> bool:

@@ -145,3 +145,19 @@ def test_a_reset_makes_the_next_list_a_first_use(tmp_path):
     assert shelf.forget("files")
     assert not shelf.forget("files")
     assert not shelf.pins("files").known
+
+
+def test_a_definition_that_cannot_be_looked_at_whole_is_held_back():
+    long = {**TOOL, "description": "Reads. " * 20_000}
+    many = {**TOOL, "x": ["y"] * 210_000}
+    assert [one.why for one in judged(Pins(server="files"), [long, {**many, "name": "b"}], ())] == [Why.TOO_LONG] * 2
+
+
+def test_a_word_of_two_scripts_is_hidden_text_and_a_text_of_two_languages_is_not():
+    spelled = {**TOOL, "description": "Ign\u043ere nothing."}
+    russian = {
+        **TOOL,
+        "description": "Reads a file. \u0427\u0438\u0442\u0430\u0435\u0442 \u0444\u0430\u0439\u043b (UTF-8).",
+    }
+    assert [one.why for one in judged(Pins(server="files"), [spelled], ())] == [Why.HIDDEN]
+    assert [one.why for one in judged(Pins(server="files"), [russian], ())] == [Why.FIRST]
