@@ -62,6 +62,18 @@ class Carried(NamedTuple):
 
 def carried(action: Action) -> Carried:
     """Everything that the action carries, bounded. ``cut`` when the bounds left something out."""
+    if len(action.target) <= 256 and action.metadata.keys() <= _FACTS:
+        return _of_target(action.kind, action.target)
+    return _carried(action)
+
+
+@lru_cache(maxsize=1024)
+def _of_target(kind: str, target: str) -> Carried:
+    # Most reports carry nothing but a target, and an agent has few of those.
+    return _carried(Action(kind=kind, target=target))
+
+
+def _carried(action: Action) -> Carried:
     host = destination(action)
     found: list[Piece] = []
     left = MOST_CHARACTERS

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from kaizen_security.contract import canonical
@@ -156,6 +157,17 @@ def _add(counts: dict[int, int], key: int, number: int) -> None:
 
 def trait_of(action: Action, where: str) -> Trait:
     """What an action shows; ``where`` is its canonical destination. Bounded whatever the arguments are."""
+    if len(where) <= 256 and action.metadata.keys() <= {"source"}:
+        return _without_arguments(action.kind, action.tool, where)
+    return _trait_of(action, where)
+
+
+@lru_cache(maxsize=1024)
+def _without_arguments(kind: str, tool: str, where: str) -> Trait:
+    return _trait_of(Action(kind=kind, tool=tool), where)
+
+
+def _trait_of(action: Action, where: str) -> Trait:
     tool = canonical.tool(action.tool)
     sent, parties = 0, 0
     figures: list[Figure] = []

@@ -198,6 +198,11 @@ def whole(value: str) -> tuple[str, ...]:
 @lru_cache(maxsize=2048)
 def words_of_name(name: str) -> tuple[str, ...]:
     """The words that a tool's or an argument's name is made of."""
+    return _words_of_name(name) if len(name) <= 128 else _words_of_name.__wrapped__(name)
+
+
+@lru_cache(maxsize=1024)
+def _words_of_name(name: str) -> tuple[str, ...]:
     return tuple(
         stem(part) for part in _PARTS.findall(fold(_CAMEL.sub(" ", name).replace("_", " "))) if part not in _STOP
     )

@@ -112,7 +112,7 @@ class Marks:
         if not action.id:
             return
         why = "its reading was marked sensitive" if action.sensitive else ""
-        if not why and any(_CREDENTIAL_FILES.search(text) for text in _texts(action)):
+        if not why and any(map(_CREDENTIAL_FILES.search, _texts(action))):
             why = "it is a file for credentials"
         self.calls[action.id] = (action.tool or action.kind, why)
         if len(self.calls) > MOST_CALLS:
@@ -234,10 +234,15 @@ def _spellings(value: str) -> Iterator[str]:
         yield whole[(0, 2, 3)[skipped] : len(whole) - (1 if (skipped + len(data)) % 3 else 0)]
 
 
+_ARGUMENTS = ("arguments", "input", "params", "query")
+
+
 def _texts(action: Action) -> Iterator[str]:
     yield action.target
-    for key in ("arguments", "input", "params", "query"):
-        found = action.metadata.get(key)
+    for key in _ARGUMENTS:
+        if key not in action.metadata:
+            continue
+        found = action.metadata[key]
         values = found.values() if isinstance(found, dict) else found if isinstance(found, list) else (found,)
         for value in list(values)[:32]:
             if isinstance(value, str) and len(value) <= 1024:

@@ -216,7 +216,7 @@ class Observer:
     def weighed(self, action: Action, now: float) -> Weighed:
         """``assess``, and beside the verdict whether the action is clean enough to be learned from."""
         context = self.context(action)
-        heard = [Heard(one.ABOUT, tuple(one.detect(action, context))) for one in self.detections]
+        heard = [Heard(one.ABOUT, said) for one in self.detections if (said := tuple(one.detect(action, context)))]
         found = weigh(action, heard, self.rules, now)
         if found.asks and self._ratified(action):
             found = weigh(action, heard, self.rules, now, ratified=True)

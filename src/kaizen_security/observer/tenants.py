@@ -163,6 +163,17 @@ def _match(domain: str, text: str) -> tuple[str, str]:
 
 def tenants(action: Action) -> tuple[Tenant, ...]:
     """The tenants that an action names: in its target, in URLs in its arguments, and in arguments that say an account."""
+    if len(action.target) <= 256 and action.metadata.keys() <= {"source"}:
+        return _of_target(action.target)
+    return _tenants(action)
+
+
+@lru_cache(maxsize=1024)
+def _of_target(target: str) -> tuple[Tenant, ...]:
+    return _tenants(Action(target=target))
+
+
+def _tenants(action: Action) -> tuple[Tenant, ...]:
     found: dict[Tenant, None] = {}
     shared = ""
     if action.target:

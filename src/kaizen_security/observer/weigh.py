@@ -125,7 +125,6 @@ def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, r
     """The verdict over everything that was said. ``now`` in Unix seconds; ``ratified``: a person called this act normal, so
     doubts about it are none.
     """
-    heard = [hear for hear in heard if hear.said]
     notes = [one.why for hear in heard for one in hear.said if isinstance(one, Abstention)]
     doubting = rules.mode is Mode.ENFORCE and not rules.paused and not ratified
     loud: list[Entry] = []

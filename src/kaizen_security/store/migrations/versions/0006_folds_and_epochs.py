@@ -18,3 +18,9 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("action", sa.Text, nullable=False),
     )
+
+
+def downgrade() -> None:
+    """Back to 0005: what people folded is gone as far as sidecars have not taken it; the server's own baselines keep it."""
+    op.drop_table("folds")
+    op.drop_column("agents", "epoch")
