@@ -18,7 +18,7 @@ from time import perf_counter
 from typing import Any
 
 from kaizen_security import __version__
-from kaizen_security.cli.recorded.gate import gated, store, words
+from kaizen_security.cli.recorded.gate import gated, opened, store, words
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.testing.charts import roc
 from kaizen_security.testing.driven import Driven, drive, folds, taught
@@ -67,14 +67,14 @@ def run(args: argparse.Namespace) -> int:
         raise Misconfigured("--jobs must be 1 or more")
     started = perf_counter()
     names = args.cv or [*args.learn, *args.test]
+    data = {Path(name).name: _digest(name) for name in [*dict.fromkeys(names), *([args.tools] if args.tools else [])]}
+    kept = opened(args.gate, data) if args.gate else None
     sets = _measure(_crossed(args) if args.cv else _apart(args), args.jobs)
     told: dict[str, Any] = {
         "kaizen": __version__,
         "command": "kaizen bench " + " ".join(sys.argv[2:]),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "data": {
-            Path(name).name: _digest(name) for name in [*dict.fromkeys(names), *([args.tools] if args.tools else [])]
-        },
+        "data": data,
         "sets": {name: _figures(found) for name, found in sets.items()},
         "microseconds_per_call": _speed(sets),
         "seconds": round(perf_counter() - started, 1),
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         _draw(args.charts, sets)
     if args.store:
         store(args.store, told, sets)
-    passed = gated(args.gate, told, sets) if args.gate else True
+    passed = kept is None or gated(kept, told, sets)
     if args.json:
         print(json.dumps(told, indent=1))
     else:

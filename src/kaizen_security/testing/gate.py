@@ -72,7 +72,7 @@ def to_store(told: Mapping[str, Any], sets: Mapping[str, Sequence[Driven]]) -> d
     return kept
 
 
-def check_data(kept: Json, told: Mapping[str, Any]) -> None:
+def check_data(kept: Json, measured: Mapping[str, str]) -> None:
     """Raises Misconfigured when the figures were stored on other data, or by a program that stored something else."""
     try:
         doc = obj(kept, "gate")
@@ -83,8 +83,8 @@ def check_data(kept: Json, told: Mapping[str, Any]) -> None:
         raise Misconfigured(f"the gate's file does not hold stored figures: {err}") from err
     if not same:
         raise Misconfigured(f"the gate's file has another format than {FORMAT}: store the figures again")
-    if data != told["data"]:
-        names = ", ".join(sorted({*data, *told["data"]}))
+    if data != measured:
+        names = ", ".join(sorted({*data, *measured}))
         raise Misconfigured(
             f"the figures were stored on other data ({names}): store them again, or give the same files"
         )

@@ -25,13 +25,17 @@ def store(name: str, told: Mapping[str, Any], sets: Mapping[str, Sequence[Driven
         raise Misconfigured(f"{name} cannot be written: {err.strerror}") from err
 
 
-def gated(name: str, told: dict[str, Any], sets: Mapping[str, Sequence[Driven]]) -> bool:
-    """Whether every figure holds; what does not, and what changed, is put into ``told["gate"]``. Raises Misconfigured."""
+def opened(name: str, data: Mapping[str, str]) -> Mapping[str, Any]:
+    """The figures that were stored of this ``data`` (hashes by file), before anything is measured. Raises Misconfigured."""
     kept = document(name)
-    check_data(kept, told)
-    stored = cast("Mapping[str, Any]", kept)
-    beyond = [str(one) for one in failures(stored, told)]
-    told["gate"] = {"passed": not beyond, "beyond": beyond, "changed": [str(one) for one in changed(stored, sets)]}
+    check_data(kept, data)
+    return cast("Mapping[str, Any]", kept)
+
+
+def gated(kept: Mapping[str, Any], told: dict[str, Any], sets: Mapping[str, Sequence[Driven]]) -> bool:
+    """Whether every figure holds; what does not, and what changed, is put into ``told["gate"]``."""
+    beyond = [str(one) for one in failures(kept, told)]
+    told["gate"] = {"passed": not beyond, "beyond": beyond, "changed": [str(one) for one in changed(kept, sets)]}
     return not beyond
 
 
