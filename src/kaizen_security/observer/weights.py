@@ -9,7 +9,7 @@ BUDGET = 0.01
 """Stated false-positive budget: at most one harmless run in a hundred lies above an agent's threshold."""
 
 ASK_BUDGET = 0.05
-"""Stated budget of the band below: at most one harmless run in twenty lies above where asking begins."""
+"""Stated budget of the band below: of all harmless runs of unseen tasks together, one in twenty lies above where asking begins."""
 
 MATURE = 100
 """Scored runs from which on an agent's own runs alone set its threshold."""

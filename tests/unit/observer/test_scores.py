@@ -10,7 +10,7 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.observer.habits import Habits
 from kaizen_security.observer.score import asking, floor, threshold
 from kaizen_security.observer.scores import ROOM, WINDOW, Scores
-from kaizen_security.observer.weights import BUDGET, FLOORS, HIGHEST, MATURE
+from kaizen_security.observer.weights import ASK_BUDGET, BUDGET, FLOORS, HIGHEST, MATURE
 
 
 def of(values):
@@ -60,6 +60,12 @@ def test_the_threshold_is_the_agents_own_and_never_below_the_floor():
     assert asking(habits) < threshold(habits)
     habits = Habits(runs=500, scores=of([-9.0] * 97 + [2.7, 2.8, 2.9]))
     assert threshold(habits) == 2.8
+
+
+def test_the_band_in_which_a_person_is_asked_is_not_narrowed_by_an_agents_own_runs():
+    noisy = Habits(runs=500, scores=of([2.2] * MATURE))
+    assert asking(noisy) == floor(ASK_BUDGET) < threshold(noisy)
+    assert asking(Habits()) is None
 
 
 def test_no_flood_of_flagged_runs_raises_the_threshold_beyond_its_bound():
