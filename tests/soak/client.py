@@ -107,6 +107,7 @@ class Place:
 def burst(place, amount):
     n = 20_000 if amount >= FULL else 2000
     said = place.ran("f = timed(n, 'burst')\nsay(**f, **delivered())", n)
+    assert said["lost"] == {}, said
     return {**said, **place.check("burst", n=n)}
 
 
