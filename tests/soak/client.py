@@ -180,6 +180,8 @@ def forks(place, amount):
         "assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0] * 4",
         n,
     )
+    lost = place.later()  # what an exit had no time for waits in the spool
+    assert lost == {}, lost
     return place.check("fork-parent", *(f"fork-{child}" for child in range(4)), n=n)
 
 
