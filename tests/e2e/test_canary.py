@@ -259,7 +259,10 @@ def refused(line, c):
 
 
 def wrong(c):
-    names = "agent action actions verdict reports steps tools destinations mode rules name scope url kind secret headers user password status paused model provider answer budget".split()
+    names = (
+        "agent action actions verdict reports steps tools destinations mode rules name scope url kind secret headers user "
+        "password status paused model provider answer budget"
+    ).split()
     yield {name: [[c]] for name in names}
     yield {name: {c: c} for name in names}
     yield {"agent": "canary", "action": {"tool": [c], "target": {c: c}, "metadata": c}, "verdict": {"decision": c}}
@@ -315,8 +318,9 @@ def model(line, c):
 
 
 def proxied(line, c):
+    basic = base64.b64encode(c.encode()).decode()
     for head in (
-        f"CONNECT u:{c}@h.invalid:443 HTTP/1.1\r\nHost: h.invalid:443\r\nProxy-Authorization: Basic {base64.b64encode(c.encode()).decode()}\r\n\r\n",
+        f"CONNECT u:{c}@h.invalid:443 HTTP/1.1\r\nHost: h.invalid:443\r\nProxy-Authorization: Basic {basic}\r\n\r\n",
         f"CONNECT h.invalid:443 HTTP/1.1\r\nHost: h.invalid:443\r\nX-Secret: {c}\r\n\r\n",
         f"GET http://u:{c}@h.invalid/{c}?k={c} HTTP/1.1\r\nHost: h.invalid\r\nCookie: {c}\r\nContent-Length: 40\r\n\r\n{c:<40}",
         f"GET http://h.invalid/{c}?k={c} HTTP/1.1\r\nHost: h.invalid\r\nAuthorization: {c}\r\n\r\n",
@@ -400,7 +404,7 @@ def found(tmp_path_factory):
             read(line)
         finally:
             line.end()
-        for path, _, body, _ in receiver.seen:
+        for _, _, body, _ in receiver.seen:
             line.heard.append(("a webhook's body", body.decode("utf-8", "replace")))
     for path in folder.rglob("*"):
         if path.is_file():

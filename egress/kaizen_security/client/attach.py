@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.config import Settings, tenant_secret
-from kaizen_security.client.dial import check_key_may_go
+from kaizen_security.client.dial import check_key_may_go, check_reachable
 from kaizen_security.client.http import Connection
 from kaizen_security.client.link import Link
 from kaizen_security.client.manifest import Manifest
@@ -29,6 +29,8 @@ class Attachment:
         self.settings = settings
         self.upstream = settings.sidecar or (settings.base_url if settings.api_key else "")
         check_key_may_go(self.upstream, settings.api_key)
+        if self.upstream:
+            check_reachable(self.upstream)
         self.headers = {"User-Agent": "kaizen-python"}
         if settings.api_key:
             self.headers["Authorization"] = f"Bearer {settings.api_key}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kaizen_security.client.dial import place
@@ -14,6 +15,8 @@ from kaizen_security.contract.verdict import Mode
 BASE_URL = "http://127.0.0.1:8000"
 """Our own default, on this machine: nothing goes to a third party because somebody forgot a setting."""
 FILE = "client.toml"
+LOOPBACK = "http://127.0.0.1:8001"
+"""The sidecar's default port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +265,11 @@ def default_data(environment: Mapping[str, str]) -> str:
 
 
 def default_sidecar(settings: Settings) -> str:
-    """Where `kaizen sidecar` with the same data directory listens."""
+    """Where `kaizen sidecar` with the same data directory listens; loopback on a system without Unix sockets."""
+    import socket
+
+    if not hasattr(socket, "AF_UNIX"):
+        return LOOPBACK
     return f"unix://{os.path.join(os.path.abspath(settings.data), 'sidecar', 'kaizen.sock')}" if settings.data else ""
 
 
@@ -284,17 +291,25 @@ def tenant_secret(settings: Settings) -> bytes:
                 os.write(fd, fresh)
             finally:
                 os.close(fd)
-            try:
-                # A link fails when another process was first: then its secret is everybody's.
-                os.link(made, path)
-            except FileExistsError:
-                pass
-            finally:
-                os.unlink(made)
+            _keep_first(made, path)
             kept = _secret_in(path)
     except OSError:
         return fresh
     return kept or fresh
+
+
+def _keep_first(made: str, path: str) -> None:
+    """Give ``made`` the name ``path``, unless another process was first: then its secret is everybody's. Raises OSError."""
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        pass
+    except (OSError, AttributeError):  # no hard links here, or none on this file system
+        if not os.path.exists(path):
+            os.rename(made, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(made)
 
 
 def _secret_in(path: str) -> bytes | None:

@@ -58,6 +58,14 @@ def place(url: str) -> Place:
     return Place(scheme=scheme, host=host, port=port or _PORTS[scheme], path=(slash + path).rstrip("/"))
 
 
+def check_reachable(url: str) -> None:
+    """Raises Misconfigured for a Unix socket on a system that has none."""
+    import socket
+
+    if url.startswith("unix://") and not hasattr(socket, "AF_UNIX"):
+        raise Misconfigured(NO_UNIX)
+
+
 def check_key_may_go(url: str, key: str) -> None:
     """Raises Misconfigured when requests to ``url`` would carry ``key`` over a network that others can read.
 

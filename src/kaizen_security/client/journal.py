@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
+from kaizen_security.client.lock import REMOVES_OPEN, locked
+
 MAX_RECORD = 4 << 20
 """Bytes of one record."""
 
@@ -84,7 +86,7 @@ class Journal:
             owner = os.urandom(8).hex()
             fd = os.open(os.path.join(directory, owner + ".own"), _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
             # Somebody who looks for leftovers may have been faster, and may even have removed the file again.
-            if _lock(fd) and os.fstat(fd).st_nlink:
+            if locked(fd) and os.fstat(fd).st_nlink:
                 journal = cls(directory, owner, fd, segment_bytes=segment_bytes)
                 try:
                     journal._note()
@@ -99,7 +101,7 @@ class Journal:
     def adopt(cls, directory: str, owner: str, *, segment_bytes: int) -> Journal | None:
         """The journal that a dead process left; None when its process lives or somebody else has taken it. Raises OSError."""
         fd = os.open(os.path.join(directory, owner + ".own"), _FLAGS | os.O_CREAT, 0o600)
-        if not _lock(fd) or not os.fstat(fd).st_nlink:
+        if not locked(fd) or not os.fstat(fd).st_nlink:
             os.close(fd)
             return None
         journal = cls(directory, owner, fd, segment_bytes=segment_bytes)
@@ -309,11 +311,21 @@ class Journal:
         """Let go: a finished journal removes its files, another one leaves them for the next process. Raises OSError."""
         try:
             if self.pending == 0:
-                while self._segments:
-                    self._remove(self._segments.popleft())
-                os.unlink(os.path.join(self._directory, self.owner + ".own"))
+                self._let_go()
         finally:
             self.abandon()
+
+    def _let_go(self) -> None:
+        # Windows removes no file that is open. Elsewhere the owner's goes while it is locked, so that nobody takes it over.
+        if self._write_fd >= 0:
+            os.close(self._write_fd)
+            self._write_fd = -1
+        while self._segments:
+            self._remove(self._segments.popleft())
+        if not REMOVES_OPEN:
+            os.close(self._fd)
+            self._fd = -1
+        os.unlink(os.path.join(self._directory, self.owner + ".own"))
 
     def abandon(self) -> None:
         """Close the files and touch nothing: what a forked child does with its parent's journal."""
@@ -375,24 +387,3 @@ def _pread(fd: int, n: int, offset: int) -> bytes:
         parts.append(part)
         n -= len(part)
     return b"".join(parts)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(fd: int) -> bool:
-        try:
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _lock(fd: int) -> bool:
-        # flock, not lockf: a POSIX record lock would be lost when any other descriptor of the file is closed.
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from kaizen_security.cli.terminal.paint import GREEN, RED, YELLOW, painted, plain
 from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.boundary import outward_target, outward_verdict
 from kaizen_security.contract.codec import encode_verdict
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.runtime.replay import Judged, RecordedRun
 
 MAX_DISTINCT = 100_000
+_HASH = re.compile(r"~[0-9a-f]{16}")
+
+
+def _unnamed(text: str) -> str:
+    # A hash under no key of the tenant's would tell a short value to whoever tries all of them.
+    return _HASH.sub("~", text)
+
+
+def _unnamed_findings(verdict: Verdict) -> Verdict:
+    said = outward_verdict(verdict, b"").evidence
+    findings = [replace(one, value=_unnamed(one.value), observed=_unnamed(one.observed)) for one in said]
+    return replace(verdict, evidence=tuple(findings))
 
 
 class Shown:
@@ -65,13 +80,15 @@ class Shown:
                 self._distinct.add((agent, finding.kind, finding.value))
 
     def _print(self, action: Action, verdict: Verdict) -> None:
+        # What is printed is copied into tickets: of values that are nobody else's business only that they were there.
+        target, verdict = _unnamed(outward_target(action.target, b"")), _unnamed_findings(verdict)
         if self._json:
             head: dict[str, Json] = {"agent": action.agent, "run_id": action.run_id, "tool": action.tool}
-            document = {**head, "target": action.target, "source": action.source, "rung": int(action.rung)}
+            document = {**head, "target": target, "source": action.source, "rung": int(action.rung)}
             self._say(json.dumps({**document, **encode_verdict(verdict)}, ensure_ascii=False))
             return
         word, paint = ("block", RED) if verdict.blocked else ("flag ", YELLOW) if verdict.flagged else ("allow", GREEN)
-        what = " ".join(plain(part) for part in (action.kind, action.tool, action.target) if part)
+        what = " ".join(plain(part) for part in (action.kind, action.tool, target) if part)
         said = painted(word, paint, self._colour)
         self._say(f"{said}  {plain(action.agent)}  {what}  {plain(verdict.reason)}")
 
