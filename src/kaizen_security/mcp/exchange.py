@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
-import httpx
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from kaizen_security.contract.errors import Unreachable
 from kaizen_security.mcp import answers
 from kaizen_security.mcp.desk import Desk
 from kaizen_security.mcp.frames import LIMITS, Shape, Unreadable, read
+from kaizen_security.mcp.reach import Reply
 from kaizen_security.mcp.relay import Moves
 
 HEADER_MISMATCH = -32020
@@ -36,16 +37,16 @@ async def body_of(request: Request) -> bytes | None:
     return bytes(found)
 
 
-async def read_all(reply: httpx.Response) -> bytes | None:
+async def read_all(reply: Reply) -> bytes | None:
     """The reply's body; None when it is over the bound."""
     found = bytearray()
     try:
-        async for chunk in reply.aiter_bytes():
+        async for chunk in reply.pieces():
             found += chunk
             if len(found) > LIMITS.request:
                 return None
     finally:
-        await reply.aclose()
+        reply.close()
     return bytes(found)
 
 
@@ -87,21 +88,19 @@ def refused(moves: Moves) -> Response:
     return Response(answer, 400 if unread else 200, media_type="application/json")
 
 
-def unreachable(desk: Desk, sent: bytes, err: httpx.HTTPError) -> Response:
+def unreachable(desk: Desk, sent: bytes, err: Unreachable) -> Response:
     """The server cannot be reached; ``sent`` is what it should have got."""
-    return Response(
-        lost(desk, sent, f"the server cannot be reached ({type(err).__name__})"), 502, media_type="application/json"
-    )
+    return Response(lost(desk, sent, f"the server cannot be reached ({err})"), 502, media_type="application/json")
 
 
-def foreign(reply: httpx.Response, desk: Desk, sent: bytes, *, too_large: bool) -> Response:
+def foreign(reply: Reply, desk: Desk, sent: bytes, *, too_large: bool) -> Response:
     """An answer that is no message: its status passes, its words do not, since nobody looked at them."""
     why = (
         "the server's answer is too large"
         if too_large
-        else f"the server answered with status {reply.status_code} and no message"
+        else f"the server answered with status {reply.status} and no message"
     )
-    status = reply.status_code if reply.status_code >= 400 else 502
+    status = reply.status if reply.status >= 400 else 502
     headers = {name: value for name, value in back(reply).items() if name != "content-type"}
     return Response(lost(desk, sent, why), status, headers, media_type="application/json")
 
@@ -117,7 +116,7 @@ def lost(desk: Desk, sent: bytes, why: str) -> bytes:
     return joined(lines) if lines else json.dumps({"error": {"code": "bad_gateway", "message": why}}).encode()
 
 
-def back(reply: httpx.Response) -> dict[str, str]:
+def back(reply: Reply) -> dict[str, str]:
     """The headers of an answer that reach the client."""
     kept = {name: value for name, value in reply.headers.items() if name in PASSED_BACK or name.startswith("mcp-")}
     if kept.get("content-type", "").startswith("text/event-stream"):

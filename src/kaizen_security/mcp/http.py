@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from time import monotonic
 from urllib.parse import urlsplit
 
-import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -24,6 +23,7 @@ from starlette.routing import Route
 
 from kaizen_security.client.client import Kaizen
 from kaizen_security.client.clock import now
+from kaizen_security.contract.errors import InvalidInput, Unreachable
 from kaizen_security.contract.step import End
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.mcp import config
@@ -43,6 +43,7 @@ from kaizen_security.mcp.exchange import (
     unreachable,
 )
 from kaizen_security.mcp.frames import LIMITS, Message
+from kaizen_security.mcp.reach import Pool, Reply
 from kaizen_security.mcp.relay import Moves, Relay
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup, Upstream
@@ -67,7 +68,7 @@ class _Agent:
 
 
 class Gateway:
-    """The endpoints. ``attach`` gives the client library of an agent; ``client`` reaches the servers."""
+    """The endpoints. ``attach`` gives the client library of an agent; ``pool`` reaches the servers."""
 
     def __init__(
         self,
@@ -75,13 +76,13 @@ class Gateway:
         *,
         attach: Callable[[str], Kaizen],
         shelf: Shelf,
-        client: httpx.AsyncClient,
+        pool: Pool,
         locked: bool = False,
     ) -> None:
         self._setup = setup
         self._attach = attach
         self._shelf = shelf
-        self._client = client
+        self._pool = pool
         self._locked = locked
         self._agents: dict[str, _Agent] = {}
         self._attaching = asyncio.Lock()
@@ -119,13 +120,13 @@ class Gateway:
             return problem(401, "Authorization: Bearer <the agent's key> is missing or wrong")
         await self._known(agent)
         RUN.set(request.headers.get("kaizen-run", "")[:128])
-        if request.method == "POST":
-            return await self._post(request, upstream, agent)
-        return (
-            await self._get(request, upstream, agent)
-            if request.method == "GET"
-            else await self._end(request, upstream, agent)
-        )
+        ways = {"POST": self._post, "GET": self._get, "DELETE": self._end}
+        if request.method not in ways:
+            return problem(405, "POST, GET and DELETE are what the protocol has")
+        try:
+            return await ways[request.method](request, upstream, agent)
+        except InvalidInput as err:
+            return problem(400, f"a header cannot be passed on: {err}")
 
     def _from_here(self, request: Request) -> bool:
         """A page of another site must not reach a server on this machine through its visitor's browser (DNS rebinding)."""
@@ -151,50 +152,49 @@ class Gateway:
             return refused(moves)
         try:
             reply = await self._send(request, upstream, moves.to_server[0])
-        except httpx.HTTPError as err:
+        except Unreachable as err:
             return unreachable(desk, moves.to_server[0], err)
         session = reply.headers.get(SESSION, "")
         if session and not request.headers.get(SESSION):
             self._remember(agent, upstream, session, desk)
         return await self._answer(request, upstream, reply, desk, moves, sent=moves.to_server[0])
 
-    async def _send(self, request: Request, upstream: Upstream, body: bytes | None) -> httpx.Response:
+    async def _send(self, request: Request, upstream: Upstream, body: bytes | None) -> Reply:
         headers = onward(request)
         if not self._setup.agents and "authorization" in request.headers:
             headers["authorization"] = request.headers["authorization"]
-        headers |= upstream.headers
-        sent = self._client.build_request(request.method, upstream.url, content=body, headers=headers)
-        return await self._client.send(sent, stream=True)
+        headers |= {name.lower(): value for name, value in upstream.headers.items()}
+        return await self._pool.send(request.method, upstream.url, headers, body)
 
     async def _answer(
-        self, request: Request, upstream: Upstream, reply: httpx.Response, desk: Desk, moves: Moves, *, sent: bytes
+        self, request: Request, upstream: Upstream, reply: Reply, desk: Desk, moves: Moves, *, sent: bytes
     ) -> Response:
         """The server's answer, by its kind."""
         kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "text/event-stream" and reply.status_code == 200:
+        if kind == "text/event-stream" and reply.status == 200:
             return StreamingResponse(self._stream(request, upstream, reply, desk, moves.to_client), 200, back(reply))
         body = await read_all(reply)
         if kind != "application/json" or body is None or not body.strip():
-            if reply.status_code >= 400 or body is None or body.strip():
+            if reply.status >= 400 or body is None or body.strip():
                 return foreign(reply, desk, sent, too_large=body is None)
             if moves.to_client:
                 return Response(joined(moves.to_client), 200, media_type="application/json")
-            return Response(b"", reply.status_code, back(reply))
+            return Response(b"", reply.status, back(reply))
         moves_back = await _settled(desk, desk.server, body)
         lines = [*moves_back.to_client, *moves.to_client]
         if not lines:
             return foreign(reply, desk, sent, too_large=False)
-        return Response(joined(lines), reply.status_code, back(reply), media_type="application/json")
+        return Response(joined(lines), reply.status, back(reply), media_type="application/json")
 
     async def _stream(
-        self, request: Request, upstream: Upstream, reply: httpx.Response, desk: Desk, first: list[bytes]
+        self, request: Request, upstream: Upstream, reply: Reply, desk: Desk, first: list[bytes]
     ) -> AsyncIterator[bytes]:
         """A server's events, each looked at; what is allowed passes byte for byte."""
         for line in first:
             yield b"event: message\ndata: " + line + b"\n\n"
         events = Events(LIMITS.request)
         try:
-            async for chunk in reply.aiter_bytes():
+            async for chunk in reply.pieces():
                 for event in events.feed(chunk):
                     if not event.data:
                         yield event.raw
@@ -204,17 +204,18 @@ class Gateway:
                         await self._tell(request, upstream, answer)
                     data = moves.to_client[0] if moves.to_client else b""
                     yield event.raw if data == event.data.rstrip(b"\r\n") else event.carrying(data)
-        except (httpx.HTTPError, TooLong) as err:
+        except (Unreachable, TooLong) as err:
             self._count(f"stream cut off ({type(err).__name__})")
         finally:
-            await reply.aclose()
+            reply.close()
 
     async def _tell(self, request: Request, upstream: Upstream, answer: bytes) -> None:
         """The answer to a request of the server that is not passed on: it gets it as the client's own."""
-        headers = {**onward(request), "content-type": "application/json", **upstream.headers}
+        headers = {**onward(request), "content-type": "application/json"}
+        headers |= {name.lower(): value for name, value in upstream.headers.items()}
         try:
-            await self._client.post(upstream.url, content=answer, headers=headers)
-        except httpx.HTTPError as err:
+            await read_all(await self._pool.send("POST", upstream.url, headers, answer))
+        except Unreachable as err:
             self._count(f"answer to the server lost ({type(err).__name__})")
 
     def _count(self, why: str) -> None:
@@ -229,7 +230,7 @@ class Gateway:
             return problem(404, "this session is not known here")
         try:
             reply = await self._send(request, upstream, None)
-        except httpx.HTTPError as err:
+        except Unreachable as err:
             return unreachable(desk, b"", err)
         return await self._answer(request, upstream, reply, desk, Moves(), sent=b"")
 
@@ -240,13 +241,13 @@ class Gateway:
             return problem(404, "this session is not known here")
         try:
             reply = await self._send(request, upstream, None)
-        except httpx.HTTPError as err:
+        except Unreachable as err:
             return unreachable(desk, b"", err)
-        await reply.aclose()
-        if reply.status_code < 400:
+        reply.close()
+        if reply.status < 400:
             del self._sessions[agent, upstream.name, session]
             desk.kaizen.note(End(run_id=_run_of(session), agent=agent, at=now()))
-        return Response(b"", reply.status_code, back(reply))
+        return Response(b"", reply.status, back(reply))
 
     # --- who and where ------------------------------------------------------------------------------------------------
 

@@ -7,17 +7,14 @@ import ipaddress
 import socket
 from collections.abc import Callable
 
-import httpx
 import uvicorn
 
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.mcp.http import Gateway
+from kaizen_security.mcp.reach import Pool
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup
-
-PATIENCE = httpx.Timeout(None, connect=10.0, pool=10.0)
-"""Seconds. A call may take as long as its server needs, a stream of events as long as its client stays."""
 
 
 def serve(setup: Setup, *, host: str, port: int, pins: str, locked: bool) -> int:
@@ -53,18 +50,14 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 async def _serve(setup: Setup, bound: socket.socket, pins: str, locked: bool) -> None:
-    async with httpx.AsyncClient(
-        timeout=PATIENCE, limits=httpx.Limits(max_connections=None, max_keepalive_connections=100), trust_env=False
-    ) as client:
-        gateway = Gateway(
-            setup, attach=lambda agent: Kaizen(agent=agent), shelf=Shelf(pins), client=client, locked=locked
-        )
-        try:
-            await _Server(uvicorn.Config(gateway.app(), log_level="warning", access_log=False, lifespan="off")).serve(
-                [bound]
-            )
-        finally:
-            await asyncio.to_thread(gateway.close)
+    pool = Pool()
+    gateway = Gateway(setup, attach=lambda agent: Kaizen(agent=agent), shelf=Shelf(pins), pool=pool, locked=locked)
+    server = _Server(uvicorn.Config(gateway.app(), log_level="warning", access_log=False, lifespan="off"))
+    try:
+        await server.serve([bound])
+    finally:
+        pool.close()
+        await asyncio.to_thread(gateway.close)
 
 
 class _Server(uvicorn.Server):
