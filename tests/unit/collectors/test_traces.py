@@ -356,10 +356,11 @@ def test_csv_is_read_with_documents_in_its_cells(tmp_path, capsys):
     ("name", "data", "says"),
     [
         ("none.json", None, "none.json cannot be read"),
-        ("cut.json.gz", gzip.compress(b"[1, 2, 3]" * 999)[:-20], "cut.json.gz cannot be read"),
+        ("cut.json.gz", gzip.compress(b"[1, 2, 3]" * 999, mtime=0)[:-20], "cut.json.gz cannot be read"),
         ("empty.json", b"", "0 runs"),
         ("deep.json", b"[" * 100_000, "not valid JSON"),
     ],
+    ids=["missing", "cut off", "empty", "deep"],
 )
 def test_a_file_that_cannot_be_used_is_named_and_leaves_nothing_behind(tmp_path, capsys, monkeypatch, name, data, says):
     monkeypatch.chdir(tmp_path)
