@@ -55,7 +55,7 @@ def tools(lines):
             for message in document if isinstance(document, list) else [document]:
                 folded = {key.casefold(): value for key, value in message.items()}
                 given = folded.get("params")
-                if folded.get("method") == "tools/call" and isinstance(given, dict):
+                if str(folded.get("method")).casefold() == "tools/call" and isinstance(given, dict):
                     found.append({key.casefold(): value for key, value in given.items()}.get("name"))
     return found
 

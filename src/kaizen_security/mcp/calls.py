@@ -28,6 +28,7 @@ FROM_SERVER = frozenset(
 )
 """Requests that a server may send (up to 2025-11-25)."""
 
+_FOLDED = frozenset(method.casefold() for method in (*LOOKS, *ACTS))
 MAX_PLACES = 8
 """Further places in the arguments of one call that are judged one by one."""
 
@@ -45,6 +46,8 @@ def actions_of(message: Message, *, server: str, run_id: str) -> tuple[Action, .
         return ()
     params = message.params
     if message.method not in ACTS:
+        if message.method.strip().casefold() in _FOLDED:
+            raise NotUnderstood("the method is another one's name in other letters")
         return (_action(message.method, params, server, run_id, method=message.method),)
     if not isinstance(params, Mapping):
         raise NotUnderstood(f"{message.method} has no params that are an object")

@@ -135,6 +135,11 @@ def test_a_call_that_is_not_understood_is_never_forwarded(params):
     assert only(to_client)["error"]["code"] == -32602
 
 
+@pytest.mark.parametrize("method", ["Tools/Call", "tools/call ", "TOOLS/CALL", "Initialize"])
+def test_a_method_in_other_letters_is_never_forwarded(method):
+    assert Talk().client(request(1, method, name="delete_all"))[0] == []
+
+
 def test_a_call_without_params_is_never_forwarded():
     assert Talk().client({"jsonrpc": "2.0", "id": 1, "method": "tools/call"})[0] == []
 
