@@ -8,6 +8,7 @@ import re
 from kaizen_security import Kaizen
 from kaizen_security.client import audit, link, report, spool
 from kaizen_security.client.config import ENVIRONMENT, Settings
+from kaizen_security.contract.verdict import ENFORCED
 from tests.architecture.tree import ROOT
 
 PAGE = (ROOT / "docs/reference/client.md").read_text()
@@ -28,6 +29,11 @@ def test_every_reason_of_a_loss_is_explained():
     reasons += [spool.EXIT, report.REFUSED, report.BROKEN, link.STEPS_LOST, link.STEPS_REFUSED]
     reasons += [audit.OVER, audit.BROKEN, "on_verdict errors", "engine errors", "declaration refused by the server"]
     assert [reason for reason in reasons if f"`{reason}`" not in PAGE] == []
+
+
+def test_what_blocks_in_enforce_is_named():
+    said = next(line for line in PAGE.splitlines() if "a detection that blocks in enforce" in line)
+    assert [name for name in ENFORCED if f"`{name}`" not in said] == []
 
 
 def test_the_signature_and_every_public_name_are_documented():
