@@ -190,7 +190,7 @@ BUDGET = 0.01
 ASK_BUDGET = 0.05
 """Stated budget of the band below: of all harmless runs of unseen tasks together, one in twenty lies above where asking begins."""
 
-MATURE = 100
+MATURE = 50
 """Scored runs from which on an agent's own runs alone set its threshold."""
 
 BIAS = {beta[0]:.3f}

@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "plane (no KAIZEN_API_KEY) the mode for good",
     )
     parser.add_argument(
-        "--hold-seconds", type=float, default=300.0, help="how long a held action waits for a person (default 300)"
+        "--hold-seconds",
+        type=float,
+        default=300.0,
+        help="how long a held action waits for a person (default 300); 0: ask nobody",
     )
     parser.add_argument("--most-agents", type=int, default=256, help="agents held in memory at once (default 256)")
     parser.add_argument("--spool-mb", type=int, default=256, help="what may wait for a control plane that is down")
@@ -72,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
         raise Misconfigured("--most-agents must be from 1 to 100000")
     if not 1 <= args.spool_mb <= 1 << 20:
         raise Misconfigured("--spool-mb must be from 1 to 1048576")
-    if not 1 <= args.hold_seconds <= 86_400:
-        raise Misconfigured("--hold-seconds must be from 1 to 86400")
+    if args.hold_seconds and not 1 <= args.hold_seconds <= 86_400:
+        raise Misconfigured("--hold-seconds must be 0, or from 1 to 86400")
     return serve(
         Settings(
             socket=Path(args.socket) if args.socket else data / "kaizen.sock",

@@ -215,7 +215,7 @@ class Up:
         control = line.start_control()
         line.ready(control)
         view.started(CONTROL, line.control_url)
-        sidecar = line.start_sidecar(keys.observer, model=self._args.model_config or "")
+        sidecar = line.start_sidecar(keys.observer, model=self._args.model_config or "", asking=not self._args.demo)
         egress = line.start_egress(keys.observer, agent=agent, hosts=hosts, credentials=credentials)
         line.ready(sidecar)
         view.started(SIDECAR, f"{line.sidecar_url} and 127.0.0.1:{line.ports.sidecar.number}")

@@ -92,11 +92,14 @@ class Line:
         words = ["server", "--host", "127.0.0.1", "--port", str(self.ports.control.number), "--data", str(self.data)]
         return self._kaizen(CONTROL, words, {})
 
-    def start_sidecar(self, key: str, *, model: str = "") -> Child:
-        """The sidecar, with a key of scope ``observer``; ``model``: a reasoning model's configuration, if there is one."""
+    def start_sidecar(self, key: str, *, model: str = "", asking: bool = True) -> Child:
+        """The sidecar, with a key of scope ``observer``; ``model``: a reasoning model's configuration, if there is one; ``asking``:
+        somebody is there to answer what is held.
+        """
         words = ["sidecar", "--socket", str(self.socket), "--port", str(self.ports.sidecar.number)]
         words += ["--api-url", self.control_url, "--data", str(self.data / "sidecar")]
         words += ["--model-config", model] if model else []
+        words += [] if asking else ["--hold-seconds", "0"]
         return self._kaizen(SIDECAR, words, {"KAIZEN_API_KEY": key})
 
     def start_egress(self, key: str, *, agent: str, hosts: Mapping[str, str], credentials: Mapping[str, str]) -> Child:

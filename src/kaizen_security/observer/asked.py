@@ -32,9 +32,9 @@ NOTHING: frozenset[Effect] = frozenset()
 
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n+")
 _HANDED = re.compile(
-    r"\b(?:do|act|handle|arrange|settle|carry out|see to|deal with|take care of)\b.{0,40}"
+    r"\b(?:do|act|run|execute|perform|apply|handle|arrange|settle|carry out|see to|deal with|take care of)\b.{0,40}"
     r"\b(?:as|what|whatever|all|everything|anything)\b.{0,80}"
-    r"\b(?:says|asks|wants|tells|requests|requires|instructs|proposes|suggests)\b"
+    r"\b(?:says|gives|asks|wants|tells|names|requests|requires|instructs|proposes|suggests)\b"
 )
 """To do what somebody says; to be told what he says is something else."""
 

@@ -71,7 +71,8 @@ _DATE = re.compile(
 _DIGITS = re.compile(r"\d")
 _SPACE = re.compile(r"\s+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_EDGES = " \t\r\n.,;:!?\"'`()[]{}<>*"
+_EDGES = " \t\r\n.,;:!?\"'`()[]{}<>*/\\~#@$€£%&=|"
+"""What stands around a value and is no part of it: in running text ``/reports/3`` and ``#general`` are found without it."""
 
 
 def fingerprint(text: str) -> int:

@@ -217,7 +217,7 @@ class Observer:
         """``assess``, and beside the verdict whether the action is clean enough to be learned from."""
         context = self.context(action)
         heard = [Heard(one.ABOUT, said) for one in self.detections if (said := tuple(one.detect(action, context)))]
-        found = weigh(action, heard, self.rules, now)
+        found = weigh(action, heard, self.rules, now, asking=self.limits.hold > 0)
         if found.asks and self._ratified(action):
             found = weigh(action, heard, self.rules, now, ratified=True)
         if context.reading is None:

@@ -29,7 +29,7 @@ class Limits:
     ``flagged``    ids of flagged runs that are remembered after the run itself is forgotten
     ``settle``     a lone action (no run) that nobody called failed counts as completed after this long
     ``idle``       a run in which nothing happened for this long counts as over
-    ``hold``       an action that a person is asked about waits this long for the answer
+    ``hold``       an action that a person is asked about waits this long for the answer; 0: nobody is asked
     """
 
     runs: int = 128

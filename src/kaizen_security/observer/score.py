@@ -126,13 +126,14 @@ def threshold(habits: Habits, budget: float = BUDGET) -> float | None:
 
 
 def asking(habits: Habits) -> float | None:
-    """Where the band begins in which a person is asked; never above the threshold.
+    """Where the band begins in which a person is asked; never above the threshold. None while there are few runs: everything is new
+    to an agent that has just begun, and nobody wants to be asked about all of it.
 
     Not where the agent's own runs would put it: of one whose harmless runs score high the band would be empty, and its attacks
     lie just there. That such an agent is asked about more often is what asking is for.
     """
     speaks = threshold(habits)
-    return None if speaks is None else min(speaks, floor(ASK_BUDGET))
+    return None if speaks is None or len(habits.scores) < MATURE else min(speaks, floor(ASK_BUDGET))
 
 
 def floor(budget: float) -> float:

@@ -121,12 +121,16 @@ class Entry(NamedTuple):
     doubt: bool = False
 
 
-def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, ratified: bool = False) -> Weighed:
-    """The verdict over everything that was said. ``now`` in Unix seconds; ``ratified``: a person called this act normal, so
-    doubts about it are none.
+def weigh(
+    action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, ratified: bool = False, asking: bool = True
+) -> Weighed:
+    """The verdict over everything that was said. ``now`` in Unix seconds.
+
+    ``ratified``  a person called this act normal, so doubts about it are none
+    ``asking``    somebody is there to be asked; else doubts pass, and what is certain blocks at once
     """
     notes = [one.why for hear in heard for one in hear.said if isinstance(one, Abstention)]
-    doubting = rules.mode is Mode.ENFORCE and not rules.paused and not ratified
+    doubting = rules.mode is Mode.ENFORCE and not rules.paused and not ratified and asking
     loud: list[Entry] = []
     doubts: list[Finding] = []
     counted: list[str] = []
@@ -143,7 +147,7 @@ def weigh(action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, r
         loud = [entry for entry in loud if _blocks(entry, Mode.OBSERVE)]
         notes.append("paused: recorded, not flagged" + (f" ({len(quiet)} findings)" if quiet else ""))
     blocking = [entry for entry in loud if _blocks(entry, rules.mode)]
-    asks = bool(blocking) and rules.received and all(map(_asks, blocking))
+    asks = asking and bool(blocking) and rules.received and all(map(_asks, blocking))
     verdict = _verdict(action, loud, rules, notes, now)
     settled = rules.suppressed.settle(action, verdict)
     if settled is not verdict:

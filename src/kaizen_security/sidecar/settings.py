@@ -18,7 +18,7 @@ class Settings:
     ``data``            directory for baselines, bundles and the spool
     ``before``          the mode until an agent's first bundle has arrived: OBSERVE judges without policy, ENFORCE blocks.
                         Without ``api_key`` it is the mode for good: then the agents' own declarations are all there is
-    ``hold_seconds``    how long an action that a person is asked about waits; then it is blocked
+    ``hold_seconds``    how long an action that a person is asked about waits; then it is blocked. 0: nobody is asked
     ``most_agents``     agents held in memory at once
     ``spool_bytes``     what may wait for a control plane that is down
     ``model``           which model is asked what no rule settles (``reasoners.config``); nobody, when nothing is stated

@@ -15,9 +15,10 @@ from kaizen_security.contract.verdict import Mode, Verdict
 from kaizen_security.detections import BUILTIN
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.detection import About, Doubt, Status
-from kaizen_security.observer.observer import Observer
+from kaizen_security.observer.observer import LIMITS, Observer
 from kaizen_security.observer.question import Question
 from kaizen_security.observer.rules import RulesMaker
+from kaizen_security.observer.run import Limits
 from kaizen_security.observer.score import Scored
 from kaizen_security.observer.weigh import TABLE, Asks
 
@@ -30,10 +31,10 @@ def says(said, name="provenance", status=Status.STABLE):
     )
 
 
-def observer(*detections, mode=Mode.ENFORCE, policies=(), declares=(), paused=False, baseline=None):
+def observer(*detections, mode=Mode.ENFORCE, policies=(), declares=(), paused=False, baseline=None, limits=LIMITS):
     declaration = Declaration(tools=tuple(declares))
     bundle = Bundle(agent="a", version=1, policies=policies, declaration=declaration, mode=mode, paused=paused)
-    return Observer(detections=detections, rules=RulesMaker().make(bundle), baseline=baseline)
+    return Observer(detections=detections, rules=RulesMaker().make(bundle), baseline=baseline, limits=limits)
 
 
 PAY = Action(tool="pay", id="1", metadata={"arguments": {"to": "x"}})
@@ -124,3 +125,11 @@ def test_the_band_lies_between_the_two_thresholds():
     ]
     uncalibrated = scored(9.0, threshold=None, asking=None)
     assert (uncalibrated.asks, uncalibrated.speaks) == (False, False)
+
+
+def test_where_nobody_is_asked_a_doubt_passes_and_what_is_certain_blocks():
+    nobody = Limits(hold=0.0)
+    doubted = observer(says(Doubt(FOUND)), limits=nobody).assess(PAY, 10.0)
+    assert (doubted.allowed, doubted.flagged) == (True, False)
+    certain = observer(says(FOUND), limits=nobody).assess(PAY, 10.0)
+    assert (certain.blocked, certain.pending) == (True, None)
