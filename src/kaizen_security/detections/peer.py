@@ -35,12 +35,13 @@ def detect(action: Action, context: Context) -> tuple[Finding, ...]:
     usual = context.peers.share(tool)
     if usual is None:
         return ()
-    known = context.peers.writes.keys() | habit(context.baseline).writes.keys()
     times = run.conduct.calls.get(tool, 0) + 1
-    of = 1 + sum(count for one, count in run.conduct.calls.items() if one in known)
+    of = 1 + sum(count for one, count in run.conduct.calls.items() if one == tool or one in context.peers.writes)
     likely = tail(times, of, usual)
+    if likely > context.tolerance:
+        return ()
     own = share(habit(context.baseline).writes, tool)
-    if likely > context.tolerance or (own is not None and tail(times, of, own) > context.tolerance):
+    if own is not None and tail(times, of, own) > context.tolerance:
         return ()
     return (
         Finding(

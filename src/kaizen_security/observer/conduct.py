@@ -218,6 +218,7 @@ def _figure(name: str, text: str) -> Figure | None:
     return Figure(name, float(found[1].replace(",", "")), text) if found else None
 
 
+@lru_cache(maxsize=1024)
 def _names_a_thing(name: str) -> bool:
     return not NAMES_A_THING.isdisjoint(words_of_name(name.rpartition(".")[2]))
 
