@@ -9,7 +9,9 @@ import sys
 
 import pytest
 
+from kaizen_security.cli.terminal.verdicts import as_printed
 from kaizen_security.contract.bundle import encode_policy
+from kaizen_security.contract.codec import decode_verdict, encode_verdict
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.policy import Policy
@@ -112,6 +114,8 @@ def test_live_and_replay_agree_on_decision_reason_and_evidence(tmp_path, tools):
     now, summary = replayed(tmp_path, documents, {"tools": list(tools)})
     assert set(was) == set(now)
     for action_id, verdict in was.items():
+        # What replay prints is cut to what may be copied anywhere; the verdict behind it is the same.
+        verdict = {**verdict, "evidence": encode_verdict(as_printed(decode_verdict(verdict)))["evidence"]}
         for part in ("decision", "reason", "evidence", "policy_version", "at"):
             assert now[action_id].get(part) == verdict.get(part), (action_id, part)
     assert summary["actions"] == len(now) > 250

@@ -24,10 +24,12 @@ def _unnamed(text: str) -> str:
     return _HASH.sub("~", text)
 
 
-def _unnamed_findings(verdict: Verdict) -> Verdict:
-    said = outward_verdict(verdict, b"").evidence
-    findings = [replace(one, value=_unnamed(one.value), observed=_unnamed(one.observed)) for one in said]
-    return replace(verdict, evidence=tuple(findings))
+def as_printed(verdict: Verdict) -> Verdict:
+    """A verdict without values and names that are nobody else's business; only that they were there."""
+    said = outward_verdict(verdict, b"")
+    findings = [replace(one, value=_unnamed(one.value), observed=_unnamed(one.observed)) for one in said.evidence]
+    score = None if said.score is None else said.score.renamed(_unnamed)
+    return replace(verdict, evidence=tuple(findings), score=score)
 
 
 class Shown:
@@ -81,7 +83,7 @@ class Shown:
 
     def _print(self, action: Action, verdict: Verdict) -> None:
         # What is printed is copied into tickets: of values that are nobody else's business only that they were there.
-        target, verdict = _unnamed(outward_target(action.target, b"")), _unnamed_findings(verdict)
+        target, verdict = _unnamed(outward_target(action.target, b"")), as_printed(verdict)
         if self._json:
             head: dict[str, Json] = {"agent": action.agent, "run_id": action.run_id, "tool": action.tool}
             document = {**head, "target": target, "source": action.source, "rung": int(action.rung)}
