@@ -8,7 +8,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.reasoners import bedrock
 from kaizen_security.reasoners.bedrock import BedrockRole
 from kaizen_security.reasoners.choice import judge_of, read_choice
-from kaizen_security.testing.judging import a_question, check_reasoner
+from kaizen_security.testing.judging import DEADLINE, SOON, a_question, check_reasoner
 from kaizen_security.testing.models import ModelServer
 
 KEY = "sk-not-to-be-seen"
@@ -53,13 +53,15 @@ class Patient(BedrockRole):
 
     def __init__(self, url: str) -> None:
         self._url = url
-        super().__init__(self._connect(10.0), "vendor.m-1:0", HASHING)
+        # Made before the clock runs: boto3 reads the whole model of a service for each client.
+        self._clients = {deadline: self._connect(deadline) for deadline in (DEADLINE, SOON)}
+        super().__init__(self._clients[DEADLINE], "vendor.m-1:0", HASHING)
 
     def _connect(self, deadline: float):
         return bedrock.connect(region="eu-central-1", base_url=self._url, deadline=deadline)
 
     def attempt(self, question, deadline):
-        self._client = self._connect(deadline)
+        self._client = self._clients[deadline]
         return super().attempt(question, deadline)
 
 

@@ -21,7 +21,7 @@ DEADLINE = 10.0
 """Seconds for what should be answered at once."""
 SOON = 0.3
 """Seconds for what should not be answered in time."""
-SLACK = 2.0
+SLACK = 8.0
 """Seconds that a machine with other work may take on top."""
 _NONE = (Raw(body=b"{}"), Raw(body=b"no json"), Raw(body=b"[1]"), Raw(body=b'{"choices":[],"output":{},"content":7}'))
 _SAID = (
