@@ -122,7 +122,7 @@ def test_a_body_that_is_too_long_is_refused_however_it_is_sent(server, call):
 
 
 def test_bodies_that_are_long_to_work_on_do_not_stop_the_others(server, call):
-    documents = [{"agent": "keys", "action": {"metadata": {"x": [0] * 19_000}}} for _ in range(330)]
+    documents = [{"agent": "keys", "action": {"metadata": {"x": [0] * 19_000}}} for _ in range(60)]
     data = json.dumps({"reports": documents}, separators=(",", ":")).encode()
     slowest = 0.0
     with server.call() as other, concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -131,7 +131,7 @@ def test_bodies_that_are_long_to_work_on_do_not_stop_the_others(server, call):
             started = time.monotonic()
             assert other.get("/healthz").status_code == 200
             slowest = max(slowest, time.monotonic() - started)
-    assert working.result().json()["accepted"] == 330
+    assert working.result().json()["accepted"] == 60
     assert slowest < 2.0, slowest
 
 
