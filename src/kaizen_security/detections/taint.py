@@ -7,7 +7,7 @@ import base64
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Request, Result, Step
-from kaizen_security.observer.authority import named_by_user
+from kaizen_security.observer.authority import left_open, named_by_user
 from kaizen_security.observer.carried import Spot
 from kaizen_security.observer.detection import About, Context, Example, Status
 from kaizen_security.observer.load import Copy
@@ -37,7 +37,7 @@ def detect(action: Action, context: Context) -> tuple[Finding, ...]:
     asked = None
     best: dict[str, tuple[Copy, str]] = {}
     for copy in load.copies:
-        why = "" if copy.known else _why(copy)
+        why = "" if copy.known or _handed(copy, context) else _why(copy)
         if why and asked is None:
             asked = context.run is not None and named_by_user(action, context.run.origins)
         if asked:
@@ -45,6 +45,12 @@ def detect(action: Action, context: Context) -> tuple[Finding, ...]:
         if why and (copy.piece.field not in best or copy.rows > best[copy.piece.field][0].rows):
             best[copy.piece.field] = (copy, why)
     return tuple(_finding(copy, why) for copy, why in best.values())
+
+
+def _handed(copy: Copy, context: Context) -> bool:
+    # To do what a source says takes its words; what is sensitive or hides is another matter.
+    plain = not copy.origin.source.why and copy.piece.form in ("", "percent")
+    return plain and context.run is not None and left_open(copy.origin.source.number, context.run.origins)
 
 
 def _why(copy: Copy) -> str:
