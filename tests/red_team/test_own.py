@@ -155,7 +155,7 @@ def test_the_corpus_s_attacks_are_foreign_to_the_agent_and_anything_that_is_said
     assert said.returncode == 0, said.stdout
     assert told["caught"]["count"] == told["caught"]["of"] == 13
     assert told["false_flags"]["of"] == 0
-    assert told["left_out"] == 27
+    assert told["left_out"] == 35
     assert Counter(row["shelf"] for row in told["scenarios"]) == {"scenarios": 10}
     assert told["learned"] == []
 
