@@ -77,6 +77,10 @@ class Programme:
         return sum(len(entry.attacks) for entry in self.meeting)
 
 
+FIXED = frozenset({"policy", "correlation", "declaration"})
+"""Detections that need no past to go by."""
+
+
 def programme(seed: int, scenarios: Iterable[Scenario], misses: Misses) -> Programme:
     """The programme for a seed. ``misses`` are the corpus's known ones."""
     excuses = {(miss.scenario, miss.step): miss.reason for miss in misses.where_nothing_is_heard().entries}
@@ -123,8 +127,8 @@ def _met(run: Injected) -> list[Entry]:
 
 def _blocks(scenario: Scenario) -> list[list[Entry]]:
     """The baseline, in blocks whose order does not matter: sessions of one scenario stay in theirs."""
-    # Declared tools and hosts need no second round; what only the baseline can tell does.
-    learned = any("novelty" in deed.expected.detections for deed in scenario.attacks if deed.expected is not None)
+    # Declared tools and hosts need no second round; what goes by the agent's past does.
+    learned = any({*deed.expected.detections} - FIXED for deed in scenario.attacks if deed.expected is not None)
     times = scenario.times if learned else 1
     return [
         [_play(f"{scenario.id}-baseline-{round_}-{number}", session, scenario.title)]

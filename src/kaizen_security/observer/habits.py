@@ -15,8 +15,9 @@ from typing import Self
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import obj
+from kaizen_security.observer.counts import Counts
 from kaizen_security.observer.entities import fingerprint
-from kaizen_security.observer.rooms import Counts, Few, Requests, Tools
+from kaizen_security.observer.rooms import Few, Requests, Tools
 from kaizen_security.observer.scores import Scores
 
 

@@ -17,7 +17,7 @@ from kaizen_security.observer.carried import Carried, Piece, Spot, carried, for_
 from kaizen_security.observer.copies import distinct, rows, words
 from kaizen_security.observer.credentials import Hit, find, issued
 from kaizen_security.observer.decode import turned
-from kaizen_security.observer.marks import GRAM, Marks, Origin
+from kaizen_security.observer.marks import GRAM, Marks, Origin, Source
 from kaizen_security.observer.outflow import Outflow, Taught, mark
 from kaizen_security.observer.personal import numbers
 from kaizen_security.observer.tenants import Tenant, tenants
@@ -298,12 +298,24 @@ def _way(origin: Origin, tool: str) -> int:
 
 
 def _spared(said: list[tuple[Piece, list[str]]], tool: str, marks: Marks) -> Iterator[int]:
-    """The parts of what was read lately of which the action holds next to nothing."""
+    """The parts of what was read lately of which the action holds next to nothing.
+
+    Not of a result that stays behind while another one of the same tool goes along: of three articles, each copied by a call of its
+    own, none is spared by the others' calls.
+    """
     held = {hash(word) for _, spoken in said for word in spoken}
+    stays: list[tuple[Source, list[str]]] = []
+    along: set[str] = set()
     for source, parts in marks.recent.items():
-        for part, known in parts.items():
-            if known and len(known & held) * SPARED <= len(known):
-                yield _way(Origin(source, part), tool)
+        left = [part for part, known in parts.items() if known and len(known & held) * SPARED <= len(known)]
+        if len(left) < len(parts):
+            along.add(source.tool)
+            yield from (_way(Origin(source, part), tool) for part in left)
+        else:
+            stays.append((source, left))
+    for source, left in stays:
+        if source.tool not in along:
+            yield from (_way(Origin(source, part), tool) for part in left)
 
 
 def _flow(origin: Origin, tool: str, piece: Piece, level: int) -> int:

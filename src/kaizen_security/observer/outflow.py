@@ -14,9 +14,10 @@ from typing import Self
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import obj
+from kaizen_security.observer.counts import Counts, Owned
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.habits import YOUNG
-from kaizen_security.observer.rooms import Counts, Few
+from kaizen_security.observer.rooms import Few
 from kaizen_security.observer.rows import Rows
 
 FLOWS = 224
@@ -58,7 +59,7 @@ class Outflow:
     runs: int = 0
     flows: Few = field(default_factory=lambda: Few(FLOWS))
     secrets: Few = field(default_factory=lambda: Few(SECRETS))
-    pairs: Counts = field(default_factory=lambda: Counts(PAIRS))
+    pairs: Owned = field(default_factory=lambda: Owned(PAIRS))
     odd: Counts = field(default_factory=lambda: Counts(PAIRS))
     tenants: Rows = field(default_factory=lambda: Rows(TENANTS, "QI"))
 
@@ -145,7 +146,7 @@ class Outflow:
         found.runs = _whole(doc.get("runs"), name + ".runs")
         found.flows = Few.from_json(doc.get("flows", ""), FLOWS, name + ".flows")
         found.secrets = Few.from_json(doc.get("secrets", ""), SECRETS, name + ".secrets")
-        found.pairs = Counts.from_json(doc.get("pairs", ""), PAIRS, name + ".pairs")
+        found.pairs = Owned.from_json(doc.get("pairs", ""), PAIRS, name + ".pairs")
         found.odd = Counts.from_json(doc.get("odd", ""), PAIRS, name + ".odd")
         found.tenants = Rows.from_json(doc.get("tenants"), TENANTS, "QI", name + ".tenants")
         return found

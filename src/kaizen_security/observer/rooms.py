@@ -18,6 +18,9 @@ from json import dumps
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 
+MOST = 65_535
+"""The largest number of 16 bits."""
+
 LONGEST = 48
 """Bytes kept of a name, as it stands in a document. A longer one is kept as its beginning and 64 bits of its hash."""
 
@@ -94,50 +97,6 @@ class Few:
     def from_json(cls, document: Json, room: int, name: str) -> Few:
         """Back from text. Raises InvalidInput."""
         return cls(room, unpack(document, "Q", room, name))
-
-
-MOST = 65_535
-
-
-class Counts:
-    """Counts in a fixed number of cells, by hash: never too small, now and then too large. They take no room before the first."""
-
-    __slots__ = ("_cells", "room")
-
-    def __init__(self, room: int) -> None:
-        self.room = room
-        self._cells = array("H")
-
-    def __getitem__(self, one: int) -> int:
-        return self._cells[one % self.room] if self._cells else 0
-
-    def add(self, one: int) -> None:
-        """Count one more, up to 65,535."""
-        if not self._cells:
-            self._cells = array("H", bytes(2 * self.room))
-        at = one % self.room
-        if self._cells[at] < MOST:
-            self._cells[at] += 1
-
-    def plus(self, other: Counts) -> Counts:
-        """Cell by cell, the sum."""
-        both = Counts(self.room)
-        cells = zip(self._cells, other._cells, strict=True) if self._cells and other._cells else ()
-        both._cells = array("H", (min(a + b, MOST) for a, b in cells)) or (self._cells or other._cells)[:]
-        return both
-
-    def to_json(self) -> Json:
-        """As text; nothing when nothing was counted."""
-        return pack(self._cells)
-
-    @classmethod
-    def from_json(cls, document: Json, room: int, name: str) -> Counts:
-        """Back from text. Raises InvalidInput."""
-        counts = cls(room)
-        counts._cells = unpack(document, "H", room, name)
-        if len(counts._cells) not in (0, room):
-            raise InvalidInput(name, f"must be {room} counts")
-        return counts
 
 
 class Tools:

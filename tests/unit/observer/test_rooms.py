@@ -8,7 +8,8 @@ import random
 import pytest
 
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.observer.rooms import LONGEST, MOST, Counts, Few, Names, Requests, Tools, short
+from kaizen_security.observer.counts import MOST, Counts, Owned
+from kaizen_security.observer.rooms import LONGEST, Few, Names, Requests, Tools, short
 
 CHANCE = random.Random(11)
 HASHES = [CHANCE.getrandbits(64) for _ in range(200)]
@@ -110,3 +111,33 @@ def test_a_short_name_is_kept_as_it_is(value):
 def test_what_is_no_state_is_refused_with_its_field(read):
     with pytest.raises(InvalidInput, match="room"):
         read()
+
+
+def test_a_cell_that_several_share_counts_nobody_too_often():
+    owned, true = Owned(16), dict.fromkeys((n * 0x9E3779B97F4A7C15 % 2**64 for n in range(1, 200)), 0)
+    for n, one in enumerate(true):
+        for _ in range(n % 9):
+            owned.add(one)
+            true[one] += 1
+    shared = [
+        one
+        for one in true
+        if any(other >> 40 & 63 == one >> 40 & 63 and other % 16 == one % 16 for other in true if other != one)
+    ]
+    assert all(owned[one] <= true[one] for one in true if one not in shared)
+    assert len(shared) < len(true) // 2
+    alone = Owned(16)
+    for _ in range(2000):
+        alone.add(3 << 40)
+    assert (alone[3 << 40], alone[4 << 40]) == (1023, 0)
+    assert Owned.from_json(again(alone.to_json()), 16, "owned")[3 << 40] == 1023
+
+
+def test_two_owners_of_one_cell_leave_the_difference():
+    one, other = Owned(4), Owned(4)
+    for _ in range(5):
+        one.add(1 << 40)
+    for _ in range(3):
+        other.add(2 << 40)
+    assert (one.plus(other)[1 << 40], other.plus(one)[1 << 40], one.plus(other)[2 << 40]) == (2, 2, 0)
+    assert one.plus(one)[1 << 40] == 10

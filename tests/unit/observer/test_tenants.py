@@ -134,7 +134,9 @@ def test_a_new_owner_is_flagged_again_and_again_and_never_learned():
     play = Play()
     for n in range(14):
         assert play.run("kestrel", f"r{n}") == []
-    assert [play.run("mallard", f"m{n}") for n in range(3)] == [["new tenant"]] * 3
+    asked = "Look at the newest issues, please."
+    assert [play.run("mallard", f"m{n}", request=asked) for n in range(3)] == [["new tenant"]] * 3
+    assert play.run("mallard", "m8") == []
     assert play.run("mallard", "m9", request="Look at the issues of mallard, please.") == []
 
 
