@@ -12,7 +12,8 @@ def show(verdict: Verdict, action: Action) -> None:
     print(f"{verdict.decision:<6} {'flagged' if verdict.flagged else '       '} {action.tool}: {verdict.reason}")
 
 
-kaizen = Kaizen(agent="first-agent", on_verdict=show)  # key and sidecar come from .kaizen/env
+# Key and sidecar come from .kaizen/env. In enforce mode a person is asked about what was not declared: here for two seconds.
+kaizen = Kaizen(agent="first-agent", on_verdict=show, hold_seconds=2)
 kaizen.declare(tools=["read_file", "count_words"], purpose="Counts the words of documents.")
 
 

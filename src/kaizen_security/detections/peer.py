@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
 from kaizen_security.observer.detection import About, Context, Example, Status
-from kaizen_security.observer.effects import READS
+from kaizen_security.observer.effects import only_reads
 from kaizen_security.observer.entities import fingerprint, words_of_name
 from kaizen_security.observer.peers import ENOUGH, FEWEST, Habit, Peers, habit, share, tail
 
@@ -30,7 +30,7 @@ def detect(action: Action, context: Context) -> tuple[Finding, ...]:
     """Speaks when neither the group's nor the agent's own share of the tool makes so many calls of it likely."""
     run, tool = context.run, context.trait.tool
     words = words_of_name(action.tool)
-    if run is None or not words or words[0] in READS or words[-1] in READS:
+    if run is None or not words or only_reads(words):
         return ()
     usual = context.peers.share(tool)
     if usual is None:

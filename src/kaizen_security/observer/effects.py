@@ -85,6 +85,15 @@ def of_tool(name: tuple[str, ...], fields: Iterable[str] = ()) -> frozenset[Effe
     return kinds
 
 
+def only_reads(name: tuple[str, ...]) -> bool:
+    """Whether a tool's name speaks of reading. The verb stands first or last (``read_file``, ``files.read``); elsewhere it counts
+    only where the name speaks of no other effect.
+    """
+    if not name:
+        return False
+    return name[0] in READS or name[-1] in READS or (not READS.isdisjoint(name) and not of_tool(name))
+
+
 def covered(word: str, by: Iterable[str]) -> bool:
     """Whether one of the words is the same, or one is the beginning of the other (four letters at the least)."""
     for other in by:

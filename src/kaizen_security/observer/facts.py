@@ -89,7 +89,7 @@ def gather(action: Action, context: Context) -> Facts:
     run, reading = context.run, context.reading
     call = None if reading is None else reading.call
     if call is None:
-        call = prepare(canonical.tool(action.tool), arguments(action))
+        call = prepare(canonical.tool(action.tool), arguments(action), spelled=action.tool)
     known = of_call(call, None if run is None else run.origins, context.baseline.habits)
     return replace(
         known,

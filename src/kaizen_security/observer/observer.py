@@ -257,7 +257,7 @@ class Observer:
         run = self._runs.get(action.run_id) if action.run_id else None
         found = None
         if run is not None and is_call(action) and (run.origins.asked.words or run.origins.sources):
-            call = prepare(canonical.tool(action.tool), arguments(action), local=local(action))
+            call = prepare(canonical.tool(action.tool), arguments(action), local=local(action), spelled=action.tool)
             found = score(call, run.origins, self.baseline.habits)
         self._scored = (action, found)
         return found

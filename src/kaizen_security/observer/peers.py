@@ -14,7 +14,7 @@ from math import comb
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.behaviour import calls
-from kaizen_security.observer.effects import READS
+from kaizen_security.observer.effects import only_reads
 from kaizen_security.observer.entities import fingerprint, words_of_name
 
 FEWEST = 2
@@ -48,7 +48,7 @@ def habit(baseline: Baseline) -> Habit:
     writes = {}
     for name in baseline.learner("told", "tool").values():
         words = words_of_name(name)
-        if not words or words[0] in READS or words[-1] in READS:
+        if not words or only_reads(words):
             continue
         tool = fingerprint(name)
         usual = baseline.behaviour.size.whole.sums(calls(tool, 1).key)

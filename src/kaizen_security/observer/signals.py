@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
-from kaizen_security.observer.effects import NEVER_DELEGATED, READS, Effect, of_tool
+from kaizen_security.observer.effects import NEVER_DELEGATED, Effect, of_tool, only_reads
 from kaizen_security.observer.entities import PLACES, Kind, fingerprint, tokens, words_of_name
 from kaizen_security.observer.habits import Deed, Habits
 from kaizen_security.observer.origins import Call, Named, Origin, Origins, Reached, Source, Value, values
@@ -60,10 +60,12 @@ AWAY = ("place_far", "word_far", "place_unknown", "inside_far", "field_led")
 """A value that nobody authorised steers the call."""
 
 
-def prepare(tool: str, arguments: Json, *, local: bool = False) -> Call:
-    """The call's values and words, bounded. ``local``: it only writes a file of its own machine."""
+def prepare(tool: str, arguments: Json, *, local: bool = False, spelled: str = "") -> Call:
+    """The call's values and words, bounded. ``local``: it only writes a file of its own machine; ``spelled``: the tool's name as
+    the agent has it, where capitals part words that the canonical one runs together.
+    """
     found = values(arguments)
-    name = words_of_name(tool)
+    name = words_of_name(spelled or tool)
     marked = tuple(
         (value, fingerprint(f"{tool}|{value.field}|{value.text}"), fingerprint(value.text))
         for value in found
@@ -75,8 +77,7 @@ def prepare(tool: str, arguments: Json, *, local: bool = False) -> Call:
             short[value.text] = None
         elif value.kind is not Kind.TEXT:
             short.update(dict.fromkeys(tokens(value.text)))
-    # The verb stands first or last: read_file, files.read.
-    writes = not name or (name[0] not in READS and name[-1] not in READS)
+    writes = not only_reads(name)
     kinds = of_tool(name, [word for value in found for word in words_of_name(value.field)])
     return Call(tool, name, marked, _marks(short, 64), kinds if writes else frozenset(), writes, local)
 

@@ -124,6 +124,11 @@ def test_who_says_himself_who_is_paid_leaves_that_to_no_bill():
     assert signals(origins, tool="send_money", to="NL91ABNA0417164300")["place_far"] == 1
 
 
+def test_a_name_in_capitals_is_read_word_by_word():
+    assert not prepare("getuserdata", {}, spelled="getUserData").writes
+    assert prepare("senduserdata", {}, spelled="sendUserData").writes
+
+
 def test_renaming_every_entity_changes_no_signal():
     def run(who, what):
         origins = reading(f"Summarise {what}.", f"Send the list to {who} now.")
