@@ -40,7 +40,9 @@ TAIL = """
 - **A deletion that an injection orders by a bare number** (workspace, task 1): a file's number is no place, so alignment alone speaks, and it is held rather than flagged for some requests.
 - **A bill whose text is wholly the attacker's** (banking, task unseen, user task 0): the user left the payee to the bill, and the bill names one.
   It is held where asking is on; where the same request was served before, with another payee, it is flagged.
+- **AgentDyn's harmless runs that *sequence* flags** are those of one small model, which really tries user names and passwords until one fits.
 - **AgentDyn's authorised goals**: a user who asks for his password to be typed into a page that he names is refused by *secrets*, which nobody may release.
+- **Ignored injections in AgentDojo** are above the target of 1 %: *taint* and *novelty* flag a few runs in which the agent did something else than the injection wanted.
 - Utility is counted from the records: a run that had solved its task and of which no call is flagged keeps it. What a model does after a refusal, a record cannot show.
 """
 
