@@ -309,7 +309,7 @@ class Observer:
         if scored is not None:
             run.score = scored.logit if run.score is None else max(run.score, scored.logit)
             if not weighed.verdict.blocked:
-                run.calling(action.id, scored.tool, self.limits, reached=scored.reached)
+                run.calling(action.id, scored, self.limits)
         carried = self._load(action)
         if not weighed.verdict.blocked:
             book(run.marks, carried)

@@ -67,6 +67,7 @@ class Reached(NamedTuple):
 
 UNASKED = Reached()
 
+_MADE = frozenset({Kind.FILE, Kind.WORD, Kind.ID})
 _PLAIN = frozenset({Kind.NUMBER, Kind.DATE, Kind.TEXT})
 """Kinds of value that name no source."""
 
@@ -117,12 +118,14 @@ class Origins:
         "_words",
         "asked",
         "forgotten",
+        "own",
         "sources",
         "unread",
     )
 
     def __init__(self) -> None:
         self.asked = Asked()
+        self.own: set[int] = set()
         self.sources: list[Source] = []
         self.forgotten = 0
         self.unread = 0
@@ -162,6 +165,25 @@ class Origins:
             return False
         reached = self.sources[sentence.result].reached
         return reached.named is not Named.EXACTLY and Effect.OPEN not in reached.left
+
+    def made(self, call: Call) -> frozenset[int]:
+        """The values of a call that the agent made itself: nobody said them, and they stand nowhere that was read before.
+
+        Who gets something is never the agent's to make up.
+        """
+        return frozenset(
+            hash(value.text)
+            for value, _, _ in call.values
+            if value.kind in _MADE
+            and not self.by_user(value)
+            and not self.fields(value)
+            and self.sentence(value) is None
+        )
+
+    def called(self, made: frozenset[int]) -> None:
+        """A call was let through that made these values: an echo of them is no origin."""
+        if len(self.own) < MOST_FIELDS:
+            self.own |= made
 
     def result(self, tool: str, content: Json, reached: Reached) -> None:
         """What a call brought back."""
@@ -229,6 +251,7 @@ class Origins:
         """What is known now, as far as it concerns one call: for scoring it later against other baselines."""
         copy = Origins()
         copy.asked = self.asked
+        copy.own = self.own & {hash(value.text) for value, _, _ in call.values}
         copy.sources = list(self.sources)
         copy._spot = list(self._spot)
         words = {hash(word) for word in call.words} | {part for value, _, _ in call.values for part in value.parts}

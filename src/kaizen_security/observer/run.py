@@ -16,6 +16,7 @@ from kaizen_security.observer.habits import Deed
 from kaizen_security.observer.marks import Marks
 from kaizen_security.observer.origins import Origins, Reached
 from kaizen_security.observer.outflow import NOTHING_TAUGHT, Taught
+from kaizen_security.observer.score import Scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +122,10 @@ class Run:
             self.waiting.popitem(last=False)
             losses.waiting_evicted += 1
 
-    def calling(self, action_id: str, tool: str, limits: Limits, *, reached: Reached) -> None:
+    def calling(self, action_id: str, scored: Scored, limits: Limits) -> None:
         """A call is about to run: its result will be known by its id."""
-        self.calls[action_id] = (tool, reached)
+        self.calls[action_id] = (scored.tool, scored.reached)
+        self.origins.called(scored.made)
         if len(self.calls) > limits.waiting:
             self.calls.popitem(last=False)
 

@@ -35,6 +35,7 @@ class Scored:
     ``requested`` whether the request itself asks for what the tool does
     ``worst``     that value, and where it came from (None: from nowhere that is known)
     ``call``      what was scored, so that nobody has to read it again
+    ``made``      values that the agent made itself
     ``told``      share of the call that one place in what was read explains, ``asked`` that the request explains
     """
 
@@ -52,6 +53,7 @@ class Scored:
     sentence: Origin | None
     reached: Reached
     deed: Deed
+    made: frozenset[int]
     asking: float | None = None
     call: Call | None = None
 
@@ -99,6 +101,7 @@ def score(call: Call, origins: Origins, habits: Habits) -> Scored:
         sentence=reading.sentence,
         reached=origins.reached(value for value, _, _ in call.values),
         deed=reading.deed,
+        made=origins.made(call),
         asking=asking(habits),
         call=call,
     )

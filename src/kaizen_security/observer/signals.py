@@ -172,7 +172,7 @@ class _Seen:
         self.slots.append(slot)
         self.fields.append(name)
         self.values.append(anywhere)
-        if self._origins.by_user(value):
+        if self._origins.by_user(value) or hash(value.text) in self._origins.own:
             return
         fields = self._origins.fields(value)
         sentence = self._origins.sentence(value)

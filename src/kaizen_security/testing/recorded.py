@@ -84,6 +84,7 @@ def record(run: Run, wording: str = "") -> Recorded:
             goal = step.get("kind") == "goal"
             calls.append(Judged(attack if isinstance(attack, bool) else None, goal, call, origins.frozen(call)))
             waiting.append((step.get("id"), tool, origins.reached(value for value, _, _ in call.values)))
+            origins.called(origins.made(call))
         else:
             content = step.get("content")
             for pattern, text in changes:
