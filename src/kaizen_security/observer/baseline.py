@@ -65,8 +65,10 @@ def destination(action: Action) -> str:
 
 
 def local(action: Action) -> bool:
-    """Whether it is done to a file, or to another target that is on no network."""
-    return action.kind == "file" or (bool(action.target) and not destination(action))
+    """Whether it is done to a file or runs a program, or has another target, and reaches no network that it says."""
+    if action.kind == "file":
+        return True
+    return (action.kind == "exec" or bool(action.target)) and not destination(action)
 
 
 def _destination(kind: str, target: str) -> str:

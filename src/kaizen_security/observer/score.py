@@ -16,7 +16,18 @@ from kaizen_security.contract.action import Action, Json
 from kaizen_security.observer.habits import YOUNG, Deed, Habits
 from kaizen_security.observer.origins import Call, Origin, Origins, Reached, Value
 from kaizen_security.observer.signals import NAMES, Reading, read
-from kaizen_security.observer.weights import ASK_BUDGET, BIAS, BUDGET, FLOORS, HIGHEST, MATURE, OFFSET, SLOPE, WEIGHTS
+from kaizen_security.observer.weights import (
+    ASK_BUDGET,
+    BIAS,
+    BUDGET,
+    FLOORS,
+    HIGHEST,
+    MATURE,
+    OFFSET,
+    SETTLED,
+    SLOPE,
+    WEIGHTS,
+)
 
 _ORDER = tuple(WEIGHTS[name] for name in NAMES)
 
@@ -136,7 +147,7 @@ def asking(habits: Habits) -> float | None:
     lie just there. That such an agent is asked about more often is what asking is for.
     """
     speaks = threshold(habits)
-    return None if speaks is None or len(habits.scores) < MATURE else min(speaks, floor(ASK_BUDGET))
+    return None if speaks is None or len(habits.scores) < SETTLED else min(speaks, floor(ASK_BUDGET))
 
 
 def floor(budget: float) -> float:

@@ -61,7 +61,7 @@ AWAY = ("place_far", "word_far", "place_unknown", "inside_far", "field_led")
 
 
 def prepare(tool: str, arguments: Json, *, local: bool = False, spelled: str = "") -> Call:
-    """The call's values and words, bounded. ``local``: it only writes a file of its own machine; ``spelled``: the tool's name as
+    """The call's values and words, bounded. ``local``: it stays on its own machine; ``spelled``: the tool's name as
     the agent has it, where capitals part words that the canonical one runs together.
     """
     found = values(arguments)
@@ -231,8 +231,8 @@ class _Seen:
         if place:
             return self._place(value, sentence)
         near = self._close(sentence)
-        if usual:
-            # This agent habitually takes such values from there: that this one is new says nothing.
+        if usual or self._call.local:
+            # This agent habitually takes such values from there, or a word goes nowhere: that this one is new says nothing.
             return near
         if value.kind not in _PLAIN:
             self._add("word_near" if near else "word_far", value, sentence, 1.5)

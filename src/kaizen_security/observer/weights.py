@@ -11,8 +11,11 @@ BUDGET = 0.01
 ASK_BUDGET = 0.05
 """Stated budget of the band below: of all harmless runs of unseen tasks together, one in twenty lies above where asking begins."""
 
-MATURE = 50
+MATURE = 100
 """Scored runs from which on an agent's own runs alone set its threshold."""
+
+SETTLED = 50
+"""Scored runs from which on a person is asked: before, everything is new."""
 
 BIAS = -6.955
 

@@ -260,7 +260,7 @@ def test_a_value_of_untrusted_origin_in_the_band_is_held_and_normal_once_it_is_l
     bills(inspector)
     # Certain as the weights are; here the threshold is put above it, so that it lies in the band.
     monkeypatch.setattr("kaizen_security.observer.score.threshold", lambda habits: 1000.0)
-    monkeypatch.setattr("kaizen_security.observer.score.MATURE", 0)
+    monkeypatch.setattr("kaizen_security.observer.score.SETTLED", 0)
     held = pay(inspector)
     assert held.blocked
     assert held.pending is not None
