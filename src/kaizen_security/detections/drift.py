@@ -40,7 +40,8 @@ def detect(action: Action, context: Context) -> Iterator[Finding]:
         return
     session = behaviour.session((*context.run.conduct.done, context.trait), context.run.conduct.novelty, context.now)
     height, name, number = max(zip(behaviour.sessions.heights(session), STREAMS, session[1:], strict=True))
-    if exp(-height / CAUTION) > context.tolerance:
+    # The highest of several streams: each has its share of the tolerance.
+    if exp(-height / CAUTION) > context.tolerance / len(STREAMS):
         return
     yield Finding(
         kind="slow change over runs",
