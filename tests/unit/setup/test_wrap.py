@@ -100,9 +100,9 @@ def test_a_file_that_is_not_understood_is_left_alone(tmp_path, data):
 
 
 def test_the_files_of_common_clients_are_known(tmp_path):
-    found = places({"HOME": "/home/a"}, "/work/p")
+    found = places({"HOME": "/home/a"}, "/srv/p")
     assert {place.client for place in found} == {"Claude Desktop", "Claude Code", "Cursor", "VS Code"}
-    assert "/work/p/.vscode/mcp.json" in {place.path for place in found}
+    assert "/srv/p/.vscode/mcp.json" in {place.path for place in found}
     code = next(place for place in found if place.path.endswith(".claude.json"))
     document = {"mcpServers": {"a": {"command": "x"}}, "projects": {"/p": {"mcpServers": {"b": {"command": "y"}}}}}
     assert [(one.name, one.where) for one in servers(code, document)] == [
