@@ -1,4 +1,4 @@
-"""One turn of a model in the shapes of the providers: OpenAI (chat completions, responses), Anthropic, Amazon Bedrock.
+"""One turn of a model in the shapes of the providers: OpenAI (chat completions, responses) and Anthropic.
 
 What a turn says is neutral; how it is written is each provider's own, whole or streamed as server-sent events (WHATWG HTML 9.2)
 where the provider streams so. Shapes: the providers' API references.
@@ -33,21 +33,26 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """An answer that is no turn: an error, a redirect, another shape, far too much."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """A provider's shapes. ``stream`` is None where it streams in another way than server-sent events."""
+    """A provider's shapes. ``stream`` is None where this endpoint does not stream; ``streams_as`` is its content type.
+
+    ``always_streams``: the endpoint streams whatever the request says; else ``"stream": true`` in the request asks for it.
+    """
 
     name: str
     whole: Callable[[str, Turn], dict[str, Json]]
     stream: Callable[[str, Turn], Iterable[bytes]] | None = None
-
-
-def dialect_of(path: str) -> Dialect | None:
-    """By the path of a request: whatever stands before it (a version, a deployment) is the server's own."""
-    path = path.partition("?")[0]
-    for ending, dialect in _PATHS.items():
-        if path.endswith(ending):
-            return dialect
-    return None
+    streams_as: str = "text/event-stream"
+    always_streams: bool = False
 
 
 # --- OpenAI, chat completions (Azure's deployments speak it too) -------------------------------------------------------------
@@ -180,26 +185,6 @@ def _messages_stream(model: str, turn: Turn) -> Iterable[bytes]:
     yield event("message_stop", {})
 
 
-# --- Amazon Bedrock, Converse -----------------------------------------------------------------------------------------------------
-
-
-def _converse(model: str, turn: Turn) -> dict[str, Json]:
-    content: list[Json] = [{"text": turn.text}] if turn.text else []
-    content += [
-        {"toolUse": {"toolUseId": one.id, "name": one.tool, "input": dict(one.arguments)}} for one in turn.calls
-    ]
-    return {
-        "output": {"message": {"role": "assistant", "content": content}},
-        "stopReason": "tool_use" if turn.calls else "end_turn",
-        "usage": {
-            "inputTokens": turn.input_tokens,
-            "outputTokens": turn.output_tokens,
-            "totalTokens": turn.input_tokens + turn.output_tokens,
-        },
-        "metrics": {"latencyMs": 1},
-    }
-
-
 def _pieces(text: str) -> list[str]:
     words = text.split(" ")
     return [word if i == 0 else " " + word for i, word in enumerate(words)] if text else []
@@ -209,9 +194,6 @@ def _data(document: dict[str, Json]) -> bytes:
     return b"data: " + json.dumps(document).encode() + b"\n\n"
 
 
-_PATHS = {
-    "/chat/completions": Dialect(name="chat", whole=_chat, stream=_chat_stream),
-    "/responses": Dialect(name="responses", whole=_responses),
-    "/messages": Dialect(name="messages", whole=_messages, stream=_messages_stream),
-    "/converse": Dialect(name="converse", whole=_converse),
-}
+CHAT = Dialect(name="chat", whole=_chat, stream=_chat_stream)
+RESPONSES = Dialect(name="responses", whole=_responses)
+MESSAGES = Dialect(name="messages", whole=_messages, stream=_messages_stream)

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import ClassVar, Self, TypeAlias
-from urllib.parse import unquote
 
 from kaizen_security.contract.action import Json
-from kaizen_security.testing.dialects import Call, Turn, dialect_of
+from kaizen_security.testing.dialects import Call, Raw, Turn
+from kaizen_security.testing.endpoints import dialect_of, model_in
 from kaizen_security.testing.signed import is_signed
 
 __all__ = ["Call", "Heard", "Late", "Line", "ModelServer", "Raw", "Turn"]
@@ -33,7 +33,10 @@ MAX_REQUEST = 4 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """A request as it came. ``dialect``: ``chat``, ``responses``, ``messages`` or ``converse``; header names in lower case."""
+    """A request as it came; header names in lower case.
+
+    ``dialect``: ``chat``, ``responses``, ``messages``, ``converse``, ``gemini`` or ``agent`` (Bedrock's ``InvokeAgent``).
+    """
 
     dialect: str
     path: str
@@ -49,20 +52,9 @@ class Heard:
 
     @property
     def model(self) -> str:
-        """The model that was asked for: in the body, or with Bedrock in the path."""
-        if self.dialect == "converse":
-            return unquote(self.path.rpartition("/model/")[2].rpartition("/")[0])
-        said = self.document.get("model")
+        """The model that was asked for: in the path, as with Bedrock and Google, or in the body."""
+        said = model_in(self.path) or self.document.get("model")
         return said if isinstance(said, str) else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Raw:
-    """An answer that is no turn: an error, a redirect, another shape, far too much."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
         line = self.models._next(heard)
         if isinstance(line, Raw):
             self._answer(line.status, line.body, line.headers)
-        elif dialect.stream is not None and heard.document.get("stream") is True:
-            self._answer(200, b"".join(dialect.stream(heard.model, line)), {"Content-Type": "text/event-stream"})
+        elif dialect.stream is not None and (dialect.always_streams or heard.document.get("stream") is True):
+            self._answer(200, b"".join(dialect.stream(heard.model, line)), {"Content-Type": dialect.streams_as})
         else:
             self._answer(200, json.dumps(dialect.whole(heard.model, line)).encode())
 
