@@ -15,6 +15,7 @@ from typing import Any
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.egress.accounts import MAX_AGENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Config:
     """Every setting; the names are those of the configuration file. Times are seconds.
 
     ``host``, ``port``      where the proxy listens; port 0: any free one
+    ``listen_fd``           descriptor of a listening TCP socket that the parent left open, in place of both
     ``api_url``             the control plane; ``sidecar`` (``unix:///…`` or a URL), when given, is talked to instead
     ``api_key``, ``agent``  the proxy's key; the agent that connections without proxy credentials belong to
     ``mode``                ``observe``: without a policy, pass. ``enforce``: without a fresh policy, refuse
@@ -30,6 +32,7 @@ class Config:
     ``allow``               networks exempt from the built-in refusals (loopback, link-local, cloud metadata)
     ``allow_loopback``      the whole of 127.0.0.0/8 and ::1
     ``credentials``         ``{agent: key}`` or ``{agent: "sha256:<hex>"}``: proxy credentials besides ``api_key``
+    ``sources``             whose these are, by the peer's network: ``{"10.1.2.0/24": agent}``; the longest prefix counts
     ``require_credentials`` also of private and loopback peers; of public peers they are always required
     ``via``                 add a Via field to plain requests
     ``header_timeout``      for a request's head; ``connect_timeout`` for name and connection; ``idle_timeout`` without a byte;
@@ -43,6 +46,7 @@ class Config:
 
     host: str = "127.0.0.1"
     port: int = 8080
+    listen_fd: int = -1
     api_url: str = "http://127.0.0.1:8000"
     sidecar: str = ""
     api_key: str = ""
@@ -53,6 +57,7 @@ class Config:
     allow: tuple[IPv4Network | IPv6Network, ...] = ()
     allow_loopback: bool = False
     credentials: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[tuple[IPv4Network | IPv6Network, str], ...] = ()
     require_credentials: bool = False
     via: bool = False
     header_timeout: float = 30.0
@@ -89,6 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of ``kaizen egress`` and ``egress/proxy.py``."""
     parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on; 0: any free one (default 8080, or PORT)")
+    parser.add_argument(
+        "--listen-fd", type=int, metavar="N", help="listen on the socket that the parent left open there"
+    )
     parser.add_argument("--config", type=Path, help="configuration file, .toml or .json")
     parser.add_argument("--agent", help="agent that connections belong to (default egress-agent, or KAIZEN_AGENT)")
     parser.add_argument("--api-url", help="control plane (default http://127.0.0.1:8000, or KAIZEN_API_URL)")
@@ -110,7 +118,7 @@ def load(args: argparse.Namespace, environ: Mapping[str, str]) -> Config:
         for variable in reversed(variables):
             if environ.get(variable):
                 values[name] = environ[variable]
-    for name in ("host", "port", "agent", "api_url", "sidecar", "mode"):
+    for name in ("host", "port", "listen_fd", "agent", "api_url", "sidecar", "mode"):
         if getattr(args, name) is not None:
             values[name] = getattr(args, name)
     if args.data is not None:
@@ -165,6 +173,8 @@ def _value(name: str, value: Json, default: object) -> object:
         return _hosts(value)
     if name == "allow":
         return _networks(value)
+    if name == "sources":
+        return _sources(value)
     if name == "credentials":
         return _credentials(value)
     if name == "fail_closed" or isinstance(default, bool):
@@ -229,6 +239,20 @@ def _credentials(value: Json) -> dict[str, str]:
     return {agent: str(key) for agent, key in value.items()}
 
 
+def _sources(value: Json) -> tuple[tuple[IPv4Network | IPv6Network, str], ...]:
+    if not isinstance(value, dict):
+        raise Misconfigured("sources: must be an object of network: agent")
+    found = []
+    for network, agent in value.items():
+        if not isinstance(agent, str) or not 0 < len(agent) <= MAX_AGENT:
+            raise Misconfigured(f"sources.{network}: must be an agent's name of 1 to {MAX_AGENT} characters")
+        try:
+            found.append((ip_network(network, strict=False), agent))
+        except ValueError as err:
+            raise Misconfigured(f"sources: {err}") from err
+    return tuple(sorted(found, key=lambda one: -one[0].prefixlen))
+
+
 def _check(config: Config) -> None:
     if config.mode not in ("observe", "enforce"):
         raise Misconfigured("mode: must be observe or enforce")
@@ -236,5 +260,5 @@ def _check(config: Config) -> None:
         raise Misconfigured("port: must be from 0 to 65535")
     if config.max_connections < 1:
         raise Misconfigured("max_connections: must be at least 1")
-    if not config.agent or len(config.agent) > 256:
-        raise Misconfigured("agent: must have 1 to 256 characters")
+    if not config.agent or len(config.agent) > MAX_AGENT:
+        raise Misconfigured(f"agent: must have 1 to {MAX_AGENT} characters")

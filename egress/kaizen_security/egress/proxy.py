@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import FrameType
 
 from kaizen_security.client.spool import Spool
@@ -25,10 +26,10 @@ from kaizen_security.egress.gate import Gate
 from kaizen_security.egress.hello import Hello
 from kaizen_security.egress.loop import READ, Loop
 from kaizen_security.egress.policies import Policies
-from kaizen_security.egress.report import Record, Reporter, Upstream
+from kaizen_security.egress.report import Record, Reporter, Sink, Upstream
 from kaizen_security.egress.rules import Refusal, Rules
 from kaizen_security.egress.session import Session
-from kaizen_security.egress.supply import ControlPlane
+from kaizen_security.egress.supply import ControlPlane, Source
 from kaizen_security.egress.tunnel import Pipe
 
 BACKLOG = 1024
@@ -39,9 +40,21 @@ log = logging.getLogger(__name__)
 
 
 class Proxy:
-    """One listening proxy. ``start`` binds; ``run`` serves until ``stop``."""
+    """One listening proxy. ``start`` binds (or takes a socket that listens already); ``run`` serves until ``stop``.
 
-    def __init__(self, config: Config) -> None:
+    May run on any thread of a larger program. ``source`` and ``sink`` make what answers for rules and takes reports, by default the
+    control plane or sidecar of ``config``; each is called on the threads that use what it makes. ``saw`` is shown every record
+    twice, when the connection has begun and when it has ended (once when it was short), on a thread of its own: it may wait.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: Callable[[], Source] | None = None,
+        sink: Callable[[], Sink] | None = None,
+        saw: Callable[[Record], None] | None = None,
+    ) -> None:
         self.config = config
         self.loop = Loop(epoll=config.epoll, failed=self._failed)
         self.counts: Counter[str] = Counter()
@@ -52,7 +65,8 @@ class Proxy:
         self._behind = clock.now() - time.monotonic()
         upstream = config.sidecar or config.api_url
         self.policies = Policies(
-            lambda: ControlPlane(upstream, config.api_key, strict=config.mode == "enforce", clock=clock.now),
+            source
+            or (lambda: ControlPlane(upstream, config.api_key, strict=config.mode == "enforce", clock=clock.now)),
             clock=time.monotonic,
             folder=config.data,
             fail_closed=config.closed,
@@ -65,6 +79,7 @@ class Proxy:
             default=config.agent,
             own_key=config.api_key,
             credentials=config.credentials,
+            sources=config.sources,
             required=config.require_credentials,
         )
         self.resolver = Resolver(self.loop)
@@ -73,7 +88,7 @@ class Proxy:
         )
         self.pipe = Pipe.make(splice=config.splice)
         spool = Spool(config.data / "spool", max_bytes=config.spool_bytes)
-        self.reporter = Reporter(spool, lambda: Upstream(upstream, config.api_key))
+        self.reporter = Reporter(spool, sink or (lambda: Upstream(upstream, config.api_key)), saw=saw)
         self.listener: socket.socket | None = None
         self._paused = False
         self._parked: dict[str, list[Session]] = {}
@@ -186,16 +201,12 @@ class Proxy:
 
     # --- listening ----------------------------------------------------------------------------------------------------------
 
-    def start(self) -> tuple[str, int]:
-        """Bind and listen: the address and port. Raises Misconfigured when that is not possible."""
-        config = self.config
-        try:
-            family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-            listener = socket.create_server(
-                (config.host, config.port), family=family, backlog=BACKLOG, dualstack_ipv6=config.host == "::"
-            )
-        except OSError as err:
-            raise Misconfigured(f"cannot listen on {config.host} port {config.port}: {err.strerror or err}") from err
+    def start(self, listener: socket.socket | None = None) -> tuple[str, int]:
+        """Bind and listen, or take ``listener`` (TCP, listening, perhaps of another network namespace): the address and port.
+
+        Raises Misconfigured when that is not possible.
+        """
+        listener = self._bound() if listener is None else listener
         listener.setblocking(False)
         # Accepted sockets inherit it.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -205,6 +216,18 @@ class Proxy:
             self.gate.own(name, port)
         self._listen()
         return host, port
+
+    def _bound(self) -> socket.socket:
+        config = self.config
+        try:
+            if config.listen_fd >= 0:
+                return inherited(config.listen_fd)
+            family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+            return socket.create_server(
+                (config.host, config.port), family=family, backlog=BACKLOG, dualstack_ipv6=config.host == "::"
+            )
+        except OSError as err:
+            raise Misconfigured(f"cannot listen on {config.host} port {config.port}: {err.strerror or err}") from err
 
     def _listen(self) -> None:
         if self.listener is not None:
@@ -260,11 +283,9 @@ class Proxy:
     def run(self) -> None:
         """Serve until ``stop``, then deliver what can be delivered."""
         self.reporter.start()
-        self.policies.start(*dict.fromkeys((self.config.agent, *self.config.credentials)))
-        # Connections make and drop many small objects that form no lasting cycles; what was imported need not be looked at again.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 20)
+        config = self.config
+        agents = (config.agent, *config.credentials, *(agent for _, agent in config.sources))
+        self.policies.start(*dict.fromkeys(agents))
         try:
             self.loop.run()
         finally:
@@ -312,6 +333,19 @@ class Proxy:
         self.loop.close()
 
 
+def inherited(fd: int) -> socket.socket:
+    """The listening TCP socket that a parent left open at ``fd``. Raises Misconfigured."""
+    try:
+        sock = socket.socket(fileno=fd)
+        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError as err:
+        raise Misconfigured(f"listen_fd: descriptor {fd} is no socket ({err.strerror})") from err
+    if not listens or sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        sock.detach()
+        raise Misconfigured(f"listen_fd: descriptor {fd} is not a listening TCP socket")
+    return sock
+
+
 def serve(config: Config) -> int:
     """Run a proxy in this process until SIGTERM or SIGINT: exit status 0."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
@@ -326,5 +360,9 @@ def serve(config: Config) -> int:
         signal.signal(signal.SIGINT, ended)
     shown = f"[{host}]" if ":" in host else host
     print(f"listening on http://{shown}:{port}", flush=True)
+    # Connections make and drop many small objects that form no lasting cycles; what was imported need not be looked at again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     proxy.run()
     return 0

@@ -6,9 +6,9 @@ import binascii
 import hashlib
 import hmac
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 _PRIVATE = tuple(
     ip_network(text) for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
@@ -20,12 +20,17 @@ MAX_AGENT = 256
 def is_private(peer: str) -> bool:
     """Whether a peer's address is loopback, RFC 1918 or unique local (RFC 4193)."""
     try:
-        address = ip_address(peer.partition("%")[0])
+        address = _plain(peer)
     except ValueError:
         return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
     return any(address in network for network in _PRIVATE)
+
+
+def _plain(peer: str) -> IPv4Address | IPv6Address:
+    """A peer's address without its zone, an IPv4 one as such. Raises ValueError."""
+    address = ip_address(peer.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
 
 
 class NeedsCredentials(Exception):
@@ -39,8 +44,18 @@ class NeedsCredentials(Exception):
 class Accounts:
     """Names the agent behind a request."""
 
-    def __init__(self, *, default: str, own_key: str, credentials: Mapping[str, str], required: bool) -> None:
+    def __init__(
+        self,
+        *,
+        default: str,
+        own_key: str,
+        credentials: Mapping[str, str],
+        required: bool,
+        sources: Sequence[tuple[IPv4Network | IPv6Network, str]] = (),
+    ) -> None:
         self._default = default
+        self._sources = tuple(sources)
+        self._of_source = lru_cache(maxsize=4096)(self._look)
         self._own = _digest(own_key) if own_key else b""
         self._keys = {agent: _stored(key) for agent, key in credentials.items()}
         self._required = required
@@ -58,12 +73,17 @@ class Accounts:
                 )
             if self._required:
                 raise NeedsCredentials("this proxy needs proxy credentials", possible=possible)
-            return self._default
+            return self._of_source(peer)
         if len(values) == 1:
             agent, key = _basic(values[0])
             if agent and self._right(agent, key):
                 return agent
         raise NeedsCredentials("the proxy credentials are not AGENT:KEY of an agent of this proxy", possible=possible)
+
+    def _look(self, peer: str) -> str:
+        """The agent behind a peer's address: of the first network that holds it."""
+        address = _plain(peer)
+        return next((agent for network, agent in self._sources if address in network), self._default)
 
     def _right(self, agent: str, key: str) -> bool:
         given = _digest(key)

@@ -182,9 +182,10 @@ def _rejected(body: bytes) -> Counter[str]:
 class Reporter:
     """Takes records from the loop; never blocks it."""
 
-    def __init__(self, spool: Spool, sink: Callable[[], Sink]) -> None:
+    def __init__(self, spool: Spool, sink: Callable[[], Sink], *, saw: Callable[[Record], None] | None = None) -> None:
         self._spool = spool
         self._sink = sink
+        self._saw = saw
         self._queue: deque[Record] = deque()
         self._some = threading.Event()
         self._kept = threading.Event()
@@ -255,6 +256,16 @@ class Reporter:
         passed = [record.encode() for record in records if record.refusal is None]
         # The spool counts what it does not take; refusals still fit when it is full of the rest.
         self._counts["kept"] += self._spool.extend(refused, urgent=True) + self._spool.extend(passed)
+        if self._saw is not None:
+            for record in records:
+                self._show(self._saw, record)
+
+    def _show(self, saw: Callable[[Record], None], record: Record) -> None:
+        try:
+            saw(record)
+        except Exception as err:
+            self._lost["listener failed"] += 1
+            log.error("what looks on has failed", exc_info=err)
 
     def _send(self) -> None:
         sink = self._sink()
