@@ -16,6 +16,7 @@ from kaizen_security.contract.errors import KaizenError
 
 COMMANDS = {
     "up": "start control plane, sidecar and egress proxy together (--demo: with a demonstration agent)",
+    "run": "start an agent so that what it does is seen below it, and what it may not do is stopped",
     "server": "the control plane: API and web console",
     "sidecar": "the Observer next to the agent",
     "egress": "the egress proxy",

@@ -1,0 +1,106 @@
+"""``kaizen run``: start an agent so that what it does is seen below it, and what it may not do is stopped."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.verdict import Mode
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its flags."""
+    parser.usage = "kaizen run [--agent NAME] [--observe | --enforce] [OPTION …] -- COMMAND …"
+    parser.add_argument("--agent", help="the agent's name (default: KAIZEN_AGENT, else the command's own name)")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--observe", action="store_true", help="see everything, refuse what policy denies (default)")
+    mode.add_argument("--enforce", action="store_true", help="also refuse what the agent did not declare")
+    parser.add_argument(
+        "--rung",
+        choices=("auto", "kernel", "namespace", "proxy"),
+        default="auto",
+        help="how it is held (default auto: the strongest that is to be had here; the others fail where they are not)",
+    )
+    parser.add_argument(
+        "--fail",
+        choices=("open", "closed"),
+        default="closed",
+        help="what holds when the collector dies (default closed)",
+    )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="declare a destination besides the declaration's",
+    )
+    parser.add_argument("--watch", action="append", default=[], metavar="PATH", help="tell of every open of this path")
+    parser.add_argument(
+        "--refuse", action="append", default=[], metavar="PATH", help="refuse opening or executing it (with --enforce)"
+    )
+    parser.add_argument(
+        "--local", action="append", default=[], type=int, metavar="PORT", help="keep this port of 127.0.0.1 reachable"
+    )
+    parser.add_argument("--no-unix", action="store_true", help="no unix sockets for the agent (socketpairs still work)")
+    parser.add_argument(
+        "--proxy", default="", metavar="URL", help="an egress proxy that runs already (default: one of its own)"
+    )
+    parser.add_argument(
+        "--authority", default="", metavar="FILE", help="a certificate authority that clients trust as well"
+    )
+    parser.add_argument("--user", default="", metavar="NAME", help="as root: run the agent as this user")
+    parser.add_argument("--data", type=Path, help="where reports wait for delivery (default: KAIZEN_DATA/run)")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    """The agent's own exit status; 125 when it could not be set up, 126 or 127 when its program could not be run."""
+    from kaizen_security.launch.plan import Plan, Way
+    from kaizen_security.launch.summary import summary
+    from kaizen_security.launch.supervise import NotStarted, Run
+
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    if not command:
+        raise Misconfigured("which command? kaizen run [OPTION …] -- COMMAND …")
+    if any(not 0 < port < 65536 for port in args.local):
+        raise Misconfigured("--local must be a port from 1 to 65535")
+    environ = dict(os.environ)
+    plan = Plan(
+        agent=args.agent or environ.get("KAIZEN_AGENT") or Path(command[0]).name,
+        mode=Mode.ENFORCE if args.enforce else Mode.OBSERVE,
+        command=tuple(command),
+        environ=environ,
+        data=args.data or _data(environ),
+        want=None if args.rung == "auto" else Way(args.rung),
+        fail_closed=args.fail == "closed",
+        allow=tuple(args.allow),
+        watch=tuple(args.watch),
+        refuse=tuple(args.refuse),
+        local=tuple(args.local),
+        unix=not args.no_unix,
+        proxy=args.proxy,
+        authority=args.authority,
+        user=args.user,
+    )
+
+    def say(text: str) -> None:
+        if not args.quiet:
+            print("\n".join(f"kaizen: {line}" for line in text.splitlines()), file=sys.stderr, flush=True)
+
+    try:
+        outcome = Run(plan, say).run()
+    except NotStarted as err:
+        print(f"kaizen run: {err}", file=sys.stderr)
+        return err.status
+    say(summary(plan.agent, outcome))
+    return outcome.status
+
+
+def _data(environ: dict[str, str]) -> Path:
+    if environ.get("KAIZEN_DATA"):
+        return Path(environ["KAIZEN_DATA"]) / "run"
+    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "kaizen" / "run"

@@ -1,0 +1,81 @@
+"""What was seen, told to the sidecar or the control plane: durable, in batches, every loss counted by reason."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from pathlib import Path
+
+from kaizen_security.client.spool import Spool
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.boundary import outward, outward_verdict
+from kaizen_security.contract.codec import Report, encode_report
+from kaizen_security.contract.errors import KaizenError
+from kaizen_security.contract.verdict import Verdict
+from kaizen_security.egress.report import Upstream
+
+BATCH = 100
+PAUSE = 0.2
+"""Seconds between two looks at what is to be sent."""
+LONGEST = 30.0
+
+
+class Outlet:
+    """``tell`` keeps a report on disk and returns; a thread delivers. ``key``: the boundary's, None where the other side is the
+    owner's own sidecar and may see paths and arguments.
+    """
+
+    def __init__(self, url: str, api_key: str, folder: Path, *, key: bytes | None) -> None:
+        self._upstream = Upstream(url, api_key)
+        self._spool = Spool(folder)
+        self._key = key
+        self._stopping = threading.Event()
+        self.counts: Counter[str] = Counter()
+        """told, delivered, and what was lost under ``lost: <reason>``."""
+        self.trouble = ""
+        self._thread = threading.Thread(target=self._work, name="outlet", daemon=True)
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def tell(self, action: Action, verdict: Verdict) -> None:
+        """Keep one report."""
+        if self._key is not None:
+            action, verdict = outward(action, self._key), outward_verdict(verdict, self._key)
+        record = json.dumps(encode_report(Report(action=action, verdict=verdict)), separators=(",", ":")).encode()
+        if self._spool.append(record, urgent=bool(verdict.evidence) or verdict.decision.value == "block"):
+            self.counts["told"] += 1
+
+    def _work(self) -> None:
+        pause = PAUSE
+        while True:
+            stopping = self._stopping.is_set()
+            batch = self._spool.read(BATCH)
+            if not batch.records:
+                if stopping:
+                    return
+                self._stopping.wait(PAUSE)
+                continue
+            try:
+                for reason, number in self._upstream.deliver(list(batch.records)).items():
+                    self.counts[f"lost: {reason}"] += number
+            except (KaizenError, OSError) as err:
+                self.trouble = str(err)
+                if stopping:
+                    return
+                self._stopping.wait(pause)
+                pause = min(2 * pause, LONGEST)
+                continue
+            self.trouble, pause = "", PAUSE
+            self._spool.done(batch.position)
+            self.counts["delivered"] += len(batch.records)
+
+    def stop(self, seconds: float) -> None:
+        """Deliver for at most ``seconds``; what is left is delivered by whoever next opens the folder."""
+        self._stopping.set()
+        self._thread.join(seconds)
+        for reason, number in self._spool.lost.items():
+            self.counts[f"lost: {reason}"] += number
+        self._spool.close()

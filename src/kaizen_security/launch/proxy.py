@@ -1,0 +1,130 @@
+"""An egress proxy of the run's own, so that what leaves is this agent's by construction, and clients that know it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from kaizen_security.client.http import Connection
+from kaizen_security.contract.errors import KaizenError, Misconfigured
+from kaizen_security.contract.fields import parse
+
+READY = "listening on http://"
+PATIENCE = 30.0
+"""Seconds until it must listen."""
+_SYSTEM_STORES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
+
+
+class OwnProxy:
+    """``kaizen egress`` as a child process. ``place`` is where it listens."""
+
+    def __init__(self, *, agent: str, mode: str, data: Path, environ: Mapping[str, str]) -> None:
+        words = [sys.executable, "-m", "kaizen_security.cli", "egress", "--host", "127.0.0.1", "--port", "0"]
+        words += ["--agent", agent, "--mode", mode, "--data", str(data)]
+        self._process = subprocess.Popen(
+            words,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self._said: deque[str] = deque(maxlen=20)
+        self._ready: SimpleQueue[str] = SimpleQueue()
+        for stream in (self._process.stdout, self._process.stderr):
+            threading.Thread(target=self._listen, args=(stream,), name="proxy-words", daemon=True).start()
+        self.place = self._wait()
+
+    def _listen(self, stream: object) -> None:
+        for line in stream:  # type: ignore[attr-defined]  # a text stream of Popen
+            if line.startswith(READY):
+                self._ready.put(line.removeprefix(READY).strip())
+            self._said.append(line.rstrip())
+        self._ready.put("")
+
+    def _wait(self) -> tuple[str, int]:
+        try:
+            place = self._ready.get(timeout=PATIENCE)
+        except Empty:
+            place = ""
+        if not place:
+            self.stop()
+            raise Misconfigured(
+                "the egress proxy did not start: " + (self._said[-1] if self._said else "it said nothing")
+            )
+        host, _, port = place.rpartition(":")
+        return host, int(port)
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def counts(self) -> dict[str, int]:
+        """What it counted (connect, refused, …), empty when it does not answer."""
+        connection = Connection(f"http://{self.place[0]}:{self.place[1]}")
+        try:
+            status, _, body = connection.request("GET", "/healthz", deadline=2.0)
+            document = parse(body, limit=1 << 20) if status == 200 else {}
+        except (KaizenError, OSError):
+            return {}
+        finally:
+            connection.close()
+        counts = document.get("counts") if isinstance(document, dict) else None
+        return {name: n for name, n in counts.items() if isinstance(n, int) and n} if isinstance(counts, dict) else {}
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """End it; it delivers what it has to report first."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(8)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def client_variables(proxy: str, authority: Path | None) -> dict[str, str]:
+    """Variables that lead clients to ``proxy`` (a URL), and let them trust ``authority`` (a bundle, the system's in it)."""
+    found = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), proxy)
+    found |= dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1")
+    found["NODE_USE_ENV_PROXY"] = "1"
+    if authority is not None:
+        names = (
+            "SSL_CERT_FILE",
+            "REQUESTS_CA_BUNDLE",
+            "CURL_CA_BUNDLE",
+            "GIT_SSL_CAINFO",
+            "PIP_CERT",
+            "NODE_EXTRA_CA_CERTS",
+        )
+        found |= {name: str(authority) for name in names}
+    return found
+
+
+def extended_store(authority: str, folder: Path, stated: str) -> Path:
+    """A bundle of what is trusted already (``stated``: by SSL_CERT_FILE) and ``authority``. Raises Misconfigured."""
+    try:
+        own = Path(authority).read_text()
+    except (OSError, UnicodeDecodeError) as err:
+        raise Misconfigured(f"the authority {authority} cannot be read: {err}") from err
+    if "-----BEGIN CERTIFICATE-----" not in own:
+        raise Misconfigured(f"the authority {authority} is no PEM certificate")
+    known = next((Path(path) for path in (stated, *_SYSTEM_STORES) if path and Path(path).is_file()), None)
+    bundle = folder / "authorities.pem"
+    bundle.write_text((known.read_text() + "\n" if known else "") + own)
+    return bundle

@@ -1,0 +1,97 @@
+"""A seccomp filter (seccomp(2), classic BPF) that refuses what no agent needs and what leads around the network.
+
+Refused with EACCES: sockets of families beyond unix, IPv4, IPv6 and netlink (vsock, packet, bluetooth, …), raw sockets; with EPERM:
+bpf(2), io_uring, kernel modules, kexec, entering foreign namespaces. A call under another architecture's numbers ends the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import platform
+import struct
+
+from kaizen_security.collectors.kernel.linux import PR_SET_NO_NEW_PRIVS, Unsupported, prctl, syscall
+
+_LD, _JEQ, _JGE, _AND, _RET = 0x20, 0x15, 0x35, 0x54, 0x06
+_KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
+_NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24
+_SET_MODE_FILTER, _TSYNC = 1, 1
+_X32 = 0x40000000
+_DGRAM, _RAW, _PACKET = 2, 3, 10
+_AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
+
+_TABLE: dict[str, tuple[int, dict[str, int]]] = {
+    "x86_64": (
+        0xC000003E,
+        {
+            "socket": 41,
+            "bpf": 321,
+            "io_uring_setup": 425,
+            "init_module": 175,
+            "finit_module": 313,
+            "kexec_load": 246,
+            "setns": 308,
+            "perf_event_open": 298,
+        },
+    ),
+    "aarch64": (
+        0xC00000B7,
+        {
+            "socket": 198,
+            "bpf": 280,
+            "io_uring_setup": 425,
+            "init_module": 105,
+            "finit_module": 273,
+            "kexec_load": 104,
+            "setns": 268,
+            "perf_event_open": 241,
+        },
+    ),
+}
+
+REFUSED = ("bpf", "io_uring_setup", "init_module", "finit_module", "kexec_load", "setns", "perf_event_open")
+"""Calls that are refused whole."""
+
+
+def program(machine: str, *, unix: bool = True, io_uring: bool = False, udp: bool = True) -> bytes:
+    """The filter for ``machine``.
+
+    ``unix`` false: no new unix sockets (socketpair(2) goes on working); ``io_uring`` true: permitted;
+    ``udp`` false: no datagram sockets but unix ones.
+
+    Raises Unsupported.
+    """
+    if machine not in _TABLE:
+        raise Unsupported(f"no seccomp filter for {machine}")
+    arch, numbers = _TABLE[machine]
+    families = [_AF_INET, _AF_INET6, _AF_NETLINK, *([_AF_UNIX] if unix else [])]
+    refused = [name for name in REFUSED if not (io_uring and name == "io_uring_setup")]
+    code: list[tuple[int, int, int, int]] = [
+        (_LD, 0, 0, _ARCH),
+        (_JEQ, 1, 0, arch),
+        (_RET, 0, 0, _KILL),
+        (_LD, 0, 0, _NR),
+        (_JGE, 0, 1, _X32),
+        (_RET, 0, 0, _ERRNO | errno.ENOSYS),
+    ]
+    for name in refused:
+        code += [(_JEQ, 0, 1, numbers[name]), (_RET, 0, 0, _ERRNO | errno.EPERM)]
+    code += [(_JEQ, 1, 0, numbers["socket"]), (_RET, 0, 0, _ALLOW), (_LD, 0, 0, _ARG0)]
+    # A known family jumps to the look at the socket's type, which stands behind the refusal. Only IP sockets are looked at.
+    code += [(_JEQ, len(families) - i, 0, family) for i, family in enumerate(families)]
+    refuse, kinds = (_RET, 0, 0, _ERRNO | errno.EACCES), [_RAW, _PACKET, *([] if udp else [_DGRAM])]
+    n = len(kinds)
+    code += [refuse, (_JEQ, n + 3, 0, _AF_NETLINK), (_JEQ, n + 2, 0, _AF_UNIX), (_LD, 0, 0, _ARG1), (_AND, 0, 0, 0xF)]
+    code += [(_JEQ, n - i, 0, kind) for i, kind in enumerate(kinds)]
+    code += [(_RET, 0, 0, _ALLOW), refuse]
+    return b"".join(struct.pack("=HBBI", *one) for one in code)
+
+
+def refuse_odd_ways(*, unix: bool = True, io_uring: bool = False, udp: bool = True) -> None:
+    """Put the filter in force for this process and all that it starts, for good. Raises OSError."""
+    code = program(platform.machine(), unix=unix, io_uring=io_uring, udp=udp)
+    instructions = ctypes.create_string_buffer(code, len(code))
+    head = struct.pack("@HP", len(code) // 8, ctypes.addressof(instructions))
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    syscall("seccomp", _SET_MODE_FILTER, _TSYNC, ctypes.create_string_buffer(head, len(head)))

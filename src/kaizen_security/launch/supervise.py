@@ -1,0 +1,331 @@
+"""The supervisor of one run: the way that holds the agent, the agent's process, and what is left of it at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import FrameType
+
+from kaizen_security.client import config
+from kaizen_security.collectors.kernel import linux
+from kaizen_security.contract import reasons
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.boundary import boundary_key
+from kaizen_security.contract.errors import KaizenError, Misconfigured
+from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.launch.child import Order, become
+from kaizen_security.launch.clock import new_id, now
+from kaizen_security.launch.names import Names
+from kaizen_security.launch.outlet import Outlet
+from kaizen_security.launch.plan import Outcome, Plan, Reached, Way
+from kaizen_security.launch.proxy import OwnProxy, client_variables, extended_store
+from kaizen_security.launch.space import PROXY, service_sockets
+from kaizen_security.launch.wayout import WayOut
+
+_PR_SET_CHILD_SUBREAPER = 36
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_LAST_SECONDS = 2.0
+"""Seconds that what the agent left running gets after SIGTERM."""
+
+
+class NotStarted(KaizenError):
+    """The agent could not be started; ``status`` is what a shell would say (126, 127), or 125 when it was our own set-up."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Run:
+    """One run. ``run`` does all of it; ``say`` gets lines for people."""
+
+    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
+        self.plan = plan
+        self.id = new_id()
+        self._say = say
+        self._settings = config.load({"agent": plan.agent}, plan.environ)
+        self._names = Names()
+        self._outlet: Outlet | None = None
+        self._sockets: list[tuple[str, socket.socket]] = []
+        self._own: OwnProxy | None = None
+        self._pid = 0
+
+    def run(self) -> Outcome:
+        """Start, wait, end, count. Raises NotStarted, Misconfigured."""
+        began = time.monotonic()
+        with ExitStack() as after:
+            folder = Path(after.enter_context(TemporaryDirectory(prefix="kaizen-run-")))
+            folder.chmod(0o755)  # what is in it is read by the agent, which may be another user
+            self._report(after)
+            proxy = self._proxy(after)
+            way, why = choose(self.plan.want)
+            reached, talk = self._begin(way, why, proxy, folder)
+            after.callback(talk.close)
+            after.callback(self._end_leftovers)
+            counts = self._serve(after, reached, proxy, talk)
+            self._say(describe(reached, self.plan))
+            _answered(talk, b"go")
+            status = self._wait()
+            self._end_leftovers()
+            seen = {**counts(), **(self._own.counts() if self._own is not None else {})}
+        return Outcome(
+            status=status,
+            seconds=time.monotonic() - began,
+            reached=reached,
+            counts={name: n for name, n in seen.items() if n and not name.startswith("lost: ")},
+            lost={name.removeprefix("lost: "): n for name, n in self._lost().items()},
+        )
+
+    # --- the parts around the agent -----------------------------------------------------------------------------------------
+
+    def _report(self, after: ExitStack) -> None:
+        settings = self._settings
+        url = settings.sidecar or settings.base_url
+        if not settings.api_key and not settings.sidecar:
+            return
+        in_tenant = settings.in_tenant or url.startswith("unix://")
+        key = None if in_tenant else boundary_key(config.tenant_secret(settings))
+        self._outlet = Outlet(url, settings.api_key, self.plan.data / "spool", key=key)
+        self._outlet.start()
+        after.callback(self._outlet.stop, 5.0)
+
+    def _proxy(self, after: ExitStack) -> tuple[str, int]:
+        if self.plan.proxy:
+            host, _, port = self.plan.proxy.removeprefix("http://").rstrip("/").rpartition(":")
+            if not host or not port.isdecimal():
+                raise Misconfigured("--proxy must be http://HOST:PORT")
+            return host, int(port)
+        self._own = OwnProxy(
+            agent=self.plan.agent, mode=self.plan.mode.value, data=self.plan.data / "egress", environ=self.plan.environ
+        )
+        after.callback(self._own.stop)
+        return self._own.place
+
+    def _serve(
+        self, after: ExitStack, reached: Reached, proxy: tuple[str, int], talk: socket.socket
+    ) -> Callable[[], Mapping[str, int]]:
+        if reached.way is not Way.NAMESPACE:
+            return dict
+        served = WayOut(self._sockets, proxy=proxy, names=self._names, seen=self._seen)
+        served.start()
+        after.callback(served.stop)
+        return lambda: dict(served.counts)
+
+    def _seen(self, kind: str, target: str, facts: Mapping[str, str]) -> None:
+        """The namespace's own sightings: names asked for, and packets that had no way out."""
+        if self._outlet is None:
+            return
+        refused = kind == "connect"
+        action = Action(
+            kind=kind,
+            target=target,
+            metadata={"source": "egress", **facts},
+            id=new_id(),
+            run_id=self.id,
+            agent=self.plan.agent,
+            at=now(),
+        )
+        verdict = Verdict(
+            Decision.BLOCK if refused else Decision.ALLOW,
+            reasons.undeclared(destination=target) if refused else reasons.OBSERVED_EGRESS,
+            action_id=action.id,
+        )
+        self._outlet.tell(action, verdict)
+
+    def _lost(self) -> dict[str, int]:
+        return {} if self._outlet is None else {k: n for k, n in self._outlet.counts.items() if k.startswith("lost: ")}
+
+    # --- the agent ----------------------------------------------------------------------------------------------------------
+
+    def _begin(self, way: Way, why: str, proxy: tuple[str, int], folder: Path) -> tuple[Reached, socket.socket]:
+        """The child, held the way that was chosen; the next weaker one where that turns out not to be had."""
+        while True:
+            order = self._order(way, proxy, folder)
+            try:
+                talk, lacks = self._fork(order)
+            except NotStarted as err:
+                if err.status != 125 or way is Way.PROXY or self.plan.want is not None:
+                    raise
+                way, why = Way.PROXY, f"no namespace: {err}"
+                continue
+            return Reached(way=way, why=why, lacks=tuple(lacks)), talk
+
+    def _order(self, way: Way, proxy: tuple[str, int], folder: Path) -> Order:
+        plan = self.plan
+        inside = way is Way.NAMESPACE
+        resolver = folder / "resolv.conf"
+        resolver.write_text("nameserver 127.0.0.1\noptions attempts:1 timeout:5\n")
+        authority = None
+        if plan.authority:
+            authority = extended_store(plan.authority, folder, plan.environ.get("SSL_CERT_FILE", ""))
+        url = f"http://127.0.0.1:{PROXY}" if inside else f"http://{proxy[0]}:{proxy[1]}"
+        local = tuple(dict.fromkeys((*plan.local, *_loopback_ports(self._settings.base_url, self._settings.sidecar))))
+        return Order(
+            command=plan.command,
+            env={
+                **plan.environ,
+                **client_variables(url, authority),
+                "KAIZEN_AGENT": plan.agent,
+                "KAIZEN_RUN": plan.environ.get("KAIZEN_RUN") or self.id,
+            },
+            space=inside,
+            users=os.geteuid() != 0,
+            local=local,
+            hidden=self._hidden() if inside else (),
+            resolver=str(resolver) if inside else "",
+            confined=inside or plan.enforce,
+            unix=plan.unix,
+            ports=(proxy[1], *local) if way is Way.PROXY and plan.enforce else None,
+        )
+
+    def _hidden(self) -> tuple[str, ...]:
+        """Every service's socket but the sidecar's, and what the agent was told to keep."""
+        sidecar = self._settings.sidecar.removeprefix("unix://")
+        keep = {os.path.realpath(sidecar)} if sidecar else set()
+        return tuple(path for path in service_sockets() if os.path.realpath(path) not in keep)
+
+    def _fork(self, order: Order) -> tuple[socket.socket, list[str]]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        linux.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            become(order, theirs)
+        theirs.close()
+        self._pid = pid
+        try:
+            said, sockets = _heard(ours)
+            roles = said.get("roles")
+            self._sockets = list(zip(roles if isinstance(roles, list) else [], sockets, strict=False))
+            lacks = _texts(said.get("lacks"))
+            lacks += _texts(_answered(ours, b"go").get("lacks"))
+        except NotStarted:
+            os.waitpid(pid, 0)
+            self._pid = 0
+            ours.close()
+            raise
+        return ours, lacks
+
+    def _wait(self) -> int:
+        """Until the agent's first process ends: its status."""
+        previous = {number: signal.signal(number, self._forward) for number in _FORWARDED}
+        # A terminal sends these to the agent as well, and it is the agent's to decide.
+        previous |= {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+        try:
+            while True:
+                status = self._reap()
+                if status is not None:
+                    return status
+        finally:
+            for number, how in previous.items():
+                signal.signal(number, how)
+
+    def _reap(self) -> int | None:
+        """Wait for the next child to end: the agent's status when it was the agent."""
+        gone = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        if gone is None:
+            return None
+        if self._own is not None and gone.si_pid == self._own.pid:
+            self._own.alive()  # its own reaper
+            self._say("the egress proxy has ended: nothing leaves any more")
+            return None
+        _, status = os.waitpid(gone.si_pid, 0)
+        if gone.si_pid != self._pid:
+            return None
+        code = os.waitstatus_to_exitcode(status)
+        return 128 - code if code < 0 else code
+
+    def _forward(self, number: int, frame: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, number)
+
+    def _end_leftovers(self) -> None:
+        """What the agent left running is a child of ours now (PR_SET_CHILD_SUBREAPER): it ends with the run."""
+        until = time.monotonic() + _LAST_SECONDS
+        number = signal.SIGTERM
+        own = {self._own.pid} if self._own is not None else set()
+        while children := _children() - own:
+            if time.monotonic() > until:
+                number = signal.SIGKILL
+            for pid in children:
+                with suppress(ProcessLookupError, ChildProcessError):
+                    os.kill(pid, number)
+                    os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.02)
+
+
+def choose(want: Way | None) -> tuple[Way, str]:
+    """The way to try first, and why it is no stronger one."""
+    if want is not None:
+        return want, "asked for"
+    return Way.NAMESPACE, "this start has no kernel programs"
+
+
+def describe(reached: Reached, plan: Plan) -> str:
+    """The rung in words, for people."""
+    said = {
+        Way.KERNEL: "kernel (eBPF): its processes are seen and held whatever they do",
+        Way.NAMESPACE: "network namespace: the egress proxy is the only way out",
+        Way.PROXY: "proxy variables only: what ignores them is "
+        + ("refused by Landlock and seccomp" if plan.enforce and not reached.lacks else "NOT seen"),
+    }[reached.way]
+    lines = [f"rung: {said}"]
+    if reached.why:
+        lines.append(f"  no stronger one: {reached.why}")
+    return "\n".join(lines + [f"  lacks: {one}" for one in reached.lacks])
+
+
+def _heard(talk: socket.socket) -> tuple[dict[str, object], list[socket.socket]]:
+    """What the child says, and the sockets that it sends. Raises NotStarted when it gave up or died."""
+    data, fds, _, _ = socket.recv_fds(talk, 1 << 16, 64)
+    said: dict[str, object] = (
+        json.loads(data) if data else {"error": "the child ended before it could start", "status": 125}
+    )
+    return _good(said), [socket.socket(fileno=fd) for fd in fds]
+
+
+def _good(said: dict[str, object]) -> dict[str, object]:
+    if "error" in said:
+        status = said.get("status")
+        raise NotStarted(str(said["error"]), status if isinstance(status, int) else 125)
+    return said
+
+
+def _answered(talk: socket.socket, word: bytes) -> dict[str, object]:
+    """Give the child its word and hear what comes back: nothing, when it became the agent. Raises NotStarted."""
+    talk.send(word)
+    data = talk.recv(1 << 16)
+    if not data:
+        return {}
+    said: dict[str, object] = json.loads(data)
+    return _good(said)
+
+
+def _texts(found: object) -> list[str]:
+    return [str(one) for one in found] if isinstance(found, list) else []
+
+
+def _children() -> set[int]:
+    """Processes whose parent we are, zombies too."""
+    found: set[int] = set()
+    for task in os.listdir("/proc/self/task"):
+        with suppress(OSError), open(f"/proc/self/task/{task}/children") as file:
+            found |= {int(pid) for pid in file.read().split()}
+    return found
+
+
+def _loopback_ports(*urls: str) -> tuple[int, ...]:
+    """Ports of the host's loopback that Kaizen's own parts are at: the agent's client must reach them from the namespace."""
+    found = []
+    for url in urls:
+        host, _, port = url.partition("://")[2].partition("/")[0].rpartition(":")
+        if host in ("127.0.0.1", "localhost") and port.isdecimal():
+            found.append(int(port))
+    return tuple(found)
