@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from kaizen_security.client.acts import ACT, act_of, is_told
 from kaizen_security.client.arguments import plain
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import Misconfigured
@@ -17,6 +19,25 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 MAX_ITEMS = 200
 """Items of a generator that are noted as its result."""
+
+
+STATED = "__kaizen_stated__"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """What was said of a tool when it was guarded; ``target`` is the name of an argument, empty when none was named."""
+
+    tool: str
+    kind: str = "tool_call"
+    target: str = ""
+    sensitive: bool = False
+
+
+def stated_of(fn: object) -> Stated | None:
+    """What was said of ``fn`` by ``guard``, None when it is not guarded. An attachment further out judges the call by it."""
+    found = getattr(fn, STATED, None)
+    return found if isinstance(found, Stated) else None
 
 
 class _Guard:
@@ -33,14 +54,14 @@ class _Guard:
         sensitive: bool,
     ) -> None:
         self._kaizen = kaizen
-        self._tool = tool or getattr(fn, "__name__", "") or type(fn).__name__
+        self.tool = tool or getattr(fn, "__name__", "") or type(fn).__name__
         self._kind = kind
         self._target = target
         self._sensitive = sensitive
         self._signature = _signature(fn)
         self._skip = _bound_first(fn, self._signature)
         if target is not None and (self._signature is None or target not in self._signature.parameters):
-            raise Misconfigured(f"guard: {self._tool} has no argument {target!r} that could be the target")
+            raise Misconfigured(f"guard: {self.tool} has no argument {target!r} that could be the target")
 
     def action(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Action:
         """The call as an action. A call that does not fit the signature is judged by its tool; Python refuses it afterwards."""
@@ -51,7 +72,7 @@ class _Guard:
         target = arguments.get(self._target) if self._target is not None else ""
         return Action(
             kind=self._kind,
-            tool=self._tool,
+            tool=self.tool,
             target=target if isinstance(target, str) else "" if target is None else str(plain(target)),
             metadata=metadata,  # type: ignore[arg-type]  # made plain before it goes anywhere
             id=self._kaizen.ids.new(),
@@ -67,21 +88,26 @@ class _Guard:
         bound.apply_defaults()
         return {name: value for name, value in bound.arguments.items() if name != self._skip}
 
-    def before(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Action:
-        """Judge the call. Raises KaizenBlocked."""
+    def before(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Action | None:
+        """Judge the call; None when an attachment further out has had this very act judged. Raises KaizenBlocked."""
         action = self.action(args, kwargs)
+        if ACT.get() is not None and is_told(action):
+            return None
         self._kaizen.enforce(action)
         return action
 
-    async def before_async(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Action:
+    async def before_async(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Action | None:
         """The same without holding up the event loop."""
         action = self.action(args, kwargs)
+        if ACT.get() is not None and is_told(action):
+            return None
         await self._kaizen.aenforce(action)
         return action
 
-    def after(self, action: Action, content: object, *, failed: bool) -> None:
-        """Note what it brought back."""
-        self._kaizen.note_result(action, content, failed=failed)
+    def after(self, action: Action | None, content: object, *, failed: bool) -> None:
+        """Note what it brought back, unless somebody further out does."""
+        if action is not None:
+            self._kaizen.note_result(action, content, failed=failed)
 
 
 def guarded(kaizen: Kaizen, fn: F, *, tool: str | None, kind: str, target: str | None, sensitive: bool) -> F:
@@ -101,18 +127,23 @@ def guarded(kaizen: Kaizen, fn: F, *, tool: str | None, kind: str, target: str |
         wrapper = _generator(guard, fn)
     else:
         wrapper = _function(guard, fn)
-    return functools.update_wrapper(wrapper, fn)  # type: ignore[return-value]  # it stands for fn
+    stands_for = functools.update_wrapper(wrapper, fn)
+    vars(stands_for)[STATED] = Stated(tool=guard.tool, kind=kind, target=target or "", sensitive=sensitive)
+    return stands_for  # type: ignore[return-value]  # it stands for fn
 
 
 def _function(guard: _Guard, fn: Callable[..., object]) -> Callable[..., object]:
     def wrapper(*args: object, **kwargs: object) -> object:
         action = guard.before(args, kwargs)
+        outer = None if action is None else ACT.set(act_of(action))
         result, failed = None, True
         try:
             result = fn(*args, **kwargs)
             failed = False
             return result
         finally:
+            if outer is not None:
+                ACT.reset(outer)
             guard.after(action, result, failed=failed)
 
     return wrapper
@@ -121,12 +152,15 @@ def _function(guard: _Guard, fn: Callable[..., object]) -> Callable[..., object]
 def _coroutine(guard: _Guard, fn: Callable[..., object]) -> Callable[..., object]:
     async def wrapper(*args: object, **kwargs: object) -> object:
         action = await guard.before_async(args, kwargs)
+        outer = None if action is None else ACT.set(act_of(action))
         result, failed = None, True
         try:
             result = await fn(*args, **kwargs)  # type: ignore[misc]  # a coroutine function gives an awaitable
             failed = False
             return result
         finally:
+            if outer is not None:
+                ACT.reset(outer)
             guard.after(action, result, failed=failed)
 
     return wrapper

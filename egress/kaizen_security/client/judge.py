@@ -13,9 +13,10 @@ from kaizen_security.client.arguments import plain
 from kaizen_security.client.attach import Attachment
 from kaizen_security.client.fields import completed
 from kaizen_security.client.hold import answered
-from kaizen_security.contract.action import Action
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.codec import decode_action
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
-from kaizen_security.contract.errors import Refused, Unreachable
+from kaizen_security.contract.errors import InvalidInput, Refused, Unreachable
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.step import Result
 from kaizen_security.contract.verdict import Mode, Verdict
@@ -43,6 +44,8 @@ class Judge:
         self._bundle: tuple[Bundle, str] | None = None
         self._fail_open = settings.fail_open
         self.rules = self._local
+        if self._link is not None:
+            self._link.unheard = self.unheard
 
     # --- one action
 
@@ -81,6 +84,42 @@ class Judge:
             self.report(action, verdict, at, run_id)
         return verdict
 
+    @property
+    def observes(self) -> bool:
+        """The organisation's policy is here and says observe: nobody stricter may be asked. See ``Noting.observe``."""
+        rules = self.rules
+        return rules.mode is Mode.OBSERVE and rules.origin != "local" and not rules.missing
+
+    def observe(self, action: Action, at: float, run_id: str) -> tuple[Verdict, Action | None]:
+        """What policy says; and the action as the sidecar is to have it afterwards, None when it was blocked and reported."""
+        rules = self.rules
+        full = self._full(action, at, run_id)
+        verdict = rules.known_bad(full, self.sequence)
+        if verdict.allowed:
+            return verdict, full
+        self.report(full, replace(verdict, action_id=full.id), at, run_id)
+        return verdict, None
+
+    def unheard(self, document: dict[str, Json]) -> None:
+        """An observed action that the sidecar never took: nobody judged it, and that is said."""
+        try:
+            action = decode_action(document, agent=self._settings.agent)
+        except InvalidInput:
+            return  # counted with the steps
+        verdict = rules_of.nobody_answered(self.rules, "the sidecar never took this action", fail_open=True)
+        self.report(action, replace(verdict, action_id=action.id), action.at, action.run_id)
+
+    def _full(self, action: Action, at: float, run_id: str) -> Action:
+        known = plain(dict(action.metadata))
+        return completed(
+            action,
+            known if isinstance(known, dict) else {},
+            id_=self._ids.new(),
+            agent=self._settings.agent,
+            at=at,
+            run_id=run_id,
+        )
+
     def failed(self, err: Exception, action: Action, at: float, run_id: str) -> Verdict:
         """The verdict when our own code failed, reported."""
         verdict = rules_of.engine_error(type(err).__name__, fail_open=self._fail_open)
@@ -89,15 +128,7 @@ class Judge:
 
     def _together(self, link: Link, rules: rules_of.Rules, action: Action, at: float, run_id: str) -> Talk[Verdict]:
         """The sidecar's word, by our mode. It reports what it judged, so we report only what it could not know."""
-        known = plain(dict(action.metadata))
-        full = completed(
-            action,
-            known if isinstance(known, dict) else {},
-            id_=self._ids.new(),
-            agent=self._settings.agent,
-            at=at,
-            run_id=run_id,
-        )
+        full = self._full(action, at, run_id)
         heard = False
         try:
             deadline = self._settings.deadline

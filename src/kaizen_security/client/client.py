@@ -11,15 +11,15 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
-from kaizen_security.client.arguments import plain
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.config import Settings, load
 from kaizen_security.client.fields import action_of, declaration_of, policies_of
+from kaizen_security.client.later import Later
+from kaizen_security.client.named import Named
+from kaizen_security.client.noting import RUN, Noting
 from kaizen_security.client.worker import close_with_worker
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import KaizenBlocked, Unreachable
@@ -29,17 +29,14 @@ if TYPE_CHECKING:
     from kaizen_security.client.audit import Audit
     from kaizen_security.client.rules import Rules
     from kaizen_security.client.run import Run
-    from kaizen_security.contract.step import Step
 
     F = TypeVar("F", bound=Callable[..., object])
 
-RUN: ContextVar[str] = ContextVar("kaizen_run", default="")
-"""The run that the current context belongs to."""
 EXIT_SECONDS = 3.0
 """How long a process that ends waits for the delivery of its reports; what is left is in the spool."""
 
 
-class Kaizen:
+class Kaizen(Noting):
     """Attach one agent. Arguments that are None are taken from the environment, the settings file or the default
     (``client.config``).
 
@@ -105,6 +102,8 @@ class Kaizen:
         self._judging = Judge(self.settings, self._attached, self.ids, policies_of(policies))
         self._judge = self._judging.judge
         self._link = self._attached.link
+        self._later = Later(self._link) if self._link is not None else None
+        self._named = Named(self)
         self._reporter = self._attached.reporter
         self._renewal = self._attached.renewal(self._judging.apply, self._judging.missing)
         self._first_look()
@@ -236,44 +235,12 @@ class Kaizen:
 
         return Run(self, request or "", run_id or self.ids.new())
 
-    def note(self, step: Step) -> None:
-        """Keep a step of a run for the sidecar, if there is one. A request, a message or a result goes to an in-tenant one only."""
-        from kaizen_security.contract.step import End
+    def named(self, name: str) -> Kaizen:
+        """The client of a sub-agent, ``AGENT/name``: this one's settings and policies, an identity and a baseline of its own.
 
-        if isinstance(step, End):
-            self._judging.sequence.end(self.settings.agent, step.run_id)
-        if self._link is not None:
-            self._link.note(step)
-
-    def note_result(self, action: Action, content: object, *, failed: bool = False) -> None:
-        """Tell the sidecar what the action brought back, so that it knows where later values come from. Needs no answer."""
-        link = self._link
-        if link is None:
-            return
-        from kaizen_security.contract.step import Result
-
-        run_id = action.run_id or RUN.get()
-        document = plain(content) if link.in_tenant else None
-        self.note(
-            Result(
-                run_id=run_id,
-                action_id=action.id,
-                content=document,
-                failed=failed,
-                agent=self.settings.agent,
-                at=now(),
-            )
-        )
-
-    def hand_over(self, timeout: float = 1.0) -> bool:
-        """Give the sidecar now what was noted, for those of the same run who ask it elsewhere; false when it does not take it."""
-        return self._link is None or self._link.hand_over(timeout)
-
-    def report(self, action: Action, verdict: Verdict) -> None:
-        """Report what an attach point decided by itself (it looked at something that no rule of ours can see)."""
-        self._judging.report(
-            replace(action, id=action.id or self.ids.new()), verdict, now(), action.run_id or RUN.get()
-        )
+        The same client for the same name; at most 32 names, after those it is this one. It is flushed and closed with this one.
+        """
+        return self._named.get(name)
 
     # --- what is in force
 
@@ -298,7 +265,7 @@ class Kaizen:
         """What was lost since this process began, by reason; empty when nothing was."""
         lost = dict(self._lost)
         heard = list(self._audit.lost.items()) if self._audit else []
-        for reason, n in (*self._attached.lost(), *heard):
+        for reason, n in (*self._attached.lost(), *heard, *self._named.lost()):
             lost[reason] = lost.get(reason, 0) + n
         return lost
 
@@ -325,7 +292,7 @@ class Kaizen:
         until = monotonic() + timeout
         if self._audit is not None:
             self._audit.drain()
-        sent = self._attached.manifest.deliver()
+        sent = self._attached.manifest.deliver() & self._named.flush(until)
         if self._link is not None:
             try:
                 self._link.send_steps(timeout)
@@ -346,6 +313,9 @@ class Kaizen:
         self._attached.manifest.stop()
         if self._audit is not None:
             self._audit.stop()
+        if self._later is not None:
+            self._later.stop()
+        self._named.close(until)
         if self._link is not None:
             with suppress(Unreachable):  # what it did not take is counted by close
                 self._link.send_steps(timeout)
@@ -363,6 +333,9 @@ class Kaizen:
         self.ids.renew()
         self._judging.sequence.after_fork()
         self._attached.manifest.after_fork()
+        self._named.reset()
+        if self._later is not None:
+            self._later.after_fork()
         if self._audit is not None:
             self._audit.after_fork()
             self._audit.wake()

@@ -10,7 +10,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from time import monotonic
 from typing import TypeVar
 
@@ -25,7 +25,7 @@ from kaizen_security.contract.verdict import Verdict
 
 T = TypeVar("T")
 
-MAX_STEPS = 1000
+MAX_STEPS = 4000
 """Steps in memory while the sidecar does not take them. They hold the run's text, so they never go to disk."""
 AT_ONCE = 50
 LONGEST_PAUSE = 30.0
@@ -35,8 +35,10 @@ STEPS_LOST, STEPS_REFUSED = "steps: sidecar unreachable", "steps: refused by the
 class Link:
     """``in_tenant``: arguments, requests and results may go there as they are; else only boundary fields do.
 
-    ``lost`` counts steps by reason.
+    ``lost`` counts steps by reason; ``unheard`` is told of every action among them, as its document.
     """
+
+    unheard: Callable[[dict[str, Json]], None] | None = None
 
     def __init__(self, url: str, *, agent: str, headers: Mapping[str, str], in_tenant: bool, key: bytes) -> None:
         self.lost: dict[str, int] = {}
@@ -104,12 +106,18 @@ class Link:
                 step = Result(
                     run_id=step.run_id, action_id=step.action_id, failed=step.failed, agent=step.agent, at=step.at
                 )
+            elif isinstance(step, Action):
+                step = outward(step, self._key)
             elif not isinstance(step, End):
                 return
         self._steps.append(encode_step(step))
         while len(self._steps) > MAX_STEPS:
-            self._steps.popleft()
-            self._lose(1, STEPS_LOST)
+            self._lose([self._steps.popleft()], STEPS_LOST)
+
+    @property
+    def waiting(self) -> int:
+        """Steps that the sidecar has not taken yet."""
+        return len(self._steps)
 
     def send_steps(self, deadline: float) -> None:
         """``sending``, carried in the calling thread."""
@@ -152,21 +160,24 @@ class Link:
                     if err.status >= 500 or err.status == 429:
                         raise Unreachable(f"the sidecar takes no steps just now: {err}") from err
                     taken = True
-                    self._lose(len(some), STEPS_REFUSED)
+                    self._lose(some, STEPS_REFUSED)
                 finally:
                     if not taken:
                         self._steps.extendleft(reversed(some))
         finally:
             self._sending.release()
 
-    def _lose(self, n: int, reason: str) -> None:
-        self.lost[reason] = self.lost.get(reason, 0) + n
+    def _lose(self, steps: Iterable[dict[str, Json]], reason: str) -> None:
+        for step in steps:
+            self.lost[reason] = self.lost.get(reason, 0) + 1
+            if self.unheard is not None and step.get("step") == "action":
+                self.unheard(step)
 
     def close(self) -> None:
         """Steps that the sidecar never took are lost, and counted."""
-        if self._steps:
-            self._lose(len(self._steps), STEPS_LOST)
-            self._steps.clear()
+        left_over = list(self._steps)
+        self._steps.clear()
+        self._lose(left_over, STEPS_LOST)
         self._pool.close()
 
     def _after_fork(self) -> None:

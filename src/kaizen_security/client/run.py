@@ -6,6 +6,7 @@ from contextvars import Token
 from typing import TYPE_CHECKING
 
 from kaizen_security.client.clock import now
+from kaizen_security.client.noting import RUN
 from kaizen_security.contract.step import End, Request
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ class Run:
         self._token: Token[str] | None = None
 
     def __enter__(self) -> Run:
-        from kaizen_security.client.client import RUN
-
         self._token = RUN.set(self.id)
         agent = self._kaizen.settings.agent
         if self._request:
@@ -34,8 +33,6 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        from kaizen_security.client.client import RUN
-
         if self._token is not None:
             RUN.reset(self._token)
             self._token = None

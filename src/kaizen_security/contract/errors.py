@@ -45,6 +45,10 @@ class Misconfigured(KaizenError):
     """A setting, a policy or a declaration cannot be used as it stands; the message names it and says how to mend it."""
 
 
+class HookUnavailable(KaizenError, ImportError):
+    """A framework that an adapter is for is not installed, or in a version that the adapter cannot attach to."""
+
+
 class KaizenBlocked(KaizenError):
     """The action was refused; ``verdict`` says why. The text is what a model that was refused gets to read."""
 

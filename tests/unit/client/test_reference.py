@@ -8,6 +8,7 @@ import re
 from kaizen_security import Kaizen
 from kaizen_security.client import audit, link, report, spool
 from kaizen_security.client.config import ENVIRONMENT, Settings
+from kaizen_security.client.noting import Noting
 from kaizen_security.contract.verdict import ENFORCED
 from tests.architecture.tree import ROOT
 
@@ -42,5 +43,6 @@ def test_the_signature_and_every_public_name_are_documented():
     signature = inspect.signature(Kaizen)
     expected = list(signature.parameters)
     assert re.findall(r"(\w+)=", shown[1]) == expected
-    public = [name for name in vars(Kaizen) if not name.startswith("_") and name not in ("note", "note_result")]
+    names = {**vars(Noting), **vars(Kaizen)}
+    public = [name for name in names if not name.startswith("_") and name not in ("note", "note_result")]
     assert [name for name in public if f"`{name}" not in PAGE and f", `{name}" not in PAGE] == []

@@ -1,0 +1,122 @@
+"""Acts: which call is being carried out just now, so that two attachments never report one act twice.
+
+Whoever has had a call judged and now runs it says so with ``acting``. An attachment further in (a guard on the function, a second
+adapter) that meets the same call is silent, if the table says that the outer one speaks for it. It is the same call when tool and
+arguments are the same; anything else is another act, and is judged: silence must never let something run that nobody judged.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from threading import Lock
+
+from kaizen_security.client.arguments import plain
+from kaizen_security.contract.action import Action
+
+FRAMEWORKS = frozenset(
+    {
+        "openai-agents",
+        "langchain",
+        "crewai",
+        "llamaindex",
+        "pydantic-ai",
+        "semantic-kernel",
+        "bedrock-roc",
+        "claude-agent",
+        "google-adk",
+    }
+)
+"""Sources that stand where a framework calls its tools."""
+SILENCES: Mapping[str, frozenset[str]] = {
+    **{source: FRAMEWORKS | {"sdk"} for source in FRAMEWORKS},
+    "sdk": frozenset({"sdk"}),
+}
+"""Who silences whom: for a source, the sources further in that say nothing of the act that it has had judged.
+
+A framework's attachment knows the call as the model made it, and so speaks for a guard on the function inside and for a framework
+inside a framework. Nobody silences ``mcp``, ``egress`` or ``ebpf``: they are other rungs, and what they saw is compared with this.
+``otel`` hears of a call when it is over: ``Reported`` tells it which ones are known.
+"""
+REMEMBERED = 4096
+"""Ids of calls that were reported by an attachment of this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A call that was judged and runs now. ``arguments`` as the outer attachment saw them."""
+
+    source: str
+    tool: str
+    kind: str
+    target: str
+    sensitive: bool
+    arguments: object
+    action_id: str
+
+
+ACT: ContextVar[Act | None] = ContextVar("kaizen_act", default=None)
+"""The innermost act of the current context."""
+
+
+def act_of(action: Action) -> Act:
+    """The act that ``action`` begins."""
+    metadata = action.metadata
+    return Act(
+        source=action.source,
+        tool=action.tool,
+        kind=action.kind,
+        target=action.target,
+        sensitive=action.sensitive,
+        arguments=metadata.get("arguments"),
+        action_id=action.id,
+    )
+
+
+@contextmanager
+def acting(action: Action) -> Iterator[None]:
+    """Around the body of a call that was judged."""
+    token = ACT.set(act_of(action))
+    try:
+        yield
+    finally:
+        ACT.reset(token)
+
+
+def is_told(action: Action) -> bool:
+    """Whether the act that runs now is ``action``, and who had it judged speaks for ``action``'s source.
+
+    False as soon as ``action`` says more (a kind, a target, that it is sensitive) than was judged.
+    """
+    act = ACT.get()
+    if act is None or act.tool != action.tool or action.source not in SILENCES.get(act.source, ()):
+        return False
+    if (action.kind, action.target) != (act.kind, act.target) or (action.sensitive and not act.sensitive):
+        return False
+    outer, inner = plain(act.arguments), plain(action.metadata.get("arguments"))
+    if isinstance(outer, dict) and isinstance(inner, dict):
+        # Further in there may be more: defaults, and what the framework itself hands the function.
+        same = all(name in inner and inner[name] == value for name, value in outer.items())
+        return same and bool(outer or not inner)
+    return outer == inner
+
+
+class Reported:
+    """Ids that frameworks gave to calls which an attachment of this process has reported. Bounded, for several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._ids: OrderedDict[str, None] = OrderedDict()
+
+    def add(self, call_id: str) -> None:
+        """Remember it; the oldest is forgotten beyond ``REMEMBERED``."""
+        with self._lock:
+            self._ids[call_id] = None
+            if len(self._ids) > REMEMBERED:
+                self._ids.popitem(last=False)
+
+    def __contains__(self, call_id: str) -> bool:
+        return call_id in self._ids

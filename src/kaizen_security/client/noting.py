@@ -1,0 +1,97 @@
+"""What an attach point tells without waiting for an answer: steps of a run, results, and actions that are only observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kaizen_security.client.arguments import plain
+from kaizen_security.client.clock import Ids, now
+from kaizen_security.client.later import Later
+from kaizen_security.contract.action import Action
+
+if TYPE_CHECKING:
+    from kaizen_security.client.config import Settings
+    from kaizen_security.client.judge import Judge
+    from kaizen_security.client.link import Link
+    from kaizen_security.contract.step import Step
+    from kaizen_security.contract.verdict import Verdict
+
+RUN: ContextVar[str] = ContextVar("kaizen_run", default="")
+"""The run that the current context belongs to."""
+
+
+class Noting:
+    """The part of ``Kaizen`` that waits for nobody."""
+
+    settings: Settings
+    ids: Ids
+    _judging: Judge
+    _link: Link | None
+    _later: Later | None
+
+    def inspect(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
+        """See ``Kaizen.inspect``."""
+        raise NotImplementedError
+
+    @property
+    def observes(self) -> bool:
+        """Whether an action need not be asked about before it runs: the organisation's policy is here, and says observe."""
+        return self._judging.observes
+
+    def observe(self, action: Action) -> Verdict:
+        """What policy in this process says of ``action``, at once; a sidecar judges it soon after, among the steps as noted.
+
+        For an attach point of an agent that is in observe mode (``observes``); in any other case, and where there is no sidecar,
+        the same as ``inspect``. What the sidecar finds is in its own verdict, at the control plane; it holds nothing up.
+        """
+        if self._later is None or not self._judging.observes:
+            return self.inspect(action)
+        verdict, full = self._judging.observe(action, now(), action.run_id or RUN.get())
+        if full is not None and self._link is not None:
+            self._link.note(full)
+            self._later.wake()
+        return verdict
+
+    def note(self, step: Step) -> None:
+        """Keep a step of a run for the sidecar, if there is one. A request, a message or a result goes to an in-tenant one only."""
+        from kaizen_security.contract.step import End
+
+        if isinstance(step, End):
+            self._judging.sequence.end(self.settings.agent, step.run_id)
+        if self._link is not None:
+            self._link.note(step)
+            if self._later is not None and self._judging.observes:
+                self._later.wake()
+
+    def note_result(self, action: Action, content: object, *, failed: bool = False) -> None:
+        """Tell the sidecar what the action brought back, so that it knows where later values come from. Needs no answer."""
+        link = self._link
+        if link is None:
+            return
+        from kaizen_security.contract.step import Result
+
+        run_id = action.run_id or RUN.get()
+        document = plain(content) if link.in_tenant else None
+        self.note(
+            Result(
+                run_id=run_id,
+                action_id=action.id,
+                content=document,
+                failed=failed,
+                agent=self.settings.agent,
+                at=now(),
+            )
+        )
+
+    def hand_over(self, timeout: float = 1.0) -> bool:
+        """Give the sidecar now what was noted, for those of the same run who ask it elsewhere; false when it does not take it."""
+        return self._link is None or self._link.hand_over(timeout)
+
+    def report(self, action: Action, verdict: Verdict) -> None:
+        """Report what an attach point decided by itself (it looked at something that no rule of ours can see)."""
+        self._judging.report(
+            replace(action, id=action.id or self.ids.new()), verdict, now(), action.run_id or RUN.get()
+        )

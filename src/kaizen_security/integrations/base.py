@@ -1,0 +1,284 @@
+"""What every adapter is made of: a ``Call`` goes to ``AttachPoint.before``, runs or is refused, and comes back by ``after``.
+
+``docs/how-to/write-an-integration.md`` shows an adapter from its first line to its tests.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from kaizen_security.client.acts import ACT, Reported, act_of, is_told
+from kaizen_security.client.aio import AsyncKaizen
+from kaizen_security.client.arguments import plain
+from kaizen_security.client.client import Kaizen
+from kaizen_security.client.guard import Stated, stated_of
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.errors import KaizenBlocked
+from kaizen_security.contract.verdict import Verdict
+from kaizen_security.integrations.refusals import refusal
+from kaizen_security.integrations.runs import RUNNING, Running
+
+T = TypeVar("T")
+
+REPORTED: Final = Reported()
+"""Ids of the calls that an attach point of this process has reported, as their frameworks gave them."""
+MOST_TOOLS = 1000
+"""Tools outside of any run whose refusals are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a tool that a framework is about to make, in our words.
+
+    ``arguments``  what the tool is called with: a mapping, JSON text, or any value; it is copied before ``before`` returns
+    ``id``         the framework's own id of the call, empty when it has none
+    ``agents``     the sub-agents down to the one that calls, without the one whom the user asked (empty: that one itself)
+    ``run``        the run that it belongs to; None: that of the current context
+    ``fn``         the function that will run, if it is known: what ``guard`` was told of it holds here too
+    ``publisher``  who published the tool (an MCP server's name), if that is known
+    """
+
+    tool: str
+    arguments: object = None
+    id: str = ""
+    agents: tuple[str, ...] = ()
+    run: Running | None = None
+    kind: str = "tool_call"
+    target: str = ""
+    publisher: str = ""
+    sensitive: bool = False
+    fn: object = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """The call may run. ``told``: an attach point further out speaks for it, so nothing is reported here."""
+
+    action: Action
+    kaizen: Kaizen
+    run: Running | None
+    told: bool = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Around the tool's body: attachments further in know by it that this very call was judged."""
+        if self.told:
+            yield
+            return
+        token = ACT.set(act_of(self.action))
+        try:
+            yield
+        finally:
+            ACT.reset(token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The call must not run. ``text`` is for the model, in the framework's own way of answering a call."""
+
+    action: Action
+    verdict: Verdict
+    text: str
+    times: int
+
+    def error(self) -> KaizenBlocked:
+        """The same as an exception, for a caller that is no model."""
+        return KaizenBlocked(self.verdict)
+
+
+@dataclass(slots=True)
+class AttachPoint:
+    """Where one framework calls its tools, for one agent.
+
+    ``source``    names the feed (``langchain``, ``openai-agents`` …), and so the row of ``client.acts.SILENCES``
+    ``identity``  whether a sub-agent is an agent of its own (``AGENT/name``); False: it acts as the one that was asked, which is
+                  what a key that is bound to one agent allows. Its delegation chain is told either way
+    ``always_ask`` ask before every call in observe mode too, so that what blocks in every mode (a canary, a secret) is prevented
+                  and not only reported
+
+    In observe mode a call is judged by policy here and reported; in enforce mode the sidecar is asked and a held call waits, on an
+    event loop without holding it up (``abefore``). Nothing is raised but what ``Kaizen`` itself raises at construction.
+    """
+
+    kaizen: Kaizen
+    source: str
+    identity: bool = True
+    always_ask: bool = False
+    refused: Counter[str] = field(default_factory=Counter)
+
+    # --- one call
+
+    def before(self, call: Call) -> Allowed | Refused:
+        """Whether the call may run. Blocks the thread for as long as the verdict takes; on an event loop use ``abefore``."""
+        kaizen, action = self._begun(call)
+        if ACT.get() is not None and is_told(action):
+            return Allowed(action=action, kaizen=kaizen, run=call.run, told=True)
+        verdict = kaizen.observe(action) if self._only_observes(kaizen) else kaizen.inspect(action)
+        return self._settled(call, kaizen, action, verdict)
+
+    async def abefore(self, call: Call) -> Allowed | Refused:
+        """The same, while the event loop goes on."""
+        kaizen, action = self._begun(call)
+        if ACT.get() is not None and is_told(action):
+            return Allowed(action=action, kaizen=kaizen, run=call.run, told=True)
+        verdict = kaizen.observe(action) if self._only_observes(kaizen) else await kaizen.ainspect(action)
+        return self._settled(call, kaizen, action, verdict)
+
+    def after(self, allowed: Allowed, content: object = None, *, failed: bool = False) -> None:
+        """What the call brought back; ``failed`` when it raised or was cancelled (then ``content`` is the error or nothing)."""
+        if allowed.told:
+            return
+        if not allowed.kaizen.settings.sidecar:
+            return  # nobody else knows what to do with a result
+        document = plain(content)
+        allowed.kaizen.note_result(allowed.action, document, failed=failed)
+        if allowed.run is not None:
+            allowed.run.brought(allowed.kaizen, allowed.action, document, failed=failed)
+
+    def through(self, call: Call, body: Callable[[], T], refuse: Callable[[Refused], T]) -> T:
+        """``body()``, the tool itself, if the call may run, else ``refuse(refused)``. Results and exceptions are the body's own."""
+        said = self.before(call)
+        if isinstance(said, Refused):
+            return refuse(said)
+        with said.running(), self.noted(said) as kept:
+            kept.content = found = body()
+        return found
+
+    async def athrough(self, call: Call, body: Callable[[], Awaitable[T]], refuse: Callable[[Refused], T]) -> T:
+        """The same for a coroutine; one that is cancelled has failed."""
+        said = await self.abefore(call)
+        if isinstance(said, Refused):
+            return refuse(said)
+        with said.running(), self.noted(said) as kept:
+            kept.content = found = await body()
+        return found
+
+    def noted(self, allowed: Allowed) -> Noted:
+        """A context around the body, for one who fills in ``content``; what leaves it by an exception has failed."""
+        return Noted(self, allowed)
+
+    # --- runs
+
+    def run(self, request: str = "", *, run_id: str = "") -> Running:
+        """One execution of the agent: ``with point.run("what the user asked"):``. Inside of a run it is that run."""
+        return Running(self.kaizen, request, run_id)
+
+    def agent(self, agents: tuple[str, ...]) -> Kaizen:
+        """The client of the agent at the end of the chain."""
+        if not agents or not self.identity:
+            return self.kaizen
+        return self.kaizen.named(agents[-1])
+
+    # --- the parts of before
+
+    def _only_observes(self, kaizen: Kaizen) -> bool:
+        return kaizen.observes and not self.always_ask
+
+    def _begun(self, call: Call) -> tuple[Kaizen, Action]:
+        run = call.run or RUNNING.get()
+        kaizen = self.agent(call.agents)
+        stated = stated_of(call.fn) if call.fn is not None else None
+        arguments = _arguments(call.arguments)
+        metadata: dict[str, Json] = {"source": self.source, "arguments": arguments}
+        if call.sensitive or (stated is not None and stated.sensitive):
+            metadata["sensitive"] = True
+        action = Action(
+            kind=stated.kind if stated is not None else call.kind,
+            tool=call.tool,
+            target=call.target or _target(stated, arguments),
+            publisher=call.publisher,
+            metadata=metadata,
+            id=kaizen.ids.new(),
+            act_id=call.id,
+            run_id=run.id if run is not None else kaizen.current_run,
+            delegation=self._chain(call.agents),
+        )
+        if run is not None:
+            run.hear(kaizen)
+        return kaizen, action
+
+    def _chain(self, agents: tuple[str, ...]) -> tuple[str, ...]:
+        return (self.kaizen.settings.agent, *agents[:-1]) if agents else ()
+
+    def _settled(self, call: Call, kaizen: Kaizen, action: Action, verdict: Verdict) -> Allowed | Refused:
+        run = call.run or RUNNING.get()
+        if call.id:
+            REPORTED.add(call.id)
+        if verdict.allowed:
+            return Allowed(action=action, kaizen=kaizen, run=run)
+        refused = self.refused if run is None else run.refused
+        if len(refused) > MOST_TOOLS:
+            refused.clear()
+        refused[call.tool] += 1
+        times = refused[call.tool]
+        return Refused(action=action, verdict=verdict, text=refusal(verdict, call.tool, times), times=times)
+
+
+class Noted:
+    """Around a tool's body: tells the attach point what came of it. ``content`` is what it returned, set by whoever ran it."""
+
+    __slots__ = ("_allowed", "_point", "content")
+
+    def __init__(self, point: AttachPoint, allowed: Allowed) -> None:
+        self.content: object = None
+        self._point = point
+        self._allowed = allowed
+
+    def __enter__(self) -> Noted:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, *_: object) -> None:
+        content = self.content if err is None else {"error": type(err).__name__, "args": err.args}
+        self._point.after(self._allowed, content, failed=err is not None)
+
+
+def attach_point(
+    kaizen: Kaizen | AsyncKaizen | None, source: str, *, identity: bool = True, always_ask: bool = False
+) -> AttachPoint:
+    """An attach point for ``kaizen``, or, when that is None, for the client of this process (``default``)."""
+    client = default() if kaizen is None else kaizen.sync if isinstance(kaizen, AsyncKaizen) else kaizen
+    return AttachPoint(client, source, identity, always_ask)
+
+
+_DEFAULT: list[Kaizen] = []
+_MAKING = threading.Lock()
+
+
+def default() -> Kaizen:
+    """The client that adapters share when none is given: made once, from the environment, the settings file and the defaults.
+
+    Raises Misconfigured for a setting that cannot be used.
+    """
+    with _MAKING:
+        if not _DEFAULT:
+            # Made on an event loop as well: the first verdict waits for the organisation's policy, not this.
+            _DEFAULT.append(AsyncKaizen().sync)
+        return _DEFAULT[0]
+
+
+def _arguments(given: object) -> Json:
+    """A copy that is JSON. Text that is a JSON object is one: several frameworks hand on what the model wrote."""
+    if isinstance(given, str) and given[:1] == "{":
+        import json
+
+        try:
+            given = json.loads(given)
+        except ValueError:
+            return {"input": plain(given)}
+    if given is None:
+        return {}
+    if isinstance(given, Mapping) and type(given) is not dict:
+        given = dict(given)
+    return plain(given) if isinstance(given, dict) else {"input": plain(given)}
+
+
+def _target(stated: Stated | None, arguments: Json) -> str:
+    if stated is None or not stated.target or not isinstance(arguments, dict):
+        return ""
+    found = arguments.get(stated.target)
+    return found if isinstance(found, str) else "" if found is None else str(found)

@@ -1,0 +1,122 @@
+"""Running: one execution of an agent as a framework goes through it, with its sub-agents and what they brought back.
+
+Every agent in it has an identity of its own, and so a lane of its own in the sidecar. What one of them read may steer another one
+that it hands the work to, so whoever joins, or comes back, is told of the results that it has not heard yet; the user's request is
+told to everyone, a parent's order never counts as one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from contextvars import ContextVar, Token
+from itertools import count
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from kaizen_security.client.clock import now
+from kaizen_security.client.noting import RUN
+from kaizen_security.contract.step import End, Message, Request
+
+if TYPE_CHECKING:
+    from kaizen_security.client.client import Kaizen
+    from kaizen_security.contract.action import Action
+
+RUNNING: ContextVar[Running | None] = ContextVar("kaizen_running", default=None)
+"""The run that the current context belongs to, where an adapter or ``AttachPoint.run`` began it."""
+MAX_TEXT = 64 << 10
+"""Characters of a request or a message."""
+MAX_RESULTS = 64
+"""Results that are kept for agents that join later; older ones are forgotten."""
+
+
+class Running:
+    """A context manager, also for ``async with``, or ``begin`` and ``end`` for adapters whose framework calls them apart.
+
+    ``id`` is the ``run_id`` of its actions. Inside of another run of the same client nothing new begins: it is joined.
+    """
+
+    def __init__(self, kaizen: Kaizen, request: str = "", run_id: str = "") -> None:
+        current = kaizen.current_run
+        self.joined = bool(current) and run_id in ("", current)
+        self.id = run_id or current or kaizen.ids.new()
+        self.refused: Counter[str] = Counter()
+        self._kaizen = kaizen
+        self._request = request[:MAX_TEXT]
+        self._results: deque[tuple[int, str, Action, object, bool]] = deque(maxlen=MAX_RESULTS)
+        self._numbers = count(1)
+        self._heard: dict[str, int] = {}
+        self._known: dict[str, Kaizen] = {}
+        self._lock = Lock()
+        self._tokens: tuple[Token[str], Token[Running | None]] | None = None
+        self._ended = False
+
+    def begin(self) -> Running:
+        """Tell the request. Does not touch the context: actions are told their run by whoever calls this."""
+        self._join(self._kaizen)
+        return self
+
+    def request(self, text: str) -> None:
+        """The user asked something more in this run."""
+        self._request = text[:MAX_TEXT]
+        if text:
+            for kaizen in list(self._known.values()):
+                kaizen.note(Request(run_id=self.id, text=self._request, agent=kaizen.settings.agent, at=now()))
+
+    def message(self, text: str, *, kaizen: Kaizen | None = None, to: str = "user") -> None:
+        """Words of the agent ``kaizen`` (the run's own when None) to the user or to another agent."""
+        who = kaizen or self._kaizen
+        if text:
+            who.note(Message(run_id=self.id, text=text[:MAX_TEXT], to=to, agent=who.settings.agent, at=now()))
+
+    def end(self, *, completed: bool = True) -> None:
+        """It is over, for every agent in it. The second time it does nothing."""
+        if self._ended or self.joined:
+            return
+        self._ended = True
+        for kaizen in list(self._known.values()):
+            kaizen.note(End(run_id=self.id, completed=completed, agent=kaizen.settings.agent, at=now()))
+
+    # --- several agents in one run
+
+    def hear(self, kaizen: Kaizen) -> None:
+        """Bring ``kaizen``, which is about to act, up to what the other agents of this run have read."""
+        name = kaizen.settings.agent
+        if name not in self._known:
+            self._join(kaizen)
+        if self._results and self._heard.get(name, 0) < self._results[-1][0]:
+            with self._lock:
+                unheard = [one for one in self._results if one[0] > self._heard.get(name, 0)]
+                self._heard[name] = self._results[-1][0]
+            for _, whose, action, content, failed in unheard:
+                if whose != name:
+                    kaizen.note_result(action, content, failed=failed)
+
+    def brought(self, kaizen: Kaizen, action: Action, content: object, *, failed: bool) -> None:
+        """Keep a result for the agents that have not heard it."""
+        with self._lock:
+            self._results.append((next(self._numbers), kaizen.settings.agent, action, content, failed))
+
+    def _join(self, kaizen: Kaizen) -> None:
+        name = kaizen.settings.agent
+        self._known[name] = kaizen
+        if self._request and not self.joined:
+            kaizen.note(Request(run_id=self.id, text=self._request, agent=name, at=now()))
+
+    # --- as a context
+
+    def __enter__(self) -> Running:
+        self._tokens = (RUN.set(self.id), RUNNING.set(self))
+        return self.begin()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._tokens is not None:
+            RUN.reset(self._tokens[0])
+            RUNNING.reset(self._tokens[1])
+            self._tokens = None
+        self.end(completed=kind is None)
+
+    async def __aenter__(self) -> Running:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.__exit__(kind)
