@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check unit e2e redteam bench soak copy lock format dev setup clean
+.PHONY: run test check unit e2e redteam bench soak bpf copy lock format dev setup clean
 
 run:            ## start everything and run the demonstration (ONCE=1: exit when it is done)
 	@$(PYTHON) bootstrap.py run
@@ -33,6 +33,9 @@ bench: dev
 
 soak: dev       ## the full form of every soak (NAMES: some of them); results in benchmarks/results/
 	$(BIN)/python -m tests.soak $(NAMES)
+
+bpf:            ## rebuild the kernel programs that the wheel carries (needs clang, libbpf-dev, bpftool)
+	$(PYTHON) bpf/build.py
 
 copy: dev       ## renew what egress/ carries of the package
 	$(BIN)/python egress/sync.py

@@ -1,0 +1,398 @@
+/* What an agent's processes do with the network and which programs they run; seen, and refused where policy says so.
+ *
+ * Attached at the root cgroup: a process is an agent's because it, or an ancestor, was marked, not because of where it was moved.
+ * No decision here waits for user space: policy is in maps, and if nobody attends them any more, the agent's own flags say what holds.
+ */
+#include "kernel.h"
+#include "shapes.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define MAP(name, kind, keys, values, entries) \
+	struct { \
+		__uint(type, kind); \
+		__uint(max_entries, entries); \
+		__type(key, keys); \
+		__type(value, values); \
+	} name SEC(".maps")
+
+MAP(marks, BPF_MAP_TYPE_HASH, __u32, struct mark, 65536);
+MAP(agents, BPF_MAP_TYPE_ARRAY, __u32, struct agent, 64);
+MAP(settings, BPF_MAP_TYPE_ARRAY, __u32, struct settings, 1);
+MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, COUNTERS);
+MAP(names, BPF_MAP_TYPE_HASH, struct name_key, struct permit, 65536);
+MAP(resolved, BPF_MAP_TYPE_LRU_HASH, struct resolved_key, struct resolved, 16384);
+MAP(services, BPF_MAP_TYPE_HASH, struct name_key, struct permit, 1024);
+MAP(recent, BPF_MAP_TYPE_LRU_HASH, struct place, __u64, 16384);
+
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct address_key);
+	__type(value, struct permit);
+} declared SEC(".maps"), denied SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} ring SEC(".maps");
+
+/* A socket that belongs to an agent, whoever holds it now. */
+struct owner {
+	__u32 agent;
+	__u32 tgid;
+	__u32 tid;
+	__u32 uid;
+	__u64 cgroup;
+	__u8 hello; /* 0: not awaited, 1: awaited, 2: must name a declared host, 3: good, 4: refused */
+	char comm[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct owner);
+} owners SEC(".maps");
+
+struct scratch {
+	__u8 raw[NAME_MAX_LEN];
+	char name[NAME_MAX_LEN];
+	__u32 length;  /* of name */
+	__u32 used;    /* bytes of raw */
+	__u32 next;
+	__u32 state;   /* 0: reading, 1: done, 2: malformed */
+	__u64 hash;
+	__u32 agent;
+	__u32 generation;
+	__u32 found;   /* flags of what matched */
+	__u16 ports[PORTS];
+	struct resolved resolved;
+	struct resolved_key key;
+	__u32 offset;
+	__u32 end;
+	__u32 addresses;
+	__u32 left;
+};
+
+MAP(scratch, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct scratch, 1);
+
+static __always_inline void count(__u32 which)
+{
+	__u64 *n = bpf_map_lookup_elem(&counters, &which);
+	if (n)
+		*n += 1;
+}
+
+static __always_inline struct mark *marked(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	return bpf_map_lookup_elem(&marks, &tgid);
+}
+
+static __always_inline struct agent *agent_of(__u32 number)
+{
+	struct agent *agent = bpf_map_lookup_elem(&agents, &number);
+	return agent && agent->flags & LIVE ? agent : 0;
+}
+
+static __always_inline void head_of(struct head *head, __u32 kind, __u32 agent, __u32 reason)
+{
+	__u64 ids = bpf_get_current_pid_tgid();
+	struct task_struct *task = (void *)bpf_get_current_task();
+	head->at = bpf_ktime_get_boot_ns();
+	head->cgroup = bpf_get_current_cgroup_id();
+	head->kind = kind;
+	head->agent = agent;
+	head->tgid = ids >> 32;
+	head->tid = ids;
+	head->parent = BPF_CORE_READ(task, real_parent, tgid);
+	head->uid = bpf_get_current_uid_gid();
+	head->reason = reason;
+	head->pad = 0;
+	bpf_get_current_comm(head->comm, sizeof(head->comm));
+}
+
+/* In an skb hook the current task may be anybody: who owns the socket was noted when it was made. */
+static __always_inline void head_of_owner(struct head *head, __u32 kind, struct owner *owner, __u32 reason)
+{
+	head->at = bpf_ktime_get_boot_ns();
+	head->cgroup = owner->cgroup;
+	head->kind = kind;
+	head->agent = owner->agent;
+	head->tgid = owner->tgid;
+	head->tid = owner->tid;
+	head->parent = 0;
+	head->uid = owner->uid;
+	head->reason = reason;
+	head->pad = 0;
+	__builtin_memcpy(head->comm, owner->comm, sizeof(head->comm));
+}
+
+/* The reader looks every few milliseconds; a wake-up for each event would double the cost of a connect. */
+static __always_inline void tell(void *event)
+{
+	count(TOLD);
+	__u64 waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	bpf_ringbuf_submit(event, waiting > (256 << 10) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline bool unattended(struct agent *agent)
+{
+	__u32 zero = 0;
+	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
+	if (!s || !(agent->flags & CLOSED))
+		return false;
+	return bpf_ktime_get_ns() - s->heartbeat > s->patience;
+}
+
+static __always_inline bool permits(const __u16 *ports, __u16 port)
+{
+	if (!ports[0])
+		return true;
+#pragma unroll
+	for (int i = 0; i < PORTS; i++)
+		if (ports[i] == port)
+			return true;
+	return false;
+}
+
+/* Whether the socket at a loopback address is one of the agent's own. */
+static __always_inline bool is_own(struct bpf_sock_addr *ctx, struct place *place, __u32 agent)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *sk;
+	__u32 size;
+	bool v4 = place->family == AF_INET;
+	bool own = false;
+
+	if (v4 ? place->address[12] != 127 : place->address[15] != 1 || place->address[0] || place->address[14])
+		return false;
+	if (v4) {
+		__builtin_memcpy(&tuple.ipv4.daddr, place->address + 12, 4);
+		__builtin_memcpy(&tuple.ipv4.saddr, place->address + 12, 4);
+		tuple.ipv4.dport = bpf_htons(place->port);
+		size = sizeof(tuple.ipv4);
+	} else {
+		__builtin_memcpy(tuple.ipv6.daddr, place->address, 16);
+		__builtin_memcpy(tuple.ipv6.saddr, place->address, 16);
+		tuple.ipv6.dport = bpf_htons(place->port);
+		size = sizeof(tuple.ipv6);
+	}
+	if (place->protocol == UDP)
+		sk = bpf_sk_lookup_udp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_tcp(ctx, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return true; /* nobody listens: the kernel's own refusal is the answer */
+	struct owner *owner = bpf_sk_storage_get(&owners, sk, 0, 0);
+	own = owner && owner->agent == agent;
+	bpf_sk_release(sk);
+	return own;
+}
+
+static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *agent, __u32 number, struct place *place)
+{
+	struct address_key key = { .prefix = 8 * (8 + 16), .agent = number, .generation = agent->generation };
+	struct permit *permit;
+
+	__builtin_memcpy(key.address, place->address, 16);
+	permit = bpf_map_lookup_elem(&denied, &key);
+	if (permit && permits(permit->ports, place->port))
+		return REFUSED_DENIED;
+	if (unattended(agent))
+		return REFUSED_UNATTENDED;
+	if (place->protocol == UDP && place->port == 443 && agent->flags & QUIC_SHUT)
+		return REFUSED_QUIC;
+	if (!(agent->flags & ENFORCE) || !(agent->flags & DECLARED))
+		return PASSED;
+	permit = bpf_map_lookup_elem(&declared, &key);
+	if (permit && permits(permit->ports, place->port)) {
+		/* Questions over TCP are not read here, so they are not asked. */
+		if (place->protocol != UDP && place->port == 53)
+			return REFUSED_PROTOCOL;
+		return PASSED_DECLARED;
+	}
+	struct resolved_key at = { .agent = number };
+	__builtin_memcpy(at.address, place->address, 16);
+	struct resolved *known = bpf_map_lookup_elem(&resolved, &at);
+	if (known && known->flags & (NAME_EXACT | NAME_BELOW) && permits(known->ports, place->port))
+		return PASSED_NAMED;
+	if (is_own(ctx, place, number))
+		return PASSED_OWN;
+	return REFUSED_UNDECLARED;
+}
+
+static __always_inline void place_of(struct place *place, struct bpf_sock_addr *ctx, bool six)
+{
+	place->cookie = bpf_get_socket_cookie(ctx);
+	place->port = bpf_ntohs((__u16)ctx->user_port);
+	place->protocol = ctx->protocol == MPTCP % 256 ? TCP : ctx->protocol;
+	place->family = AF_INET;
+	place->more = 0;
+	if (six) {
+		__u32 a = ctx->user_ip6[0], b = ctx->user_ip6[1], c = ctx->user_ip6[2], d = ctx->user_ip6[3];
+		__builtin_memcpy(place->address, &a, 4);
+		__builtin_memcpy(place->address + 4, &b, 4);
+		__builtin_memcpy(place->address + 8, &c, 4);
+		__builtin_memcpy(place->address + 12, &d, 4);
+		if (a || b || c != bpf_htonl(0xffff))
+			place->family = AF_INET6;
+	} else {
+		__u32 d = ctx->user_ip4, c = bpf_htonl(0xffff), zero = 0;
+		__builtin_memcpy(place->address, &zero, 4);
+		__builtin_memcpy(place->address + 4, &zero, 4);
+		__builtin_memcpy(place->address + 8, &c, 4);
+		__builtin_memcpy(place->address + 12, &d, 4);
+	}
+}
+
+static __always_inline void own(struct owner *owner, __u32 agent)
+{
+	__u64 ids = bpf_get_current_pid_tgid();
+	owner->agent = agent;
+	owner->tgid = ids >> 32;
+	owner->tid = ids;
+	owner->uid = bpf_get_current_uid_gid();
+	owner->cgroup = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(owner->comm, sizeof(owner->comm));
+}
+
+static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six)
+{
+	struct mark *mark = marked();
+	if (!mark)
+		return 1;
+	__u32 number = mark->agent;
+	struct agent *agent = agent_of(number);
+	if (!agent)
+		return 1;
+	count(HOOKED);
+	struct place place = {};
+	place_of(&place, ctx, six);
+	__u32 reason = decide(ctx, agent, number, &place);
+	struct owner *owner = ctx->sk ? bpf_sk_storage_get(&owners, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
+	if (owner) {
+		own(owner, number);
+		owner->hello = place.port != 443 || place.protocol == UDP ? 0 : reason == PASSED_NAMED ? 2 : 1;
+	}
+	if (reason >= REFUSED_DENIED)
+		count(REFUSED);
+	if (kind == SEND) {
+		/* One datagram after the other to one place is one thing to tell. */
+		__u64 now = bpf_ktime_get_ns(), *last = bpf_map_lookup_elem(&recent, &place);
+		if (last && now - *last < 1000000000ULL) {
+			count(REPEATED);
+			return reason < REFUSED_DENIED;
+		}
+		bpf_map_update_elem(&recent, &place, &now, BPF_ANY);
+	}
+	struct net_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
+	if (event) {
+		head_of(&event->head, kind, number, reason);
+		event->place = place;
+		tell(event);
+	} else {
+		count(LOST_RING);
+	}
+	return reason < REFUSED_DENIED;
+}
+
+SEC("cgroup/connect4") int connect4(struct bpf_sock_addr *ctx) { return reach(ctx, CONNECT, false); }
+SEC("cgroup/connect6") int connect6(struct bpf_sock_addr *ctx) { return reach(ctx, CONNECT, true); }
+SEC("cgroup/sendmsg4") int sendmsg4(struct bpf_sock_addr *ctx) { return reach(ctx, SEND, false); }
+SEC("cgroup/sendmsg6") int sendmsg6(struct bpf_sock_addr *ctx) { return reach(ctx, SEND, true); }
+
+SEC("cgroup/sock_create") int sock_create(struct bpf_sock *ctx)
+{
+	struct mark *mark = marked();
+	if (!mark)
+		return 1;
+	__u32 number = mark->agent;
+	struct agent *agent = agent_of(number);
+	if (!agent)
+		return 1;
+	count(HOOKED);
+	struct owner *owner = bpf_sk_storage_get(&owners, ctx, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (owner)
+		own(owner, number);
+	bool plain = ctx->type != SOCK_RAW && (ctx->protocol == TCP || ctx->protocol == UDP || ctx->protocol == MPTCP);
+	if (plain)
+		return 1;
+	bool refuse = agent->flags & ENFORCE;
+	struct net_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
+	if (refuse)
+		count(REFUSED);
+	if (event) {
+		head_of(&event->head, SOCKET, number, refuse ? REFUSED_PROTOCOL : PASSED);
+		__builtin_memset(&event->place, 0, sizeof(event->place));
+		event->place.family = ctx->family;
+		event->place.protocol = ctx->protocol;
+		event->place.more = ctx->type;
+		tell(event);
+	} else {
+		count(LOST_RING);
+	}
+	return !refuse;
+}
+
+#include "names.h"
+
+/* --- processes ---------------------------------------------------------------------------------------------------------------- */
+
+SEC("tp_btf/sched_process_fork") int BPF_PROG(forked, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 from = parent->tgid, to = child->tgid;
+	if (from == to)
+		return 0;
+	struct mark *mark = bpf_map_lookup_elem(&marks, &from);
+	if (!mark)
+		return 0;
+	struct mark copy = *mark;
+	if (bpf_map_update_elem(&marks, &to, &copy, BPF_ANY)) {
+		/* A child that could not be marked would be nobody's. Its parent ends before it can use it. */
+		count(LOST_MARK);
+		struct agent *agent = agent_of(copy.agent);
+		if (agent && agent->flags & ENFORCE)
+			bpf_send_signal(9);
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit") int BPF_PROG(exited, struct task_struct *task)
+{
+	/* The first thread may end long before the others do. */
+	if (task->signal->live.counter)
+		return 0;
+	__u32 tgid = task->tgid;
+	bpf_map_delete_elem(&marks, &tgid);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(executed, struct task_struct *task, int old, struct linux_binprm *program)
+{
+	struct mark *mark = marked();
+	if (!mark)
+		return 0;
+	count(HOOKED);
+	struct exec_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
+	if (!event) {
+		count(LOST_RING);
+		return 0;
+	}
+	head_of(&event->head, EXEC, mark->agent, PASSED);
+	long size = bpf_probe_read_kernel_str(event->file, sizeof(event->file), program->filename);
+	event->file_length = size > 0 ? size - 1 : 0;
+	unsigned long start = task->mm->arg_start, end = task->mm->arg_end;
+	__u32 length = end - start;
+	if (end < start || end - start > ARGS_MAX_LEN)
+		length = ARGS_MAX_LEN;
+	event->args_length = length;
+	if (length > 0 && length <= ARGS_MAX_LEN)
+		bpf_probe_read_user(event->args, length, (void *)start);
+	tell(event);
+	return 0;
+}

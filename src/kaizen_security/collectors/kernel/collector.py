@@ -1,0 +1,218 @@
+"""The collector: programs loaded and attached, processes marked as an agent's, and what they do as an iterator of Events.
+
+    with Collector.start() as collector:
+        collector.serve(0, flags=Agent.LIVE)          # agent number 0 is being watched
+        collector.mark(os.getpid(), 0)                # this process and all that it starts from now on
+        for event in collector.events(seconds=1.0):
+            ...                                       # kaizen_security.collectors.kernel.decode.Event
+        collector.counters()                          # told, refused, lost by reason
+
+Needs root, or CAP_BPF with CAP_NET_ADMIN and CAP_PERFMON; ``NotHere`` says what is missing. Whatever the reader does, the programs
+never wait for it: what does not fit into the ring is counted (``lost_ring``).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+
+from kaizen_security.collectors.kernel import bpf, linux
+from kaizen_security.collectors.kernel.clock import booted, monotonic_ns, random64
+from kaizen_security.collectors.kernel.decode import Event, Malformed, decode
+from kaizen_security.collectors.kernel.ring import Ring
+from kaizen_security.collectors.kernel.shapes import AGENT, COUNTERS, MARK, SETTINGS, VALUE_SIZES, Agent
+from kaizen_security.contract.errors import KaizenError
+
+RING = 4 << 20
+"""Bytes of the ring buffer, as bpf/kaizen.bpf.c makes it."""
+LOOK = 0.02
+"""Seconds between two looks at the ring; the programs wake us before when much has gathered."""
+PATIENCE = 5.0
+"""Seconds without a heartbeat after which nobody attends, as far as the programs are concerned."""
+PINS = Path("/sys/fs/bpf")
+
+
+class NotHere(KaizenError):
+    """The programs cannot run here; the text says what is missing."""
+
+
+def root_cgroup() -> str:
+    """Where the version 2 hierarchy of control groups is mounted. Raises NotHere."""
+    with open("/proc/self/mounts") as mounts:
+        for line in mounts:
+            fields = line.split()
+            if len(fields) > 2 and fields[2] == "cgroup2":
+                return fields[1]
+    raise NotHere("no cgroup2 hierarchy is mounted")
+
+
+class Collector:
+    """See the module. Made by ``start``; ``close`` takes everything away again, unless it was pinned."""
+
+    def __init__(self, maps: Mapping[str, int], programs: Mapping[str, int], links: Mapping[str, int]) -> None:
+        self._maps = dict(maps)
+        self._programs = dict(programs)
+        self._links = dict(links)
+        self._ring = Ring(maps["ring"], RING)
+        self._poll = select.epoll()
+        self._poll.register(maps["ring"], select.EPOLLIN)
+        self._boot = booted()
+        self._seed, self._prime = random64(), random64() | 1
+        self._pins: Path | None = None
+        self.malformed = 0
+        """Records that were no event: always 0 while program and reader are of one build."""
+        self.attend()
+
+    @classmethod
+    def start(cls) -> Collector:
+        """Load and attach. Raises NotHere."""
+        try:
+            maps, programs = bpf.load(bpf.package())
+        except OSError as err:
+            raise NotHere(f"eBPF programs cannot be loaded: {err.strerror or err}") from err
+        links: dict[str, int] = {}
+        try:
+            cgroup = os.open(root_cgroup(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                for name, program in programs.items():
+                    links[name] = bpf.attach(name, program, cgroup)
+            finally:
+                os.close(cgroup)
+            return cls(maps, programs, links)
+        except (OSError, NotHere) as err:
+            for descriptors in (links, programs, maps):
+                bpf.close(descriptors)
+            raise NotHere(f"eBPF programs cannot be attached: {err}") from err
+
+    def __enter__(self) -> Collector:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    # --- who is an agent ----------------------------------------------------------------------------------------------------
+
+    def serve(self, number: int, *, flags: Agent, generation: int = 0) -> None:
+        """From now on agent ``number`` (0 to 63) has these flags and the policy of that generation, both at once."""
+        self.map("agents").put(struct.pack("=I", number), AGENT.pack(flags | Agent.LIVE, generation))
+
+    def mark(self, pid: int, number: int) -> None:
+        """Process ``pid``, and whatever it starts from now on, is agent ``number``'s. Raises OSError when the table is full."""
+        self.map("marks").put(struct.pack("=I", pid), MARK.pack(number, 0))
+
+    def unmark(self, pid: int) -> None:
+        """It is nobody's any more."""
+        self.map("marks").remove(struct.pack("=I", pid))
+
+    def marked(self, number: int) -> list[int]:
+        """Processes of agent ``number``."""
+        marks = self.map("marks")
+        found = []
+        for key in marks.keys(4):
+            value = marks.get(key)
+            if value is not None and MARK.unpack(value)[0] == number:
+                found.append(int(struct.unpack("=I", key)[0]))
+        return found
+
+    def agent_of(self, pid: int) -> int | None:
+        """Whose process that is."""
+        value = self.map("marks").get(struct.pack("=I", pid))
+        return None if value is None else int(MARK.unpack(value)[0])
+
+    def map(self, name: str) -> bpf.Map:
+        """One of the programs' maps."""
+        return bpf.Map(self._maps[name], value=VALUE_SIZES[name])
+
+    @property
+    def hash_keys(self) -> tuple[int, int]:
+        """Seed and factor of the hashes in the table of names; random, so nobody can choose a name that meets another's."""
+        return self._seed, self._prime
+
+    # --- what they do -------------------------------------------------------------------------------------------------------
+
+    def attend(self) -> None:
+        """Say that somebody is here: to be called at least every second. ``events`` does."""
+        beat = SETTINGS.pack(self._seed, self._prime, monotonic_ns(), int(PATIENCE * 1e9))
+        self.map("settings").put(struct.pack("=I", 0), beat)
+
+    def events(self, *, seconds: float) -> Iterator[Event]:
+        """What happens within that time, in order. Ends early never; take what is there with ``seconds`` 0."""
+        until = monotonic() + seconds
+        beaten = 0.0
+        while True:
+            now = monotonic()
+            if now - beaten >= 0.5:
+                self.attend()
+                beaten = now
+            yield from self.drain()
+            if now >= until:
+                return
+            self._poll.poll(min(LOOK, max(0.0, until - monotonic())))
+
+    def drain(self) -> Iterator[Event]:
+        """What is in the ring now."""
+        boot = self._boot
+        for record in self._ring.read():
+            try:
+                yield decode(record, boot=boot)
+            except Malformed:
+                self.malformed += 1
+
+    def counters(self) -> dict[str, int]:
+        """What the programs counted, by the names in ``shapes.COUNTERS``."""
+        with open("/sys/devices/system/cpu/possible") as file:
+            last = int(file.read().strip().rpartition("-")[2])
+        table = bpf.Map(self._maps["counters"], value=8 * (last + 1))
+        found = {}
+        for i, name in enumerate(COUNTERS):
+            value = table.get(struct.pack("=I", i)) or b""
+            found[name] = sum(struct.unpack(f"={len(value) // 8}Q", value))
+        return found
+
+    # --- its life -----------------------------------------------------------------------------------------------------------
+
+    def pin(self, name: str) -> Path:
+        """What is attached stays attached when this process dies, until ``unpin`` of the same name. Raises NotHere."""
+        folder = PINS / f"kaizen-{name}"
+        try:
+            if not os.path.ismount(PINS):
+                linux.mount("bpf", str(PINS), "bpf", 0, "mode=0700")
+            folder.mkdir(mode=0o700)
+            for link, fd in self._links.items():
+                bpf.pin(fd, str(folder / f"link-{link}"))
+            for table in ("marks", "agents", "settings"):
+                bpf.pin(self._maps[table], str(folder / f"map-{table}"))
+        except OSError as err:
+            unpin(folder)
+            raise NotHere(f"the programs cannot be pinned: {err}") from err
+        self._pins = folder
+        return folder
+
+    def close(self) -> None:
+        """Let go of everything; nothing stays behind."""
+        if self._pins is not None:
+            unpin(self._pins)
+            self._pins = None
+        self._poll.close()
+        self._ring.close()
+        for descriptors in (self._links, self._programs, self._maps):
+            bpf.close(descriptors)
+
+
+def unpin(folder: Path) -> None:
+    """Take the pins of one collector away: its programs let go when its process is gone too."""
+    with suppress(FileNotFoundError):
+        for entry in folder.iterdir():
+            entry.unlink()
+        folder.rmdir()
+
+
+def left_behind() -> Iterable[Path]:
+    """Pins of collectors."""
+    return sorted(PINS.glob("kaizen-*")) if PINS.is_dir() else ()
