@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 
 from starlette.requests import Request
@@ -20,6 +21,14 @@ PASSED_ON = frozenset(
 )
 """Headers of a client that reach the server, besides those that begin with ``mcp-``."""
 PASSED_BACK = frozenset("content-type mcp-session-id www-authenticate retry-after allow".split())
+
+
+def loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def onward(request: Request) -> dict[str, str]:

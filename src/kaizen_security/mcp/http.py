@@ -35,6 +35,7 @@ from kaizen_security.mcp.exchange import (
     body_of,
     foreign,
     joined,
+    loopback,
     mismatch,
     onward,
     problem,
@@ -112,8 +113,11 @@ class Gateway:
         upstream = self._setup.upstreams.get(request.path_params["server"])
         if upstream is None:
             return problem(404, "there is no server of this name")
-        if not self._from_here(request):
-            return problem(403, "this origin may not call")
+        try:
+            if not self._from_here(request):
+                return problem(403, "this origin or host may not call")
+        except ValueError:
+            return problem(400, "Host or Origin cannot be read")
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         agent = self._setup.agent(key.strip() if scheme.lower() == "bearer" else "", config.AGENT)
         if not agent:
@@ -129,9 +133,15 @@ class Gateway:
             return problem(400, f"a header cannot be passed on: {err}")
 
     def _from_here(self, request: Request) -> bool:
-        """A page of another site must not reach a server on this machine through its visitor's browser (DNS rebinding)."""
-        origin = request.headers.get("origin")
-        return origin is None or origin in self._setup.origins or urlsplit(origin).netloc == request.headers.get("host")
+        """A page of another site must not reach a server on this machine through its visitor's browser.
+
+        Its origin gives it away; where its name was made to lead here (DNS rebinding), ``Host`` does. With keys the host is left
+        alone: such a page has none, and the gateway may be reached under any name.
+        """
+        host, origin = request.headers.get("host", ""), request.headers.get("origin")
+        if not self._setup.agents and not loopback(urlsplit(f"//{host}").hostname or ""):
+            return False
+        return origin is None or origin in self._setup.origins or urlsplit(origin).netloc == host
 
     # --- POST ---------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ import uvicorn
 
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.mcp.exchange import loopback
 from kaizen_security.mcp.http import Gateway
 from kaizen_security.mcp.reach import Pool
 from kaizen_security.mcp.shelf import Shelf
@@ -19,7 +19,7 @@ from kaizen_security.mcp.upstreams import Setup
 
 def serve(setup: Setup, *, host: str, port: int, pins: str, locked: bool) -> int:
     """Serve; 0. Says where it listens once it does. Raises Misconfigured for a port that cannot be had, or that would be open."""
-    if not setup.agents and not _loopback(host):
+    if not setup.agents and not loopback(host):
         raise Misconfigured(
             f"--host {host}: whoever reaches this port would be believed; give the agents keys ([agents]) first"
         )
@@ -78,10 +78,3 @@ def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     except ImportError:
         return None
     return uvloop.new_event_loop
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

