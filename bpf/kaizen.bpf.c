@@ -206,6 +206,8 @@ static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *age
 		return REFUSED_UNATTENDED;
 	if (place->protocol == UDP && place->port == 443 && agent->flags & QUIC_SHUT)
 		return REFUSED_QUIC;
+	if (is_own(ctx, place, number))
+		return PASSED_OWN;
 	if (!(agent->flags & ENFORCE) || !(agent->flags & DECLARED))
 		return PASSED;
 	permit = bpf_map_lookup_elem(&declared, &key);
@@ -220,8 +222,6 @@ static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *age
 	struct resolved *known = bpf_map_lookup_elem(&resolved, &at);
 	if (known && known->flags & (NAME_EXACT | NAME_BELOW) && permits(known->ports, place->port))
 		return PASSED_NAMED;
-	if (is_own(ctx, place, number))
-		return PASSED_OWN;
 	return REFUSED_UNDECLARED;
 }
 

@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--local", action="append", default=[], type=int, metavar="PORT", help="keep this port of 127.0.0.1 reachable"
     )
+    parser.add_argument(
+        "--namespace", action="store_true", help="a network namespace too, where the rung is the kernel"
+    )
     parser.add_argument("--no-unix", action="store_true", help="no unix sockets for the agent (socketpairs still work)")
     parser.add_argument(
         "--proxy", default="", metavar="URL", help="an egress proxy that runs already (default: one of its own)"
@@ -82,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         refuse=tuple(args.refuse),
         local=tuple(args.local),
         unix=not args.no_unix,
+        namespace=args.namespace,
         proxy=args.proxy,
         authority=args.authority,
         user=args.user,

@@ -106,9 +106,9 @@ def _redirect() -> str:
     program = next((path for path in _NFT if os.access(path, os.X_OK)), "")
     if not program:
         return "there is no nft command"
-    # A program that is started here would have no rights over the namespace otherwise: its user is not root inside.
-    linux.hand_on(linux.CAP_NET_ADMIN)
-    done = subprocess.run([program, "-f", "-"], input=RULES, text=True, capture_output=True, timeout=20)
+    # A program that is started here has no rights over the namespace otherwise, unless its user is root inside.
+    with linux.handed_on(linux.CAP_NET_ADMIN):
+        done = subprocess.run([program, "-f", "-"], input=RULES, text=True, capture_output=True, timeout=20)
     return done.stderr.strip().splitlines()[0][:200] if done.returncode else ""
 
 

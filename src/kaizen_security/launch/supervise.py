@@ -15,6 +15,7 @@ from types import FrameType
 
 from kaizen_security.client import config
 from kaizen_security.collectors.kernel import linux
+from kaizen_security.collectors.kernel.collector import PINS, NotHere
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import boundary_key
@@ -22,9 +23,11 @@ from kaizen_security.contract.errors import KaizenError, Misconfigured
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.launch.child import Order, become
 from kaizen_security.launch.clock import new_id, now
+from kaizen_security.launch.kernel import KernelRung
 from kaizen_security.launch.names import Names
 from kaizen_security.launch.outlet import Outlet
 from kaizen_security.launch.plan import Outcome, Plan, Reached, Way
+from kaizen_security.launch.policies import Policies
 from kaizen_security.launch.proxy import OwnProxy, client_variables, extended_store
 from kaizen_security.launch.space import PROXY, service_sockets
 from kaizen_security.launch.wayout import WayOut
@@ -55,6 +58,8 @@ class Run:
         self._outlet: Outlet | None = None
         self._sockets: list[tuple[str, socket.socket]] = []
         self._own: OwnProxy | None = None
+        self._rung: KernelRung | None = None
+        self._served: WayOut | None = None
         self._pid = 0
 
     def run(self) -> Outcome:
@@ -65,23 +70,58 @@ class Run:
             folder.chmod(0o755)  # what is in it is read by the agent, which may be another user
             self._report(after)
             proxy = self._proxy(after)
-            way, why = choose(self.plan.want)
-            reached, talk = self._begin(way, why, proxy, folder)
+            why = self._kernel(after, proxy)
+            reached, talk = self._begin(Way.KERNEL if self._rung else Way.NAMESPACE, why, proxy, folder)
             after.callback(talk.close)
             after.callback(self._end_leftovers)
-            counts = self._serve(after, reached, proxy, talk)
+            self._serve(after, proxy)
             self._say(describe(reached, self.plan))
             _answered(talk, b"go")
             status = self._wait()
             self._end_leftovers()
-            seen = {**counts(), **(self._own.counts() if self._own is not None else {})}
+            counts = self._counts()
         return Outcome(
             status=status,
             seconds=time.monotonic() - began,
             reached=reached,
-            counts={name: n for name, n in seen.items() if n and not name.startswith("lost: ")},
-            lost={name.removeprefix("lost: "): n for name, n in self._lost().items()},
+            counts={name: n for name, n in counts.items() if n and not name.startswith("lost: ")},
+            lost={name.removeprefix("lost: "): n for name, n in counts.items() if n and name.startswith("lost: ")},
         )
+
+    def _kernel(self, after: ExitStack, proxy: tuple[str, int]) -> str:
+        """The kernel rung, where it was not declined: why there is none, empty when there is."""
+        plan = self.plan
+        if plan.want not in (None, Way.KERNEL):
+            return "asked for"
+        try:
+            rung = KernelRung(plan, self.id, proxy=proxy, local=self._local(), tell=self._tell)
+        except NotHere as err:
+            if plan.want is Way.KERNEL:
+                raise
+            return str(err)
+        after.callback(rung.close)
+        self._rung = rung
+        settings = self._settings
+        if settings.api_key or settings.sidecar:
+            url = settings.sidecar or settings.base_url
+            policies = Policies(url, settings.api_key, plan.agent, rung.in_force)
+            bundle = policies.first()
+            if bundle is not None:
+                rung.in_force(bundle)
+            policies.start()
+            after.callback(policies.stop)
+        return ""
+
+    def _counts(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        if self._rung is not None:
+            self._rung.stop()
+            found |= self._rung.counts()
+        if self._served is not None:
+            found |= self._served.counts
+        if self._own is not None:
+            found |= {f"proxy: {name}": n for name, n in self._own.counts().items()}
+        return found | self._lost()
 
     # --- the parts around the agent -----------------------------------------------------------------------------------------
 
@@ -108,20 +148,20 @@ class Run:
         after.callback(self._own.stop)
         return self._own.place
 
-    def _serve(
-        self, after: ExitStack, reached: Reached, proxy: tuple[str, int], talk: socket.socket
-    ) -> Callable[[], Mapping[str, int]]:
-        if reached.way is not Way.NAMESPACE:
-            return dict
-        served = WayOut(self._sockets, proxy=proxy, names=self._names, seen=self._seen)
-        served.start()
-        after.callback(served.stop)
-        return lambda: dict(served.counts)
+    def _serve(self, after: ExitStack, proxy: tuple[str, int]) -> None:
+        if self._sockets:
+            self._served = WayOut(self._sockets, proxy=proxy, names=self._names, seen=self._seen)
+            self._served.start()
+            after.callback(self._served.stop)
+        if self._rung is not None:
+            self._rung.start()
+
+    def _tell(self, action: Action, verdict: Verdict) -> None:
+        if self._outlet is not None:
+            self._outlet.tell(action, verdict)
 
     def _seen(self, kind: str, target: str, facts: Mapping[str, str]) -> None:
         """The namespace's own sightings: names asked for, and packets that had no way out."""
-        if self._outlet is None:
-            return
         refused = kind == "connect"
         action = Action(
             kind=kind,
@@ -137,7 +177,7 @@ class Run:
             reasons.undeclared(destination=target) if refused else reasons.OBSERVED_EGRESS,
             action_id=action.id,
         )
-        self._outlet.tell(action, verdict)
+        self._tell(action, verdict)
 
     def _lost(self) -> dict[str, int]:
         return {} if self._outlet is None else {k: n for k, n in self._outlet.counts.items() if k.startswith("lost: ")}
@@ -146,27 +186,30 @@ class Run:
 
     def _begin(self, way: Way, why: str, proxy: tuple[str, int], folder: Path) -> tuple[Reached, socket.socket]:
         """The child, held the way that was chosen; the next weaker one where that turns out not to be had."""
+        if self.plan.want is Way.PROXY:
+            way = Way.PROXY
         while True:
             order = self._order(way, proxy, folder)
             try:
                 talk, lacks = self._fork(order)
             except NotStarted as err:
-                if err.status != 125 or way is Way.PROXY or self.plan.want is not None:
+                if err.status != 125 or way is not Way.NAMESPACE or self.plan.want is not None:
                     raise
-                way, why = Way.PROXY, f"no namespace: {err}"
+                way, why = Way.PROXY, f"{why}; no namespace: {err}"
                 continue
             return Reached(way=way, why=why, lacks=tuple(lacks)), talk
 
     def _order(self, way: Way, proxy: tuple[str, int], folder: Path) -> Order:
         plan = self.plan
-        inside = way is Way.NAMESPACE
+        inside = way is Way.NAMESPACE or (way is Way.KERNEL and plan.namespace)
+        confined = way is Way.NAMESPACE or plan.enforce
         resolver = folder / "resolv.conf"
         resolver.write_text("nameserver 127.0.0.1\noptions attempts:1 timeout:5\n")
         authority = None
         if plan.authority:
             authority = extended_store(plan.authority, folder, plan.environ.get("SSL_CERT_FILE", ""))
         url = f"http://127.0.0.1:{PROXY}" if inside else f"http://{proxy[0]}:{proxy[1]}"
-        local = tuple(dict.fromkeys((*plan.local, *_loopback_ports(self._settings.base_url, self._settings.sidecar))))
+        local = self._local()
         return Order(
             command=plan.command,
             env={
@@ -178,18 +221,24 @@ class Run:
             space=inside,
             users=os.geteuid() != 0,
             local=local,
-            hidden=self._hidden() if inside else (),
+            hidden=self._hidden(way) if confined and (inside or os.geteuid() == 0) else (),
             resolver=str(resolver) if inside else "",
-            confined=inside or plan.enforce,
+            confined=confined,
             unix=plan.unix,
+            io_uring=way is Way.KERNEL,
             ports=(proxy[1], *local) if way is Way.PROXY and plan.enforce else None,
         )
 
-    def _hidden(self) -> tuple[str, ...]:
-        """Every service's socket but the sidecar's, and what the agent was told to keep."""
+    def _local(self) -> tuple[int, ...]:
+        parts = _loopback_ports(self._settings.base_url, self._settings.sidecar)
+        return tuple(dict.fromkeys((*self.plan.local, *parts)))
+
+    def _hidden(self, way: Way) -> tuple[str, ...]:
+        """Every service's socket but the sidecar's; and the pins of the kernel programs, which whoever is root could remove."""
         sidecar = self._settings.sidecar.removeprefix("unix://")
         keep = {os.path.realpath(sidecar)} if sidecar else set()
-        return tuple(path for path in service_sockets() if os.path.realpath(path) not in keep)
+        found = tuple(path for path in service_sockets() if os.path.realpath(path) not in keep)
+        return (*found, str(PINS)) if way is Way.KERNEL else found
 
     def _fork(self, order: Order) -> tuple[socket.socket, list[str]]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -200,6 +249,8 @@ class Run:
             become(order, theirs)
         theirs.close()
         self._pid = pid
+        if self._rung is not None:
+            self._rung.mark(pid)
         try:
             said, sockets = _heard(ours)
             roles = said.get("roles")
@@ -259,13 +310,6 @@ class Run:
                     os.kill(pid, number)
                     os.waitpid(pid, os.WNOHANG)
             time.sleep(0.02)
-
-
-def choose(want: Way | None) -> tuple[Way, str]:
-    """The way to try first, and why it is no stronger one."""
-    if want is not None:
-        return want, "asked for"
-    return Way.NAMESPACE, "this start has no kernel programs"
 
 
 def describe(reached: Reached, plan: Plan) -> str:

@@ -18,6 +18,7 @@ import select
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -26,7 +27,16 @@ from kaizen_security.collectors.kernel import bpf, linux
 from kaizen_security.collectors.kernel.clock import booted, monotonic_ns, random64
 from kaizen_security.collectors.kernel.decode import Event, Malformed, decode
 from kaizen_security.collectors.kernel.ring import Ring
-from kaizen_security.collectors.kernel.shapes import AGENT, COUNTERS, MARK, SETTINGS, VALUE_SIZES, Agent
+from kaizen_security.collectors.kernel.shapes import (
+    AGENT,
+    COUNTERS,
+    MARK,
+    RESOLVED,
+    SETTINGS,
+    VALUE_SIZES,
+    Agent,
+    mapped,
+)
 from kaizen_security.contract.errors import KaizenError
 
 RING = 4 << 20
@@ -128,6 +138,16 @@ class Collector:
     def map(self, name: str) -> bpf.Map:
         """One of the programs' maps."""
         return bpf.Map(self._maps[name], value=VALUE_SIZES[name])
+
+    def name_of(self, address: str, number: int = 0) -> str:
+        """The name that an address was last the answer for, as agent ``number`` asked; ``""`` when there is none."""
+        where = ip_address(address)
+        _, first = mapped(where.version, int(where), 0)
+        value = self.map("resolved").get(struct.pack("=I", number) + first)
+        if value is None:
+            return ""
+        *_, length, name = RESOLVED.unpack_from(value)
+        return str(name[:length].decode("ascii", "replace")) if length <= len(name) else ""
 
     @property
     def hash_keys(self) -> tuple[int, int]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.syscall.restype = ctypes.c_long
@@ -92,12 +94,17 @@ def capabilities() -> int:
     return 0
 
 
-def hand_on(capability: int) -> None:
-    """Let programs that this process starts have one of its capabilities, whoever its user is (ambient). Raises OSError."""
-    with open("/proc/self/status") as file:
-        permitted = next(int(line.split()[1], 16) for line in file if line.startswith("CapPrm:"))
-    _capset(permitted, 1 << capability)
+@contextmanager
+def handed_on(capability: int) -> Iterator[None]:
+    """Within, programs that this process starts have one of its capabilities, whoever its user is (ambient). Raises OSError."""
+    held = capabilities()
+    _capset(held, 1 << capability)
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
+    try:
+        yield
+    finally:
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+        _capset(held, 0)
 
 
 def keep_capabilities(kept: int) -> None:

@@ -78,6 +78,7 @@ MARK = struct.Struct("=II")
 ADDRESS_KEY = struct.Struct("=III16s")
 NAME_KEY = struct.Struct("=QII")
 PERMIT = struct.Struct("=I8H")
+RESOLVED = struct.Struct("=QI8HI64s")
 VALUE_SIZES = {
     "marks": MARK.size,
     "agents": AGENT.size,
@@ -86,5 +87,12 @@ VALUE_SIZES = {
     "services": PERMIT.size,
     "declared": PERMIT.size,
     "denied": PERMIT.size,
-    "resolved": 104,
+    "resolved": RESOLVED.size,
 }
+
+
+def mapped(family: int, first: int, length: int) -> tuple[int, bytes]:
+    """Bits that count of a range, and its first address in 16 bytes, IPv4 as ::ffff:a.b.c.d."""
+    if family == 4:
+        return 96 + length, (0xFFFF << 32 | first).to_bytes(16, "big")
+    return length, first.to_bytes(16, "big")

@@ -1,0 +1,268 @@
+"""Events to actions of the contract: one row for one deed, with what is known of the process that did it.
+
+A connection is one action, under the name that its address was last the answer for; its TLS hello only speaks up when it names
+another host or was refused. A question for a name is an action once for each name and agent, and whenever it was refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Container
+from dataclasses import replace
+
+from kaizen_security.collectors.kernel.decode import Event
+from kaizen_security.collectors.kernel.shapes import Kind, Reason
+from kaizen_security.contract import reasons
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.observer.credentials import find
+
+OBSERVED = "observed in the kernel"
+"""The reason of what passed, as ``observed egress`` is the proxy's."""
+MOST_NAMES = 8192
+MOST_FILES = 4096
+MOST_HASHED = 64 << 20
+"""Bytes of the largest program whose hash is taken."""
+_CONTAINER = re.compile(r"([0-9a-f]{64})")
+_WORDS = {
+    Reason.REFUSED_QUIC: (
+        "unreadable protocol",
+        "QUIC is refused, because its names cannot be read",
+        "Use TCP, or the proxy.",
+    ),
+    Reason.REFUSED_UNATTENDED: (
+        "unprotected",
+        "nobody attends the collector, and it fails closed",
+        "Start the agent again with kaizen run.",
+    ),
+    Reason.REFUSED_MALFORMED: (
+        "unreadable protocol",
+        "a name that must be declared could not be read",
+        "Use an ordinary TLS or DNS client.",
+    ),
+    Reason.REFUSED_PROTOCOL: ("undeclared protocol", "only TCP and UDP leave", "Use TCP, or the proxy."),
+}
+
+
+class Translator:
+    """For one agent and one run.
+
+    ``ids`` gives fresh ids, ``name_of`` the name that an address was the answer for; ``own``: places of Kaizen's parts, which
+    tell themselves what goes through them; ``resolve`` False: ask nothing of /proc (for recorded events).
+    """
+
+    def __init__(
+        self,
+        *,
+        agent: str,
+        run_id: str,
+        ids: Callable[[], str],
+        name_of: Callable[[str], str] = lambda address: "",
+        own: Container[tuple[str, int]] = (),
+        resolve: bool = True,
+    ) -> None:
+        self._agent = agent
+        self._run_id = run_id
+        self._ids = ids
+        self._resolve = resolve
+        self._name_of = name_of
+        self._own = own
+        self._connections: OrderedDict[int, tuple[str, str]] = OrderedDict()
+        self._asked: OrderedDict[str, None] = OrderedDict()
+        self._hashes: OrderedDict[tuple[int, int, int, int], str] = OrderedDict()
+        self.counts: Counter[str] = Counter()
+
+    def actions(self, event: Event) -> tuple[Action, Verdict] | None:
+        """What to report of one event, if anything."""
+        match event.kind:
+            case Kind.CONNECT | Kind.SEND:
+                return self._connect(event)
+            case Kind.QUESTION:
+                return self._question(event)
+            case Kind.ANSWER:
+                return None
+            case Kind.HELLO:
+                return self._hello(event)
+            case Kind.EXEC:
+                return self._exec(event)
+            case Kind.SOCKET:
+                return self._report(event, "connect", event.protocol, {"transport": event.protocol})
+        return None
+
+    # --- network ------------------------------------------------------------------------------------------------------------
+
+    def _connect(self, event: Event) -> tuple[Action, Verdict] | None:
+        if event.protocol == "udp" and event.port == 53 and not event.reason.refused:
+            return None  # the question itself tells more
+        if not event.reason.refused and (event.address, event.port) in self._own:
+            self.counts["connections to the proxy"] += 1
+            return None
+        if event.reason is Reason.PASSED_OWN:
+            self.counts["connections among its own processes"] += 1
+            return None
+        name = self._name_of(event.address)
+        target = _place(name or event.address, event.port)
+        facts: dict[str, Json] = {"transport": _transport(event), "address": event.address}
+        found = self._report(event, "connect", target, facts)
+        if event.cookie:
+            _keep(self._connections, event.cookie, (found[0].id, name), MOST_NAMES)
+        return found
+
+    def _question(self, event: Event) -> tuple[Action, Verdict] | None:
+        if not event.reason.refused and event.name in self._asked:
+            return None
+        _keep(self._asked, event.name, None, MOST_NAMES)
+        return self._report(event, "dns", event.name, {"transport": "udp", "server": _place(event.address, event.port)})
+
+    def _hello(self, event: Event) -> tuple[Action, Verdict] | None:
+        id_, known = self._connections.get(event.cookie, ("", ""))
+        if not event.reason.refused and (not event.name or event.name == known):
+            return None
+        target = _place(event.name or known or event.address, event.port)
+        action, verdict = self._report(
+            event, "connect", target, {"sni": event.name, "address": event.address, "tls": "hello"}
+        )
+        return (replace(action, act_id=id_) if id_ else action), verdict
+
+    # --- programs -----------------------------------------------------------------------------------------------------------
+
+    def _exec(self, event: Event) -> tuple[Action, Verdict]:
+        digest = self._digest(event.pid, event.file) if self._resolve else ""
+        argv: list[Json] = list(redacted(event.args))
+        action, verdict = self._report(event, "exec", event.file, {"argv": argv})
+        return replace(action, hash=digest), verdict
+
+    def _digest(self, pid: int, file: str) -> str:
+        """SHA-256 of the program, as its process runs it: a path may mean another file by now."""
+        for path in (f"/proc/{pid}/exe", file):
+            try:
+                with open(path, "rb") as program:
+                    about = os.fstat(program.fileno())
+                    if about.st_size > MOST_HASHED:
+                        self.counts["programs too large to hash"] += 1
+                        return ""
+                    key = (about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size)
+                    if key not in self._hashes:
+                        _keep(self._hashes, key, hashlib.file_digest(program, "sha256").hexdigest(), MOST_FILES)
+                    return self._hashes[key]
+            except OSError:
+                continue
+        self.counts["programs gone before they were hashed"] += 1
+        return ""
+
+    # --- both ---------------------------------------------------------------------------------------------------------------
+
+    def _report(self, event: Event, kind: str, target: str, facts: dict[str, Json]) -> tuple[Action, Verdict]:
+        id_ = self._ids()
+        metadata: dict[str, Json] = {
+            "source": "ebpf",
+            **facts,
+            "pid": event.pid,
+            "comm": event.comm,
+            "uid": event.uid,
+            "cgroup": event.cgroup,
+        }
+        if event.parent:
+            metadata["ppid"] = event.parent
+        if self._resolve and (container := container_of(event.pid)):
+            metadata["container"] = container
+        action = Action(
+            kind=kind,
+            target=target,
+            metadata=metadata,
+            id=id_,
+            act_id=id_,
+            run_id=self._run_id,
+            agent=self._agent,
+            at=event.at,
+        )
+        return action, verdict_on(event.reason, action)
+
+
+def verdict_on(reason: Reason, action: Action) -> Verdict:
+    """What the kernel did, as a verdict of the contract."""
+    if not reason.refused:
+        return Verdict(Decision.ALLOW, OBSERVED, action_id=action.id)
+    host = action.target.rpartition(":")[0].strip("[]") or action.target
+    if reason is Reason.REFUSED_DENIED:
+        kind = "known-bad address" if _is_number(host) else "malicious domain"
+        finding = Finding(
+            kind, host, "policy", detection="policy", field="target", observed=host, expected="none that a policy lists"
+        )
+        return Verdict(Decision.BLOCK, reasons.blocked_by_policy([kind]), (finding,), action_id=action.id)
+    if reason in (Reason.REFUSED_UNDECLARED, Reason.REFUSED_NAME):
+        finding = Finding(
+            "undeclared destination",
+            host,
+            "declaration",
+            detection="declaration",
+            field="target",
+            expected="a declared destination",
+            observed=action.target,
+            advice="If the agent needs this destination, declare it.",
+            attack="undeclared",
+        )
+        return Verdict(Decision.BLOCK, reasons.undeclared(destination=host), (finding,), action_id=action.id)
+    kind, why, advice = _WORDS.get(reason, ("unprotected", "refused by the kernel", ""))
+    finding = Finding(
+        kind, action.target, "kernel", detection="policy", field="target", observed=action.target, advice=advice
+    )
+    return Verdict(Decision.BLOCK, f"policy: {why}", (finding,), action_id=action.id)
+
+
+def redacted(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Arguments of a program without what is a credential, and without the value behind an option that is called one."""
+    clean, hide = [], False
+    for word in words:
+        if hide:
+            clean.append("[redacted]")
+            hide = False
+            continue
+        for hit in find(word):
+            word = word.replace(hit.value, "[redacted]")
+        name, sign, value = word.partition("=")
+        if _SECRET.search(name) and name.startswith("-"):
+            hide = not sign
+            word = f"{name}=[redacted]" if sign and value else name
+        elif sign and _SECRET.search(name) and value:
+            word = f"{name}=[redacted]"
+        clean.append(word)
+    return tuple(clean)
+
+
+_SECRET = re.compile(
+    r"(?i)(?:pass(?:word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|bearer)s?$"
+)
+
+
+def container_of(pid: int) -> str:
+    """The id of the container that a process is in, by the path of its control group; ``""`` for none, or when it is gone."""
+    try:
+        with open(f"/proc/{pid}/cgroup") as file:
+            found = _CONTAINER.search(file.read(4096))
+    except OSError:
+        return ""
+    return found[1][:12] if found else ""
+
+
+def _transport(event: Event) -> str:
+    return "quic" if event.protocol == "udp" and event.port == 443 else event.protocol
+
+
+def _place(host: str, port: int) -> str:
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{port}" if port else host
+
+
+def _is_number(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
+
+
+def _keep(table: OrderedDict, key: object, value: object, most: int) -> None:  # type: ignore[type-arg]
+    table[key] = value
+    if len(table) > most:
+        table.popitem(last=False)

@@ -1,0 +1,177 @@
+"""The kernel rung of a run: the collector around the agent's processes, its policy in force there, and what was seen told."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+
+from kaizen_security.collectors.kernel.actions import Translator
+from kaizen_security.collectors.kernel.collector import Collector, root_cgroup
+from kaizen_security.collectors.kernel.policy import Table, compile_rules
+from kaizen_security.collectors.kernel.shapes import Agent
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.bundle import Bundle
+from kaizen_security.contract.declaration import NOTHING_DECLARED
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.verdict import Mode, Verdict
+from kaizen_security.launch.clock import new_id
+from kaizen_security.launch.plan import Plan
+from kaizen_security.launch.space import NAMES, PROXY, TRANSPARENT
+
+WINDOW = 1.0
+"""Seconds within which the same deed on the same target is told once, and counted as often as it happened."""
+MOST_A_WINDOW = 2000
+"""Different deeds that are told in one window; further ones are counted as lost (``flood``)."""
+NUMBER = 0
+"""The agent's number: a run has programs and tables of its own."""
+
+
+class Repeats:
+    """What is told, and what only counts because it was told just now. ``at`` in seconds of any clock."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._told: set[tuple[str, str, str, str]] = set()
+        self.counts: Counter[str] = Counter()
+
+    def new(self, action: Action, verdict: Verdict, at: float) -> bool:
+        """Whether to tell it."""
+        if at - self._began >= WINDOW:
+            self._began = at
+            self._told.clear()
+        key = (action.kind, action.target, verdict.decision.value, str(action.metadata.get("argv", "")))
+        if key in self._told:
+            self.counts["repeated within a second"] += 1
+            return False
+        if len(self._told) >= MOST_A_WINDOW:
+            self.counts["lost: flood"] += 1
+            return False
+        self._told.add(key)
+        return True
+
+
+class KernelRung:
+    """``tell`` gets every action with its verdict, from the rung's own thread. Raises NotHere where eBPF is not to be had."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        run_id: str,
+        *,
+        proxy: tuple[str, int],
+        local: tuple[int, ...],
+        tell: Callable[[Action, Verdict], None],
+    ) -> None:
+        self._plan = plan
+        self._tell = tell
+        self._collector = Collector.start()
+        self._table = Table(self._collector, NUMBER)
+        self._permitted = tuple(_permitted(plan, proxy, local))
+        self._repeats = Repeats()
+        self._stopping = threading.Event()
+        self._translator = Translator(
+            agent=plan.agent,
+            run_id=run_id,
+            ids=new_id,
+            name_of=lambda address: self._collector.name_of(address, NUMBER),
+            own={(proxy[0], proxy[1]), *(("127.0.0.1", port) for port in (*local, PROXY, TRANSPARENT))},
+        )
+        self._cgroup = _own_cgroup(plan.agent, run_id)
+        self._thread = threading.Thread(target=self._work, name="kernel-rung", daemon=True)
+        self.trouble = ""
+        """Why the newest policy is not in force here, empty when it is."""
+        self.in_force(None)
+        if plan.enforce:
+            self._collector.pin(run_id[:16])
+
+    def in_force(self, bundle: Bundle | None) -> None:
+        """Put a policy in force, whole, or keep the one before and say why in ``trouble``."""
+        plan = self._plan
+        enforce = plan.enforce or (bundle is not None and bundle.mode is Mode.ENFORCE and not bundle.paused)
+        flags = Agent.LIVE
+        if enforce:
+            flags |= Agent.ENFORCE | Agent.QUIC_SHUT | (Agent.CLOSED if plan.fail_closed else Agent(0))
+        try:
+            rules = compile_rules(
+                bundle.declaration if bundle is not None else NOTHING_DECLARED,
+                bundle.policies if bundle is not None else (),
+                also=self._permitted,
+                limited=enforce,
+            )
+            self._table.put(rules, flags)
+            self.trouble = ""
+        except Misconfigured as err:
+            self.trouble = str(err)
+
+    def mark(self, pid: int) -> None:
+        """That process, and all that it starts, is the agent. Raises OSError."""
+        self._collector.mark(pid, NUMBER)
+        if self._cgroup is not None:
+            with suppress(OSError):
+                (self._cgroup / "cgroup.procs").write_text(str(pid))
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._look(0.25)
+        self._look(0.0)
+
+    def _look(self, seconds: float) -> None:
+        for event in self._collector.events(seconds=seconds):
+            found = self._translator.actions(event)
+            if found is not None and self._repeats.new(*found, monotonic()):
+                self._tell(*found)
+
+    def counts(self) -> Mapping[str, int]:
+        """By what it is called; losses under ``lost: <reason>``."""
+        counted = self._collector.counters()
+        found = {"events": counted["told"], "refused in the kernel": counted["refused"]}
+        found |= {f"lost: {name.removeprefix('lost_')} full": counted[name] for name in ("lost_ring", "lost_mark")}
+        found["names that could not be read"] = counted["lost_name"]
+        return {**found, **self._translator.counts, **self._repeats.counts}
+
+    def stop(self) -> None:
+        """Read what is left, then take the programs away."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(10.0)
+
+    def close(self) -> None:
+        """Nothing of the rung stays behind."""
+        self.stop()
+        self._collector.close()
+        if self._cgroup is not None:
+            with suppress(OSError):
+                self._cgroup.rmdir()
+
+
+def _permitted(plan: Plan, proxy: tuple[str, int], local: tuple[int, ...]) -> list[str]:
+    """Where the agent may go besides what it declared: Kaizen's own parts, resolvers, what the command line says."""
+    found = [f"{proxy[0]}:{proxy[1]}", *(f"127.0.0.1:{port}" for port in local), *plan.allow]
+    if plan.namespace:
+        return [*found, *(f"127.0.0.1:{port}" for port in (NAMES, PROXY, TRANSPARENT))]
+    with suppress(OSError), open("/etc/resolv.conf") as file:
+        for line in file:
+            words = line.split()
+            if len(words) >= 2 and words[0] == "nameserver":
+                host = words[1].partition("%")[0]
+                found.append(f"[{host}]:53" if ":" in host else f"{host}:53")
+    return found
+
+
+def _own_cgroup(agent: str, run_id: str) -> Path | None:
+    """A control group of the agent's own, None where that cannot be had: what is held does not depend on it."""
+    name = "".join(char if char.isalnum() or char in "-_" else "-" for char in agent)[:40]
+    folder = Path(root_cgroup()) / f"kaizen-{name}-{run_id[:8]}"
+    try:
+        folder.mkdir()
+    except OSError:
+        return None
+    return folder

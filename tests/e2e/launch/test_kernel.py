@@ -1,0 +1,127 @@
+"""`kaizen run` with the kernel rung: what the agent did not declare is refused below it, and it cannot unload what refuses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from kaizen_security.client.http import Connection
+from kaizen_security.collectors.kernel.collector import Collector, NotHere, left_behind
+from tests.e2e.launch.agents import kaizen_run, proxy, server
+from tests.e2e.line import Line
+from tests.e2e.sidecar_process import until
+
+try:
+    Collector.start().close()
+    WHY = ""
+except NotHere as err:
+    WHY = str(err)
+pytestmark = [pytest.mark.root, pytest.mark.skipif(bool(WHY), reason=f"no kernel rung here: {WHY}")]
+
+
+def python(code: str) -> list[str]:
+    return ["--", sys.executable, "-S", "-c", code]
+
+
+def rows_of(line: Line, agent: str, at_least: int) -> list[dict]:
+    connection = Connection(line.environment["KAIZEN_API_URL"])
+    found = connection.json(
+        "GET", f"/v1/verdicts?agent={agent}", headers={"Authorization": f"Bearer {line.environment['KAIZEN_API_KEY']}"}
+    )
+    connection.close()
+    rows = found["verdicts"]
+    return rows if len(rows) >= at_least else []
+
+
+def said(done) -> list[str]:
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout.splitlines()
+
+
+REACH = """
+import errno, socket
+def reach(port):
+    try: socket.create_connection(("127.0.0.1", port), timeout=5); print("reached")
+    except OSError as err: print(errno.errorcode[err.errno])
+"""
+
+
+def test_in_enforce_mode_only_what_was_declared_is_reached(tmp_path: Path):
+    with server() as one, server() as other, proxy(tmp_path / "p", {}) as url:
+        words = ["--enforce", "--proxy", url, "--allow", f"127.0.0.1:{one}"]
+        done = kaizen_run(*words, *python(f"{REACH}\nreach({one}); reach({other})"), env={}, data=tmp_path)
+    assert said(done) == ["reached", "EPERM"]
+    assert "1 refused in the kernel" in done.stderr
+
+
+def test_in_observe_mode_all_is_reached_and_seen(tmp_path: Path):
+    with server() as one, proxy(tmp_path / "p", {}) as url:
+        done = kaizen_run("--proxy", url, *python(f"{REACH}\nreach({one})"), env={}, data=tmp_path)
+    assert said(done) == ["reached"]
+    assert "rung: kernel" in done.stderr
+
+
+def test_its_own_servers_stay_its_own(tmp_path: Path):
+    code = """
+import socket, threading
+server = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=lambda: server.accept()[0].sendall(b"hello")).start()
+print(socket.create_connection(server.getsockname()).recv(5).decode())
+"""
+    with proxy(tmp_path / "p", {}) as url:
+        done = kaizen_run("--enforce", "--proxy", url, *python(code), env={}, data=tmp_path)
+    assert said(done) == ["hello"]
+
+
+def test_as_root_it_cannot_unload_what_holds_it(tmp_path: Path):
+    code = """
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+def said(result): print("done" if result >= 0 else errno.errorcode[ctypes.get_errno()])
+said(libc.syscall(321 if os.uname().machine == "x86_64" else 280, 0, None, 0))   # bpf
+said(libc.umount2(b"/sys/fs/bpf", 2))
+said(libc.mount(b"bpf", b"/tmp", b"bpf", 0, None))
+said(libc.unshare(0x00020000))
+said(libc.setns(os.open("/proc/self/ns/net", os.O_RDONLY), 0))
+print(os.listdir("/sys/fs/bpf"))
+try: os.listdir(f"/proc/{os.getppid()}/root/sys/fs/bpf"); print("done")
+except OSError as err: print(errno.errorcode[err.errno])
+try: os.kill(os.getppid(), 9); print("done")
+except OSError as err: print(errno.errorcode[err.errno])
+"""
+    with proxy(tmp_path / "p", {}) as url:
+        done = kaizen_run("--enforce", "--proxy", url, *python(code), env={}, data=tmp_path)
+    assert said(done) == ["EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "[]", "EACCES", "EPERM"]
+
+
+def test_what_was_pinned_is_gone_when_the_run_is_over(tmp_path: Path):
+    before = set(left_behind())
+    with proxy(tmp_path / "p", {}) as url:
+        kaizen_run("--enforce", "--proxy", url, "--", "true", env={}, data=tmp_path)
+    assert set(left_behind()) == before
+
+
+def test_what_it_did_is_reported_as_ground_truth(tmp_path: Path):
+    with Line.started(tmp_path / "line") as line, server() as port, proxy(tmp_path / "p", {}) as url:
+        done = kaizen_run(
+            "--agent",
+            "seen-below",
+            "--proxy",
+            url,
+            *python(f"{REACH}\nreach({port})"),
+            env=line.environment,
+            data=tmp_path,
+        )
+        assert said(done) == ["reached"], done.stderr
+        rows = until(lambda: rows_of(line, "seen-below", at_least=2), "the rows")
+    found = {(row["action"]["kind"], row["action"]["target"]): row for row in rows}
+    assert ("connect", f"127.0.0.1:{port}") in found, json.dumps(rows)[:2000]
+    row = found["connect", f"127.0.0.1:{port}"]
+    assert (row["source"], row["rung"]) == ("ebpf", "ground truth (kernel)")
+    program = next(row for kind, _ in found if kind == "exec" for row in [found[kind, _]])
+    assert program["action"]["hash"]
+    assert os.path.basename(program["action"]["target"]).startswith("python")
