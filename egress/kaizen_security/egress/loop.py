@@ -159,7 +159,7 @@ class Loop:
             if item in self._timed:
                 # What fails must not be asked again twice a second.
                 item.due = now + 60.0
-                self._guarded(-1, item.expire, now)
+                self.guarded(-1, item.expire, now)
 
     # --- other threads ------------------------------------------------------------------------------------------------------
 
@@ -181,33 +181,41 @@ class Loop:
         with suppress(BlockingIOError):
             self._wake_in.recv(4096)
         while self._posted:
-            self._guarded(-1, self._posted.popleft())
+            self.guarded(-1, self._posted.popleft())
 
     # --- running ------------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Serve until ``stop``."""
+        table = self._table
         sweep_at = self.now + SWEEP
         while not self._stopping:
             ready = self._poller.poll(max(0.0, sweep_at - time.monotonic()))
             self.now = time.monotonic()
             for fd, events in ready:
-                call = self._table.get(fd)
+                call = table.get(fd)
                 if call is not None:
-                    self._guarded(fd, call, events if not events & ~5 else 5)
+                    # One connection that meets a mistake of ours must not end the others.
+                    try:
+                        call(events if not events & ~5 else 5)
+                    except Exception as err:  # noqa: BLE001 - see boundaries.toml
+                        self._broken(fd, err)
             if self.now >= sweep_at:
                 sweep_at = self.now + SWEEP
                 self._sweep()
 
-    def _guarded(self, fd: int, call: Callable[..., None], *args: object) -> None:
-        """Call. One connection that meets a mistake of ours must not end the others: ``failed`` is told, with its descriptor."""
+    def guarded(self, fd: int, call: Callable[..., None], *args: object) -> None:
+        """Call for the connection of ``fd`` (-1: of none); if that meets a mistake of ours, ``failed`` is told."""
         try:
             call(*args)
-        except Exception as err:
-            if self._failed is None:
-                raise
-            self.remove(fd)
-            self._failed(fd, err)
+        except Exception as err:  # noqa: BLE001 - see boundaries.toml
+            self._broken(fd, err)
+
+    def _broken(self, fd: int, err: Exception) -> None:
+        if self._failed is None:
+            raise err
+        self.remove(fd)
+        self._failed(fd, err)
 
     def close(self) -> None:
         """Give the descriptors back; after ``run``."""

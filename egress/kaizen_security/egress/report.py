@@ -38,6 +38,7 @@ DEADLINE = 10.0
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 30.0
 
 _JSON = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_TEXT = json.encoder.encode_basestring_ascii
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,22 @@ def _allowed(policy_version: str) -> tuple[str, str]:
     )
     before, _, after = _JSON(encode_verdict(verdict)).partition(_JSON(place))
     return before, after
+
+
+@lru_cache(maxsize=4)
+def _second(at: int) -> str:
+    return rfc3339(float(at)).partition(".")[0]
+
+
+def _instant(at: float) -> str:
+    """As ``rfc3339``; connections of one second share its first nineteen characters."""
+    micros = round(at * 1_000_000)
+    return f"{_second(micros // 1_000_000)}.{micros % 1_000_000:06d}Z"
+
+
+def _value(value: Json) -> str:
+    """JSON of a piece of metadata, nearly always text."""
+    return _TEXT(value) if type(value) is str else _JSON(value)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -79,19 +96,16 @@ class Record:
 
     def encode(self) -> bytes:
         """The report, in the first shape of the wire contract."""
-        metadata: dict[str, Json] = {"source": "egress", **self.extra}
+        metadata = "".join([f",{_TEXT(name)}:{_value(value)}" for name, value in self.extra.items()])
         if self.ended:
-            metadata |= {
-                "phase": "end",
-                "ended": self.ended,
-                "bytes_up": self.up,
-                "bytes_down": self.down,
-                "duration_ms": round(self.duration * 1000, 1),
-            }
+            metadata += (
+                f',"phase":"end","ended":{_TEXT(self.ended)},"bytes_up":{self.up},"bytes_down":{self.down}'
+                f',"duration_ms":{round(self.duration * 1000, 1)}'
+            )
         else:
-            metadata["phase"] = "start"
-        # What ``codec.encode_report`` writes (a test compares them), without the values in between: a third of the time.
-        agent, id_ = _JSON(self.agent), _JSON(self.id)
+            metadata += ',"phase":"start"'
+        # What ``codec.encode_report`` writes (a test compares them), without the values in between: a fifth of the time.
+        agent, id_ = _TEXT(self.agent), _TEXT(self.id)
         if self.refusal is None:
             before, after = _allowed(self.policy_version)
             verdict = f"{before}{id_}{after}"
@@ -99,8 +113,8 @@ class Record:
             verdict = _JSON(encode_verdict(self.verdict()))
         return (
             f'{{"schema_version":"1","agent":{agent},"action":{{"kind":"{self.kind}","tool":null,"publisher":null,'
-            f'"target":{_JSON(self.target)},"hash":null,"metadata":{_JSON(metadata)},"id":{id_},'
-            f'"act_id":{_JSON(self.act_id) if self.act_id else id_},"agent":{agent},"at":"{rfc3339(self.at)}"}},'
+            f'"target":{_TEXT(self.target)},"hash":null,"metadata":{{"source":"egress"{metadata}}},"id":{id_},'
+            f'"act_id":{_TEXT(self.act_id) if self.act_id else id_},"agent":{agent},"at":"{_instant(self.at)}"}},'
             f'"verdict":{verdict}}}'
         ).encode()
 

@@ -53,7 +53,7 @@ class Session:
         "wire",
     )
 
-    def __init__(self, proxy: Proxy, sock: socket.socket, peer: str) -> None:
+    def __init__(self, proxy: Proxy, sock: socket.SocketType, peer: str) -> None:
         self.proxy = proxy
         self.loop = proxy.loop
         self.wire = Wire(proxy.loop, sock)
@@ -73,9 +73,9 @@ class Session:
         """A request that waits for the first rules of its agent."""
 
     def start(self) -> None:
-        """Wait for the first head."""
+        """Read the first head: mostly it is there already."""
         self.loop.watch(self)
-        self.wire.wait(READ, self._read)
+        self._read(READ)
 
     # --- heads --------------------------------------------------------------------------------------------------------------
 
@@ -86,6 +86,7 @@ class Session:
             self.close()
             return
         if data is None:
+            self.wire.wait(READ, self._read)
             return
         if not data:
             self.close()
@@ -98,6 +99,9 @@ class Session:
     def next(self) -> None:
         """Take the next request out of what was read, if it is all there."""
         buffer = self.buffer
+        if not buffer and not self.ended:
+            self.wire.wait(READ, self._read)
+            return
         while buffer.startswith(b"\r\n"):
             buffer = buffer[2:]  # RFC 9112 section 2.2
         end = buffer.find(b"\r\n\r\n")
@@ -106,11 +110,14 @@ class Session:
             return
         self.buffer = buffer[end + 4 :]
         try:
-            head = http1.request(buffer[:end])
-            if head.target.startswith(b"/") and head.method == b"GET":
-                self._own_page(head)
-                return
-            destination = http1.destination(head)
+            if buffer.startswith(b"CONNECT ") and end <= http1.MAX_REMEMBERED:
+                head, destination = http1.connect(buffer[:end])
+            else:
+                head = http1.request(buffer[:end])
+                if head.target.startswith(b"/") and head.method == b"GET":
+                    self._own_page(head)
+                    return
+                destination = http1.destination(head)
             agent = self.proxy.accounts.agent(self.peer, head.values(b"proxy-authorization"))
             if self.proxy.knows(agent, self):
                 self._begin(head, destination, agent)

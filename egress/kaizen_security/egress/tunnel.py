@@ -98,21 +98,22 @@ class Flow:
         self.bytes += len(data)
         self.sink.send(data)
 
-    def pump(self, pipe: Pipe | None) -> None:
-        """Move what has arrived. Raises OSError."""
+    def pump(self, pipe: Pipe | None) -> bool:
+        """Move what has arrived: whether anything else can happen next than before. Raises OSError."""
         if self.ended or self.sink.out:
-            return
-        if not self.bulk or pipe is None or pipe.broken:
-            data = self.source.recv()
-            if data is None:
-                return
-            if not data:
-                self._end()
-                return
-            self.push(data)
-            self.bulk = len(data) == CHUNK
-            return
-        self._splice(pipe)
+            return True
+        if self.bulk and pipe is not None and not pipe.broken:
+            self._splice(pipe)
+            return True
+        data = self.source.recv()
+        if data is None:
+            return False
+        if not data:
+            self._end()
+            return True
+        self.bytes += len(data)
+        self.bulk = len(data) == CHUNK
+        return not self.sink.send(data)
 
     def _splice(self, pipe: Pipe) -> None:
         for _ in range(ROUNDS):
@@ -191,41 +192,53 @@ class Tunnel:
             self._rest(begin=True)
 
     def _client_ready(self, events: int) -> None:
-        self._ready(events, self.client, self.up, self.down)
-
-    def _origin_ready(self, events: int) -> None:
-        self._ready(events, self.origin, self.down, self.up)
-
-    def _ready(self, events: int, wire: Wire, reads: Flow, writes: Flow) -> None:
         self.active = self.loop.now
         try:
-            if events & WRITE and wire.out:
-                wire.flush()
-                writes.settle()
+            if events & WRITE and self.client.out:
+                self.client.flush()
+                self.down.settle()
+            changed = events != READ
             if events & READ:
-                if self.peek is not None and reads is self.up:
-                    self._peek_more()
+                if self.peek is None:
+                    changed |= self.up.pump(self.pipe)
                 else:
-                    reads.pump(self.pipe)
+                    changed |= self._peek_more()
         except OSError:
             self.end("reset", reset=True)
             return
-        if self.done is not None:
+        if changed and self.done is not None:
             self._rest()
 
-    def _peek_more(self) -> None:
+    def _origin_ready(self, events: int) -> None:
+        self.active = self.loop.now
+        try:
+            if events & WRITE and self.origin.out:
+                self.origin.flush()
+                self.up.settle()
+            changed = events != READ
+            if events & READ:
+                changed |= self.down.pump(self.pipe)
+        except OSError:
+            self.end("reset", reset=True)
+            return
+        if changed and self.done is not None:
+            self._rest()
+
+    def _peek_more(self) -> bool:
+        """As ``Flow.pump`` for the client's first bytes."""
         data = self.client.recv()
         if data is None:
-            return
+            return False
         if data:
             self._first(data)
-            return
+            return bool(self.origin.out)
         assert self.peek is not None
         held = self.peek(b"")
         self.peek = None
         if held:
             self.up.push(held)
         self.up._end()
+        return True
 
     def _first(self, data: bytes) -> None:
         """The client's first bytes: pass on what ``peek`` lets go; it keeps the rest until it has seen enough."""

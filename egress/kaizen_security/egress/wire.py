@@ -19,7 +19,7 @@ class Wire:
 
     __slots__ = ("fd", "loop", "mask", "out", "sock")
 
-    def __init__(self, loop: Loop, sock: socket.socket) -> None:
+    def __init__(self, loop: Loop, sock: socket.SocketType) -> None:
         self.loop = loop
         self.sock = sock
         self.fd = sock.fileno()

@@ -93,7 +93,7 @@ class Dial:
         self._port = 0
         self._mapped = False
         self._left: list[Address] = []
-        self._sock: socket.socket | None = None
+        self._sock: socket.SocketType | None = None
         self._where: tuple[object, ...] = ()
         self._address = ""
         self._done: Callable[[Reached | Failed | Refusal], None] | None = done
@@ -147,7 +147,7 @@ class Dial:
             else (address.text, self._port, 0, address.scope)
         )
         try:
-            self._sock = sock = socket.socket(address.family, _STREAM, socket.IPPROTO_TCP)
+            self._sock = sock = socket.SocketType(address.family, _STREAM, socket.IPPROTO_TCP)
             if not _NONBLOCK:
                 sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

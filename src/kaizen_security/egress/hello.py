@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_HELLO = 1 << 16
 """Bytes that a hello may have. Real ones, post-quantum key shares included, stay under 4 KB."""
@@ -12,6 +14,10 @@ _CLIENT_HELLO = 1
 _SERVER_NAME = 0
 _ALPN = 16
 _ECH = 0xFE0D
+_READ = frozenset((_SERVER_NAME, _ALPN, _ECH))
+_EXTENSION = struct.Struct(">HH").unpack_from
+_REMEMBERED = 256
+"""Names and lists of protocols kept as they were read: an agent asks for few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +42,7 @@ def parse(data: bytes) -> Hello | None:
         return None
     try:
         return _read(message)
-    except IndexError:
+    except (IndexError, struct.error):
         raise ValueError("a TLS field is longer than what holds it") from None
 
 
@@ -55,6 +61,15 @@ def _read(message: bytes) -> Hello:
 
 def _message(data: bytes) -> bytes | None:
     """The handshake message out of its records, without its header."""
+    # Nearly every hello is one record that came in one read.
+    if data[:1] == b"\x16" and len(data) > 9 and data[1] == 3 and data[5] == _CLIENT_HELLO:
+        need = data[6] << 16 | data[7] << 8 | data[8]
+        if (data[3] << 8 | data[4]) == need + 4 <= len(data) - 5 and need < 1 << 14:
+            return data[9 : 9 + need]
+    return _from_records(data)
+
+
+def _from_records(data: bytes) -> bytes | None:
     parts: list[bytes] = []
     have = 0
     at = 0
@@ -88,11 +103,13 @@ def _extensions(message: bytes, at: int, end: int) -> Hello:
     alpn: tuple[str, ...] | None = None
     ech = False
     while at < end:
-        kind = message[at] << 8 | message[at + 1]
+        kind, length = _EXTENSION(message, at)
         start = at + 4
-        at = start + (message[at + 2] << 8 | message[at + 3])
+        at = start + length
         if at > end:
             raise ValueError("a TLS extension is longer than what holds it")
+        if kind not in _READ:
+            continue
         if kind == _SERVER_NAME:
             if sni is not None:
                 raise ValueError("two TLS extensions of server names")
@@ -101,7 +118,7 @@ def _extensions(message: bytes, at: int, end: int) -> Hello:
             if alpn is not None:
                 raise ValueError("two TLS extensions of protocols")
             alpn = _protocols(message[start:at])
-        elif kind == _ECH:
+        else:
             ech = True
     return Hello(sni=sni or "", alpn=alpn or (), ech=ech)
 
@@ -118,6 +135,7 @@ def _vectors(data: bytes, at: int, width: int) -> list[bytes]:
     return found
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _name(value: bytes) -> str:
     if len(value) < 5 or int.from_bytes(value[:2], "big") != len(value) - 2 or value[2] != 0:
         raise ValueError("the server name is not one host name (RFC 6066 section 3)")
@@ -133,6 +151,7 @@ def _name(value: bytes) -> str:
     return text
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _protocols(value: bytes) -> tuple[str, ...]:
     if len(value) < 2 or int.from_bytes(value[:2], "big") != len(value) - 2 or len(value) > 4096:
         raise ValueError("the TLS protocols do not fill their list")

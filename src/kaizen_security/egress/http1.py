@@ -8,8 +8,10 @@ userinfo or a fragment in the target.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 from kaizen_security.contract import canonical
 
@@ -25,6 +27,11 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80
 _ONE = _TOKEN + rb"{1,256}+:[^\x00-\x08\x0a-\x1f\x7f]*+"
 _FIELD = re.compile(_ONE)
 _FIELDS = re.compile(_ONE + rb"(?:\r\n" + _ONE + rb")*+")
+_LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
+_OURS_OR_LENGTH = re.compile(
+    rb"\r\n(content-length|transfer-encoding|connection|keep-alive|proxy-[a-z-]+|te|upgrade|http2-settings):[ \t]*+([^\r]*)"
+)
+"""In lower-case lines: without IGNORECASE the engine searches for the line's end and looks no further."""
 _DIGITS = re.compile(rb"[0-9]{1,19}")
 
 
@@ -36,38 +43,41 @@ class Bad(ValueError):
         self.status = status
 
 
-@dataclass(slots=True, kw_only=True)
+Entry: TypeAlias = tuple[bytes, bytes, bytes]
+"""A field: its name in lower case, its name, its value."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fields:
+    """Header fields in their order, and their values by lower-case name. The same object when the same lines come again."""
+
+    entries: tuple[Entry, ...]
+    index: Mapping[bytes, list[bytes]]
+
+
+@dataclass(slots=True)
 class Head:
-    """A head's fields in their order; names in lower case beside the spelling that arrived."""
+    """A head: HTTP/1.``minor`` and its fields."""
 
     minor: int
-    """HTTP/1.minor"""
-    fields: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
-    """(name in lower case, name, value)"""
-    index: dict[bytes, list[bytes]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        index: dict[bytes, list[bytes]] = {}
-        self.index = index
-        for lower, _, value in self.fields:
-            if lower in index:
-                index[lower].append(value)
-            else:
-                index[lower] = [value]
+    fields: Fields
 
     def values(self, name: bytes) -> list[bytes]:
-        """Every value of a field."""
-        return self.index.get(name) or []
+        """Every value of a field; ``name`` in lower case."""
+        return self.fields.index.get(name) or []
 
     def tokens(self, name: bytes) -> list[bytes]:
         """The comma-separated members of a field, in lower case."""
-        values = self.index.get(name)
-        if values is None:
-            return []
-        return [token.strip(b" \t").lower() for value in values for token in value.split(b",") if token.strip()]
+        return _tokens(self.fields.index.get(name))
 
 
-@dataclass(slots=True, kw_only=True)
+def _tokens(values: list[bytes] | None) -> list[bytes]:
+    if values is None:
+        return []
+    return [token.strip(b" \t").lower() for value in values for token in value.split(b",") if token.strip()]
+
+
+@dataclass(slots=True)
 class Request(Head):
     """``target`` as it stands in the request line."""
 
@@ -75,12 +85,15 @@ class Request(Head):
     target: bytes
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Response(Head):
-    """A status line and its fields."""
+    """A status line and its fields. ``lines``: the fields as they came, each with its end, when they may travel on just so;
+    ``fields`` then holds only those that say how long the body is.
+    """
 
     status: int
     phrase: bytes
+    lines: bytes | None = None
 
 
 def request(head: bytes) -> Request:
@@ -90,7 +103,8 @@ def request(head: bytes) -> Request:
     if match is None:
         raise Bad("the request line is not METHOD SP TARGET SP HTTP/1.1")
     method, target, minor = match.groups()
-    return Request(minor=int(minor), method=method, target=target, fields=_fields(rest))
+    fields = _known_fields(rest) if len(rest) <= MAX_REMEMBERED else _fields(rest)
+    return Request(int(minor), fields, method, target)
 
 
 def response(head: bytes) -> Response:
@@ -100,26 +114,53 @@ def response(head: bytes) -> Response:
     if match is None:
         raise Bad("the origin's status line is not HTTP/1.1", status=502)
     minor, status, phrase = match.groups()
+    plain = _travels_as_it_is(rest)
+    if plain is not None:
+        return Response(int(minor), plain, int(status), phrase or b"", rest + b"\r\n" if rest else b"")
     try:
         fields = _fields(rest)
     except Bad as err:
         raise Bad(f"in the origin's answer: {err}", status=502) from err
-    return Response(minor=int(minor), status=int(status), phrase=phrase or b"", fields=fields)
+    return Response(int(minor), fields, int(status), phrase or b"")
 
 
-def _fields(block: bytes) -> list[tuple[bytes, bytes, bytes]]:
+def _travels_as_it_is(block: bytes) -> Fields | None:
+    """The fields that say how long the body is, if all is well and no field is only for us; None: look closely.
+
+    Most answers are like that, and then no field has to be taken apart.
+    """
+    if _FIELDS.fullmatch(block) is None or block.count(b"\n") >= MAX_FIELDS:
+        return None
+    found = _OURS_OR_LENGTH.findall(b"\r\n" + block.lower())
+    if len(found) > 1 or (found and found[0][0] not in _LENGTHS):
+        return None
+    index = {name: [value.rstrip(b" \t")] for name, value in found}
+    return Fields((), index)
+
+
+MAX_REMEMBERED = 2048
+"""Bytes of a request's fields that are remembered as they were read. A client repeats nearly all of them in every request."""
+
+
+def _fields(block: bytes) -> Fields:
     if not block:
-        return []
+        return Fields((), {})
     lines = block.split(b"\r\n")
     if len(lines) > MAX_FIELDS:
         raise Bad(f"more than {MAX_FIELDS} header fields", status=431)
     if _FIELDS.fullmatch(block) is None:
         raise Bad(next(_what_is_wrong(line) for line in lines if _FIELD.fullmatch(line) is None))
     found = []
+    index: dict[bytes, list[bytes]] = {}
     for line in lines:
         name, _, value = line.partition(b":")
-        found.append((name.lower(), name, value.strip(b" \t")))
-    return found
+        lower, value = name.lower(), value.strip(b" \t")
+        found.append((lower, name, value))
+        index.setdefault(lower, []).append(value)
+    return Fields(tuple(found), index)
+
+
+_known_fields = lru_cache(maxsize=256)(_fields)
 
 
 def _what_is_wrong(line: bytes) -> str:
@@ -144,7 +185,7 @@ UNTIL_CLOSE = -2
 def request_body(head: Request) -> int:
     """Bytes of the body, or CHUNKED (RFC 9112 section 6). Raises Bad."""
     length = _content_length(head)
-    if not head.values(b"transfer-encoding"):
+    if b"transfer-encoding" not in head.fields.index:
         return length or NONE
     codings = head.tokens(b"transfer-encoding")
     if length is not None:
@@ -164,7 +205,7 @@ def response_body(head: Response, method: bytes) -> int:
         raise Bad(f"in the origin's answer: {err}", status=502) from err
     if method == b"HEAD" or head.status < 200 or head.status in (204, 304):
         return NONE
-    if head.values(b"transfer-encoding"):
+    if b"transfer-encoding" in head.fields.index:
         if length is not None:
             raise Bad("in the origin's answer: both Content-Length and Transfer-Encoding", status=502)
         codings = head.tokens(b"transfer-encoding")
@@ -175,11 +216,11 @@ def response_body(head: Response, method: bytes) -> int:
 
 
 def _content_length(head: Head) -> int | None:
-    values = head.values(b"content-length")
-    if not values:
+    values = head.fields.index.get(b"content-length")
+    if values is None:
         return None
     value = values[0]
-    if any(other != value for other in values):
+    if len(values) > 1 and any(other != value for other in values):
         raise Bad("Content-Length is there twice with different values")
     if _DIGITS.fullmatch(value) is None or int(value) > MAX_LENGTH:
         raise Bad("Content-Length is not a number")
@@ -189,18 +230,16 @@ def _content_length(head: Head) -> int | None:
 # --- where a request goes ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Destination:
-    """``host`` in canonical form (an address without brackets), ``port`` 1 to 65535, ``path`` in origin-form (CONNECT: empty)."""
+    """``host`` in canonical form (an address without brackets), ``port`` 1 to 65535, ``name`` both together (IPv6 in brackets),
+    ``path`` in origin-form (CONNECT: empty).
+    """
 
     host: str
     port: int
+    name: str
     path: bytes = b""
-
-    @property
-    def name(self) -> str:
-        """``host:port``, an IPv6 address in brackets."""
-        return authority(self.host, self.port)
 
 
 def authority(host: str, port: int) -> str:
@@ -212,8 +251,7 @@ def destination(head: Request) -> Destination:
     """Where the request is to go. Raises Bad: only ``CONNECT host:port`` and ``METHOD http://host/…`` are proxy requests."""
     target = head.target
     if head.method == b"CONNECT":
-        host, port = host_port(target, None)
-        return Destination(host=host, port=port)
+        return Destination(*host_port(target, None))
     if target[:7].lower() != b"http://":
         scheme = target.partition(b"://")[0].lower()
         if scheme == b"https":
@@ -221,23 +259,32 @@ def destination(head: Request) -> Destination:
         raise Bad("this is a proxy: it takes CONNECT host:port and absolute http:// targets")
     if b"#" in target:
         raise Bad("a fragment in the request target")
-    rest = target[7:]
-    cut = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
-    host, port = host_port(rest[:cut], 80)
-    path = rest[cut:]
+    cut = target.find(b"/", 7)
+    query = target.find(b"?", 7, cut if cut >= 0 else len(target))
+    if query >= 0:
+        cut = query
+    path = target[cut:] if cut >= 0 else b""
     if not path:
         path = b"*" if head.method == b"OPTIONS" else b"/"
     elif path[:1] == b"?":
         path = b"/" + path
-    return Destination(host=host, port=port, path=path)
+    host, port, name = host_port(target[7:cut] if cut >= 0 else target[7:], 80)
+    return Destination(host, port, name, path)
+
+
+@lru_cache(maxsize=256)
+def connect(head: bytes) -> tuple[Request, Destination]:
+    """A CONNECT, and where it is to go: an agent asks for the same few places in the same words. Raises Bad."""
+    found = request(head)
+    return found, destination(found)
 
 
 _PORT = re.compile(rb"[0-9]{1,5}")
 
 
 @lru_cache(maxsize=4096)
-def host_port(said: bytes, default: int | None) -> tuple[str, int]:
-    """Canonical host and port of ``host:port``; without ``default`` the port has to be there. Raises Bad."""
+def host_port(said: bytes, default: int | None) -> tuple[str, int, str]:
+    """Canonical host, port, and both together, of ``host:port``; without ``default`` the port has to be there. Raises Bad."""
     if b"@" in said:
         raise Bad("userinfo in the request target")
     if said[:1] == b"[":
@@ -254,7 +301,8 @@ def host_port(said: bytes, default: int | None) -> tuple[str, int]:
     if number is None or not 0 < number < 65536:
         raise Bad("the target needs a port from 1 to 65535")
     try:
-        return canonical.host(host.decode("ascii")), number
+        known = canonical.host(host.decode("ascii"))
+        return known, number, authority(known, number)
     except ValueError as err:
         raise Bad("the target's host is neither a name nor an address") from err
 
@@ -270,23 +318,26 @@ HOP_BY_HOP = frozenset(
 _NEEDED = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization", b"cookie"))
 
 
-def end_to_end(head: Head) -> list[tuple[bytes, bytes, bytes]]:
+def end_to_end(fields: Fields) -> Sequence[Entry]:
     """The fields that travel on. Raises Bad when Connection names a field that frames or routes the message."""
-    named = head.tokens(b"connection")
+    named = _tokens(fields.index.get(b"connection"))
     if not _NEEDED.isdisjoint(named):
         raise Bad("Connection names a field that must not be removed")
     dropped = HOP_BY_HOP.union(named) if named else HOP_BY_HOP
-    return [entry for entry in head.fields if entry[0] not in dropped]
+    return [entry for entry in fields.entries if entry[0] not in dropped]
 
 
 def keeps_alive(head: Head) -> bool:
     """Whether the sender will use the connection again."""
+    index = head.fields.index
+    if b"connection" not in index and b"proxy-connection" not in index:
+        return head.minor == 1
     said = head.tokens(b"connection") + head.tokens(b"proxy-connection")
     if b"close" in said:
         return False
     return head.minor == 1 or b"keep-alive" in said
 
 
-def joined(fields: list[tuple[bytes, bytes, bytes]]) -> bytes:
+def joined(fields: Iterable[Entry]) -> bytes:
     """Header lines, each with its end."""
     return b"".join([b"%b: %b\r\n" % (name, value) for _, name, value in fields])

@@ -90,6 +90,7 @@ class Proxy:
         spool = Spool(config.data / "spool", max_bytes=config.spool_bytes)
         self.reporter = Reporter(spool, sink or (lambda: Upstream(upstream, config.api_key)), saw=saw)
         self.listener: socket.socket | None = None
+        self._family = 0
         self._paused = False
         self._parked: dict[str, list[Session]] = {}
         """By agent: who waits for its first rules."""
@@ -211,6 +212,7 @@ class Proxy:
         # Accepted sockets inherit it.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.listener = listener
+        self._family = int(listener.family)
         host, port = listener.getsockname()[:2]
         for name in (host, "127.0.0.1", "::1"):
             self.gate.own(name, port)
@@ -240,14 +242,15 @@ class Proxy:
                 self._pause("connection limit")
                 return
             try:
-                sock, peer = self.listener.accept()
+                # ``accept()`` would make a ``socket.socket`` around the same thing, for five times the price.
+                fd, peer = self.listener._accept()  # type: ignore[attr-defined]
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as err:
                 if err.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     self._pause("out of descriptors")
                 return
-            self._welcome(sock, str(peer[0]))
+            self._welcome(socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd), peer[0])
 
     def _pause(self, why: str) -> None:
         """Take nobody new until somebody leaves; those who wait, wait in the kernel's queue."""
@@ -257,16 +260,16 @@ class Proxy:
             self._paused = True
             self.loop.remove(self.listener.fileno())
 
-    def _welcome(self, sock: socket.socket, peer: str) -> None:
+    def _welcome(self, sock: socket.SocketType, peer: str) -> None:
         sock.setblocking(False)
         session = Session(self, sock, peer)
         self.sessions.add(session)
         if not self.config.credentials and not self.config.api_key and not is_private(peer):
             self.counts["peers refused"] += 1
-            session.start()
+            self.loop.watch(session)
             session.finish(answer.failed(403, "this proxy serves private networks only"))
             return
-        session.start()
+        self.loop.guarded(session.wire.fd, session.start)
 
     def _failed(self, fd: int, err: Exception) -> None:
         """A mistake of ours on one connection: close what belongs to it, keep serving."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
+
 from kaizen_security.egress import http1
 
 
 def wants_websocket(head: http1.Request) -> bool:
     """WebSocket is passed on; any other upgrade is not asked for, and the request goes on without it (RFC 9110 section 7.8)."""
     return (
-        head.tokens(b"upgrade") == [b"websocket"]
+        b"upgrade" in head.fields.index
+        and head.tokens(b"upgrade") == [b"websocket"]
         and b"upgrade" in head.tokens(b"connection")
         and head.method == b"GET"
         and head.minor == 1
@@ -27,44 +31,57 @@ def host_differs(head: http1.Request, destination: http1.Destination) -> bool:
     if not hosts:
         return False
     try:
-        return http1.host_port(hosts[0], 80) != (destination.host, destination.port)
+        return http1.host_port(hosts[0], 80)[2] != destination.name
     except http1.Bad:
         return True
 
 
 def request(head: http1.Request, destination: http1.Destination, *, websocket: bool, via: bool) -> bytes:
     """The head for the origin. Raises Bad."""
-    fields = [entry for entry in http1.end_to_end(head) if entry[0] not in (b"host", b"content-length")]
-    host = destination.name.removesuffix(":80") if destination.port == 80 else destination.name
-    lines = [b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, destination.path, head.minor, host.encode("ascii"))]
-    lengths = head.values(b"content-length")
+    name = destination.name
+    host = name.removesuffix(":80") if destination.port == 80 else name
+    first = b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, destination.path, head.minor, host.encode("ascii"))
+    lines = _onward(head.fields)
+    lengths = head.fields.index.get(b"content-length")
     if lengths:
-        lines.append(b"Content-Length: %b\r\n" % lengths[0])
+        first += b"Content-Length: %b\r\n" % lengths[0]
     if head.minor == 0:
         # Sent on as HTTP/1.0, so that the origin does not answer in chunks, which the client would not understand.
-        fields = [entry for entry in fields if entry[0] != b"expect"]
-        lines.append(b"Connection: close\r\n")
+        lines = http1.joined(entry for entry in _kept(head.fields) if entry[0] != b"expect")
+        first += b"Connection: close\r\n"
     elif websocket:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+        first += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
     if via:
-        lines.append(b"Via: 1.%d kaizen-egress\r\n" % head.minor)
-    return b"".join((*lines, http1.joined(fields), b"\r\n"))
+        first += b"Via: 1.%d kaizen-egress\r\n" % head.minor
+    return b"%b%b\r\n" % (first, lines)
+
+
+def _kept(fields: http1.Fields) -> list[http1.Entry]:
+    return [entry for entry in http1.end_to_end(fields) if entry[0] not in (b"host", b"content-length")]
+
+
+@lru_cache(maxsize=256)
+def _onward(fields: http1.Fields) -> bytes:
+    """The lines of a request's fields for the origin. Fields that are known again (``http1``) are not written anew."""
+    return http1.joined(_kept(fields))
 
 
 def answer(head: http1.Response, *, close: bool) -> bytes:
     """The final head for the client. Raises Bad."""
     ending = b"Connection: close\r\n\r\n" if close else b"\r\n"
-    return b"".join((_status_line(head), http1.joined(_once(http1.end_to_end(head))), ending))
+    lines = http1.joined(_once(http1.end_to_end(head.fields))) if head.lines is None else head.lines
+    return b"HTTP/1.1 %d %b\r\n%b%b" % (head.status, head.phrase, lines, ending)
 
 
 def interim(head: http1.Response) -> bytes:
     """A 1xx head for the client. Raises Bad."""
-    return b"".join((_status_line(head), http1.joined(http1.end_to_end(head)), b"\r\n"))
+    lines = http1.joined(http1.end_to_end(head.fields)) if head.lines is None else head.lines
+    return b"".join((_status_line(head), lines, b"\r\n"))
 
 
 def switching(head: http1.Response) -> bytes:
     """101: the head that ends the HTTP conversation. Raises Bad."""
-    lines = http1.joined(http1.end_to_end(head))
+    lines = http1.joined(http1.end_to_end(head.fields)) if head.lines is None else head.lines
     return b"".join((_status_line(head), b"Connection: Upgrade\r\nUpgrade: websocket\r\n", lines, b"\r\n"))
 
 
@@ -72,7 +89,7 @@ def _status_line(head: http1.Response) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (head.status, head.phrase)
 
 
-def _once(fields: list[tuple[bytes, bytes, bytes]]) -> list[tuple[bytes, bytes, bytes]]:
+def _once(fields: Iterable[http1.Entry]) -> list[http1.Entry]:
     """The same Content-Length twice becomes one."""
     seen = False
     kept = []
