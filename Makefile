@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check unit e2e redteam bench soak bpf copy lock format dev setup clean
+.PHONY: run test check unit e2e redteam bench soak bpf copy lock format dev setup clean ts-check ts-test ts-bench
 
 run:            ## start everything and run the demonstration (ONCE=1: exit when it is done)
 	@$(PYTHON) bootstrap.py run
@@ -36,6 +36,13 @@ soak: dev       ## the full form of every soak (NAMES: some of them); results in
 
 bpf:            ## rebuild the kernel programs that the wheel carries (needs clang, libbpf-dev, bpftool)
 	$(PYTHON) bpf/build.py
+
+ts-check:       ## the TypeScript SDK: format, lint, types
+	typescript/run.sh check
+
+ts-test:        ## the TypeScript SDK: vectors, units, adapters on the real frameworks, the package as it is installed
+	typescript/run.sh build
+	typescript/run.sh test
 
 copy: dev       ## renew what egress/ carries of the package
 	$(BIN)/python egress/sync.py

@@ -1,0 +1,125 @@
+"""Make ``typescript/src/contract/tables.ts``: what JavaScript's own Unicode functions do not say, or say by another version.
+
+    python3.11 spec/tables/typescript.py
+
+JavaScript normalises and tells categories by whatever Unicode version its engine has; verdicts may not depend on that. So the
+module names the code points that Unicode 14.0 (Python 3.11's) does not assign, and the TypeScript side treats those as themselves.
+Of UTS #46 it holds only what does not follow from NFKC and case folding, and of case folding only what does not follow from upper
+and lower case. ``typescript/test/tables.test.ts`` compares every code point.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+MODULE = HERE.parents[1] / "typescript" / "src" / "contract" / "tables.ts"
+VERSION = "14.0.0"
+_ALL = range(0x110000)
+_ROUNDS = 4
+
+
+def folded(char: str) -> str:
+    """NFKC and case folding until nothing changes: what UTS #46 maps most characters to."""
+    for _ in range(_ROUNDS):
+        once = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", char).casefold())
+        if once == char:
+            break
+        char = once
+    return char
+
+
+def runs(kind: Callable[[int], str]) -> str:
+    """``<distance in hex><letter>`` for every place where ``kind`` changes."""
+    found, last, before = [], 0, ""
+    for code in _ALL:
+        letter = kind(code)
+        if letter != before:
+            found.append(f"{code - last:x}{letter}")
+            last, before = code, letter
+    return "".join(found)
+
+
+def statuses() -> tuple[str, list[tuple[str, str]]]:
+    """The status of every code point (N: what ``folded`` says, V, I, D, X, E: as listed), and the mappings that are listed."""
+    rows = json.loads((HERE / "uts46.json").read_text())["ranges"]
+    letters: list[str] = []
+    listed = []
+    for row, following in zip(rows, [*rows[1:], [0x110000]], strict=True):
+        first, status, mapping = row[0], row[1], row[2] if len(row) > 2 else ""
+        for code in range(first, following[0]):
+            natural = folded(chr(code))
+            if status == "M" and natural == mapping != chr(code):
+                letters.append("N")
+            elif status == "M":
+                letters.append("E")
+                listed.append((chr(code), mapping))
+            else:
+                if status == "D":
+                    listed.append((chr(code), mapping))
+                letters.append("N" if status == "V" and natural == chr(code) else status)
+    return runs(letters.__getitem__), listed
+
+
+def several(texts: Iterable[str]) -> str:
+    """As a TypeScript string: only ASCII, so that no editor and no terminal changes it."""
+    return json.dumps(" ".join(texts))
+
+
+def main() -> int:
+    """Write the module. Needs the Python whose Unicode is that of the version above."""
+    if unicodedata.unidata_version != VERSION:
+        print(f"this Python has Unicode {unicodedata.unidata_version}, the tables are of {VERSION}", file=sys.stderr)
+        return 1
+    status, listed = statuses()
+    joining = json.loads((HERE / "uts46.json").read_text())["joining"]
+    joins, last = [], 0
+    for first, end, letter in joining:
+        joins.append(f"{first - last:x}{letter}{end - first:x}")
+        last = first
+    folds = [char + fold for char in map(chr, _ALL) if (fold := char.casefold()) != char.lower().upper().lower()]
+    columns = {
+        "UNASSIGNED": (
+            "distances between the places where code points begin not to be assigned, and to be again",
+            several(_edges()),
+        ),
+        "STATUS": ("UTS #46, by distance and letter", json.dumps(status)),
+        "MAPPED": (
+            "what is mapped to something else than its folded form: each character and its mapping",
+            several(a + b for a, b in listed),
+        ),
+        "FOLDS": (
+            "what case folding makes of a character, where that is not the lower case of its upper case",
+            several(folds),
+        ),
+        "VIRAMAS": (
+            "canonical combining class 9",
+            json.dumps("".join(char for char in map(chr, _ALL) if unicodedata.combining(char) == 9)),
+        ),
+        "JOINING": ("joining types: distance, letter, length", json.dumps(" ".join(joins))),
+        "TOP_LEVEL": ("top-level domains and special-use names", several(json.loads((HERE / "tlds.json").read_text()))),
+    }
+    MODULE.write_text(
+        "// Written by spec/tables/typescript.py; do not edit.\n\n"
+        + "\n".join(f"/** {about}. */\nexport const {name} =\n  {text};" for name, (about, text) in columns.items())
+        + "\n"
+    )
+    return 0
+
+
+def _edges() -> list[str]:
+    found, last, before = [], 0, False
+    for code in _ALL:
+        unassigned = unicodedata.category(chr(code)) == "Cn"
+        if unassigned != before:
+            found.append(f"{code - last:x}")
+            last, before = code, unassigned
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

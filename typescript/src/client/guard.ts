@@ -1,0 +1,123 @@
+/** Guard: a tool whose calls are judged before they run. */
+import type { Action } from "../contract/action.js";
+import { action } from "../contract/action.js";
+import { Misconfigured } from "../contract/errors.js";
+import type { Kaizen } from "./kaizen.js";
+import { plain } from "./plain.js";
+
+/** Items of a generator that are noted as its result. */
+const MAX_ITEMS = 200;
+
+// biome-ignore lint/suspicious/noExplicitAny: a tool takes and returns what it will
+export type Tool = (...args: any[]) => any;
+
+/** What a guarded tool returns: what is waited for, since somebody else may have to be asked; a stream of items stays one. */
+export type Guarded<F extends Tool> = (
+  ...args: Parameters<F>
+) => ReturnType<F> extends AsyncGenerator<infer T, infer R, infer N> ? AsyncGenerator<T, R, N> : Promise<Awaited<ReturnType<F>>>;
+
+/**
+ * `tool` is its name (default: the function's), `target` the name of the argument that says what it is done to, or a function of the
+ * arguments; `sensitive` that it reads sensitive data.
+ */
+export interface GuardOptions {
+  readonly tool?: string;
+  readonly kind?: string;
+  readonly target?: string | ((...args: never[]) => unknown);
+  readonly sensitive?: boolean;
+  readonly source?: string;
+}
+
+/** The call as an action. Of one argument that is an object its fields are the arguments. */
+export function actionOfCall(kaizen: Kaizen, name: string, args: readonly unknown[], options: GuardOptions): Action {
+  const [first] = args;
+  const isNamed = args.length === 1 && typeof first === "object" && first !== null && !Array.isArray(first);
+  const given = plain(isNamed ? first : args);
+  const { target } = options;
+  const field =
+    typeof target === "string" && typeof given === "object" && given !== null && !Array.isArray(given) ? given[target] : "";
+  const place = typeof target === "function" ? plain(target(...(args as never[]))) : (field ?? "");
+  return action({
+    kind: options.kind ?? "tool_call",
+    tool: name,
+    target: typeof place === "string" ? place : place === null ? "" : JSON.stringify(place),
+    metadata: {
+      source: options.source ?? "sdk",
+      arguments: isNamed ? given : { args: given },
+      ...(options.sensitive && { sensitive: true }),
+    },
+    id: kaizen.nextId(),
+  });
+}
+
+/** `tool` judged by `kaizen` before each call. Throws Misconfigured for what is no function. */
+export function guarded<F extends Tool>(kaizen: Kaizen, tool: F, options: GuardOptions): Guarded<F> {
+  if (typeof tool !== "function") throw new Misconfigured(`guard: a tool must be a function, and ${typeof tool} is not`);
+  const name = options.tool || tool.name || "tool";
+  const isGenerator = Object.prototype.toString.call(tool) === "[object AsyncGeneratorFunction]";
+  const wrapper = isGenerator
+    ? async function* (this: unknown, ...args: Parameters<F>) {
+        const call = actionOfCall(kaizen, name, args, options);
+        await kaizen.enforce(call);
+        return yield* noted(kaizen, call, tool.apply(this, args) as AsyncGenerator);
+      }
+    : async function (this: unknown, ...args: Parameters<F>) {
+        const call = actionOfCall(kaizen, name, args, options);
+        await kaizen.enforce(call);
+        return ran(kaizen, call, () => tool.apply(this, args));
+      };
+  Object.defineProperty(wrapper, "name", { value: tool.name, configurable: true });
+  Object.defineProperty(wrapper, "length", { value: tool.length, configurable: true });
+  return wrapper as Guarded<F>;
+}
+
+/** Run an action that was allowed, and note what it brought back. A stream that it returns is noted as it is read. */
+export async function ran<T>(kaizen: Kaizen, call: Action, run: () => T): Promise<Awaited<T>> {
+  let result: Awaited<T>;
+  try {
+    result = await run();
+  } catch (err) {
+    kaizen.noteResult(call, null, true);
+    throw err;
+  }
+  if (isStream(result)) return noted(kaizen, call, result) as Awaited<T>;
+  kaizen.noteResult(call, result);
+  return result;
+}
+
+function isStream(value: unknown): value is AsyncGenerator {
+  const found = value as AsyncGenerator | null | undefined;
+  return (
+    typeof found === "object" &&
+    found !== null &&
+    typeof found.next === "function" &&
+    typeof found[Symbol.asyncIterator] === "function"
+  );
+}
+
+/** The same stream, with a look at what passes. */
+export async function* noted<T, R>(kaizen: Kaizen, call: Action, stream: AsyncGenerator<T, R>): AsyncGenerator<T, R> {
+  const seen: T[] = [];
+  let hasFailed = true;
+  let isEnded = false;
+  try {
+    for (;;) {
+      const item = await stream.next();
+      if (item.done) {
+        hasFailed = false;
+        isEnded = true;
+        return item.value;
+      }
+      if (seen.length < MAX_ITEMS) seen.push(item.value);
+      hasFailed = false; // whoever stops reading here has enough
+      yield item.value;
+      hasFailed = true;
+    }
+  } catch (err) {
+    isEnded = true;
+    throw err;
+  } finally {
+    if (!isEnded) await stream.return?.(undefined as R);
+    kaizen.noteResult(call, seen, hasFailed);
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * HTTP/1.1 to the sidecar and the control plane, over TCP, TLS or a Unix socket. Proxies of the environment are ignored (`HTTPS_PROXY`
+ * points at our own egress proxy), redirects are not followed (a redirected report would become a GET), the deadline holds for the
+ * whole exchange, and what arrives is bounded.
+ */
+import type { Agent, IncomingMessage, RequestOptions } from "node:http";
+import type { Json } from "../contract/action.js";
+import { InvalidInput, Refused, Unreachable } from "../contract/errors.js";
+import { parse } from "../contract/fields.js";
+import { type Place, placeOf } from "./place.js";
+
+const MAX_REPLY = 8 << 20;
+
+/** `within`: seconds for everything. `inBackground`: it does not keep the process alive. `again`: it may be sent twice. */
+export interface Wanted {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: string | Uint8Array | undefined;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly within: number;
+  readonly inBackground?: boolean;
+  readonly again?: boolean;
+  readonly maxBytes?: number;
+}
+
+/** What came back, whatever the status is. Names of headers are in lower case. */
+export interface Reply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+}
+
+/** Kept connections to one address. */
+export class Upstream {
+  readonly place: Place;
+  private agent: Agent | undefined;
+
+  constructor(url: string) {
+    this.place = placeOf(url);
+  }
+
+  /** One exchange. Throws Unreachable (nobody there, too slow, no proper reply). */
+  async exchange(wanted: Wanted): Promise<Reply> {
+    const until = performance.now() + wanted.within * 1000;
+    try {
+      return await this.once(wanted, until);
+    } catch (err) {
+      // A kept connection that turns out to be closed is opened again, once, when that can do no harm.
+      if (!(err instanceof Closed) || !(wanted.again ?? wanted.method === "GET")) throw this.unreachable(err, wanted);
+    }
+    try {
+      return await this.once(wanted, until);
+    } catch (err) {
+      throw this.unreachable(err, wanted);
+    }
+  }
+
+  /** The same with JSON both ways. Throws Refused for every status but 2xx. */
+  async json(wanted: Omit<Wanted, "body"> & { readonly document?: Json }): Promise<Json> {
+    const { document, ...rest } = wanted;
+    const headers: Record<string, string> = { Accept: "application/json", ...wanted.headers };
+    const body = document === undefined ? undefined : JSON.stringify(document);
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const reply = await this.exchange({ ...rest, headers, body });
+    return understood(reply, wanted.maxBytes);
+  }
+
+  /** Close what is idle. */
+  close(): void {
+    this.agent?.destroy();
+    this.agent = undefined;
+  }
+
+  private async once(wanted: Wanted, until: number): Promise<Reply> {
+    const { place } = this;
+    const isTls = place.scheme === "https";
+    // TLS is loaded only by those who need it.
+    const http = isTls ? await import("node:https") : await import("node:http");
+    this.agent ??= new http.Agent({ keepAlive: true, maxSockets: 64 });
+    const body = wanted.body === undefined ? undefined : Buffer.from(wanted.body);
+    const headers: Record<string, string | number> = { ...wanted.headers };
+    if (body !== undefined || wanted.method === "POST") headers["Content-Length"] = body?.length ?? 0;
+    const options: RequestOptions = {
+      agent: this.agent,
+      method: wanted.method,
+      path: (place.scheme === "unix" ? "" : place.path) + wanted.path,
+      headers,
+      ...(place.scheme === "unix" ? { socketPath: place.path } : { host: place.host, port: place.port }),
+    };
+    return new Promise((resolve, reject) => {
+      const request = http.request(options);
+      const timer = setTimeout(() => request.destroy(new Late()), Math.max(until - performance.now(), 0));
+      if (wanted.inBackground) {
+        timer.unref();
+        request.on("socket", (socket) => socket.unref());
+      }
+      request.on("error", (err: NodeJS.ErrnoException) => {
+        clearTimeout(timer);
+        const isGone = request.reusedSocket && (err.code === "ECONNRESET" || err.code === "EPIPE");
+        reject(isGone ? new Closed(err.message) : err);
+      });
+      request.on("response", (response) => {
+        read(response, wanted.maxBytes ?? MAX_REPLY).then(
+          (reply) => {
+            clearTimeout(timer);
+            resolve(reply);
+          },
+          (err) => {
+            clearTimeout(timer);
+            request.destroy();
+            reject(err);
+          },
+        );
+      });
+      request.end(body);
+    });
+  }
+
+  private unreachable(err: unknown, wanted: Wanted): Unreachable {
+    if (err instanceof Unreachable) return err;
+    if (err instanceof Late) return new Unreachable(`no answer from ${this.place.shown} within ${wanted.within} s`, true);
+    const why = (err as NodeJS.ErrnoException).code ?? (err as Error).message;
+    return new Unreachable(`cannot reach ${this.place.shown}: ${why}`);
+  }
+}
+
+/** The other side closed before its answer. */
+class Closed extends Error {}
+
+/** The time is over. */
+class Late extends Error {}
+
+async function read(response: IncomingMessage, limit: number): Promise<Reply> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of response as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > limit) throw new Unreachable(`the answer has more than ${limit} bytes`);
+    parts.push(part);
+  }
+  return { status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(parts) };
+}
+
+/** The document of a 2xx answer, null when it is empty. Throws Refused with the error document's message and field. */
+export function understood({ status, body }: Reply, limit = MAX_REPLY): Json {
+  if (status >= 200 && status < 300) {
+    if (body.length === 0) return null;
+    try {
+      return parse(body, limit);
+    } catch {
+      throw new Unreachable(`the answer (status ${status}) is not JSON`);
+    }
+  }
+  let [message, field] = [`refused with status ${status}`, ""];
+  try {
+    const document = parse(body, limit) as { error?: { message?: unknown; field?: unknown } } | null;
+    const said = document?.error;
+    if (typeof said?.message === "string" && said.message !== "") message = said.message.slice(0, 500);
+    if (typeof said?.field === "string") field = said.field.slice(0, 200);
+  } catch (err) {
+    if (!(err instanceof InvalidInput)) throw err;
+  }
+  throw new Refused(message, status, field);
+}

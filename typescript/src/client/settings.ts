@@ -1,0 +1,249 @@
+/** Settings of the client: an option wins over the environment, the environment over the file, the file over the default. */
+import { randomBytes } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import { isAbsolute, join } from "node:path";
+import { Misconfigured } from "../contract/errors.js";
+import { isAscii, isLonger, isPrintable, strip } from "../contract/text.js";
+import type { Mode } from "../contract/verdict.js";
+import { placeOf } from "./place.js";
+
+/** Our own default, on this machine: nothing goes to a third party because somebody forgot a setting. */
+export const BASE_URL = "http://127.0.0.1:8000";
+
+/**
+ * What is in force. `deadline` and `holdSeconds` are in seconds: what one question to the sidecar may take, and how long an action that
+ * is held waits for a person. `data` is the directory for spool, cached policy and boundary key; empty: nothing is kept on disk.
+ */
+export interface Settings {
+  readonly apiKey: string;
+  readonly baseUrl: string;
+  readonly agent: string;
+  readonly sidecar: string;
+  readonly inTenant: boolean;
+  readonly mode: Mode | "";
+  readonly failOpen: boolean;
+  readonly report: boolean;
+  readonly sync: boolean;
+  readonly deadline: number;
+  readonly holdSeconds: number;
+  readonly data: string;
+  readonly spoolBytes: number;
+  readonly tenantKey: string;
+}
+
+type Reader = (value: unknown) => unknown;
+
+function text(value: unknown): string {
+  if (typeof value !== "string" || !isPrintable(value) || isLonger(value, 4096)) throw new RangeError("must be printable text");
+  return strip(value);
+}
+
+function name(value: unknown): string {
+  const found = text(value);
+  if (found === "" || isLonger(found, 256)) throw new RangeError("must be a name of 1 to 256 characters");
+  return found;
+}
+
+function key(value: unknown): string {
+  const found = text(value);
+  if (!isAscii(found) || found.includes(" ")) throw new RangeError("must be a key as `kaizen keys` prints it");
+  return found;
+}
+
+function url(value: unknown): string {
+  const found = text(value).replace(/\/+$/, "");
+  if (found !== "") placeOf(found);
+  return found;
+}
+
+function onOff(value: unknown): boolean {
+  if (typeof value === "boolean") return value;
+  const said = typeof value === "string" ? value.trim().toLowerCase() : "?";
+  if (["1", "true", "yes", "on"].includes(said)) return true;
+  if (["0", "false", "no", "off", ""].includes(said)) return false;
+  throw new RangeError("must be true or false");
+}
+
+function mode(value: unknown): Mode | "" {
+  const said = String(value).trim().toLowerCase();
+  if (said !== "" && said !== "observe" && said !== "enforce") throw new RangeError("must be observe or enforce");
+  return said;
+}
+
+function between(low: number, high: number, problem: string, isWhole = false): Reader {
+  return (value) => {
+    const number =
+      typeof value === "number" ? value : typeof value === "string" && value.trim() !== "" ? Number(value) : Number.NaN;
+    if (!(number >= low && number <= high) || (isWhole && !Number.isInteger(number))) throw new RangeError(problem);
+    return number;
+  };
+}
+
+function secret(value: unknown): string {
+  const found = text(value);
+  if (found !== "" && !/^(?:[0-9a-fA-F]{2}){16,}$/.test(found)) throw new RangeError("must be at least 32 hex digits");
+  return found;
+}
+
+// The name in files and the variables, for every setting.
+const READ: { readonly [Key in keyof Settings]: readonly [file: string, variables: readonly string[], read: Reader] } = {
+  apiKey: ["api_key", ["KAIZEN_API_KEY"], key],
+  baseUrl: ["base_url", ["KAIZEN_API_URL", "KAIZEN_BASE_URL"], url],
+  agent: ["agent", ["KAIZEN_AGENT"], name],
+  sidecar: ["sidecar", ["KAIZEN_SIDECAR"], url],
+  inTenant: ["in_tenant", ["KAIZEN_IN_TENANT"], onOff],
+  mode: ["mode", ["KAIZEN_MODE"], mode],
+  failOpen: ["fail_open", ["KAIZEN_FAIL_OPEN"], onOff],
+  report: ["report", ["KAIZEN_REPORT"], onOff],
+  sync: ["sync", ["KAIZEN_SYNC"], onOff],
+  deadline: ["deadline", ["KAIZEN_DEADLINE"], between(0.001, 600, "must be a number of seconds from 0.001 to 600")],
+  holdSeconds: ["hold_seconds", ["KAIZEN_HOLD_SECONDS"], between(0, 86_400, "must be a number of seconds from 0 to 86400")],
+  data: ["data", ["KAIZEN_DATA"], text],
+  spoolBytes: ["spool_bytes", ["KAIZEN_SPOOL_BYTES"], between(64 << 10, 2 ** 40, "must be from 65536 bytes to 1 TB", true)],
+  tenantKey: ["tenant_key", ["KAIZEN_TENANT_KEY"], secret],
+};
+
+const DEFAULTS: Settings = {
+  apiKey: "",
+  baseUrl: BASE_URL,
+  agent: "default",
+  sidecar: "",
+  inTenant: false,
+  mode: "",
+  failOpen: false,
+  report: true,
+  sync: true,
+  deadline: 2,
+  holdSeconds: 60,
+  data: "",
+  spoolBytes: 64 << 20,
+  tenantKey: "",
+};
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * The settings in force. An option that is null or undefined, and a variable that is empty, states nothing. The file is `KAIZEN_CONFIG`,
+ * or `client.toml` in the data directory; never one in the working directory, which the agent can write.
+ * Throws Misconfigured naming the setting and where it was stated.
+ */
+export function load(options: Partial<Record<keyof Settings, unknown>>, environment: Environment = process.env): Settings {
+  const data = options.data ?? (environment["KAIZEN_DATA"] || defaultData(environment));
+  const path = fileOf(environment, String(converted("data", data, "KAIZEN_DATA")));
+  const stated = path === "" ? new Map<string, [unknown, number]>() : fileSettings(path);
+  const values: Record<string, unknown> = { ...DEFAULTS, data };
+  for (const setting of Object.keys(READ) as (keyof Settings)[]) {
+    const [inFile, variables] = READ[setting];
+    const variable = variables.find((one) => environment[one]);
+    const option = options[setting];
+    const line = stated.get(inFile);
+    if (option !== null && option !== undefined) values[setting] = converted(setting, option, `the option ${setting}`);
+    else if (variable !== undefined) values[setting] = converted(setting, environment[variable], variable);
+    else if (line !== undefined) values[setting] = converted(setting, line[0], `${path}, line ${line[1]}: ${inFile}`);
+  }
+  if (values["baseUrl"] === "") values["baseUrl"] = BASE_URL;
+  return values as unknown as Settings;
+}
+
+function converted(setting: keyof Settings, value: unknown, where: string): unknown {
+  try {
+    return READ[setting][2](value);
+  } catch (err) {
+    throw new Misconfigured(`${where}: ${(err as Error).message}`);
+  }
+}
+
+function fileOf(environment: Environment, data: string): string {
+  const named = environment["KAIZEN_CONFIG"];
+  if (named) return named;
+  const path = data === "" ? "" : join(data, "client.toml");
+  return path !== "" && fs.existsSync(path) ? path : "";
+}
+
+/** Each setting with its line. The file is TOML; only what settings need of it is read: `name = value`, and comments. */
+function fileSettings(path: string): Map<string, [unknown, number]> {
+  let content: string;
+  try {
+    content = fs.readFileSync(path, "utf8");
+  } catch (err) {
+    throw new Misconfigured(`cannot read the settings in ${path}: ${(err as Error).message}`);
+  }
+  const known = Object.values(READ).map(([inFile]) => inFile);
+  const found = new Map<string, [unknown, number]>();
+  for (const [at, line] of content.split(/\r?\n/).entries()) {
+    if (/^\s*(?:#.*)?$/.test(line)) continue;
+    const match =
+      /^\s*([A-Za-z0-9_-]+)\s*=\s*("(?:[^"\\]|\\.)*"|'[^']*'|true|false|[+-]?[0-9][0-9_]*(?:\.[0-9]+)?)\s*(?:#.*)?$/.exec(line);
+    if (match === null)
+      throw new Misconfigured(`${path}, line ${at + 1}: must be name = value, with a text, a number, true or false`);
+    const [, setting, value] = match as unknown as [string, string, string];
+    if (!known.includes(setting) || setting === "data") {
+      const others = known.filter((one) => one !== "data").join(", ");
+      // One file serves the clients of every language: what only another one knows is no mistake.
+      if (setting === "audit") continue;
+      throw new Misconfigured(`${path}: unknown settings '${setting}' (line ${at + 1}); known are ${others}`);
+    }
+    found.set(setting, [tomlValue(value, path, at + 1), at + 1]);
+  }
+  return found;
+}
+
+function tomlValue(value: string, path: string, line: number): unknown {
+  if (value.startsWith("'")) return value.slice(1, -1);
+  if (value === "true" || value === "false") return value === "true";
+  if (!value.startsWith('"')) return Number(value.replaceAll("_", ""));
+  try {
+    return JSON.parse(value);
+  } catch {
+    throw new Misconfigured(`${path}, line ${line}: the text holds an escape that there is not`);
+  }
+}
+
+/** `$XDG_DATA_HOME/kaizen` or `~/.local/share/kaizen` (Windows: `%LOCALAPPDATA%\kaizen`); empty when there is no home. */
+function defaultData(environment: Environment): string {
+  if (process.platform === "win32") return environment["LOCALAPPDATA"] ? join(environment["LOCALAPPDATA"], "kaizen") : "";
+  const base = environment["XDG_DATA_HOME"] ?? "";
+  if (isAbsolute(base)) return join(base, "kaizen");
+  let home = environment["HOME"] ?? "";
+  try {
+    home ||= os.homedir();
+  } catch {
+    // a user without an entry has no home
+  }
+  return isAbsolute(home) ? join(home, ".local", "share", "kaizen") : "";
+}
+
+/** The secret behind the boundary's hashes: as stated, else kept in the data directory (mode 0600), else this process's own. */
+export function tenantSecret(settings: Settings): Buffer {
+  if (settings.tenantKey !== "") return Buffer.from(settings.tenantKey, "hex");
+  const fresh = randomBytes(32);
+  if (settings.data === "") return fresh;
+  const path = join(settings.data, "boundary.key");
+  try {
+    fs.mkdirSync(settings.data, { mode: 0o700, recursive: true });
+    const kept = secretIn(path);
+    if (kept !== undefined) return kept;
+    const made = `${path}.${process.pid}.${fresh.toString("hex", 0, 4)}`;
+    fs.writeFileSync(made, fresh, { mode: 0o600, flag: "wx" });
+    try {
+      // The first process's is everybody's.
+      fs.linkSync(made, path);
+    } catch (err) {
+      if ((err as NodeJS.ErrnoException).code !== "EEXIST" && !fs.existsSync(path)) fs.renameSync(made, path);
+    }
+    fs.rmSync(made, { force: true });
+    return secretIn(path) ?? fresh;
+  } catch {
+    return fresh;
+  }
+}
+
+function secretIn(path: string): Buffer | undefined {
+  try {
+    const secret = fs.readFileSync(path);
+    return secret.length >= 16 ? secret.subarray(0, 64) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,66 @@
+/** Errors, named for what the caller can do about them. */
+import type { Pending, Verdict } from "./verdict.js";
+
+/** The root of everything that Kaizen throws on purpose. */
+export class KaizenError extends Error {
+  override name = "KaizenError";
+}
+
+/** A document does not have the shape of the contract: `field` is its path. The problem never repeats the value. */
+export class InvalidInput extends KaizenError {
+  override name = "InvalidInput";
+  readonly field: string;
+  readonly problem: string;
+  constructor(field: string, problem: string) {
+    super(field ? `${field}: ${problem}` : problem);
+    this.field = field;
+    this.problem = problem;
+  }
+}
+
+/** A document or a field is over its bound (HTTP 413). */
+export class TooLarge extends InvalidInput {
+  override name = "TooLarge";
+}
+
+/** Nobody answered within the deadline; asking again later may help. `slow`: somebody is there, and took too long. */
+export class Unreachable extends KaizenError {
+  override name = "Unreachable";
+  readonly slow: boolean;
+  constructor(message: string, slow = false) {
+    super(message);
+    this.slow = slow;
+  }
+}
+
+/** The other side answered and said no (`status` is its HTTP status); asking again unchanged will not help. */
+export class Refused extends KaizenError {
+  override name = "Refused";
+  readonly status: number;
+  readonly field: string;
+  constructor(message: string, status: number, field = "") {
+    super(message);
+    this.status = status;
+    this.field = field;
+  }
+}
+
+/** A setting, a policy or a declaration cannot be used as it stands; the message names it and says how to mend it. */
+export class Misconfigured extends KaizenError {
+  override name = "Misconfigured";
+}
+
+/** The action was refused; `verdict` says why. The text is what a model that was refused gets to read. */
+export class KaizenBlocked extends KaizenError {
+  override name = "KaizenBlocked";
+  readonly verdict: Verdict;
+  constructor(verdict: Verdict) {
+    super(`Blocked by Kaizen: ${verdict.reason}`);
+    this.verdict = verdict;
+  }
+
+  /** The hold that still waits for a person: the same call, made again, joins it. Null: the verdict is final. */
+  get pending(): Pending | null {
+    return this.verdict.pending;
+  }
+}
