@@ -4,8 +4,8 @@ Beside each other in one run, rounds interleaved: an empty call, ``inspect`` wit
 as a process of its own, on the same machine), a guarded tool, and the naive client that most people write: a queue, a thread, and
 one POST with ``urllib`` for each verdict. Budgets are those of the speed table: repeated action 1 µs, enqueue 5 µs (p50), 15 µs
 (p99), longest stall 5 ms, import 50 ms. On shared cores compare CPU and ratios, not wall time: the longest stall is also measured
-for the empty call. New targets are judged by policy and declaration; the baseline lookup is the sidecar's and, like the scan for
-secrets, in ``benchmarks/observer.py``.
+for the empty call, and without what the machine took (``benchmarks/stalls.py``). New targets are judged by policy and declaration;
+the baseline lookup is the sidecar's and, like the scan for secrets, in ``benchmarks/observer.py``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from benchmarks.stalls import Stalls
 from kaizen_security import Action, Kaizen, Policy
 from kaizen_security.client.spool import Spool
 
@@ -42,6 +43,13 @@ class Figures:
 
     calls: dict[str, list[int]] = field(default_factory=dict)
     cpu: dict[str, list[float]] = field(default_factory=dict)
+    stalls: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def stall(self, name: str, watch: Stalls, call: Callable[[int], object]) -> None:
+        """The longest of that many calls; of several rounds the worst."""
+        found = watch.longest(call, CALLS)
+        known = self.stalls.setdefault(name, found)
+        self.stalls[name] = {key: round(max(known[key], value), 3) for key, value in found.items()}
 
     def measure(self, name: str, call: Callable[[int], object], calls: int = CALLS) -> None:
         """That many calls, each timed."""
@@ -201,6 +209,7 @@ def main() -> int:
     result = {
         "machine": {"python": platform.python_version(), "cpus": os.cpu_count(), "load": os.getloadavg()[0]},
         "calls": {name: figures.line(name) for name in figures.calls},
+        "stalls": figures.stalls,
         "reports": lost,
         "import_ms_cpu": import_times(),
         "audit_us_cpu": audit_costs(),
@@ -213,6 +222,11 @@ def main() -> int:
 
 def _bad(n: int) -> list[str]:
     return [f"bad{i}.example" for i in range(n)]
+
+
+def _names(fresh: Iterator[int]) -> list[str]:
+    """Targets that were never seen, made before the clock runs."""
+    return [f"h{next(fresh)}.example:443" for _ in range(CALLS)]
 
 
 def _run(figures: Figures, url: str, data: str, rounds: int) -> dict[str, dict[str, float]]:
@@ -229,17 +243,18 @@ def _run(figures: Figures, url: str, data: str, rounds: int) -> dict[str, dict[s
     sent = 0
     background: list[float] = []
     fresh = count()
+    watch = Stalls()
     for _ in range(rounds):
         # Longer than the others, so that it meets as many pauses of the machine as they do.
         figures.measure("empty call", lambda i: None, 20 * CALLS)
         figures.measure("inspect, repeated action", lambda i: local.inspect(ACTION))
-        figures.measure(
-            "inspect, new targets", lambda i: local.inspect(tool="fetch", target=f"h{next(fresh)}.example:443")
-        )
+        names = _names(fresh)
+        figures.measure("inspect, new targets", lambda i: local.inspect(tool="fetch", target=names[i]))  # noqa: B023
         for n, one in sizes.items():
+            names = _names(fresh)
             figures.measure(
                 f"  … {n} entries",
-                lambda i, one=one: one.inspect(tool="fetch", target=f"h{next(fresh)}.example:443"),  # type: ignore[misc]
+                lambda i, one=one: one.inspect(tool="fetch", target=names[i]),  # type: ignore[misc]  # noqa: B023
             )
         figures.measure("inspect and report", lambda i: reporting.inspect(ACTION))
         cpu = time.process_time()
@@ -247,11 +262,21 @@ def _run(figures: Figures, url: str, data: str, rounds: int) -> dict[str, dict[s
         background.append((time.process_time() - cpu) / CALLS * 1e6)
         figures.measure("guarded call and report", guarded)
         reporting.flush(60)
-        sent += 2 * CALLS
+        names = _names(fresh)
+        figures.stall("empty call", watch, lambda i: None)
+        for name, call in (
+            ("inspect, new targets", lambda i: local.inspect(tool="fetch", target=names[i])),  # noqa: B023
+            ("inspect and report", lambda i: reporting.inspect(ACTION)),
+            ("guarded call and report", guarded),
+        ):
+            figures.stall(name, watch, call)
+            reporting.flush(60)
+        sent += 4 * CALLS
         figures.measure("spool.append of 500 bytes", lambda i: spool.append(record))
         figures.measure("naive queue and POST", naive.report)
         naive.settle()
     naive.close()
+    watch.close()
     kept = {
         "background_cpu_us_each": round(statistics.median(background), 1),
         "reported": sent,

@@ -6,9 +6,9 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from kaizen_security.contract import reasons
+from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.compiled import Compiled, compile_policies
+from kaizen_security.contract.compiled import Compiled, compile_policies, verdict_for
 from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.declared import CompiledDeclaration, compile_declaration
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from kaizen_security.contract.bundle import Bundle
 
 FOREVER = float("inf")
+REMEMBERED = 4096
+"""Actions that are remembered with what policy and declaration say of them, when none of their fields is over SHORT characters."""
+SHORT = 256
 UNPROTECTED = "unprotected"
 """The kind of the finding on what nobody judged."""
 
@@ -69,10 +72,17 @@ class Rules:
     origin: str = "local"
     suppressed: Suppressions = NOTHING_SUPPRESSED
     remembered: dict[tuple[Finding, ...], Verdict] = field(default_factory=dict, compare=False)
+    seen: dict[tuple[str, str, str, str, str], tuple[Verdict, tuple[Finding, ...]]] = field(
+        default_factory=dict, compare=False
+    )
 
     def known_bad(self, action: Action, sequence: Sequence) -> Verdict:
         """What policy says: a block, or allow because ``no policy matched``."""
-        verdict = self.compiled.decide(action)
+        return self.settled(self.look(action)[0], action, sequence)
+
+    def settled(self, said: Verdict, action: Action, sequence: Sequence) -> Verdict:
+        """What policy ``said``, as the verdict on that very action, after what came before it."""
+        verdict = verdict_for(said, action.id) if action.id else said
         if self.compiled.correlates:
             finding = sequence.see(action)
             if finding is not None and verdict.allowed:
@@ -92,13 +102,33 @@ class Rules:
 
     def undeclared(self, action: Action) -> Verdict | None:
         """What the declaration says: flagged in observe, blocked in enforce; None when all is declared."""
-        if self.declaration is None or self.paused:
-            return None
-        found = self.declaration.undeclared(action)
-        if not found:
-            return None
+        _, found = self.look(action)
+        return self.beyond(action, found) if found and not self.paused else None
+
+    def beyond(self, action: Action, found: tuple[Finding, ...]) -> Verdict:
+        """The verdict on what was ``found`` to be undeclared."""
         said = self._said(found)
         return self.suppressed.settle(action, said) if self.suppressed else said
+
+    def look(self, action: Action) -> tuple[Verdict, tuple[Finding, ...]]:
+        """What policy and declaration say; remembered together, so that a new action is looked up and kept once."""
+        key = kind, tool, publisher, target, hash_ = (
+            action.kind,
+            action.tool,
+            action.publisher,
+            action.target,
+            action.hash,
+        )
+        known = self.seen.get(key)
+        if known is None:
+            place = canonical.read(target)
+            verdict = self.compiled.look(tool, publisher, target, hash_, place)
+            known = verdict, self.declaration.look(kind, tool, target, place) if self.declaration is not None else ()
+            if len(target) <= SHORT and len(tool) <= SHORT and len(publisher) <= SHORT and len(hash_) <= SHORT:
+                if len(self.seen) >= REMEMBERED:
+                    self.seen.clear()
+                self.seen[key] = known
+        return known
 
     def _said(self, found: tuple[Finding, ...]) -> Verdict:
         known = self.remembered.get(found)
@@ -152,7 +182,7 @@ def with_organisation(local: Rules, bundle: Bundle, *, mode: Mode | None, origin
 
 def redeclared(rules: Rules, declared: Declaration) -> Rules:
     """The same with another declaration of the caller's own. Raises Misconfigured."""
-    return replace(rules, declaration=_compiled(declared), declared=declared, remembered={})
+    return replace(rules, declaration=_compiled(declared), declared=declared, remembered={}, seen={})
 
 
 def _compiled(declared: Declaration) -> CompiledDeclaration | None:

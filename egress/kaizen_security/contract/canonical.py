@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kaizen_security.contract.canonical_host import host
 from kaizen_security.contract.canonical_network import Network, is_internal, network
-from kaizen_security.contract.canonical_target import Target, destination, target, url
+from kaizen_security.contract.canonical_target import Target, destination, reached, read, target, url
 from kaizen_security.contract.canonical_text import digest, path, permitted, publisher, tool
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "target",
     "Target",
     "destination",
+    "read",
+    "reached",
     "url",
     "path",
     "tool",

@@ -84,7 +84,7 @@ def target(text: str) -> Target:
     """
     found = _KNOWN.get(text)
     if found is None:
-        found = _target(text)
+        found = read(text)
         if len(text) <= _SHORT:
             _remember(text, found)
     return found
@@ -106,7 +106,8 @@ def cache_info() -> tuple[int, int]:
     return len(_KNOWN), _FORGOTTEN[0]
 
 
-def _target(text: str) -> Target:
+def read(text: str) -> Target:
+    """``target`` for a caller that remembers itself: nothing is kept here."""
     fast = _FAST.match(text)
     if fast is not None:
         scheme, address, name, port, path = fast.groups("")
@@ -301,7 +302,11 @@ def destination(kind: str, text: str) -> Target | None:
       top-level or special-use domain that is not a file's usual ending. So ``orders``, ``public.users``, ``report.pdf``,
       ``42``, ``3.11`` and ``x@y.example`` are none.
     """
-    found = target(text)
+    return reached(kind, text, target(text))
+
+
+def reached(kind: str, text: str, found: Target) -> Target | None:
+    """``destination`` for a caller that has ``read`` the text: as ``found``."""
     kind = kind if kind in KINDS else kind.strip().lower()
     if not found.host:
         if kind not in EGRESS_KINDS or not text.strip(EDGES):

@@ -59,7 +59,7 @@ class CompiledDeclaration:
         key = (action.kind, action.tool, action.target)
         known = self._known.get(key)
         if known is None:
-            known = self._undeclared(action)
+            known = self.look(action.kind, action.tool, action.target, canonical.target(action.target))
             if len(action.tool) <= _SHORT and len(action.target) <= _SHORT:
                 if len(self._known) >= _REMEMBERED:
                     self.forgotten += len(self._known)
@@ -67,15 +67,14 @@ class CompiledDeclaration:
                 self._known[key] = known
         return known
 
-    def _undeclared(self, action: Action) -> tuple[Finding, ...]:
-        found = []
-        if action.tool and not self.tool(action.tool):
-            found.append(self._tool_finding(action.tool))
-        if self._limited and action.target:
-            place = canonical.destination(action.kind, action.target)
-            if place is not None and not self._permits(place, action.target):
-                found.append(self._destination_finding(place, action.target))
-        return tuple(found)
+    def look(self, kind: str, tool: str, target: str, found: Target) -> tuple[Finding, ...]:
+        """``undeclared`` for a caller that remembers itself, and that has read ``target`` as ``found``: nothing is kept here."""
+        beyond = bool(tool) and not self.tool(tool)
+        place = canonical.reached(kind, target, found) if self._limited and target else None
+        if place is None or self._permits(place, target):
+            return (self._tool_finding(tool),) if beyond else ()
+        reached = self._destination_finding(place, target)
+        return (self._tool_finding(tool), reached) if beyond else (reached,)
 
     # --- compiling -----------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.errors import InvalidInput, Refused, Unreachable
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.step import Result
-from kaizen_security.contract.verdict import Mode, Verdict
+from kaizen_security.contract.verdict import Decision, Mode, Verdict
 
 if TYPE_CHECKING:
     from kaizen_security.client.clock import Ids
@@ -71,15 +71,17 @@ class Judge:
         """What needs nobody else, reported; None when the sidecar is to be asked."""
         if rules.compiled.correlates and run_id != action.run_id:
             action = replace(action, run_id=run_id)
-        verdict = rules.known_bad(action, self.sequence)
-        if verdict.allowed:
+        verdict, beyond = rules.look(action)
+        if action.id or rules.compiled.correlates:
+            verdict = rules.settled(verdict, action, self.sequence)
+        if verdict.decision is Decision.ALLOW:
             if self._link is not None:
                 return None
             why = rules.unanswered(at)
             if why:
                 verdict = rules_of.nobody_answered(rules, why, fail_open=self._fail_open)
-            elif rules.declaration is not None:
-                verdict = rules.undeclared(action) or verdict
+            elif beyond and not rules.paused:
+                verdict = rules.beyond(action, beyond)
         if self._reporter is not None:
             self.report(action, verdict, at, run_id)
         return verdict

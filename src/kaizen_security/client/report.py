@@ -8,7 +8,6 @@ A fork leaves the parent's reports with the parent.
 
 from __future__ import annotations
 
-import marshal
 import os
 import threading
 import weakref
@@ -16,14 +15,14 @@ from collections import deque
 from collections.abc import Mapping
 from json import JSONEncoder
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from kaizen_security.client.arguments import plain
 from kaizen_security.client.fields import completed
 from kaizen_security.client.http import Connection
 from kaizen_security.client.own import mine
 from kaizen_security.client.spool import EXIT, Batch, Spool
-from kaizen_security.contract.action import Action, Json
+from kaizen_security.client.waiting import Entry, packed, unpacked
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import outward, outward_verdict
 from kaizen_security.contract.codec import Report, encode_report
 from kaizen_security.contract.errors import InvalidInput, Unreachable
@@ -48,8 +47,6 @@ EXCHANGE = 10.0
 
 REFUSED, BROKEN = "refused by the server", "could not be encoded"
 
-_Entry: TypeAlias = "tuple[Action, bytes | dict[str, Json] | None, Verdict, str, float, str]"
-_SCALAR = (str, int, float, bool, type(None))
 _encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -72,7 +69,7 @@ class Reporter:
         _LIVE.add(self)
 
     def _reset(self) -> None:
-        self._queue: deque[_Entry] = deque()
+        self._queue: deque[Entry] = deque()
         self._draining = threading.Lock()
         self._delivering = threading.Lock()
         self._wake = threading.Event()
@@ -86,8 +83,7 @@ class Reporter:
 
     def add(self, action: Action, verdict: Verdict, at: float, run_id: str) -> None:
         """Report it soon. Microseconds; no input or output."""
-        metadata = action.metadata
-        self._queue.append((action, _frozen(metadata) if metadata else None, verdict, self._ids.new(), at, run_id))
+        self._queue.append(packed(action, verdict, self._ids.new(), at, run_id))
         if not self._awake:
             self._rouse()
         elif len(self._queue) > MAX_QUEUE:
@@ -95,8 +91,7 @@ class Reporter:
 
     def urgent(self, action: Action, verdict: Verdict, at: float, run_id: str) -> None:
         """Report it; when this returns it is in the spool."""
-        metadata = action.metadata
-        record = self._record((action, _frozen(metadata) if metadata else None, verdict, self._ids.new(), at, run_id))
+        record = self._record(packed(action, verdict, self._ids.new(), at, run_id))
         if record is not None:
             self.spool.append(record, urgent=True)
         self._rouse()
@@ -185,10 +180,10 @@ class Reporter:
             if polite and self._queue:
                 sleep(0.0003)
 
-    def _record(self, entry: _Entry) -> bytes | None:
-        action, metadata, verdict, id_, at, run_id = entry
+    def _record(self, entry: Entry) -> bytes | None:
         try:
-            full = completed(action, _thawed(metadata), id_=id_, agent=self._agent, at=at, run_id=run_id)
+            action, metadata, verdict, id_, at, run_id = unpacked(entry)
+            full = completed(action, metadata, id_=id_, agent=self._agent, at=at, run_id=run_id)
             claim = outward_verdict(verdict, self._key) if verdict.evidence or verdict.score else verdict
             document = encode_report(Report(action=outward(full, self._key), verdict=claim))
             return _encode(document).encode("utf-8", "replace")
@@ -256,32 +251,6 @@ class Reporter:
     def _after_fork(self) -> None:
         self.lost = {}
         self._reset()
-
-
-def _frozen(metadata: Mapping[str, Json]) -> bytes | dict[str, Json]:
-    """Metadata as it is now: the agent may go on to change the lists in it."""
-    for name, value in metadata.items():
-        if type(value) not in _SCALAR or type(name) is not str:
-            break
-    else:
-        return dict(metadata)
-    try:
-        frozen = marshal.dumps(dict(metadata))
-        if len(frozen) <= 64 << 10:
-            return frozen
-    except ValueError:
-        pass
-    return _object(plain(dict(metadata)))
-
-
-def _thawed(metadata: bytes | dict[str, Json] | None) -> dict[str, Json]:
-    if isinstance(metadata, bytes):
-        return _object(plain(marshal.loads(metadata)))  # noqa: S302  # our own bytes, from this very process
-    return metadata or {}
-
-
-def _object(document: Json) -> dict[str, Json]:
-    return document if isinstance(document, dict) else {}
 
 
 def _rejected(answer: bytes, n: int) -> int:
