@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,11 @@ SPAN = 200
 
 _LISTEN = "0A"
 """The state of a listening socket in ``/proc/net/tcp`` (include/net/tcp_states.h)."""
+
+
+STARTING = "a kaizen up that is starting"
+_CLAIMED: dict[int, int] = {}
+"""Ports that this process has claimed, and the descriptor of each claim."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +45,12 @@ def choose(wanted: int, *, avoid: Collection[int] = (), host: str = "127.0.0.1")
     if not 0 <= wanted <= 65535:
         raise Misconfigured(f"{wanted} is not a port: it must be from 0 (any free one) to 65535")
     if wanted == 0:
-        return Port(number=_any(host, avoid), wanted=0)
-    if wanted not in avoid and is_free(wanted, host):
-        return Port(number=wanted, wanted=wanted)
-    for number in range(wanted + 1, min(wanted + SPAN, 65536)):
-        if number not in avoid and is_free(number, host):
-            return Port(number=number, wanted=wanted, holder=holder(wanted))
+        return _any(host, avoid)
+    for number in range(wanted, min(wanted + SPAN, 65536)):
+        if number in avoid:
+            continue
+        if _claim(number) and is_free(number, host):
+            return Port(number=number, wanted=wanted, holder="" if number == wanted else _who(wanted, host))
     raise Misconfigured(f"port {wanted} is taken by {holder(wanted)}, and so are the {SPAN} above it")
 
 
@@ -61,14 +67,34 @@ def is_free(number: int, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def _any(host: str, avoid: Collection[int]) -> int:
+def _any(host: str, avoid: Collection[int]) -> Port:
     for _ in range(SPAN):
         with socket.socket() as probe:
             probe.bind((host, 0))
             number: int = probe.getsockname()[1]
-        if number not in avoid:
-            return number
+        if number not in avoid and _claim(number):
+            return Port(number=number, wanted=0)
     raise Misconfigured(f"no free port on {host}")
+
+
+def _claim(number: int) -> bool:
+    """Whether no other process that chooses has this port in mind: from a look to a child that binds it a second goes by.
+
+    The claim is a name in Linux' abstract namespace (unix(7)), and ends with this process. Other systems have none.
+    """
+    if number in _CLAIMED or sys.platform != "linux":
+        return True
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as claim:
+        try:
+            claim.bind(f"\0kaizen-port-{number}")
+        except OSError:
+            return False
+        _CLAIMED[number] = claim.detach()
+    return True
+
+
+def _who(number: int, host: str) -> str:
+    return STARTING if is_free(number, host) else holder(number)
 
 
 def holder(number: int, proc: Path = Path("/proc")) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.demo.line import choose_ports
-from kaizen_security.demo.ports import choose, holder
+from kaizen_security.demo.ports import STARTING, choose, holder
 
 
 def listener():
@@ -52,6 +52,25 @@ def test_a_port_nobody_listens_on_has_no_name():
     held, number = listener()
     held.thing.close()
     assert holder(number) == "another process"
+
+
+def test_two_that_start_in_the_same_second_do_not_choose_the_same():
+    held, number = listener()
+    held.thing.close()
+    code = (
+        "import sys; from kaizen_security.demo.ports import choose;"
+        f"print(choose({number}).number, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert int(other.stdout.readline()) == number
+        mine = choose(number)
+        assert mine.number > number
+        assert mine.holder == STARTING
+        other.communicate("")
+    # A claim ends with its process.
+    assert choose(number).number == number
 
 
 def test_a_moved_part_does_not_take_the_place_that_another_one_wants():
