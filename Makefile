@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check unit e2e redteam bench soak bpf copy lock format dev setup clean ts-check ts-test ts-bench
+.PHONY: run test check unit e2e redteam bench soak bpf copy spec lock format dev setup clean ts-check ts-test ts-bench
 
 run:            ## start everything and run the demonstration (ONCE=1: exit when it is done)
 	@$(PYTHON) bootstrap.py run
@@ -50,6 +50,9 @@ copy: dev       ## renew what egress/ carries of the package
 format: dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+spec: dev       ## renew spec/openapi.yaml from the routes of the server
+	$(BIN)/python spec/openapi.py
 
 lock:           ## renew the lock files from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra server --extra demo --group build pyproject.toml -o requirements/run.lock

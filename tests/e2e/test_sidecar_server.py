@@ -88,6 +88,23 @@ def test_keys_of_the_control_plane_open_the_loopback_port(server, sidecar):
     assert status("kz_live_" + "0" * 43, "a") == 401
 
 
+def test_an_agents_own_code_cannot_say_at_a_sidecar_what_the_network_saw(server, sidecar):
+    keys = {scope: server.key(scope, "--scope", scope) for scope in ("sdk", "collector")}
+    action = {"kind": "connect", "target": "api.example:443", "metadata": {"source": "egress"}}
+    for scope, key in keys.items():
+        report = {"agent": scope, "action": action, "verdict": {"decision": "allow", "reason": "observed egress"}}
+        status, document = sidecar.ask("POST", "/v1/verdicts:batch", {"reports": [report]}, key=key, loopback=True)
+        assert (status, document["accepted"]) == (200, 1)
+    reader, upstream = {"Authorization": f"Bearer {server.key('reader')}"}, Connection(server.url)
+
+    def sources():
+        rows = upstream.json("GET", "/v1/verdicts", headers=reader)["verdicts"]
+        return {row["agent"]: row["source"] for row in rows} if len(rows) == 2 else {}
+
+    assert until(sources, "both are told") == {"sdk": "egress-told", "collector": "egress"}
+    upstream.close()
+
+
 @pytest.fixture
 def namesake(server):
     """Makes keys of a second organisation whose name is the first one's."""

@@ -27,7 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="the keys that there are, without the keys themselves")
     create = actions.add_parser("create", help="make a key and print it, this once")
     create.add_argument("--name", required=True, help="what it is for")
-    create.add_argument("--scope", default="agent", choices=("agent", "observer"), help="(%(default)s)")
+    create.add_argument(
+        "--scope",
+        default="agent",
+        choices=("agent", "sdk", "collector", "observer"),
+        help="(%(default)s; docs/reference/api.md)",
+    )
     create.add_argument("--agent", default="", help="the one agent that it may speak for (any, when not given)")
     create.add_argument(
         "--replace", action="store_true", help="revoke the live keys of that name (data directory only)"

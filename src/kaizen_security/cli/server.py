@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import json
 import logging
 import os
 import socket
@@ -58,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f"requests a second {who}, ten seconds' worth at once; 0 for no limit (%(default)g)",
         )
     parser.add_argument(
+        "--openapi", action="store_true", help="print the description of the API (OpenAPI 3.1, JSON) and end"
+    )
+    parser.add_argument(
         "--log-level", default="warning", choices=("debug", "info", "warning", "error"), help="(%(default)s)"
     )
 
@@ -105,6 +109,11 @@ def _check(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    if args.openapi:
+        from kaizen_security.server.app import description
+
+        print(json.dumps(description(), indent=2, ensure_ascii=False))
+        return 0
     _check(args)
     # Loaded here: ``kaizen --help`` needs none of it.
     from kaizen_security.server import serve

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from kaizen_security.contract.errors import Misconfigured
@@ -13,10 +14,17 @@ from kaizen_security.contract.verdict import Mode
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its flags. Each has an environment variable that holds when the flag is not given."""
     parser.add_argument("--socket", help="path of the Unix socket, mode 0600 (default: DATA/kaizen.sock)")
-    parser.add_argument("--host", default="127.0.0.1", help="loopback address for those who cannot use the socket")
-    parser.add_argument("--port", type=int, default=8001, help="its port; 0 takes a free one, -1 none (default 8001)")
+    parser.add_argument(
+        "--host", help="loopback address for those who cannot use the socket (of OBSERVER_URL; default 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port", type=int, help="its port; 0 takes a free one, -1 none (of OBSERVER_URL; default 8001)"
+    )
     parser.add_argument("--api-url", help="the control plane (KAIZEN_API_URL; default http://127.0.0.1:8000)")
-    parser.add_argument("--data", help="data directory (KAIZEN_DATA; default ~/.local/share/kaizen/sidecar)")
+    parser.add_argument(
+        "--data",
+        help="data directory (KAIZEN_DATA, TENANT_DATABASE_URL with sqlite:///; default ~/.local/share/kaizen/sidecar)",
+    )
     parser.add_argument(
         "--before-bundle",
         choices=[mode.value for mode in Mode],
@@ -50,22 +58,28 @@ def run(args: argparse.Namespace) -> int:
     from kaizen_security.cli.canary import read_canaries
     from kaizen_security.client.dial import place
     from kaizen_security.reasoners.config import read_config
+    from kaizen_security.sidecar.environment import stated
     from kaizen_security.sidecar.run import serve
     from kaizen_security.sidecar.settings import Settings
 
     environment = os.environ
-    data = (
-        Path(args.data)
-        if args.data
-        else _data(environment.get("KAIZEN_DATA", ""), environment.get("XDG_DATA_HOME", ""))
-    )
+    deployed = stated(environment)
+    for notice in deployed.notices:
+        print(f"kaizen sidecar: {notice}", file=sys.stderr, flush=True)
+    host = args.host or deployed.host or "127.0.0.1"
+    port = args.port if args.port is not None else deployed.port or 8001
+    if args.data:
+        data = Path(args.data)
+    else:
+        named = environment.get("KAIZEN_DATA", "")
+        data = _data(named, environment.get("XDG_DATA_HOME", "")) if named or not deployed.data else deployed.data
     api_url = (
         args.api_url
         or environment.get("KAIZEN_API_URL")
         or environment.get("KAIZEN_BASE_URL")
         or "http://127.0.0.1:8000"
     )
-    if not -1 <= args.port <= 65535:
+    if not -1 <= port <= 65535:
         raise Misconfigured("--port must be from 0 to 65535, or -1 for none")
     try:
         place(api_url)
@@ -81,8 +95,8 @@ def run(args: argparse.Namespace) -> int:
         Settings(
             socket=Path(args.socket) if args.socket else data / "kaizen.sock",
             data=data,
-            host=args.host,
-            port=args.port,
+            host=host,
+            port=port,
             api_url=api_url,
             api_key=environment.get("KAIZEN_API_KEY", ""),
             before=Mode(args.before_bundle),

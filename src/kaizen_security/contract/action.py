@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TypeAlias
 
-from kaizen_security.contract.depth import Rung, rung_of
+from kaizen_security.contract.depth import TOLD, Rung, rung_of
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 """A JSON document that nobody has validated yet."""
@@ -88,3 +88,13 @@ class Action:
     def sensitive(self) -> bool:
         """Whether the caller says that it reads sensitive data."""
         return self.metadata.get("sensitive") is True
+
+
+def told(action: Action) -> Action:
+    """The action as the word of the agent itself: what it says that network or kernel saw, nobody saw."""
+    claimed = action.rung >= Rung.EGRESS
+    if not claimed and not action.seen_by:
+        return action
+    metadata = {**action.metadata, "source": action.source + TOLD} if claimed else action.metadata
+    seen_by = tuple(name + TOLD if rung_of(name) >= Rung.EGRESS else name for name in action.seen_by)
+    return replace(action, metadata=metadata, seen_by=seen_by)

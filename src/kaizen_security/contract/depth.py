@@ -41,6 +41,10 @@ _RUNG_OF_SOURCE = {
 }
 
 
+TOLD = "-told"
+"""What the name of a source ends with that was claimed by somebody who may not: the agent's own word, whatever it says."""
+
+
 def rung_of(source: str) -> Rung:
     """The rung of a ``metadata.source`` value; an unknown or absent source is worth no more than the agent's word."""
     return _RUNG_OF_SOURCE.get(source, Rung.COOPERATIVE)

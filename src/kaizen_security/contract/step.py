@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.action import Action, Json, told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +75,12 @@ class End:
 
 
 Step: TypeAlias = Request | Action | Result | Message | Claim | Effect | End
+
+
+def told_step(step: Step) -> Step:
+    """A step as the word of the agent itself (``contract.action.told``): an effect that it states is a claim."""
+    if isinstance(step, Action):
+        return told(step)
+    if isinstance(step, Effect):
+        return Claim(run_id=step.run_id, action=told(step.action), agent=step.agent, at=step.at)
+    return step

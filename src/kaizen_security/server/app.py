@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from starlette.applications import Starlette
@@ -17,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.runtime import clock as clocks
 from kaizen_security.runtime.clock import Clock
@@ -44,10 +47,12 @@ from kaizen_security.server.http import ApiError, as_api_error, error_answer
 from kaizen_security.server.limits import Limits
 from kaizen_security.server.live import Live
 from kaizen_security.server.metrics import Metrics
+from kaizen_security.server.openapi import describe, described
 from kaizen_security.server.reasoning import ServerReasoning
 from kaizen_security.server.reports import Reports
 from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Store
+from kaizen_security.store.sqlite import SqliteStore
 
 READERS = 4
 """Threads that wait for the store."""
@@ -120,6 +125,13 @@ class Door:
     def _route(self, scope: Scope) -> str:
         routes = scope["app"].state.route_names
         return str(routes.get(scope.get("endpoint"), "unmatched"))
+
+
+def description() -> dict[str, Json]:
+    """The OpenAPI document of the application."""
+    # Routes are made over a store; this one is empty and goes away.
+    with TemporaryDirectory() as folder, closing(SqliteStore(Path(folder))) as store:
+        return describe(create_app(store).routes)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
@@ -203,4 +215,4 @@ def _routes(context: Context) -> list[BaseRoute]:
     found: list[BaseRoute] = []
     for resource in (health, identity, verdicts, policy, agents, insight, exports, holds, reasoning, metrics, team):
         found += resource.routes(context)
-    return [*found, *console.routes(context)]
+    return [*found, described(found), *console.routes(context)]

@@ -15,7 +15,9 @@ from typing import TypeVar
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from kaizen_security.contract.action import Action, told
 from kaizen_security.contract.bundle import key_hash
+from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.server import passwords
@@ -45,7 +47,7 @@ class Principal:
 
     @property
     def scope(self) -> str:
-        """``agent``, ``observer`` or ``user``."""
+        """A key's scope, or ``user``."""
         return self.key.scope.value if self.key is not None else "user"
 
     @property
@@ -57,6 +59,14 @@ class Principal:
     def is_observer(self) -> bool:
         """Its reports are verdicts, not claims."""
         return self.key is not None and self.key.scope is Scope.OBSERVER
+
+    def heard(self, action: Action) -> Action:
+        """The action, by what its caller may say of who saw it."""
+        return told(action) if self.key is not None and self.key.scope is Scope.SDK else action
+
+    def vouched(self, action: Action) -> bool:
+        """Whether a claim that network or kernel saw it comes from somebody who is no agent."""
+        return action.rung < Rung.EGRESS or self.key is None or self.key.scope is not Scope.AGENT
 
     def agent(self, said: str, *, field: str = "agent") -> str:
         """The agent that it speaks for, when it says ``said``. Raises ApiError (403) when that is another one than its own."""
@@ -83,6 +93,13 @@ class Principal:
         if user.role is not Role.ADMIN:
             raise forbidden("your role may only read")
         return user
+
+    def require_declaring(self) -> None:
+        """Raises ApiError (403) unless it may say what agents are for: an administrator, or a key that agents use."""
+        if self.key is None:
+            self.require_admin()
+        elif self.key.scope is Scope.COLLECTOR:
+            raise forbidden("a key of scope collector declares nothing")
 
 
 class Limiter:

@@ -1,94 +1,24 @@
 """Batches decoded quickly: the same values as ``contract.codec`` builds, for documents in which nothing is wrong.
 
-msgspec reads and checks the whole batch in C against the types below, which are as strict as the codec or stricter. Whatever they
-do not take (a wrong type, a field that is too long, a NUL, a pending verdict) is left to the codec, which names it; so the two
+msgspec reads and checks the whole batch in C against the types of ``api.reported``, which are as strict as the codec or stricter.
+Whatever they do not take (a wrong type, a field that is too long, a NUL) is left to the codec, which names it; so the two
 cannot differ in what is accepted, only in how fast (``tests/unit/server/test_quick.py`` holds them against each other).
 """
 
 from __future__ import annotations
-
-from typing import Annotated, Any, Literal
 
 import msgspec
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.codec import Report
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import MAX_LIST, MAX_NAME, MAX_TEXT, check_json, instant
+from kaizen_security.contract.fields import check_json, instant
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.score import decode_score
-from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.contract.verdict import Decision, Pending, Verdict
+from kaizen_security.server.api import reported
 
-Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)] | None
-Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | None
-Names = Annotated[list[Annotated[str, msgspec.Meta(max_length=MAX_NAME)]], msgspec.Meta(max_length=MAX_LIST)] | None
-Texts = Annotated[list[Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]], msgspec.Meta(max_length=MAX_LIST)] | None
-Instant = Annotated[str, msgspec.Meta(max_length=64)] | None
-
-
-class QuickFinding(msgspec.Struct):
-    """One entry of ``evidence``."""
-
-    kind: Text = None
-    value: Text = None
-    source: Text = None
-    detection: Text = None
-    field: Text = None
-    expected: Text = None
-    observed: Text = None
-    advice: Text = None
-    attack: Text = None
-
-
-class QuickAction(msgspec.Struct):
-    """An action."""
-
-    kind: Name = None
-    tool: Name = None
-    publisher: Name = None
-    target: Text = None
-    hash: Name = None
-    metadata: dict[str, Any] | None = None
-    id: Name = None
-    run_id: Name = None
-    act_id: Name = None
-    at: Instant = None
-    agent: Name = None
-    organisation: Name = None
-    delegation: Names = None
-    seen_by: Names = None
-
-
-class QuickVerdict(msgspec.Struct):
-    """A verdict that waits for nobody."""
-
-    decision: Literal["allow", "block"]
-    reason: Text = None
-    evidence: Annotated[list[QuickFinding], msgspec.Meta(max_length=MAX_LIST)] | None = None
-    confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
-    notes: Texts = None
-    action_id: Name = None
-    policy_version: Name = None
-    pending: None = None
-    at: Instant = None
-    score: dict[str, Any] | None = None
-
-
-class QuickReport(msgspec.Struct):
-    """A report."""
-
-    action: QuickAction
-    agent: Name = None
-    verdict: QuickVerdict | None = None
-
-
-class QuickBatch(msgspec.Struct):
-    """The body of ``POST /v1/verdicts:batch``."""
-
-    reports: list[QuickReport]
-
-
-_DECODER = msgspec.json.Decoder(QuickBatch)
+_DECODER = msgspec.json.Decoder(reported.Batch)
 _DECISIONS = {"allow": Decision.ALLOW, "block": Decision.BLOCK}
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -106,12 +36,12 @@ def decode_batch(data: bytes, organisation: str) -> list[Report] | None:
         return None
 
 
-def _report(found: QuickReport, organisation: str) -> Report:
+def _report(found: reported.Report, organisation: str) -> Report:
     verdict = None if found.verdict is None else _verdict(found.verdict)
     return Report(action=_action(found.action, found.agent, organisation), verdict=verdict)
 
 
-def _action(found: QuickAction, agent: str | None, organisation: str) -> Action:
+def _action(found: reported.Action, agent: str | None, organisation: str) -> Action:
     metadata = found.metadata or {}
     for value in metadata.values():
         if type(value) not in _PLAIN:
@@ -135,7 +65,7 @@ def _action(found: QuickAction, agent: str | None, organisation: str) -> Action:
     )
 
 
-def _verdict(found: QuickVerdict) -> Verdict:
+def _verdict(found: reported.ReportedVerdict) -> Verdict:
     return Verdict(
         decision=_DECISIONS[found.decision],
         reason=found.reason or "",
@@ -144,16 +74,21 @@ def _verdict(found: QuickVerdict) -> Verdict:
         notes=tuple(found.notes) if found.notes else (),
         action_id=found.action_id or "",
         policy_version=found.policy_version or "",
+        pending=None if found.pending is None else _pending(found.pending),
         at=_at(found.at),
         score=None if found.score is None else decode_score(found.score, "score"),
     )
+
+
+def _pending(found: reported.Pending) -> Pending:
+    return Pending(id=found.id, expires_at=_at(found.expires_at))
 
 
 def _at(said: str | None) -> float:
     return instant({"at": said}, "at") if said else 0.0
 
 
-def _finding(found: QuickFinding) -> Finding:
+def _finding(found: reported.Finding) -> Finding:
     return Finding(
         kind=found.kind or "",
         value=found.value or "",

@@ -61,7 +61,8 @@ def decode(document: Json, principal: Principal, *, field: str = "") -> Report:
     if principal.is_observer and report.verdict is None:
         raise InvalidInput(path + "verdict", "is missing: an observer reports verdicts")
     # Whose agent it is, the key says; what the document says of that is not even looked at.
-    return replace(report, action=replace(report.action, organisation=str(principal.organisation)))
+    action = replace(report.action, organisation=str(principal.organisation))
+    return replace(report, action=principal.heard(action))
 
 
 def read_report(data: bytes, principal: Principal) -> Report:
@@ -73,7 +74,11 @@ def read_batch(data: bytes, principal: Principal) -> tuple[list[tuple[int, Repor
     """The reports of a batch that can be taken with their places, and why the others cannot. Raises InvalidInput, TooLarge."""
     quick = decode_batch(data, str(principal.organisation))
     if quick is not None and len(quick) <= MAX_REPORTS and all(_is_fine(report, principal) for report in quick):
-        return list(enumerate(quick)), []
+        heard = [
+            replace(one, action=action) if (action := principal.heard(one.action)) is not one.action else one
+            for one in quick
+        ]
+        return list(enumerate(heard)), []
     found = obj(parse_json(data), "body").get("reports")
     if not isinstance(found, list):
         raise InvalidInput("reports", "must be a list")
@@ -219,6 +224,9 @@ class Reports:
         # Judged as it was reported, kept as it may be kept.
         refused = report.verdict is not None and report.verdict.blocked
         judged = outward.verdict(evaluator.observe(principal.organisation, report.action, refused=refused))
+        if not principal.vouched(action):
+            judged = replace(judged, notes=(*judged.notes, reasons.AN_AGENTS_KEY))
+            said = None if said is None else replace(said, notes=(*said.notes, reasons.AN_AGENTS_KEY))
         ours = evaluator.settle(principal.organisation, action, judged)
         found = NewVerdict(action=action, verdict=ours, origin=Origin.SERVER, created_at=now, further=said is not None)
         if said is None:

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kaizen_security.contract import reasons, spellings
-from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.action import Action, Json, told
 from kaizen_security.contract.bundle import Bundle, encode_bundle, encode_policy, key_hash, seal, signing_key
 from kaizen_security.contract.codec import (
     Report,
@@ -38,7 +38,7 @@ from kaizen_security.contract.errors import InvalidInput, KaizenError, Unreachab
 from kaizen_security.contract.fields import MAX_NAME, MAX_TEXT, array, plain, text
 from kaizen_security.contract.hold import Hold
 from kaizen_security.contract.policy import MODES
-from kaizen_security.contract.step import Result, Step
+from kaizen_security.contract.step import Result, Step, told_step
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.inspector import Inspector
@@ -53,7 +53,7 @@ from kaizen_security.sidecar.http import (
     refusal,
     seconds,
 )
-from kaizen_security.sidecar.identity import Identities, Identity
+from kaizen_security.sidecar.identity import Identities, Identity, tells
 from kaizen_security.sidecar.turns import Turns
 from kaizen_security.sidecar.uplink import Uplink
 
@@ -226,7 +226,8 @@ class Sidecar:
         action = decode_action(document, agent=agent, field=field)
         # Whose agent it is comes from the key, not from the document; this sidecar serves one organisation.
         self._agent(identity, action.agent)
-        return replace(action, organisation="")
+        action = replace(action, organisation="")
+        return told(action) if tells(identity) else action
 
     def emit(self, action: Action, verdict: Verdict) -> bool:
         """Put a verdict on its way to the control plane. False: it could not be kept, and that is counted."""
@@ -243,7 +244,7 @@ class Sidecar:
             steps = [decode_step(item, agent=agent, field=f"steps[{i}]") for i, item in enumerate(found)]
             for step in steps:
                 self._agent(identity, step.agent)
-            return steps
+            return [told_step(step) for step in steps] if tells(identity) else steps
 
         steps = await read(request, decoded, aside=self._aside, limit=MAX_BATCH_BODY)
         turns = Turns()
@@ -285,7 +286,7 @@ class Sidecar:
         said = text(document, "agent", field and field + ".", limit=MAX_NAME) if isinstance(document, dict) else ""
         report = decode_report(document, agent=self._agent(identity, said), field=field)
         self._agent(identity, report.action.agent)
-        return report
+        return replace(report, action=told(report.action)) if tells(identity) else report
 
     async def batch(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/verdicts:batch``: many reports; a bad one never loses the others."""

@@ -28,7 +28,7 @@ STALE = 7 * 86_400.0
 REFUSED = 10.0
 """Seconds for which a refused key is refused without asking."""
 MOST = 1024
-SCOPES = ("agent", "observer")
+SCOPES = ("agent", "sdk", "collector", "observer")
 """Scopes that may speak for agents."""
 
 
@@ -38,7 +38,7 @@ class Unknown(KaizenError):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """``scope`` is ``agent`` or ``observer``; ``agent`` the one name that the key is bound to, empty for any.
+    """``scope`` is one of ``SCOPES``; ``agent`` the one name that the key is bound to, empty for any.
 
     ``organisation`` is a name, which another organisation may have too; ``organisation_id`` is not said by an older control plane.
     """
@@ -56,6 +56,11 @@ class Identity:
         if self.organisation_id:
             return self.organisation_id == other.organisation_id
         return self.organisation == other.organisation
+
+
+def tells(identity: Identity | None) -> bool:
+    """Whether it is an agent's own code that speaks: it cannot say that something else saw what it did."""
+    return identity is not None and identity.scope == "sdk"
 
 
 class Identities:

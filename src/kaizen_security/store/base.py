@@ -53,9 +53,17 @@ class NewerDatabase(Misconfigured):
 
 
 class Scope(StrEnum):
-    """What an API key may do. AGENT: report claims, read. OBSERVER: its reports are verdicts, for any agent that it may name."""
+    """What an API key may do (ADR 0009).
+
+    AGENT      report claims from any feed, declare, read: what deployed clients and proxies need
+    SDK        the same for an agent's own code: it cannot say that something else saw what it did
+    COLLECTOR  report what a feed saw, read; for proxies, which have nothing to declare
+    OBSERVER   its reports are verdicts, for any agent that it may name
+    """
 
     AGENT = "agent"
+    SDK = "sdk"
+    COLLECTOR = "collector"
     OBSERVER = "observer"
 
 

@@ -29,8 +29,10 @@ def _template(path):
     return re.compile("".join(".+" if part.startswith("{") else re.escape(part) for part in parts) + r"\Z")
 
 
-# Templates without parameters first, as a server looks for them.
-PATHS = sorted(((path, _template(path)) for path in SPEC["paths"]), key=lambda entry: "{" in entry[0])
+# Templates without parameters first, and the longer ones, as a server looks for them.
+PATHS = sorted(
+    ((path, _template(path)) for path in SPEC["paths"]), key=lambda entry: ("{" in entry[0], -entry[0].count("/"))
+)
 
 
 def check_answer(method, path, status, headers, body):

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from kaizen_security.contract.reasons import AN_AGENTS_KEY
 from tests.e2e.server.running import another_organisation, report
 
 ALLOW = {"decision": "allow", "reason": "ok", "evidence": []}
@@ -286,3 +287,37 @@ def test_what_a_client_blocked_is_not_learned(call, person):
     assert "look" in str(learned["learned"])
     assert "wire_money" not in str(learned["learned"])
     assert "attacker.example" not in str(learned["learned"])
+
+
+SEEN = {"kind": "connect", "target": "api.stripe.com:443", "metadata": {"source": "egress"}}
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["a batch that is read at once", "one"])
+@pytest.mark.parametrize(
+    ("scope", "source", "rung", "noted"),
+    [
+        ("agent", "egress", 3, True),
+        ("sdk", "egress-told", 1, False),
+        ("collector", "egress", 3, False),
+        ("observer", "egress", 3, False),
+    ],
+)
+def test_who_may_say_what_the_network_saw(server, call, scope, source, rung, noted, whole):
+    agent = f"seen {scope} {whole}"
+    said = {"agent": agent, "action": SEEN, "verdict": ALLOW}
+    with server.call(scope) as speaks:
+        answer = (
+            speaks.post("/v1/verdicts:batch", json={"reports": [said]})
+            if whole
+            else speaks.post("/v1/verdicts", json=said)
+        )
+    assert answer.status_code in (200, 201)
+    [row] = call.get("/v1/verdicts", params={"agent": agent}).json()["verdicts"]
+    assert (row["source"], row["rung_number"]) == (source, rung)
+    assert [note for note in row.get("notes", []) if "agents use" in note] == ([AN_AGENTS_KEY] if noted else [])
+
+
+def test_a_collectors_key_declares_nothing(server):
+    with server.call("collector") as proxy:
+        assert proxy.get("/v1/policy", params={"agent": "a"}).status_code == 200
+        assert proxy.post("/v1/agents/a/manifest", json={"tools": ["all"]}).status_code == 403

@@ -426,7 +426,7 @@ def test_a_key_is_made_for_one_agent_shown_once_and_works(site):
         assert "Make a key" not in client.get("/connect").text
     with site.client(signed_in=False) as client:
         said = client.get("/v1/whoami", headers={"Authorization": f"Bearer {key}"}).json()
-    assert (said["scope"], said["agent"]) == ("agent", "keyed")
+    assert (said["scope"], said["agent"]) == ("sdk", "keyed")
 
 
 def test_static_files_are_the_listed_ones_and_may_be_kept(site):

@@ -9,15 +9,70 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kaizen_security.contract.action import Json
 from kaizen_security.contract.codec import decode_declaration
 from kaizen_security.contract.declared import compile_declaration
-from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import MAX_NAME, boolean, plain, text
+from kaizen_security.contract.fields import MAX_NAME
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.server.api import documents
+from kaizen_security.server.api import answers, bodies, documents
 from kaizen_security.server.context import Context
-from kaizen_security.server.http import answer, not_found, read_object
+from kaizen_security.server.http import answer, not_found
+from kaizen_security.server.operation import AGENTS, PEOPLE, Answer, Nothing, Operation, Segment
+
+NAME = Segment(
+    name="agent",
+    limit=MAX_NAME,
+    description="an agent's name; may arrive unencoded, with spaces, slashes and any other character in it",
+)
+DECLARE = Operation(
+    "POST /v1/agents/{agent:path}/manifest",
+    "declare",
+    'replace what an agent declares; an empty list means "not declared in this dimension"',
+    bodies.Declaration,
+    (Answer(answers.Agent),),
+    tags=(AGENTS, PEOPLE),
+    parameters=(NAME,),
+)
+PROFILES = Operation(
+    "GET /v1/agents/profiles",
+    "profiles",
+    "every agent, last seen first",
+    Nothing,
+    (Answer(answers.Agents),),
+    tags=(AGENTS, PEOPLE),
+)
+PROFILE = Operation(
+    "GET /v1/agents/{agent:path}/profile",
+    "profile",
+    "an agent and what its baseline here holds",
+    Nothing,
+    (Answer(answers.Profile),),
+    tags=(AGENTS, PEOPLE),
+    parameters=(NAME,),
+)
+SETTINGS = Operation(
+    "POST /v1/agents/{agent:path}/settings",
+    "settings",
+    "change how an agent is treated; paused: record, do not flag",
+    bodies.AgentSettings,
+    (Answer(answers.Agent),),
+    parameters=(NAME,),
+)
+RESET = Operation(
+    "POST /v1/agents/{agent:path}/reset",
+    "reset",
+    "forget what an agent normally does, here and with its bundle at its sidecars, and its suppressions",
+    Nothing,
+    (Answer(answers.Forgotten),),
+    parameters=(NAME,),
+)
+DELETE = Operation(
+    "DELETE /v1/agents/{agent:path}",
+    "deleteAgent",
+    "delete all that is kept of an agent; API keys that are bound to its name stay, and are counted",
+    Nothing,
+    (Answer(answers.DeletedAgent),),
+    parameters=(NAME,),
+)
 
 
 def routes(context: Context) -> list[Route]:
@@ -30,10 +85,9 @@ def _kept(context: Context) -> list[Route]:
 
     async def manifest(request: Request) -> Response:
         principal = await context.auth.principal(request)
-        if principal.user is not None:
-            principal.require_admin()
-        name = principal.agent(_name(request))
-        declaration = decode_declaration(await read_object(request), field="manifest")
+        principal.require_declaring()
+        name = principal.agent(NAME.of(request))
+        declaration = decode_declaration((await DECLARE.read(request)).document(), field="manifest")
         # Refused here rather than kept and ignored: an entry that cannot be read would silently declare nothing.
         compile_declaration(declaration)
         found = await context.call(context.store.declare, principal.organisation, name, declaration, at=context.clock())
@@ -47,7 +101,7 @@ def _kept(context: Context) -> list[Route]:
 
     async def profile(request: Request) -> Response:
         principal = await context.auth.principal(request)
-        name = principal.agent(_name(request))
+        name = principal.agent(NAME.of(request))
         found = await context.call(context.store.agent, principal.organisation, name)
         if found is None:
             raise not_found("there is no such agent")
@@ -58,25 +112,25 @@ def _kept(context: Context) -> list[Route]:
     async def settings(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_admin()
-        name = _name(request)
-        document = await read_object(request)
+        name = NAME.of(request)
+        said = await SETTINGS.read(request)
         found = await context.call(
             context.store.settings,
             principal.organisation,
             name,
             at=context.clock(),
-            mode=_mode(document),
-            paused=_maybe(document, "paused"),
-            judge_enabled=_maybe(document, "judge_enabled"),
+            mode=Mode(said.mode) if said.mode else None,
+            paused=said.paused,
+            judge_enabled=said.judge_enabled,
         )
         await context.changed(principal.organisation, name)
         return answer(documents.agent(found))
 
     return [
-        Route("/v1/agents/profiles", profiles, methods=["GET"]),
-        Route("/v1/agents/{agent:path}/manifest", manifest, methods=["POST"]),
-        Route("/v1/agents/{agent:path}/profile", profile, methods=["GET"]),
-        Route("/v1/agents/{agent:path}/settings", settings, methods=["POST"]),
+        PROFILES.route(profiles),
+        DECLARE.route(manifest),
+        PROFILE.route(profile),
+        SETTINGS.route(settings),
     ]
 
 
@@ -84,7 +138,7 @@ def _gone(context: Context) -> list[Route]:
     async def reset(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_admin()
-        name = _name(request)
+        name = NAME.of(request)
         if not await context.forget(principal.organisation, name):
             raise not_found("there is no such agent")
         return answer({"agent": name, "reset": True})
@@ -92,31 +146,13 @@ def _gone(context: Context) -> list[Route]:
     async def delete(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_admin()
-        name = _name(request)
+        name = NAME.of(request)
         gone = await context.delete(principal.organisation, name)
         if gone is None:
             raise not_found("there is no such agent")
         return answer(documents.deleted(name, gone))
 
     return [
-        Route("/v1/agents/{agent:path}/reset", reset, methods=["POST"]),
-        Route("/v1/agents/{agent:path}", delete, methods=["DELETE"]),
+        RESET.route(reset),
+        DELETE.route(delete),
     ]
-
-
-def _name(request: Request) -> str:
-    name = plain(request.path_params["agent"], "agent", limit=MAX_NAME)
-    if not name.strip():
-        raise InvalidInput("agent", "must say something")
-    return name
-
-
-def _maybe(document: dict[str, Json], key: str) -> bool | None:
-    return None if document.get(key) is None else boolean(document, key)
-
-
-def _mode(document: dict[str, Json]) -> Mode | None:
-    said = text(document, "mode", limit=16)
-    if said not in ("", *Mode):
-        raise InvalidInput("mode", f"must be one of {', '.join(Mode)}")
-    return Mode(said) if said else None

@@ -7,14 +7,51 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import MAX_NAME, rfc3339, text
-from kaizen_security.server import passwords
-from kaizen_security.server.api import documents
+from kaizen_security.contract.fields import rfc3339
+from kaizen_security.server.api import bodies, documents, people_answers
+from kaizen_security.server.api.answers import Caller
 from kaizen_security.server.auth import SESSION_SECONDS
 from kaizen_security.server.context import Context
-from kaizen_security.server.http import answer, not_found, read_object
+from kaizen_security.server.http import answer, not_found
+from kaizen_security.server.operation import AGENTS, Answer, Nothing, Operation, Segment
 from kaizen_security.server.setup import make_key
 from kaizen_security.store.base import Scope
+
+KEY_ID = Segment(name="id", missing="there is no such live key")
+WHOAMI = Operation("GET /v1/whoami", "whoami", "who the caller is", Nothing, (Answer(Caller),), tags=(AGENTS,))
+SIGN_IN = Operation(
+    "POST /v1/sessions",
+    "signIn",
+    "sign in, for programs; people use the console",
+    bodies.Credentials,
+    (Answer(people_answers.Session, 201),),
+    public=True,
+)
+SIGN_OUT = Operation(
+    "DELETE /v1/sessions", "signOut", "end the session that asks", Nothing, (Answer(people_answers.SignedOut),)
+)
+KEYS = Operation(
+    "GET /v1/keys",
+    "keys",
+    "the organisation's API keys, without the keys themselves",
+    Nothing,
+    (Answer(people_answers.Keys),),
+)
+CREATE_KEY = Operation(
+    "POST /v1/keys",
+    "createKey",
+    "make an API key; it is shown in this answer and never again",
+    bodies.NewKey,
+    (Answer(people_answers.MadeKey, 201),),
+)
+REVOKE_KEY = Operation(
+    "DELETE /v1/keys/{id}",
+    "revokeKey",
+    "end a key",
+    Nothing,
+    (Answer(people_answers.Revoked),),
+    parameters=(KEY_ID,),
+)
 
 
 def routes(context: Context) -> list[Route]:
@@ -35,11 +72,9 @@ def routes(context: Context) -> list[Route]:
         )
 
     async def sign_in(request: Request) -> Response:
-        document = await read_object(request)
-        name = text(document, "user", limit=MAX_NAME)
-        password = text(document, "password", limit=passwords.MAX_PASSWORD)
+        said = await SIGN_IN.read(request)
         address = request.client.host if request.client else ""
-        token = await context.auth.sign_in(name, password, address=address)
+        token = await context.auth.sign_in(said.user or "", said.password or "", address=address)
         return answer({"token": token, "expires_at": rfc3339(context.clock() + SESSION_SECONDS)}, 201)
 
     async def sign_out(request: Request) -> Response:
@@ -57,18 +92,15 @@ def routes(context: Context) -> list[Route]:
     async def create_key(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_admin()
-        document = await read_object(request)
-        name = text(document, "name", limit=MAX_NAME).strip()
+        said = await CREATE_KEY.read(request)
+        name = said.name.strip()
         if not name:
             raise InvalidInput("name", "must say what the key is for")
-        scope = text(document, "scope", limit=16) or Scope.AGENT.value
-        if scope not in tuple(Scope):
-            raise InvalidInput("scope", f"must be one of {', '.join(Scope)}")
         token, key = make_key(
             principal.organisation,
             name=name,
-            scope=Scope(scope),
-            agent=text(document, "agent", limit=MAX_NAME),
+            scope=Scope(said.scope or Scope.AGENT),
+            agent=said.agent or "",
             at=context.clock(),
         )
         await context.call(context.store.create_key, key)
@@ -78,16 +110,16 @@ def routes(context: Context) -> list[Route]:
     async def revoke_key(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_admin()
-        key_id = request.path_params["id"]
+        key_id = KEY_ID.of(request)
         if not await context.revoke_key(principal.organisation, key_id):
             raise not_found("there is no such live key")
         return answer({"id": key_id, "revoked": True})
 
     return [
-        Route("/v1/whoami", whoami, methods=["GET"]),
-        Route("/v1/sessions", sign_in, methods=["POST"]),
-        Route("/v1/sessions", sign_out, methods=["DELETE"]),
-        Route("/v1/keys", keys, methods=["GET"]),
-        Route("/v1/keys", create_key, methods=["POST"]),
-        Route("/v1/keys/{id}", revoke_key, methods=["DELETE"]),
+        WHOAMI.route(whoami),
+        SIGN_IN.route(sign_in),
+        SIGN_OUT.route(sign_out),
+        KEYS.route(keys),
+        CREATE_KEY.route(create_key),
+        REVOKE_KEY.route(revoke_key),
     ]

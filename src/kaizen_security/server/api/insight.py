@@ -9,13 +9,30 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import MAX_NAME, text
 from kaizen_security.server import score as scoring
+from kaizen_security.server.api import answers, bodies
 from kaizen_security.server.context import Context
-from kaizen_security.server.http import answer, forbidden, number, read_object
+from kaizen_security.server.http import answer, forbidden
+from kaizen_security.server.operation import AGENTS, PEOPLE, Answer, Nothing, Number, Operation
 
-MAX_DAYS = 366
+DAYS = Number(name="days", default=30, low=1, high=366)
+SCORE = Operation(
+    "POST /v1/score",
+    "score",
+    "compare a declaration, an agent's own account and what the network saw; keeps and learns nothing",
+    bodies.Account,
+    (Answer(answers.Scored),),
+    tags=(AGENTS,),
+)
+TIMESERIES = Operation(
+    "GET /v1/metrics/timeseries",
+    "timeseries",
+    "counts by day in UTC, oldest first, today last",
+    Nothing,
+    (Answer(answers.Days),),
+    tags=(AGENTS, PEOPLE),
+    parameters=(DAYS,),
+)
 
 
 def routes(context: Context) -> list[Route]:
@@ -23,23 +40,23 @@ def routes(context: Context) -> list[Route]:
 
     async def score(request: Request) -> Response:
         principal = await context.auth.principal(request)
-        document = await read_object(request)
-        principal.agent(text(document, "agent", limit=MAX_NAME))
-        said = {name: text(document, name, limit=scoring.MAX_TEXT) for name in ("declaration", "trace", "egress")}
-        feed = text(document, "feed", limit=16) or "egress"
-        if feed not in ("egress", "content"):
-            raise InvalidInput("feed", "must be egress or content")
-        if text(document, "mode", limit=16) not in ("", "score"):
-            raise InvalidInput("mode", "must be score")
+        said = await SCORE.read(request)
+        principal.agent(said.agent or "")
         # Beside the event loop: the texts may be long, and a dozen callers come at once.
-        found = await context.call(scoring.score, **said, feed=feed)
+        found = await context.call(
+            scoring.score,
+            declaration=said.declaration or "",
+            trace=said.trace or "",
+            egress=said.egress or "",
+            feed=said.feed or "egress",
+        )
         return answer({"decision": found.decision.value, "reason": found.reason, "confidence": found.confidence})
 
     async def timeseries(request: Request) -> Response:
         principal = await context.auth.principal(request)
         if principal.bound_agent:
             raise forbidden("this API key is bound to one agent, and these counts are of all of them")
-        days = number(request, "days", default=30, low=1, high=MAX_DAYS)
+        days = DAYS.of(request)
         today = datetime.fromtimestamp(context.clock(), UTC).date()
         wanted = [(today - timedelta(days=back)).isoformat() for back in range(days - 1, -1, -1)]
         found = await context.call(context.store.days, principal.organisation, since=wanted[0])
@@ -56,6 +73,6 @@ def routes(context: Context) -> list[Route]:
         return answer({"days": [{"day": day, **counts.get(day, nothing)} for day in wanted]})
 
     return [
-        Route("/v1/score", score, methods=["POST"]),
-        Route("/v1/metrics/timeseries", timeseries, methods=["GET"]),
+        SCORE.route(score),
+        TIMESERIES.route(timeseries),
     ]

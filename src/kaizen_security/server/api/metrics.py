@@ -11,7 +11,17 @@ from starlette.routing import Route
 from kaizen_security.runtime import usage
 from kaizen_security.server.context import Context
 from kaizen_security.server.metrics import CONTENT_TYPE, counts, family, process, sample
+from kaizen_security.server.operation import HEALTH, Answer, Nothing, Operation
 
+PAGE = Operation(
+    "GET /metrics",
+    "metrics",
+    "what the server counts of itself, for Prometheus",
+    Nothing,
+    (Answer(description="Prometheus' text exposition format 0.0.4", media="text/plain"),),
+    tags=(HEALTH,),
+    description="without a key from loopback (unless the server runs behind a proxy); from elsewhere with any key or session",
+)
 _LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -31,7 +41,7 @@ def routes(context: Context) -> list[Route]:
         ]
         return Response("\n".join(lines) + "\n", media_type=CONTENT_TYPE)
 
-    return [Route("/metrics", metrics, methods=["GET"])]
+    return [PAGE.route(metrics)]
 
 
 def _from_here(request: Request) -> bool:

@@ -6,9 +6,45 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kaizen_security.server.api import bodies, people_answers
 from kaizen_security.server.context import Context
-from kaizen_security.server.http import answer, forbidden, read_object
+from kaizen_security.server.http import answer, forbidden
+from kaizen_security.server.operation import AGENTS, PEOPLE, Answer, Nothing, Operation
 from kaizen_security.server.reasoning import document
+
+SHOW = Operation(
+    "GET /v1/llm-config",
+    "llmConfig",
+    "which model is asked what no rule settles, without its key",
+    Nothing,
+    (Answer(people_answers.Model),),
+)
+CHANGE = Operation(
+    "POST /v1/llm-config",
+    "setLlmConfig",
+    "choose the model",
+    bodies.NewModel,
+    (Answer(people_answers.Model),),
+    description=(
+        "What is not stated stays, as long as the provider is the same. The key is write-only, and has to be stated again when "
+        "the address changes. An internal address is refused unless the server was started with --permit-export for it."
+    ),
+)
+TEST = Operation(
+    "POST /v1/llm-config/test",
+    "testLlmConfig",
+    "ask one made-up question now, within the budget",
+    Nothing,
+    (Answer(people_answers.ModelTried),),
+)
+USAGE = Operation(
+    "GET /v1/judge/usage",
+    "judgeUsage",
+    "what asking the model has cost, today (UTC) and in the last seven days",
+    Nothing,
+    (Answer(people_answers.JudgeUsage),),
+    tags=(AGENTS, PEOPLE),
+)
 
 
 def routes(context: Context) -> list[Route]:
@@ -25,7 +61,7 @@ def routes(context: Context) -> list[Route]:
         principal = await context.auth.principal(request)
         principal.require_admin()
         organisation = principal.organisation
-        chosen = await reasoning.change(organisation, await read_object(request))
+        chosen = await reasoning.change(organisation, (await CHANGE.read(request)).document())
         return answer(document(chosen, reasoning.state(organisation)))
 
     async def test(request: Request) -> Response:
@@ -40,8 +76,8 @@ def routes(context: Context) -> list[Route]:
         return answer(await reasoning.usage(principal.organisation))
 
     return [
-        Route("/v1/llm-config", show, methods=["GET"]),
-        Route("/v1/llm-config", change, methods=["POST"]),
-        Route("/v1/llm-config/test", test, methods=["POST"]),
-        Route("/v1/judge/usage", usage, methods=["GET"]),
+        SHOW.route(show),
+        CHANGE.route(change),
+        TEST.route(test),
+        USAGE.route(usage),
     ]

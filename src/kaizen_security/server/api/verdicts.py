@@ -2,29 +2,102 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TypeVar
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from kaizen_security.contract.codec import encode_verdict
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import MAX_NAME, instant, plain, text
+from kaizen_security.contract.fields import instant
 from kaizen_security.contract.verdict import Decision
 from kaizen_security.server import triage
-from kaizen_security.server.api import documents
+from kaizen_security.server.api import answers, bodies, documents, reported
 from kaizen_security.server.auth import Principal
 from kaizen_security.server.context import Context
-from kaizen_security.server.http import MAX_BATCH, answer, not_found, number, read_body, read_object
+from kaizen_security.server.http import MAX_BATCH, answer, not_found, read_body
+from kaizen_security.server.operation import AGENTS, PEOPLE, Answer, Nothing, Number, Operation, Segment, Text
 from kaizen_security.server.reports import HEAVY, Reports, read_batch, read_report
 from kaizen_security.store.base import Status, VerdictQuery, VerdictRow
 
-MAX_ROWS = 1000
-"""Rows of one answer."""
+AGENT = Text(name="agent", description="an agent's name; may arrive unencoded")
+STATUS = Text(name="status", values=tuple(Status))
+DECISION = Text(name="decision", values=tuple(Decision))
+FLAGGED = Text(name="flagged", values=("true", "false"))
+SINCE = Text(name="since", description="an RFC 3339 instant or Unix seconds")
+Q = Text(name="q", description="text that reason, agent, tool or target contain")
+AFTER = Text(name="after", description="only rows newer than that one")
+BEFORE = Text(name="before", description="only rows older than that one")
+SOURCE, RUN, ACT, ACTION = (Text(name=name) for name in ("source", "run_id", "act_id", "action_id"))
+LIMIT = Number(name="limit", default=100, low=1, high=1000)
+OFFSET = Number(name="offset", default=0, low=0, high=10_000_000)
+VERDICT_ID = Segment(name="id", missing="there is no such verdict")
 
-E = TypeVar("E", bound=StrEnum)
+REPORT = Operation(
+    "POST /v1/verdicts",
+    "report",
+    "report an action",
+    reported.Report,
+    (
+        Answer(answers.Judged, description="our verdict on an action that was reported before"),
+        Answer(answers.Judged, 201, "our verdict on the action, on disk"),
+    ),
+    tags=(AGENTS,),
+    description=(
+        "From a key of scope agent the verdict is a claim: it is kept as one, the action is evaluated, and what is found is kept "
+        "as a further row. From a key of scope observer it is the verdict. With an action id the report is kept once."
+    ),
+)
+BATCH = Operation(
+    "POST /v1/verdicts:batch",
+    "reportBatch",
+    "report up to 5,000 actions; one that cannot be taken never loses the others",
+    reported.Batch,
+    (Answer(answers.Taken, description="on disk"),),
+    tags=(AGENTS,),
+    limit=MAX_BATCH,
+)
+LIST = Operation(
+    "GET /v1/verdicts",
+    "verdicts",
+    "rows, newest first",
+    Nothing,
+    (Answer(answers.Rows),),
+    tags=(AGENTS, PEOPLE),
+    parameters=(
+        AGENT, STATUS, DECISION, SOURCE, FLAGGED, Q, SINCE, AFTER, BEFORE, RUN, ACT, ACTION, LIMIT, OFFSET,
+    ),
+)  # fmt: skip
+ONE = Operation(
+    "GET /v1/verdicts/{id}",
+    "verdict",
+    "one row",
+    Nothing,
+    (Answer(answers.Row),),
+    tags=(AGENTS, PEOPLE),
+    parameters=(VERDICT_ID,),
+)
+SET_STATUS = Operation(
+    "POST /v1/verdicts/{id}/status",
+    "setStatus",
+    "say where one is with a verdict",
+    bodies.Triage,
+    (Answer(answers.Row),),
+    description=(
+        "`false_positive` suppresses that exact signature (vectors/suppression.json) for that agent, here and with its bundle at "
+        "its sidecars, clients and proxies, until another status takes it back; what a policy denies, a secret or a canary "
+        "cannot be suppressed."
+    ),
+    parameters=(VERDICT_ID,),
+)
+LEARN = Operation(
+    "POST /v1/verdicts/{id}/learn",
+    "learn",
+    "fold this action into the agent's baseline, here and with its bundle at its sidecars, and into its declaration where it "
+    "declares anything",
+    Nothing,
+    (Answer(answers.Learned),),
+    parameters=(VERDICT_ID,),
+)
 
 
 def routes(context: Context) -> list[Route]:
@@ -69,10 +142,8 @@ def routes(context: Context) -> list[Route]:
     async def status(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_admin()
-        said = _one_of(Status, text(await read_object(request), "status", limit=32), "status")
-        if said is None:
-            raise InvalidInput("status", f"must be one of {', '.join(Status)}")
-        row = await triage.set_status(context, principal.organisation, request.path_params["id"], said)
+        said = Status((await SET_STATUS.read(request)).status)
+        row = await triage.set_status(context, principal.organisation, VERDICT_ID.of(request), said)
         if row is None:
             raise not_found("there is no such verdict")
         return answer(documents.verdict_row(row))
@@ -85,12 +156,12 @@ def routes(context: Context) -> list[Route]:
         return answer({"verdict": documents.verdict_row(row), "agent": documents.agent(learned)})
 
     return [
-        Route("/v1/verdicts", report, methods=["POST"]),
-        Route("/v1/verdicts", listing, methods=["GET"]),
-        Route("/v1/verdicts:batch", batch, methods=["POST"]),
-        Route("/v1/verdicts/{id}", one, methods=["GET"]),
-        Route("/v1/verdicts/{id}/status", status, methods=["POST"]),
-        Route("/v1/verdicts/{id}/learn", learn, methods=["POST"]),
+        REPORT.route(report),
+        LIST.route(listing),
+        BATCH.route(batch),
+        ONE.route(one),
+        SET_STATUS.route(status),
+        LEARN.route(learn),
     ]
 
 
@@ -100,45 +171,30 @@ def _only_keys(principal: Principal) -> None:
 
 
 async def _row(context: Context, principal: Principal, request: Request) -> VerdictRow:
-    row = await context.call(context.store.verdict, principal.organisation, request.path_params["id"])
+    row = await context.call(context.store.verdict, principal.organisation, VERDICT_ID.of(request))
     if row is None or principal.bound_agent not in ("", row.agent):
         raise not_found("there is no such verdict")
     return row
 
 
 def _query(request: Request, principal: Principal) -> VerdictQuery:
-    said = {name: plain(value, name, limit=MAX_NAME) for name, value in request.query_params.items()}
+    status, decision = STATUS.of(request), DECISION.of(request)
     return VerdictQuery(
-        agent=principal.agent(said.get("agent", "")),
-        status=_one_of(Status, said.get("status", ""), "status"),
-        decision=_one_of(Decision, said.get("decision", ""), "decision"),
-        source=said.get("source", ""),
-        flagged=_flag(said.get("flagged", "")),
-        q=said.get("q", ""),
-        since=_since(said.get("since", "")),
-        after=said.get("after", ""),
-        before=said.get("before", ""),
-        run_id=said.get("run_id", ""),
-        act_id=said.get("act_id", ""),
-        action_id=said.get("action_id", ""),
-        limit=number(request, "limit", default=100, low=1, high=MAX_ROWS),
-        offset=number(request, "offset", default=0, low=0, high=10_000_000),
+        agent=principal.agent(AGENT.of(request)),
+        status=Status(status) if status else None,
+        decision=Decision(decision) if decision else None,
+        source=SOURCE.of(request),
+        flagged={"": None, "true": True, "false": False}[FLAGGED.of(request)],
+        q=Q.of(request),
+        since=_since(SINCE.of(request)),
+        after=AFTER.of(request),
+        before=BEFORE.of(request),
+        run_id=RUN.of(request),
+        act_id=ACT.of(request),
+        action_id=ACTION.of(request),
+        limit=LIMIT.of(request),
+        offset=OFFSET.of(request),
     )
-
-
-def _one_of(kind: type[E], said: str, field: str) -> E | None:
-    if not said:
-        return None
-    try:
-        return kind(said)
-    except ValueError as err:
-        raise InvalidInput(field, f"must be one of {', '.join(kind)}") from err
-
-
-def _flag(said: str) -> bool | None:
-    if said not in ("", "true", "false"):
-        raise InvalidInput("flagged", "must be true or false")
-    return {"": None, "true": True, "false": False}[said]
 
 
 def _since(said: str) -> float:

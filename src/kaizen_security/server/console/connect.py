@@ -27,13 +27,14 @@ def snippets(agent: str, address: str, *, key: str = "") -> Snippets:
     return Snippets(
         key=f"export KAIZEN_API_KEY={key}\n"
         if key
-        else f"kaizen keys create --name={shell_name} --agent={shell_name}\n",
+        else f"kaizen keys create --name={shell_name} --agent={shell_name} --scope=sdk\n",
         python=(
             "from kaizen_security import Kaizen\n"
             f"kaizen = Kaizen(agent={name}, base_url={url})\n"
             "search = kaizen.guard(search)   # any function that is a tool of your agent\n"
         ),
         proxy=(
+            "# with a key of its own, of scope collector: what it says with the agent's key is the agent's word\n"
             f"KAIZEN_AGENT={shell_name} KAIZEN_API_URL={shell_url} kaizen egress\n"
             "export HTTP_PROXY=http://127.0.0.1:8080 HTTPS_PROXY=http://127.0.0.1:8080\n"
         ),

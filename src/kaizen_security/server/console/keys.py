@@ -23,7 +23,21 @@ from kaizen_security.store.base import Key, Role, Scope, User
 MAX_SHOWN: Final = 500
 """Keys on the page: the live ones first, then the newest."""
 SCOPES: Final = (
-    (Scope.AGENT.value, "Agent", "reports, declares and reads; its verdicts are claims, which this server evaluates"),
+    (
+        Scope.SDK.value,
+        "SDK",
+        "for an agent's own code: reports, declares and reads; its verdicts are claims, which this server evaluates",
+    ),
+    (
+        Scope.COLLECTOR.value,
+        "Collector",
+        "for an egress proxy or another feed beside the agent: reports what it saw, and is believed",
+    ),
+    (
+        Scope.AGENT.value,
+        "Agent",
+        "for deployed clients and proxies that share one key: both of these, so its agent could also say what a proxy saw",
+    ),
     (Scope.OBSERVER.value, "Observer", "for a sidecar: the same, and its verdicts are the verdict"),
 )
 
@@ -127,7 +141,7 @@ class _Keys:
             keys=[key_view(key, now) for key in ordered[:MAX_SHOWN]],
             more=max(0, len(ordered) - MAX_SHOWN),
             scopes=SCOPES,
-            typed={"name": "", "scope": "agent", "agent": ""} | (typed or {}),
+            typed={"name": "", "scope": "sdk", "agent": ""} | (typed or {}),
             made=made,
             made_for=made_for,
             problem=str(problem or ""),

@@ -142,7 +142,7 @@ class _Agents:
         if not name.strip():
             raise InvalidInput("agent", "must say something")
         context = self._context
-        token, key = make_key(user.organisation, name=name, scope=Scope.AGENT, agent=name, at=context.clock())
+        token, key = make_key(user.organisation, name=name, scope=Scope.SDK, agent=name, at=context.clock())
         await context.call(context.store.create_key, key)
         context.auth.forget_keys()
         return await self._connect(request, user, name, key=token)
