@@ -18,6 +18,8 @@ _ALIKE = str.maketrans(
     "аАеЕоОрРсСуУхХіІјЈѕЅԁһкКмМтТвВнНαΑεΕοΟρΡνυτκιɡıӏ01|!$@",  # noqa: RUF001  # letters that look like others are its subject
     "aaeeooppccyyxxiijjssdhkkmmttbbhhaaeeooppvutkigilolllsa",
 )
+_LETTERS = {sign: plain for sign, plain in _ALIKE.items() if sign > 0x7F}
+"""Without the digits and signs, which are no letters of another script."""
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -89,6 +91,13 @@ def outline(name: str) -> str:
     """What a name looks like at a glance: look-alike letters, digits, case and joints made one."""
     plain = unicodedata.normalize("NFKC", name).translate(_ALIKE).casefold().translate(_ALIKE)
     return re.sub(r"[\W_]+", "", plain).replace("rn", "m").replace("vv", "w")
+
+
+def latin(word: str) -> str:
+    """A word in which letters of other scripts stand among Latin ones, with the Latin ones that they look like."""
+    if word.isascii() or not any("a" <= sign <= "z" or "A" <= sign <= "Z" for sign in word):
+        return word
+    return word.translate(_LETTERS)
 
 
 def mixed(name: str) -> bool:

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _INVISIBLE = "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2060-\u2064\u206a-\u206f\u3164\ufeff\uffa0"
+_SOFT = "\u00ad"
+"""The soft hyphen: words that carry it are read whole by everybody, so it hides nothing."""
 _FLAG = re.compile("\U0001f3f4[\U000e0061-\U000e007a\U000e0030-\U000e0039]{2,7}\U000e007f")
 _TAGS = re.compile("[\U000e0000-\U000e007f]{2,}")
 _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{3,}")
 _RUN = re.compile(f"[{_INVISIBLE}]{{6,}}")
-_INSIDE = re.compile(f"[A-Za-z][{_INVISIBLE}]+[A-Za-z]")
+_INSIDE = re.compile(f"[A-Za-z][{_INVISIBLE.removeprefix(_SOFT)}]+[A-Za-z]")
 _OVERRIDE = re.compile("[\u202d\u202e]")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")

@@ -202,7 +202,8 @@ class _Around:
     def _renamed(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
         for old, pinned in self._pins.tools.items():
             likeness = _likeness(pinned.definition, tool)
-            if likeness == 1.0 or (likeness >= SIMILAR and old not in self._listed):
+            gone = old not in self._listed
+            if likeness == 1.0 or (gone and (likeness >= SIMILAR or outline(old) == outline(name))):
                 before = (
                     {**pinned.definition, "name": name} if isinstance(pinned.definition, dict) else pinned.definition
                 )

@@ -6,6 +6,7 @@ questions of the server is held back in enforce, and flagged in observe: what a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from shlex import quote
@@ -18,7 +19,7 @@ from kaizen_security.mcp.definitions import MAX_NAME, digest, name_of, texts
 from kaizen_security.mcp.frames import Message
 from kaizen_security.mcp.hidden import hidden, visible
 from kaizen_security.mcp.inbound import Arrival, Nothing, Report, brought
-from kaizen_security.mcp.orders import DEFINITION, RESULT, signs, signs_in_result, weight
+from kaizen_security.mcp.orders import DEFINITION, orders_in_result, signs, weight
 from kaizen_security.mcp.pins import INSTRUCTIONS, SERVER, Held, Pins, Ruling, Why, introduced, judged, settle
 from kaizen_security.mcp.shelf import Shelf
 
@@ -40,7 +41,10 @@ _SECRET_FIELDS = (
     "cvv",
     "ssn",
     "mnemonic",
+    "seedphrase",
+    "recoveryphrase",
 )
+_LETTERS_ONLY = re.compile(r"[\W_]+")
 
 
 class Warden(Nothing):
@@ -234,7 +238,12 @@ class Warden(Nothing):
         """What a call brought back, and what the server asks for before it goes on (2026-07-28)."""
         content, failed = brought(reply)
         body = reply.body.get("result", reply.body.get("error"))
-        wrong = self._wrong(texts(body), definition=False) if call.method in BRINGS or failed else ()
+        looks = call.method in BRINGS or failed
+        wrong = (
+            self._wrong(texts(body), definition=False, addressed=failed or call.method == "prompts/get")
+            if looks
+            else ()
+        )
         asks: tuple[Action, ...] = ()
         wanted = body.get("inputRequests") if isinstance(body, dict) else None
         if isinstance(wanted, dict):
@@ -283,8 +292,8 @@ class Warden(Nothing):
         metadata: dict[str, Json] = {"source": "mcp", "method": method, "arguments": params}
         return (Action(kind="message", tool=str(method), publisher=server, metadata=metadata),), wrong
 
-    def _wrong(self, said: Iterable[str], *, definition: bool) -> tuple[str, ...]:
-        """What is wrong with texts, in one sentence each."""
+    def _wrong(self, said: Iterable[str], *, definition: bool, addressed: bool = False) -> tuple[str, ...]:
+        """What is wrong with texts, in one sentence each. ``addressed``: they speak to the model by their nature."""
         found: list[str] = []
         every = list(said)
         for text in every:
@@ -295,9 +304,8 @@ class Warden(Nothing):
                 found += [f'{sign.kind}: "{visible(sign.words)}"' for sign in marks]
         else:
             for text in every:
-                marks = signs_in_result(text) if len(text) > 30 else ()
-                if weight(marks) >= RESULT:
-                    found += [f'{sign.kind}: "{visible(sign.words)}"' for sign in marks]
+                marks = orders_in_result(text, addressed=addressed) if len(text) > 30 else ()
+                found += [f'{sign.kind}: "{visible(sign.words)}"' for sign in marks]
         return tuple(dict.fromkeys(found))[:8]
 
 
@@ -305,9 +313,7 @@ def _secret_fields(params: Json) -> list[str]:
     schema = params.get("requestedSchema") if isinstance(params, dict) else None
     properties = schema.get("properties") if isinstance(schema, dict) else None
     names = properties if isinstance(properties, dict) else {}
-    return [
-        name for name in names if any(word in name.lower().replace("_", "").replace("-", "") for word in _SECRET_FIELDS)
-    ]
+    return [name for name in names if any(word in _LETTERS_ONLY.sub("", name.lower()) for word in _SECRET_FIELDS)]
 
 
 def _entries_of(reply: Message, key: str) -> list[Json]:

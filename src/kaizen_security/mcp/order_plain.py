@@ -1,0 +1,75 @@
+"""Plain text for ``orders``: what a model makes of a text that was written so that a filter does not read it.
+
+Compatibility letters become plain ones, nothing is invisible, letters that only look Latin are Latin, words that were spread letter
+by letter are words, and what is coded in base64 is read as well. Pure, linear in the text.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from kaizen_security.mcp.definitions import latin
+from kaizen_security.mcp.hidden import bare
+from kaizen_security.mcp.order_words import EXAMPLE
+
+MAX_TEXT = 96 << 10
+"""Characters of one text that are looked at; of a longer one, half of them at its beginning and half at its end."""
+MAX_CODED = 16
+"""Runs of base64 in one text that are decoded."""
+
+_CODED = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/_-]{24,4096}={0,2}(?![\w+/=])")
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_APART = re.compile(r"(?<!\S)\S(?: \S){2,}(?!\S)")
+
+
+def plain(text: str) -> str:
+    """Small letters, one blank, a line a paragraph, no examples."""
+    text = bare(cut(text))
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").replace("\u2018", "'")
+        text = text.replace("\u201c", '"').replace("\u201d", '"')
+        text = _WORD.sub(lambda word: latin(word[0]), text)
+    paragraphs = re.split(r"[ \t\r]*\n[ \t\r]*\n\s*", text.lower())
+    return EXAMPLE.sub(" ", "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))
+
+
+def cut(text: str) -> str:
+    """A long text's beginning and end."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT // 2] + "\n\n" + text[-MAX_TEXT // 2 :]
+
+
+def decoded(text: str) -> Iterator[tuple[str, str]]:
+    """Readings of ``text`` that are not its letters as they stand: how it was written, and what it says then."""
+    text = cut(text)
+    if spread(text):
+        yield "letters set apart", gathered(text)
+    for n, run in enumerate(_CODED.findall(text)):
+        if n == MAX_CODED:
+            return
+        said = _said(run)
+        if said:
+            yield "text in base64", said
+
+
+def spread(text: str) -> bool:
+    """Whether words are written letter by letter."""
+    return _APART.search(text) is not None and sum(len(run) for run in _APART.findall(text)) >= 20
+
+
+def gathered(text: str) -> str:
+    """The text with words that were spread letter by letter put together; two blanks stand between two of them."""
+    return _APART.sub(lambda run: run[0].replace(" ", ""), text)
+
+
+def _said(run: str) -> str:
+    """What a run of base64 says, when that is text; else nothing."""
+    whole = run.rstrip("=").replace("-", "+").replace("_", "/")
+    try:
+        said = base64.b64decode(whole + "=" * (-len(whole) % 4), validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return ""
+    return said if " " in said and all(sign.isprintable() or sign in "\n\t" for sign in said) else ""
