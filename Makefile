@@ -28,6 +28,14 @@ e2e: dev
 redteam: dev
 	$(BIN)/kaizen redteam
 
+LOCK := uv pip compile -q --python-version 3.11 --generate-hashes --no-header --no-annotate
+.PHONY: integrations integrations-lowest lock-frameworks
+integrations: dev   ## every framework's own runner, newest versions, in environments of their own
+	$(BIN)/python -m tests.integrations a b
+
+integrations-lowest: dev   ## the oldest versions that are supported
+	$(BIN)/python -m tests.integrations lowest
+
 bench: dev
 	$(BIN)/python -m benchmarks
 
@@ -58,8 +66,13 @@ lock:           ## renew the lock files from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra server --extra demo --group build pyproject.toml -o requirements/run.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra server --extra demo --group dev -c requirements/run.lock pyproject.toml -o requirements/dev.lock
 
+lock-frameworks:   ## the same for the frameworks' environments
+	$(LOCK) requirements/frameworks-a.in -o requirements/frameworks-a.lock
+	$(LOCK) requirements/frameworks-b.in -o requirements/frameworks-b.lock
+	$(LOCK) --resolution lowest-direct requirements/frameworks-lowest.in -o requirements/frameworks-lowest.lock
+
 setup dev:
 	@$(PYTHON) bootstrap.py dev
 
 clean:
-	rm -rf .venv .kaizen build dist
+	rm -rf .venv .venv-frameworks-* .kaizen build dist

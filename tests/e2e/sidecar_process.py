@@ -26,18 +26,19 @@ def until(condition, what, patience=20.0):
 class Process:
     """``kaizen sidecar`` on a free port, with a data directory of its own."""
 
-    def __init__(self, data, *, api_url="http://127.0.0.1:1", api_key="", more=()):
+    def __init__(self, data, *, api_url="http://127.0.0.1:1", api_key="", more=(), python=sys.executable):
         self.data = data
         self.socket = data / "s.sock"
         self.api_url = api_url
         self.api_key = api_key
         self.more = more
+        self.python = python
         self.process = None
 
     def start(self, expect=True):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KAIZEN_")}
         environment["KAIZEN_API_KEY"] = self.api_key
-        command = [sys.executable, "-m", "kaizen_security.cli", "sidecar", "--socket", str(self.socket)]
+        command = [self.python, "-m", "kaizen_security.cli", "sidecar", "--socket", str(self.socket)]
         command += ["--port", "0", "--data", str(self.data), "--api-url", self.api_url, *self.more]
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -27,6 +27,8 @@ from kaizen_security.contract.errors import Misconfigured, Unreachable
 
 T = TypeVar("T")
 
+AT_ONCE = 64
+"""Talks at a time in one event loop; a thousand parallel tasks must not make the sidecar late for each other."""
 KEPT = 8
 """Sockets that are kept between questions."""
 _READ = 64 << 10
@@ -41,6 +43,9 @@ class Streams:
         self.place = place(url)
         self._headers = {"Accept": "application/json", **headers}
         self._pool = Pool(url)
+        self._at_once: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            weakref.WeakKeyDictionary()
+        )
         self._idle: deque[tuple[asyncio.AbstractEventLoop, socket.socket]] = deque()
         _LIVE.add(self)
 
@@ -48,11 +53,13 @@ class Streams:
         """What the talk comes to. Raises what it raises; CancelledError when the task is cancelled, after it has cleaned up."""
         if self.place.scheme == "https":
             return await asyncio.to_thread(carried, talk, self._pool, self._headers)
+        slot = _Slot(self._slots(asyncio.get_running_loop()))
+        await slot.take()  # before the talk begins: its deadline is the sidecar's, not that of our own queue
         try:
             wanted = next(talk)
             while True:
                 try:
-                    answer = await self._done(wanted)
+                    answer = await self._in_turn(wanted, slot)
                 except BaseException as err:  # noqa: BLE001  # handed to the talk, which cleans up and raises it again
                     wanted = talk.throw(err)
                 else:
@@ -60,6 +67,23 @@ class Streams:
         except StopIteration as end:
             found: T = end.value
             return found
+        finally:
+            slot.give()
+
+    def _slots(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+        found = self._at_once.get(loop)
+        if found is None:
+            found = self._at_once[loop] = asyncio.Semaphore(AT_ONCE)
+        return found
+
+    async def _in_turn(self, wanted: Wanted, slot: _Slot) -> Json:
+        if not isinstance(wanted, Pause) and (isinstance(wanted, Turn) or wanted.method != "GET"):
+            return await self._done(wanted)
+        # Waiting for a person must not keep others from asking.
+        slot.give()
+        answer = await self._done(wanted)
+        await slot.take()
+        return answer
 
     async def _done(self, wanted: Wanted) -> Json:
         if isinstance(wanted, Pause):
@@ -153,6 +177,27 @@ class Streams:
         while self._idle:
             self._idle.pop()[1].close()
         self._pool.close()
+
+
+class _Slot:
+    """A place among those who may talk at once; given back once, however often that is said."""
+
+    __slots__ = ("_held", "_places")
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._held = False
+
+    async def take(self) -> None:
+        """Wait for it."""
+        await self._places.acquire()
+        self._held = True
+
+    def give(self) -> None:
+        """Let the next one have it."""
+        if self._held:
+            self._held = False
+            self._places.release()
 
 
 async def _taken(lock: threading.Lock, turn: Turn) -> None:

@@ -13,13 +13,14 @@ from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from kaizen_security.client.arguments import plain
 from kaizen_security.client.clock import now
 from kaizen_security.client.noting import RUN
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.step import End, Message, Request
 
 if TYPE_CHECKING:
     from kaizen_security.client.client import Kaizen
-    from kaizen_security.contract.action import Action
 
 RUNNING: ContextVar[Running | None] = ContextVar("kaizen_running", default=None)
 """The run that the current context belongs to, where an adapter or ``AttachPoint.run`` began it."""
@@ -67,6 +68,14 @@ class Running:
         who = kaizen or self._kaizen
         if text:
             who.note(Message(run_id=self.id, text=text[:MAX_TEXT], to=to, agent=who.settings.agent, at=now()))
+
+    def read(self, content: object, *, action_id: str = "") -> None:
+        """Something that the agent was given beside the request, not as the user's word: results of earlier runs, a file."""
+        kaizen = self._kaizen
+        action = Action(tool="", id=action_id or kaizen.ids.new(), run_id=self.id)
+        document = plain(content)
+        kaizen.note_result(action, document)
+        self.brought(kaizen, action, document, failed=False)
 
     def end(self, *, completed: bool = True) -> None:
         """It is over, for every agent in it. The second time it does nothing."""

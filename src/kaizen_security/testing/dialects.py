@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from kaizen_security.contract.action import Json
 
@@ -139,6 +140,36 @@ def _responses(model: str, turn: Turn) -> dict[str, Json]:
     }
 
 
+def _responses_stream(model: str, turn: Turn) -> Iterable[bytes]:
+    whole = _responses(model, turn)
+    numbers = count()
+
+    def event(name: str, document: dict[str, Json]) -> bytes:
+        return f"event: {name}\n".encode() + _data({"type": name, "sequence_number": next(numbers), **document})
+
+    begun: Json = {**whole, "status": "in_progress", "output": [], "usage": None}
+    yield event("response.created", {"response": begun})
+    items = whole["output"]
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        assert isinstance(item, dict)
+        place: dict[str, Json] = {"output_index": index, "item_id": item["id"]}
+        empty: Json = {**item, "status": "in_progress", **({"content": []} if "content" in item else {"arguments": ""})}
+        yield event("response.output_item.added", {"output_index": index, "item": empty})
+        if item["type"] == "message":
+            part: Json = {"type": "output_text", "text": "", "annotations": []}
+            place = {**place, "content_index": 0}
+            yield event("response.content_part.added", {**place, "part": part})
+            for word in _pieces(turn.text):
+                yield event("response.output_text.delta", {**place, "delta": word, "logprobs": []})
+            yield event("response.output_text.done", {**place, "text": turn.text, "logprobs": []})
+        else:
+            said = item["arguments"]
+            yield event("response.function_call_arguments.delta", {**place, "delta": said})
+            yield event("response.function_call_arguments.done", {**place, "arguments": said, "name": item["name"]})
+        yield event("response.output_item.done", {"output_index": index, "item": item})
+    yield event("response.completed", {"response": whole})
+
+
 # --- Anthropic, messages --------------------------------------------------------------------------------------------------------
 
 
@@ -195,5 +226,5 @@ def _data(document: dict[str, Json]) -> bytes:
 
 
 CHAT = Dialect(name="chat", whole=_chat, stream=_chat_stream)
-RESPONSES = Dialect(name="responses", whole=_responses)
+RESPONSES = Dialect(name="responses", whole=_responses, stream=_responses_stream)
 MESSAGES = Dialect(name="messages", whole=_messages, stream=_messages_stream)

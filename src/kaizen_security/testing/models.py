@@ -85,7 +85,7 @@ class ModelServer:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         handler = type("Handler", (_Handler,), {"models": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
@@ -139,6 +139,10 @@ class ModelServer:
             headers.get("api-key"),
         )
         return self._key in brought
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # agents that run in parallel all knock at once
 
 
 class _Handler(BaseHTTPRequestHandler):

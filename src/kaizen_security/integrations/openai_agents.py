@@ -1,0 +1,371 @@
+"""OpenAI Agents SDK: ``Runner.run(agent, …, hooks=KaizenHooks(kaizen))``, or ``attach(kaizen)`` once for every run.
+
+Its hooks only observe, and what they raise ends the run. So a tool is judged in ``on_tool_start``, and its own ``on_invoke_tool``
+is what gives a refusal back, as the tool's output. The runner is wrapped too: it is where a run begins and ends, and what carries
+the run's context into the tasks and the runs of sub-agents that the SDK starts.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from kaizen_security.client.aio import AsyncKaizen
+from kaizen_security.client.client import Kaizen
+from kaizen_security.client.noting import RUN
+from kaizen_security.contract.errors import HookUnavailable
+from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.runs import RUNNING, Running
+
+try:
+    from agents import RunHooks
+    from agents import run as _run
+except ImportError as err:
+    raise HookUnavailable("the OpenAI Agents SDK is not installed: pip install openai-agents") from err
+if not hasattr(_run, "set_default_agent_runner"):
+    raise HookUnavailable("this OpenAI Agents SDK is too old: Kaizen attaches to 0.2 and newer")
+
+SOURCE = "openai-agents"
+MAX_ITEMS = 200
+"""Items of a conversation that are looked at when a run begins."""
+
+
+class _Session:
+    """One run of the SDK: who acts in it just now, and what was said of the calls that are about to run."""
+
+    def __init__(self, hooks: KaizenHooks, running: Running, above: tuple[str, ...]) -> None:
+        self.hooks = hooks
+        self.point: AttachPoint = hooks.point
+        self.running = running
+        self.above = above
+        self.said: dict[str, Allowed | Refused] = {}
+        self.read = False
+        self._chains: dict[str, tuple[str, ...]] = {}
+        self._acts = ""
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The agents down to the one that acts."""
+        return self._chains.get(self._acts, self.above)
+
+    def acts(self, name: str) -> None:
+        """``name`` acts from now on; the first one is whom the run was begun with."""
+        if not self._chains:
+            self._chains[name] = self.above
+        self._acts = name
+
+    def hands_over(self, giver: str, taker: str) -> None:
+        """``giver`` hands the work to ``taker``, unless that one had it before."""
+        self._chains.setdefault(taker, (*self._chains.get(giver, self.above), taker))
+
+
+_SESSION: ContextVar[_Session | None] = ContextVar("kaizen_openai_agents", default=None)
+_GLOBAL: list[KaizenHooks] = []
+
+
+class KaizenHooks(RunHooks):  # type: ignore[misc]  # the SDK is not there when types are checked
+    """Hooks of a run that ask before each tool runs. ``kaizen`` None: the client of this process.
+
+    ``identity`` and ``always_ask`` as for ``base.AttachPoint``. ``also`` are hooks of your own, called after ours.
+    """
+
+    def __init__(
+        self,
+        kaizen: Kaizen | AsyncKaizen | None = None,
+        *,
+        identity: bool = True,
+        always_ask: bool = False,
+        also: Any = None,
+    ) -> None:
+        self.point = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
+        self._also = also
+        _install()
+
+    def with_hooks(self, also: Any) -> KaizenHooks:
+        """The same, with hooks of the host behind them."""
+        made = copy.copy(self)
+        made._also = also
+        return made
+
+    async def on_agent_start(self, context: Any, agent: Any) -> None:
+        """An agent begins, or takes over."""
+        session = _SESSION.get()
+        if session is not None:
+            session.acts(_name(agent))
+        if self._also is not None:
+            await self._also.on_agent_start(context, agent)
+
+    async def on_agent_end(self, context: Any, agent: Any, output: Any) -> None:
+        """Its final words."""
+        session = _SESSION.get()
+        if session is not None and isinstance(output, str):
+            session.running.message(output, kaizen=session.point.agent(session.chain), to="user")
+        if self._also is not None:
+            await self._also.on_agent_end(context, agent, output)
+
+    async def on_handoff(self, context: Any, from_agent: Any, to_agent: Any) -> None:
+        """The work goes to another agent, which is the same run under another identity."""
+        session = _SESSION.get()
+        if session is not None:
+            session.hands_over(_name(from_agent), _name(to_agent))
+        if self._also is not None:
+            await self._also.on_handoff(context, from_agent, to_agent)
+
+    async def on_llm_start(self, context: Any, agent: Any, system_prompt: Any, input_items: Any) -> None:
+        """What the model gets to read: at the first turn also what earlier runs of the conversation brought."""
+        session = _SESSION.get()
+        if session is not None and not session.read:
+            session.read = True
+            for id_, content in _results(input_items):
+                session.running.read(content, action_id=id_)
+        if self._also is not None:
+            await self._also.on_llm_start(context, agent, system_prompt, input_items)
+
+    async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
+        """What the model answered."""
+        if self._also is not None:
+            await self._also.on_llm_end(context, agent, response)
+
+    async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
+        """Judge the call, outside of the tool's own time limit; the tool itself gives a refusal back."""
+        session = _SESSION.get()
+        if session is not None:
+            session.acts(_name(agent))
+            _judged(tool)
+            call_id = getattr(context, "tool_call_id", "")
+            arguments = getattr(context, "tool_arguments", None)
+            if call_id and arguments is not None:
+                session.said[call_id] = await session.point.abefore(_call(session, tool, arguments, call_id))
+        if self._also is not None:
+            await self._also.on_tool_start(context, agent, tool)
+
+    async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: Any) -> None:
+        """What it brought back was noted where it ran."""
+        if self._also is not None:
+            await self._also.on_tool_end(context, agent, tool, result)
+
+
+def attach(
+    kaizen: Kaizen | AsyncKaizen | None = None, *, identity: bool = True, always_ask: bool = False
+) -> Callable[[], None]:
+    """Judge every run of this process, also those whose code knows nothing of Kaizen. Gives what takes it off again."""
+    hooks = KaizenHooks(kaizen, identity=identity, always_ask=always_ask)
+    _GLOBAL[:] = [hooks]
+
+    def detach() -> None:
+        if hooks in _GLOBAL:
+            _GLOBAL.clear()
+
+    return detach
+
+
+# --- runs
+
+
+class _Runner:
+    """The SDK's runner, with a session around each run that Kaizen's hooks are in."""
+
+    def __init__(self, runner: Any) -> None:
+        self.runner = runner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.runner, name)
+
+    async def run(self, starting_agent: Any, input: Any, **kwargs: Any) -> Any:  # noqa: A002  # the SDK's own name
+        hooks = _hooks(kwargs)
+        if hooks is None:
+            return await self.runner.run(starting_agent, input, **kwargs)
+        with _session(hooks, starting_agent, input) as session, _ending(session):
+            return await self.runner.run(starting_agent, input, **kwargs)
+
+    def run_sync(self, starting_agent: Any, input: Any, **kwargs: Any) -> Any:  # noqa: A002
+        hooks = _hooks(kwargs)
+        if hooks is None:
+            return self.runner.run_sync(starting_agent, input, **kwargs)
+        with _session(hooks, starting_agent, input) as session, _ending(session):
+            return self.runner.run_sync(starting_agent, input, **kwargs)
+
+    def run_streamed(self, starting_agent: Any, input: Any, **kwargs: Any) -> Any:  # noqa: A002
+        hooks = _hooks(kwargs)
+        if hooks is None:
+            return self.runner.run_streamed(starting_agent, input, **kwargs)
+        with _session(hooks, starting_agent, input) as session:
+            result = self.runner.run_streamed(starting_agent, input, **kwargs)
+        task = getattr(result, "run_loop_task", None) or getattr(result, "_run_impl_task", None)
+        if task is not None:
+            task.add_done_callback(
+                lambda done: session.running.end(completed=not done.cancelled() and done.exception() is None)
+            )
+        return result
+
+
+def _install() -> None:
+    runner = _run.get_default_agent_runner()
+    if not isinstance(runner, _Runner):
+        _run.set_default_agent_runner(_Runner(runner))
+
+
+def _hooks(kwargs: dict[str, Any]) -> KaizenHooks | None:
+    """Kaizen's hooks for a run: the caller's, those of the run that it is part of, or those of ``attach``. Put into ``kwargs``."""
+    given = kwargs.get("hooks")
+    if isinstance(given, KaizenHooks):
+        return given
+    outer = _SESSION.get()
+    found = outer.hooks if outer is not None else _GLOBAL[0] if _GLOBAL else None
+    if found is None:
+        return None
+    kwargs["hooks"] = hooks = found.with_hooks(given)
+    return hooks
+
+
+@contextmanager
+def _session(hooks: KaizenHooks, agent: Any, given: Any) -> Iterator[_Session]:
+    outer = _SESSION.get()
+    if outer is not None and outer.point is hooks.point:
+        # A sub-agent as a tool. What it was told are its parent's words, which are no request of the user.
+        running, above = outer.running, (*outer.chain, _name(agent))
+    else:
+        running, above = hooks.point.run(_request(given)).begin(), ()
+    session = _Session(hooks, running, above)
+    session.acts(_name(agent))
+    tokens = _SESSION.set(session), RUN.set(running.id), RUNNING.set(running)
+    try:
+        yield session
+    finally:
+        _SESSION.reset(tokens[0])
+        RUN.reset(tokens[1])
+        RUNNING.reset(tokens[2])
+
+
+@contextmanager
+def _ending(session: _Session) -> Iterator[None]:
+    completed = False
+    try:
+        yield
+        completed = True
+    finally:
+        if not session.above:
+            session.running.end(completed=completed)
+
+
+# --- tools
+
+
+def _judged(tool: Any) -> None:
+    """See to it that whatever runs this tool asks first. Once for each tool object; a copy of it is met again."""
+    for name in ("on_invoke_tool", "executor"):
+        given = getattr(tool, name, None)
+        if callable(given) and not getattr(given, "__kaizen_judged__", False):
+            setattr(tool, name, _asking(tool, given, whole=name == "executor"))
+
+
+def _asking(tool: Any, given: Any, *, whole: bool) -> Any:
+    if whole:
+        # Shell tools: what is to be run is in the request, and its output is text.
+        async def executor(request: Any) -> Any:
+            session = _SESSION.get()
+            if session is None:
+                return await _awaited(given(request))
+            call = _call(session, tool, _shell(request), "")
+            return await session.point.athrough(call, lambda: _awaited(given(request)), lambda refused: refused.text)
+
+        return _marked(functools.wraps(given)(executor))
+    if not type(given).__module__.startswith("agents."):
+
+        async def invoke(context: Any, arguments: str) -> Any:
+            return await _invoked(tool, given, context, arguments)
+
+        return _marked(functools.wraps(given)(invoke))
+    # The SDK's own invoker is an object that it looks into: the same object in a class of its own.
+    kind = type(given)
+
+    async def called(self: Any, context: Any, arguments: str) -> Any:
+        return await _invoked(tool, functools.partial(kind.__call__, self), context, arguments)
+
+    judged = copy.copy(given)
+    judged.__class__ = type(kind.__name__, (kind,), {"__call__": functools.wraps(kind.__call__)(called)})
+    return _marked(judged)
+
+
+def _marked(made: Any) -> Any:
+    made.__kaizen_judged__ = True
+    return made
+
+
+async def _invoked(tool: Any, given: Callable[..., Awaitable[Any]], context: Any, arguments: str) -> Any:
+    session = _SESSION.get()
+    if session is None:
+        return await given(context, arguments)
+    call_id = getattr(context, "tool_call_id", "")
+    said = session.said.pop(call_id, None)
+    if said is None:
+        said = await session.point.abefore(_call(session, tool, arguments, call_id))
+    if isinstance(said, Refused):
+        return said.text
+    with said.running(), session.point.noted(said) as kept:
+        kept.content = found = await given(context, arguments)
+    return found
+
+
+async def _awaited(found: Any) -> Any:
+    return await found if inspect.isawaitable(found) else found
+
+
+def _call(session: _Session, tool: Any, arguments: Any, call_id: str) -> Call:
+    origin = getattr(tool, "_tool_origin", None)
+    return Call(
+        tool=_name(tool),
+        arguments=arguments,
+        id=call_id,
+        agents=session.chain,
+        run=session.running,
+        fn=getattr(tool, "__wrapped__", None),
+        publisher=str(getattr(origin, "mcp_server_name", "") or ""),
+        kind="exec" if getattr(tool, "executor", None) is not None else "tool_call",
+    )
+
+
+def _shell(request: Any) -> object:
+    action = getattr(getattr(request, "data", None), "action", None)
+    commands = getattr(action, "commands", None) or getattr(action, "command", None)
+    return {"commands": list(commands) if isinstance(commands, list | tuple) else commands}
+
+
+def _name(thing: Any) -> str:
+    return str(getattr(thing, "name", "") or type(thing).__name__)
+
+
+# --- conversations
+
+
+def _request(given: Any) -> str:
+    """The user's words of a run's input: all of them, since earlier ones were the user's as well."""
+    if isinstance(given, str):
+        return given
+    said = [_text(item.get("content")) for item in _items(given) if item.get("role") == "user"]
+    return "\n".join(filter(None, said))
+
+
+def _results(given: Any) -> Iterator[tuple[str, object]]:
+    """What tools of earlier runs of the conversation brought back."""
+    for item in _items(given):
+        if str(item.get("type", "")).endswith("_call_output"):
+            yield str(item.get("call_id", "")), item.get("output")
+
+
+def _items(given: Any) -> Iterator[Mapping[str, Any]]:
+    for item in given[-MAX_ITEMS:] if isinstance(given, list) else ():
+        if isinstance(item, Mapping):
+            yield item
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n".join(str(part["text"]) for part in parts if isinstance(part, Mapping) and "text" in part)
