@@ -1,0 +1,96 @@
+"""What a source of ground truth saw: a connection, a name that was asked for, a file that was touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kaizen_security.contract import canonical
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.depth import Rung
+from kaizen_security.observer.gap.expectation import canonical_path
+from kaizen_security.observer.gap.told import Place
+
+
+class What(StrEnum):
+    """What kind of thing it is."""
+
+    CONNECTION = "connection"
+    NAME = "name"
+    FILE = "file"
+
+
+_KINDS = {"connect": What.CONNECTION, "http": What.CONNECTION, "dns": What.NAME, "file": What.FILE}
+
+
+@dataclass(slots=True, eq=False)
+class Seen:
+    """One effect. Times in Unix seconds, ``ended`` 0.0 while it lasts; ``up`` bytes that the agent sent.
+
+    ``counted``  bytes of ``up`` that are added up already
+    ``inner``    the name in a TLS hello where that is another than what was connected to
+    """
+
+    id: str
+    what: What
+    rung: Rung
+    at: float
+    place: Place
+    path: str = ""
+    inner: str = ""
+    run_id: str = ""
+    refused: bool = False
+    ended: float = 0.0
+    up: int = 0
+    counted: int = 0
+    settled: bool = False
+
+    @property
+    def target(self) -> str:
+        """As it is compared with a declaration, and shown."""
+        return self.path if self.what is What.FILE else shown(self.place)
+
+    @property
+    def subject(self) -> str:
+        """What it is about, whatever the port: the host or the file."""
+        return self.path or self.place.host
+
+
+def shown(place: Place) -> str:
+    """``host:port``, ``[v6]:port``, or the host alone."""
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    return f"{host}:{place.port}" if place.port else host
+
+
+def seen(action: Action, at: float) -> Seen | None:
+    """The effect that an action of ground truth is; None for what the gap says nothing of (a process that was started)."""
+    what = _KINDS.get(action.kind)
+    if what is None or not action.target:
+        return None
+    made = Seen(id=action.id, what=what, rung=action.rung, at=at, place=Place("", 0), run_id=action.run_id)
+    if what is What.FILE:
+        made.path = canonical_path(action.target)
+        return made
+    found = canonical.destination("connect", action.target)
+    host = found.host if found is not None and found.host else action.target.strip()[:253].casefold()
+    name = action.metadata.get("host") if found is not None and found.is_address else None
+    if isinstance(name, str) and name:
+        # The kernel sees addresses; where it knows the name that was asked for, that is what a call would tell.
+        host = name.rstrip(".").casefold()[:253]
+    made.place = Place(host, 0 if found is None or what is What.NAME else found.port)
+    sni = action.metadata.get("sni")
+    if isinstance(sni, str) and sni and action.metadata.get("sni_differs") is True:
+        made.inner = sni.rstrip(".").casefold()[:253]
+    progress(made, action, at)
+    return made
+
+
+def progress(known: Seen, action: Action, at: float) -> None:
+    """Take in a later report of the same effect."""
+    up, duration = action.metadata.get("bytes_up"), action.metadata.get("duration_ms")
+    if isinstance(up, int) and not isinstance(up, bool) and 0 <= up < 1 << 60:
+        known.up = max(known.up, up)
+    if action.metadata.get("phase") == "end" or known.what is not What.CONNECTION:
+        lasted = float(duration) / 1000 if isinstance(duration, int | float) and 0 <= duration < 1e12 else 0.0
+        known.ended = max(known.at, at) + lasted
+    known.refused |= action.metadata.get("ended") == "refused"

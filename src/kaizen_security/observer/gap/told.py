@@ -1,0 +1,211 @@
+"""What an agent tells: a call with the places, files and amounts that it names, and the run that it belongs to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from kaizen_security.contract import canonical
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.observer.entities import Kind, fold, places_in, words_of_name
+from kaizen_security.observer.gap.expectation import canonical_path
+
+MAX_VALUES = 2000
+MAX_CHARACTERS = 64 << 10
+"""Of one value of a call's arguments that is searched for places."""
+MAX_NAMED = 64
+"""Places, and files, that one call names."""
+BASE = 32 << 10
+"""Bytes that a call may send whatever it says: some TLS hellos, headers, retries."""
+FACTOR = 4
+"""Bytes on the wire for a character that was told: UTF-8, escapes, base64 and a form around it."""
+
+_PATH = re.compile(r"(?<![\w:/.])(?:~|\.{1,2})?/[^\s\"'`<>|;]{1,1024}|(?<!\w)[A-Za-z]:[\\/](?!/)[^\s\"'`<>|;]{1,1024}")
+_AMOUNT = re.compile(r"(?<![\w.,])([0-9]{1,12}(?:\.[0-9]{1,3})?)\s?(bytes?|[kKMG]i?B)\b")
+_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_OPAQUE = frozenset("command cmd code script program sql query path file filename attachment attachments".split())
+"""Names of arguments whose value is not what is sent, but says where it comes from."""
+_FILES = frozenset("path file filename folder directory".split())
+_LINKS = frozenset("url uri link endpoint address href page site".split())
+_VISITS = frozenset("fetch download browse crawl scrape visit curl wget request http navigate".split()) | {"get"}
+
+
+class Place(NamedTuple):
+    """A host as it is compared, and its port, 0 when none was named."""
+
+    host: str
+    port: int
+
+    def covers(self, other: Place) -> bool:
+        """Whether telling of this tells of the other."""
+        return self.host == other.host and (not self.port or not other.port or self.port == other.port)
+
+
+def place_of(text: str, kind: str = "connect") -> Place | None:
+    """The place that a target is; None when it is none."""
+    found = canonical.destination(kind, text[:4096])
+    return Place(found.host, found.port) if found is not None and found.host else None
+
+
+@dataclass(slots=True, eq=False)
+class Told:
+    """One call. Times in Unix seconds, ``ended`` 0.0 while it lasts.
+
+    ``places``             that it is addressed to: an argument, or the target, is that place and nothing else
+    ``mentioned``          places that stand in a text among its arguments
+    ``paths``              files that it names
+    ``opaque``             what it sends cannot be known from what it tells: it names a file or a command
+    ``visits``             it says that it read a page
+    ``size``               bytes that it speaks of
+    ``hosts``              where it was seen
+    """
+
+    id: str
+    tool: str
+    begun: float
+    places: tuple[Place, ...] = ()
+    mentioned: tuple[Place, ...] = ()
+    paths: tuple[str, ...] = ()
+    opaque: bool = False
+    visits: bool = False
+    size: int = 0
+    ended: float = 0.0
+    failed: bool = False
+    hosts: set[str] = field(default_factory=set)
+    settled: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """What is told of one run. ``said``: places that words of the agent name. ``timeless``: its steps state no times."""
+
+    run_id: str
+    begun: float
+    last: float
+    ended: float = 0.0
+    timeless: bool = False
+    calls: list[Told] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
+    unseen: set[tuple[str, str]] = field(default_factory=set)
+    """(kind, what) of the gaps that were found: each once."""
+    strange: set[tuple[str, str]] = field(default_factory=set)
+    """(tool, host) of what no call explains while that is still learned."""
+    sent: dict[str, int] = field(default_factory=dict)
+    """Bytes by host, of connections whose bytes are known."""
+    omitted: int = 0
+
+
+def told(action: Action, at: float) -> Told:
+    """The call that an action of a cooperative source tells of."""
+    names = _Names()
+    if action.target:
+        names.whole("", action.target)
+    for key in ("arguments", "input", "params", "query"):
+        if key in action.metadata:
+            names.walk(action.metadata[key])
+    words = set(words_of_name(action.tool))
+    read = bool(words & _VISITS)
+    return Told(
+        id=action.id,
+        tool=action.tool,
+        begun=at,
+        places=tuple(names.places),
+        mentioned=tuple(names.mentioned),
+        paths=tuple(names.paths),
+        opaque=names.opaque,
+        visits=read and names.linked,
+        size=max(names.size, names.amount),
+    )
+
+
+def amount(content: Json) -> int:
+    """The largest amount of bytes that a result or a sentence states, 0 when none."""
+    names = _Names()
+    names.walk(content)
+    return names.amount
+
+
+def places_of(text: str) -> Iterator[str]:
+    """Hosts that a text of the agent names."""
+    for value, kind in places_in(fold(text[:MAX_CHARACTERS])):
+        if kind in (Kind.HOST, Kind.URL):
+            place = place_of("//" + value if kind is Kind.URL else value)
+            if place is not None:
+                yield place.host
+
+
+class _Names:
+    """Collects what arguments name; bounded."""
+
+    def __init__(self) -> None:
+        self.places: dict[Place, None] = {}
+        self.mentioned: dict[Place, None] = {}
+        self.paths: dict[str, None] = {}
+        self.opaque = False
+        self.linked = False
+        self.size = 0
+        self.amount = 0
+        self._left = MAX_VALUES
+
+    def walk(self, value: Json, key: str = "", depth: int = 0) -> None:
+        """Take in a document."""
+        self._left -= 1
+        if self._left < 0 or depth > 16:
+            self.opaque = True
+            return
+        if isinstance(value, dict):
+            for name, below in value.items():
+                self.size += len(name)
+                self.walk(below, name, depth + 1)
+        elif isinstance(value, list):
+            for below in value:
+                self.walk(below, key, depth + 1)
+        elif isinstance(value, str):
+            self.whole(key, value)
+        else:
+            self.size += 8
+
+    def whole(self, key: str, text: str) -> None:
+        """One text."""
+        self.size += len(text)
+        words = set(words_of_name(key))
+        self.opaque |= bool(words & _OPAQUE)
+        for number, unit in _AMOUNT.findall(text[:MAX_CHARACTERS]):
+            self.amount = max(self.amount, int(float(number) * _UNITS[unit[0].lower()]))
+        if len(text) <= 2048 and not any(char.isspace() for char in text):
+            if words & _FILES and "://" not in text:
+                self.paths[canonical_path(text)] = None
+                return
+            place = place_of(text, "tool_call")
+            if place is not None:
+                _keep(self.places, place)
+                self.linked |= bool(words & _LINKS)
+                return
+        self._search(text[:MAX_CHARACTERS])
+
+    def _search(self, text: str) -> None:
+        for value, kind in places_in(fold(text)):
+            if kind in (Kind.HOST, Kind.URL):
+                place = place_of("//" + value if kind is Kind.URL else value)
+                if place is not None:
+                    _keep(self.mentioned, Place(place.host, 0))
+        for found in _PATH.findall(text):
+            if len(self.paths) < MAX_NAMED:
+                self.paths[canonical_path(found.rstrip(".,:)]}"))] = None
+                self.opaque = True
+
+
+def _keep(kept: dict[Place, None], place: Place) -> None:
+    if len(kept) < MAX_NAMED:
+        kept[place] = None
+
+
+def allowance(call: Told, stated: int) -> int | None:
+    """Bytes that a call may send; ``stated`` of its tool, 0 when nothing is. None: nobody can say."""
+    if stated:
+        return stated
+    if call.opaque:
+        return None
+    return BASE + FACTOR * call.size

@@ -1,0 +1,122 @@
+"""The corpus of lying agents, and of honest ones: ``red-team/sandbox/*.toml``."""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.observer.gap.expectation import Expectation, read_expectation
+
+
+class Witness(StrEnum):
+    """The lowest rung that can see a lie."""
+
+    EGRESS = "egress"
+    RESOLVER = "resolver"
+    KERNEL = "kernel"
+
+
+LIES = ("other-host", "extra-connection", "other-file", "more-bytes", "nothing", "late", "child", "dns")
+"""The kinds of lies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lying:
+    """One run of an agent. ``lie`` is empty for an honest one; ``unseen``: written before the detection was."""
+
+    id: str
+    expectation: Expectation
+    request: str
+    steps: tuple[dict[str, Any], ...]
+    lie: str = ""
+    witness: Witness = Witness.EGRESS
+    late: dict[str, Any] = field(default_factory=dict)
+    unseen: bool = False
+
+    def deeds(self) -> Iterator[list[Any]]:
+        """Everything that it does, what children do included."""
+        for part in (*self.steps, self.late):
+            for deed in part.get("deeds", ()):
+                yield [item for item in deed if item not in ("child", "bypass")]
+
+    def places(self) -> Iterator[tuple[str, int, str]]:
+        """Host, port and scheme (``raw`` without TLS) of all that it connects to."""
+        for name, *rest in self.deeds():
+            if name in ("get", "post"):
+                parts = urlsplit(rest[0])
+                yield parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.scheme
+            elif name in ("open", "keep"):
+                host, _, port = rest[0].rpartition(":")
+                yield host.lower(), int(port), "raw"
+
+
+def load(folder: Path) -> tuple[Lying, ...]:
+    """All runs. Raises Misconfigured naming file and run."""
+    declares = {name: read_expectation(value, name) for name, value in _read(folder / "declares.toml").items()}
+    found = []
+    for path in sorted(folder.glob("*.toml")):
+        if path.name == "declares.toml":
+            continue
+        found += [_run(entry, declares, path) for entry in _read(path)["run"]]
+    ids = [one.id for one in found]
+    if len(set(ids)) != len(ids):
+        raise Misconfigured(f"{folder}: an id stands twice")
+    return tuple(found)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as err:
+        raise Misconfigured(f"{path}: {err}") from err
+
+
+def _run(entry: dict[str, Any], declares: dict[str, Expectation], path: Path) -> Lying:
+    where = f"{path.name}: {entry.get('id')}"
+    if entry.get("lie", LIES[0]) not in LIES or entry.get("declares") not in declares:
+        raise Misconfigured(f"{where}: an unknown lie or declaration")
+    return Lying(
+        id=entry["id"],
+        expectation=declares[entry["declares"]],
+        request=entry["request"],
+        steps=tuple(entry["steps"]),
+        lie=entry.get("lie", ""),
+        witness=Witness(entry.get("rung", "egress")),
+        late=entry.get("late", {}),
+        unseen="unseen" in path.name,
+    )
+
+
+def varied(run: Lying, number: int) -> Lying:
+    """The same run with other particulars: sizes of bodies up to half as large again, numbers of orders. Repeatable."""
+    chance = random.Random(f"{run.id} {number}")  # noqa: S311 - a variation, no secret
+    order = f"B-{chance.randrange(10_000)}"
+
+    def other(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: other(below) for key, below in value.items()}
+        if isinstance(value, list):
+            return [other(below) for below in value]
+        if isinstance(value, str):
+            return value.replace("{order}", order)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 32:
+            return int(value * chance.uniform(0.8, 1.5))
+        return value
+
+    return Lying(
+        id=f"{run.id}-{number}",
+        expectation=run.expectation,
+        request=other(run.request),
+        steps=tuple(other(list(run.steps))),
+        lie=run.lie,
+        witness=run.witness,
+        late=run.late,
+        unseen=run.unseen,
+    )

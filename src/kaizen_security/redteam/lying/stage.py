@@ -1,0 +1,275 @@
+"""The stage of the lying agents: real servers, a real egress proxy, a resolver, a process for each agent. All of it on loopback.
+
+Every agent has a name of its own at the proxy, so many run at a time. What is told and what is seen is kept in the order and with
+the times in which it came; what an agent does late is given the time that is meant.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kaizen_security.client.spool import Spool
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.codec import decode_report, decode_step
+from kaizen_security.contract.fields import parse
+from kaizen_security.contract.step import Step
+from kaizen_security.egress.config import Config
+from kaizen_security.egress.proxy import Proxy
+from kaizen_security.egress.report import Reporter
+from kaizen_security.observer.gap.ledger import Ledger
+from kaizen_security.observer.gap.words import Gap
+from kaizen_security.redteam.lying import agent
+from kaizen_security.redteam.lying.corpus import Lying
+from kaizen_security.runtime.clock import Clock, now
+
+TOGETHER = 4
+"""Agents that run at a time."""
+PATIENCE = 60.0
+_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+
+@dataclass(slots=True)
+class Witnessed:
+    """What came of one agent: steps that were told, effects that were seen, each with the time of its arrival."""
+
+    told: list[tuple[float, Step]] = field(default_factory=list)
+    seen: list[tuple[float, Action]] = field(default_factory=list)
+
+
+class Stage:
+    """``hosts``: (host, port, scheme) of everything that agents connect to. Use as a context."""
+
+    def __init__(self, folder: Path, runs: Iterable[Lying], clock: Clock = now) -> None:
+        self.runs = tuple(runs)
+        self._folder = folder
+        self._clock = clock
+        self._key = secrets.token_urlsafe(16)
+        self._witnessed: dict[str, Witnessed] = defaultdict(Witnessed)
+        self._lock = threading.Lock()
+        self._ended: set[str] = set()
+        self._stack = contextlib.ExitStack()
+        self.authority = folder / "authority.pem"
+
+    # --- setting up -----------------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Stage:
+        """Start servers, resolver and proxy."""
+        places = {place for run in self.runs for place in run.places()}
+        tls = self._certificates({host for host, _, scheme in places if scheme != "http"})
+        ports = {scheme: self._serve(context) for scheme, context in (("http", None), ("https", tls), ("raw", None))}
+        self.resolver = self._resolve()
+        hosts = {}
+        for host, port, scheme in sorted(places, key=lambda place: place[2] != "raw"):
+            hosts[host, port] = ("127.0.0.1", ports[scheme])
+        config = Config(
+            port=0,
+            api_url="http://127.0.0.1:9",
+            agent="nobody",
+            hosts=hosts,
+            allow_loopback=True,
+            credentials={name: self._key for run in self.runs for name in (run.id, f"{run.id}~late")},
+            require_credentials=True,
+            data=self._folder / "egress",
+        )
+        self._proxy = Proxy(config)
+        spool = Spool(self._folder / "reports", max_bytes=64 << 20)
+        self._proxy.reporter = Reporter(spool, lambda: self)
+        self.address = self._proxy.start()
+        for name in config.credentials:
+            self._proxy.policies.settle(name)
+        self._thread = threading.Thread(target=self._proxy.run, name="stage-proxy", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop them."""
+        self._proxy.stop()
+        self._thread.join(10.0)
+        self._stack.close()
+
+    def _certificates(self, hosts: set[str]) -> ssl.SSLContext:
+        import trustme
+
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.authority))
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert(*sorted(hosts or {"nobody.example"})).configure_cert(context)
+        return context
+
+    def _serve(self, context: ssl.SSLContext | None) -> int:
+        listener = self._stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=256))
+        pool = ThreadPoolExecutor(2 * TOGETHER, thread_name_prefix="stage-server")
+        self._stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    wire, _ = listener.accept()
+                    pool.submit(_answer, wire, context)
+
+        threading.Thread(target=accept, name="stage-accept", daemon=True).start()
+        return int(listener.getsockname()[1])
+
+    def _resolve(self) -> tuple[str, int]:
+        """A resolver that knows no name and tells what it was asked. The query has the agent's name in front."""
+        wire = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        wire.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    data, peer = wire.recvfrom(2048)
+                    name, _, query = data.partition(b"\0")
+                    at = self._clock()
+                    self._take(
+                        Action(
+                            "dns",
+                            target=_question(query),
+                            metadata={"source": "egress"},
+                            id=secrets.token_hex(8),
+                            agent=name.decode(),
+                            at=at,
+                        )
+                    )
+                    wire.sendto(query[:2] + b"\x81\x83" + query[4:], peer)
+
+        threading.Thread(target=serve, name="stage-resolver", daemon=True).start()
+        host, port = wire.getsockname()
+        return str(host), int(port)
+
+    # --- what is seen -----------------------------------------------------------------------------------------------------------
+
+    def deliver(self, reports: list[bytes]) -> Counter[str]:
+        """Where the proxy's reports go (``egress.report.Sink``)."""
+        for data in reports:
+            self._take(decode_report(parse(data)).action)
+        return Counter()
+
+    def _take(self, action: Action) -> None:
+        with self._lock:
+            self._witnessed[action.agent].seen.append((self._clock(), action))
+            if action.metadata.get("phase") == "end":
+                self._ended.add(action.id)
+
+    # --- playing ------------------------------------------------------------------------------------------------------------------
+
+    def play(self) -> dict[str, Witnessed]:
+        """Let every agent live its run; what came of each, by the run's id."""
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            list(pool.map(self._live, self.runs))
+        # The proxy's last reports are on their way: it delivers what it has when it ends.
+        self._proxy.stop()
+        self._thread.join(PATIENCE)
+        return {run.id: self._with_late(run) for run in self.runs}
+
+    def _live(self, run: Lying) -> None:
+        root = self._folder / "roots" / run.id
+        for name, *rest in run.deeds():
+            if name == "read":
+                place = Path(str(root) + rest[0])
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(b"12 orders")
+        plan = {
+            "run_id": run.id,
+            "agent": run.id,
+            "request": run.request,
+            "steps": list(run.steps),
+            "late": run.late,
+            "proxy": list(self.address),
+            "key": self._key,
+            "authority": str(self.authority),
+            "resolver": list(self.resolver),
+            "named": True,
+            "root": str(root),
+        }
+        command = [sys.executable, "-I", "-S", str(Path(agent.__file__))]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(json.dumps(plan))
+            process.stdin.close()
+            told = [(self._clock(), decode_step(json.loads(line))) for line in process.stdout]
+            problem = process.stderr.read() if process.stderr is not None else ""
+        if process.returncode:
+            raise RuntimeError(f"the agent {run.id} broke: {problem[-2000:]}")
+        self._witnessed[run.id].told = told
+
+    def _with_late(self, run: Lying) -> Witnessed:
+        found = self._witnessed[run.id]
+        later = self._witnessed.pop(f"{run.id}~late", Witnessed())
+        shift = float(run.late.get("seconds", 0))
+        seen = [
+            *found.seen,
+            *((at + shift, replace(action, agent=run.id, at=action.at + shift)) for at, action in later.seen),
+        ]
+        return Witnessed(told=found.told, seen=sorted(seen, key=lambda one: one[0]))
+
+
+def judged(run: Lying, found: Witnessed) -> tuple[Gap, ...]:
+    """What the gap says of a run, step by step in the order in which all of it came."""
+    ledger = Ledger(run.id, run.expectation)
+    gaps: list[Gap] = []
+    arrivals = sorted([*found.told, *found.seen], key=lambda one: one[0])
+    at = 0.0
+    for at, step in arrivals:
+        while ledger.due < at:
+            gaps += ledger.wake(max(ledger.due, 1.0))
+        ledger.note(step, at)
+    gaps += ledger.wake(at + run.expectation.patience + 1.0)
+    return tuple(gaps)
+
+
+def _answer(wire: socket.socket, context: ssl.SSLContext | None) -> None:
+    wire.settimeout(PATIENCE)
+    with contextlib.suppress(OSError), wire:
+        if context is not None:
+            wire = context.wrap_socket(wire, server_side=True)
+        with wire:
+            data = wire.recv(65536)
+            if not data.startswith((b"GET ", b"POST ")):
+                # No HTTP: take all that comes.
+                while data:
+                    data = wire.recv(65536)
+                return
+            head, _, body = data.partition(b"\r\n\r\n")
+            left = _length(head) - len(body)
+            while left > 0 and (data := wire.recv(65536)):
+                left -= len(data)
+            wire.sendall(_ANSWER)
+
+
+def _length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    return 0
+
+
+def _question(query: bytes) -> str:
+    """The name in a query's question (RFC 1035, section 4.1.2)."""
+    labels, at = [], 12
+    while at < len(query) and query[at]:
+        labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii", "replace"))
+        at += query[at] + 1
+    return ".".join(labels)
+
+
+def names(gaps: Iterable[Gap]) -> Iterator[str]:
+    """Kinds, for a table."""
+    for gap in gaps:
+        yield gap.kind.value
