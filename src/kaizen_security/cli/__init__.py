@@ -20,6 +20,7 @@ COMMANDS = {
     "server": "the control plane: API and web console",
     "sidecar": "the Observer next to the agent",
     "egress": "the egress proxy",
+    "sandbox": "what an agent tells against what it does, judged beside it",
     "mcp": "what stands before MCP servers: gateway, pins, clients' configuration",
     "inspect": "ask for the verdict on one action",
     "explain": "show why a verdict is what it is",

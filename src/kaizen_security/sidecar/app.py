@@ -48,9 +48,9 @@ from kaizen_security.sidecar.http import (
     Problem,
     answer,
     bearer,
+    on_error,
     on_socket,
     read,
-    refusal,
     seconds,
 )
 from kaizen_security.sidecar.identity import Identities, Identity, tells
@@ -87,6 +87,7 @@ class Sidecar:
         self.holding = holding
         holding.learned = self._learned
         self.spool_refused = 0
+        self.witness: Callable[[Step], None] = lambda step: None  # told of every step and report; must not wait
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="heavy")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -106,7 +107,7 @@ class Sidecar:
                 *self.holding.routes(self.who),
                 *more,
             ],
-            exception_handlers={HTTPException: _on_error, KaizenError: _on_error, Exception: _on_error},
+            exception_handlers={HTTPException: on_error, KaizenError: on_error, Exception: on_error},
         )
 
     # --- who asks -----------------------------------------------------------------------------------------------------
@@ -204,8 +205,7 @@ class Sidecar:
         asked = await read(request, actions, aside=self._aside)
         if isinstance(asked, Action):
             return answer(encode_verdict(await self._inspect(asked)))
-        turns = Turns()
-        verdicts = []
+        turns, verdicts = Turns(), []
         for action in asked:
             verdicts.append(encode_verdict(await self._inspect(action)))
             await turns.pause()
@@ -247,6 +247,10 @@ class Sidecar:
             return [told_step(step) for step in steps] if tells(identity) else steps
 
         steps = await read(request, decoded, aside=self._aside, limit=MAX_BATCH_BODY)
+        return answer({"noted": await self.take(steps)})
+
+    async def take(self, steps: Sequence[Step]) -> int:
+        """Take in steps of a run; how many these were."""
         turns = Turns()
         for step in steps:
             if isinstance(step, Action):
@@ -254,8 +258,9 @@ class Sidecar:
             else:
                 self._hold(step.agent)
                 self.inspector.note(step)
+                self.witness(step)
             await turns.pause()
-        return answer({"noted": len(steps)})
+        return len(steps)
 
     async def verdicts(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/verdicts``: one report after the fact."""
@@ -267,6 +272,7 @@ class Sidecar:
 
     async def _observe(self, action: Action, claim: Verdict | None) -> tuple[Verdict, bool, bool]:
         """Our verdict, whether it is kept, and whether the same report was here before."""
+        self.witness(action)
         await self._ready(action.agent)
         before = self.inspector.knows(action)
         if claim is not None and claim.blocked:
@@ -301,8 +307,7 @@ class Sidecar:
             return found
 
         accepted = duplicates = 0
-        rejected: list[dict[str, Json]] = []
-        turns = Turns()
+        rejected, turns = list[dict[str, Json]](), Turns()
         for i, report in enumerate(await read(request, decoded, aside=self._aside, limit=MAX_BATCH_BODY)):
             if not isinstance(report, Report):
                 rejected.append({"index": i, "field": report.field, "message": str(report)})
@@ -389,9 +394,4 @@ class Sidecar:
 
 
 def _tag(bundle: Bundle) -> str:
-    document = encode_bundle(bundle)
-    return '"' + hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32] + '"'
-
-
-async def _on_error(request: Request, err: Exception) -> Response:
-    return refusal(err)
+    return '"' + hashlib.sha256(json.dumps(encode_bundle(bundle), sort_keys=True).encode()).hexdigest()[:32] + '"'

@@ -75,6 +75,11 @@ def refusal(err: Exception) -> Response:
     return answer({"error": error}, status, _HEADERS.get(status))
 
 
+async def on_error(request: Request, err: Exception) -> Response:
+    """``refusal`` as Starlette calls it."""
+    return refusal(err)
+
+
 def _told(err: Exception) -> tuple[int, str, str]:
     if isinstance(err, Problem):
         return err.status, err.code, str(err)

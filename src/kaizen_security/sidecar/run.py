@@ -101,7 +101,7 @@ class Parts:
         self.sidecar.put_in_force(agent, bundle)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Signals are ours: uvicorn would raise them again after a clean end, and the process would look killed."""
 
     @contextlib.contextmanager
@@ -146,7 +146,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
         timeout_graceful_shutdown=3,
         backlog=BACKLOG,
     )
-    server = _Server(config)
+    server = Server(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)

@@ -83,6 +83,8 @@ class Uplink:
         self._signing = signing_key(key_hash(api_key))
         self._admitted = False
         self._boundary = boundary_key(shelf.boundary_secret)
+        self.outgoing: Callable[[Action, Verdict], Report] = self._outward
+        """What of a verdict leaves the tenant; a sandbox has a stricter one."""
         self._stopping = threading.Event()
         self._work = threading.Event()
         self._due = threading.Condition()
@@ -110,13 +112,16 @@ class Uplink:
             self._threads[0].join(patience)
         self.spool.close()
 
+    def _outward(self, action: Action, verdict: Verdict) -> Report:
+        return Report(action=outward(action, self._boundary), verdict=outward_verdict(verdict, self._boundary))
+
     # --- up ---------------------------------------------------------------------------------------------------------------
 
     def report(self, action: Action, verdict: Verdict) -> bool:
         """Put a verdict on its way, in boundary form. False: the spool is full, and the loss is counted."""
         if not self.enabled:
             return True
-        report = Report(action=outward(action, self._boundary), verdict=outward_verdict(verdict, self._boundary))
+        report = self.outgoing(action, verdict)
         record = json.dumps(encode_report(report), ensure_ascii=False, separators=(",", ":")).encode()
         kept = self.spool.append(record, urgent=verdict.blocked or verdict.flagged)
         self._work.set()

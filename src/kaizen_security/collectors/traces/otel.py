@@ -31,22 +31,25 @@ _ROLE_OF_EVENT = {
     "gen_ai.choice": "assistant",
 }
 _STARTS = ("startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime")
+_ENDS = ("endTimeUnixNano", "end_time_unix_nano", "end_time", "endTime")
 _CONTENT = {
     "gen_ai.content.prompt": ("gen_ai.prompt", "user"),
     "gen_ai.content.completion": ("gen_ai.completion", "assistant"),
 }
-_TOOL_OPERATIONS = frozenset({"execute_tool", "tool"})
+TOOL_OPERATIONS = frozenset({"execute_tool", "tool"})
+"""Values of ``gen_ai.operation.name`` for a tool that runs."""
 
 
 @dataclass(slots=True)
 class Span:
-    """A span, or all that hangs on one. ``at`` orders them: nanoseconds, 0 when not stated."""
+    """A span, or all that hangs on one. ``at`` orders them: nanoseconds, 0 when not stated; ``until`` is when it ended."""
 
     id: str
     trace: str
     parent: str = ""
     name: str = ""
     at: int = 0
+    until: int = 0
     attributes: Mapping[str, Json] = field(default_factory=dict)
     service: str = ""
     events: list[tuple[str, Mapping[str, Json], Json]] = field(default_factory=list)
@@ -105,6 +108,7 @@ class Otel:
         )
         span.name, span.service = _text(doc.get("name")), service
         span.at = next((at for key in _STARTS if (at := _nanos(doc.get(key)))), 0)
+        span.until = next((at for key in _ENDS if (at := _nanos(doc.get(key)))), 0)
         span.attributes = attributes(doc.get("attributes"))
         status = doc.get("status")
         code = status.get("code") or status.get("status_code") if isinstance(status, dict) else None
@@ -152,12 +156,12 @@ class Otel:
         yield from self.runs.documents()
 
     def _take(self, span: Span) -> None:
-        said = list(_conversation(span))
-        is_tool = _text(span.attributes.get("gen_ai.operation.name")) in _TOOL_OPERATIONS
+        said = list(conversation(span))
+        is_tool = _text(span.attributes.get("gen_ai.operation.name")) in TOOL_OPERATIONS
         if not said and not is_tool:
             return
-        named = self._inherited(span, "gen_ai.agent.name") or span.service or "default"
-        run = self.runs.run(self._inherited(span, "gen_ai.conversation.id") or span.trace, named[:MAX_NAME])
+        named = self.inherited(span, "gen_ai.agent.name") or span.service or "default"
+        run = self.runs.run(self.inherited(span, "gen_ai.conversation.id") or span.trace, named[:MAX_NAME])
         run.model = run.model or _text(span.attributes.get("gen_ai.request.model"))
         run.conversation(said, self.runs.losses)
         if is_tool:
@@ -180,7 +184,7 @@ class Otel:
             found = Brought(content=unwrapped(result), id=id_[:MAX_NAME], failed=span.failed)
             run.brought(found, self.runs.losses)
 
-    def _inherited(self, span: Span, key: str) -> str:
+    def inherited(self, span: Span, key: str) -> str:
         """The attribute of the span, or of the nearest one above it that has it."""
         seen: set[str] = set()
         at: Span | None = span
@@ -196,7 +200,7 @@ class Otel:
         return ""
 
 
-def _conversation(span: Span) -> Iterator[Said]:
+def conversation(span: Span) -> Iterator[Said]:
     """What the model was given and what it said, whichever generation of the conventions wrote it down."""
     yield from _whole(span.attributes)
     yield from _numbered(span.attributes)

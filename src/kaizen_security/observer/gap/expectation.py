@@ -63,7 +63,9 @@ def read_expectation(document: Json, field: str = "declaration") -> Expectation:
     path = field + "."
     reach = {
         canonical.permitted(name): _reach(value, f"{path}reach.{name[:64]}")
-        for name, value in _few(obj(doc.get("reach") or {}, path + "reach"), path + "reach").items()
+        for name, value in _few(
+            {} if doc.get("reach") is None else obj(doc["reach"], path + "reach"), path + "reach"
+        ).items()
     }
     made = Expectation(
         declaration=decode_declaration(doc, field=field),

