@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
@@ -69,7 +70,6 @@ _DATE = re.compile(
     r"^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?:t\d{1,2}:\d\d(?::\d\d)?(?:\.\d+)?z?)?|\d{1,2}:\d\d(?::\d\d)?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4})$"
 )
 _DIGITS = re.compile(r"\d")
-_SPACE = re.compile(r"\s+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _EDGES = " \t\r\n.,;:!?\"'`()[]{}<>*/\\~#@$€£%&=|"
 """What stands around a value and is no part of it: in running text ``/reports/3`` and ``#general`` are found without it."""
@@ -99,7 +99,7 @@ def stem(word: str) -> str:
 
 def canonical(value: str) -> str:
     """One value in one spelling."""
-    text = _SPACE.sub(" ", fold(value)).strip(_EDGES)
+    text = " ".join(fold(value).split()).strip(_EDGES)
     if "." in text or ":" in text:
         text = _SCHEME.sub("", text).rstrip("/.")
     return _number(text) if text[:1].isdigit() else text
@@ -155,15 +155,23 @@ def _named(value: str) -> Kind:
 
 def plain_words(text: str) -> list[str]:
     """The words of a text that are no part of an entity, as stems, common ones left out."""
-    found = (match.group() for match in _WORD.finditer(fold(text)))
-    return [stem(word) for word in found if word.isalpha() and word not in _STOP]
+    return [stem(word) for word in _split(fold(text)) if word.isalpha() and word not in _STOP]
+
+
+def _split(text: str) -> Iterator[str]:
+    """The words of a folded text in order; an entity is one word."""
+    # No word goes over white space, and most pieces between two of it are a plain word already.
+    for piece in text.split():
+        if piece.isalpha():
+            yield piece
+        else:
+            yield from _WORD.findall(piece)
 
 
 def tokens(text: str) -> list[str]:
     """Words and entities of a text in order, canonical, common words left out. An entity is followed by its parts."""
     found = []
-    for match in _WORD.finditer(fold(text)):
-        word = match.group()
+    for word in _split(fold(text)):
         if word.isalpha():
             if word not in _STOP:
                 found.append(stem(word))
