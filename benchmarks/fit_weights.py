@@ -188,12 +188,18 @@ BUDGET = 0.01
 """Stated false-positive budget: at most one harmless run in a hundred lies above an agent's threshold."""
 
 ASK_BUDGET = 0.05
-"""Stated budget of the band below: of all harmless runs of unseen tasks together, one in twenty lies above where asking begins."""
+"""Stated budget of the band below: of all harmless runs of unseen tasks together, one in twenty lies above its beginning."""
+
+ASK_LEAST = 0.02
+"""However high an agent's own runs score, its band begins no higher than where one in fifty of all lies above."""
+
+ASK_OWN = 0.1
+"""Between the two, asking begins where one in ten of the agent's own runs lies above."""
 
 MATURE = 100
 """Scored runs from which on an agent's own runs alone set its threshold."""
 
-SETTLED = 50
+SETTLED = 30
 """Scored runs from which on a person is asked: before, everything is new."""
 
 BIAS = {beta[0]:.3f}

@@ -18,6 +18,8 @@ from kaizen_security.observer.origins import Call, Origin, Origins, Reached, Val
 from kaizen_security.observer.signals import NAMES, Reading, read
 from kaizen_security.observer.weights import (
     ASK_BUDGET,
+    ASK_LEAST,
+    ASK_OWN,
     BIAS,
     BUDGET,
     FLOORS,
@@ -143,11 +145,14 @@ def asking(habits: Habits) -> float | None:
     """Where the band begins in which a person is asked; never above the threshold. None while there are few runs: everything is new
     to an agent that has just begun, and nobody wants to be asked about all of it.
 
-    Not where the agent's own runs would put it: of one whose harmless runs score high the band would be empty, and its attacks
-    lie just there. That such an agent is asked about more often is what asking is for.
+    The agent's own runs place it, but only between the floors of two budgets: those of an agent whose harmless runs score high
+    would leave the band empty, and its attacks lie just there. That such an agent is asked about more often is what asking is for.
     """
     speaks = threshold(habits)
-    return None if speaks is None or len(habits.scores) < SETTLED else min(speaks, floor(ASK_BUDGET))
+    if speaks is None or len(habits.scores) < SETTLED:
+        return None
+    own = habits.scores.exceeded_by(ASK_OWN)
+    return min(speaks, max(floor(ASK_BUDGET), min(floor(ASK_LEAST), own)))
 
 
 def floor(budget: float) -> float:

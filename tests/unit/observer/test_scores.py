@@ -10,7 +10,7 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.observer.habits import Habits
 from kaizen_security.observer.score import asking, floor, threshold
 from kaizen_security.observer.scores import ROOM, WINDOW, Scores
-from kaizen_security.observer.weights import ASK_BUDGET, BUDGET, FLOORS, HIGHEST, MATURE
+from kaizen_security.observer.weights import ASK_BUDGET, ASK_LEAST, BUDGET, FLOORS, HIGHEST, MATURE, SETTLED
 
 
 def of(values):
@@ -62,10 +62,19 @@ def test_the_threshold_is_the_agents_own_and_never_below_the_floor():
     assert threshold(habits) == 2.8
 
 
-def test_the_band_in_which_a_person_is_asked_is_not_narrowed_by_an_agents_own_runs():
+def test_an_agents_own_runs_place_the_band_but_never_empty_it():
+    quiet = Habits(runs=500, scores=of([-9.0] * MATURE))
+    assert asking(quiet) == floor(ASK_BUDGET)
+    usual = Habits(runs=500, scores=of([-9.0] * 80 + [-1.0] * 20))
+    assert asking(usual) == -1.0
     noisy = Habits(runs=500, scores=of([2.2] * MATURE))
-    assert asking(noisy) == floor(ASK_BUDGET) < threshold(noisy)
+    assert asking(noisy) == floor(ASK_LEAST) < threshold(noisy)
+
+
+def test_nobody_is_asked_about_an_agent_that_has_just_begun():
     assert asking(Habits()) is None
+    assert asking(Habits(runs=500, scores=of([-9.0] * (SETTLED - 1)))) is None
+    assert asking(Habits(runs=500, scores=of([-9.0] * SETTLED))) == floor(ASK_BUDGET)
 
 
 def test_no_flood_of_flagged_runs_raises_the_threshold_beyond_its_bound():
