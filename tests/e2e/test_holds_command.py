@@ -147,7 +147,7 @@ def test_at_the_control_plane_a_session_answers(tmp_path):
             answer = observer.post("/v1/holds:relay", json={"sidecar": "one", "holds": [hold]})
             assert answer.json()["kept"] == 1
             words = ("--api-url", server.url)
-            assert "hold-1" in kaizen(*words, expect=1, KAIZEN_SESSION=token)
+            assert "hold-1" in kaizen(*words, expect=1, KAIZEN_TOKEN=token)
             kaizen("deny", "hold-1", *words, KAIZEN_SESSION=token)
             assert person.get("/v1/holds/hold-1").json()["answered_by"] == "admin"
             key = server.key("agent")

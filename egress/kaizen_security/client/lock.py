@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from time import monotonic, sleep
 
 REMOVES_OPEN = sys.platform != "win32"
 """Whether a file that is open can be removed."""
@@ -28,3 +29,13 @@ else:
         except OSError:
             return False
         return True
+
+
+def locked_within(fd: int, seconds: float) -> bool:
+    """Take the lock, waiting for up to that long; false when another process has it for all of it."""
+    until = monotonic() + seconds
+    while not locked(fd):
+        if monotonic() >= until:
+            return False
+        sleep(0.005)
+    return True

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", default="admin", help="who signs in there; the password is asked for (admin)")
     parser.add_argument("--json", action="store_true", help="for machines; watch prints a line for each change")
     parser.epilog = (
-        "A session's token for the control plane may stand in KAIZEN_SESSION. "
+        "A session's token for the control plane may stand in KAIZEN_TOKEN (or KAIZEN_SESSION). "
         "Exit status: 0 done, nothing waits; 1 something waits, or it was refused; 2 used wrongly; 3 nobody answered."
     )
 
@@ -126,7 +126,7 @@ def _secrets(url: str, data: str) -> list[Path]:
 
 
 def _control_plane(args: argparse.Namespace) -> Desk:
-    token = os.environ.get("KAIZEN_SESSION", "")
+    token = os.environ.get("KAIZEN_TOKEN") or os.environ.get("KAIZEN_SESSION", "")
     if not token:
         password = getpass.getpass(f"Password of {args.user} at {args.api_url}: ")
         check_key_may_go(args.api_url, password)

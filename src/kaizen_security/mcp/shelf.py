@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from kaizen_security.client.lock import locked_within
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.fields import obj, parse
@@ -19,6 +20,8 @@ from kaizen_security.mcp.pins import Held, Pinned, Pins, Why
 
 FORMAT = 1
 MAX_FILE = 64 << 20
+PATIENCE = 10.0
+"""Seconds that another process may take over its change of the pins."""
 
 
 class Shelf:
@@ -113,15 +116,16 @@ class Shelf:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        import fcntl
-
         try:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
             fd = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as err:
             raise Misconfigured(f"cannot keep pins in {self.folder}: {err.strerror}") from err
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            if not locked_within(fd, PATIENCE):
+                raise Misconfigured(
+                    f"cannot change the pins in {self.folder}: another process has had them for {PATIENCE:g} s"
+                )
             yield
         finally:
             os.close(fd)

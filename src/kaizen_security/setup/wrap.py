@@ -158,9 +158,9 @@ def _replace(path: str, data: bytes, mode: int) -> None:
     try:
         with open(fd, "wb") as file:
             file.write(data)
-            os.fchmod(fd, mode)
             file.flush()
             os.fsync(fd)
+        os.chmod(made, mode)
         os.replace(made, path)
     except OSError:
         os.unlink(made)

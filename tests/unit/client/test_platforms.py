@@ -9,8 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.unit.client.upstream import Upstream
 
+ROOT = Path(__file__).parents[3]
 KEY = "kz_live_" + "k" * 43
 ELSEWHERE = """
 import asyncio, errno, os, socket, sys, types  # these are this machine's; what ours import comes later
@@ -53,7 +56,7 @@ def unlink(path, *, dir_fd=None):
 
 os.unlink = os.remove = unlink
 for name in ("fork", "forkpty", "register_at_fork", "geteuid", "getuid", "chown", "link", "pread",
-             "O_NOFOLLOW", "O_CLOEXEC"):
+             "fchmod", "O_NOFOLLOW", "O_CLOEXEC"):
     if hasattr(os, name):
         delattr(os, name)
 pair, local = socket.socketpair, socket.AF_UNIX
@@ -139,6 +142,49 @@ else:
 def test_a_sidecar_is_asked_over_loopback(upstream, tmp_path):
     elsewhere(SIDECAR, upstream.url, str(tmp_path / "data"))
     assert [asked["tool"] for asked in upstream.asked] == ["one", "two"]
+
+
+SHELF = """
+from kaizen_security.mcp.pins import Pins
+from kaizen_security.mcp.shelf import Shelf
+shelf = Shelf(sys.argv[1])
+assert shelf.change("files", lambda pins: Pins(server="files", calls_itself="f 1")).calls_itself == "f 1"
+assert Shelf(sys.argv[1]).pins("files").calls_itself == "f 1"
+from kaizen_security.client.lock import locked, locked_within
+held = [os.open(os.path.join(sys.argv[1], "lock"), os.O_RDWR) for _ in range(2)]
+assert locked(held[0]) and not locked_within(held[1], 0.02)
+os.close(held[0])
+assert locked_within(held[1], 5)
+"""
+
+
+def test_pins_of_mcp_servers_are_kept(tmp_path):
+    elsewhere(SHELF, str(tmp_path / "pins"))
+
+
+WRAP = """
+from kaizen_security.setup.wrap import _replace
+path = sys.argv[1]
+_replace(path, b"old", 0o644)
+_replace(path, b"whole", 0o600)
+with open(path) as file:
+    assert file.read() == "whole"
+"""
+
+
+def test_another_programs_configuration_is_replaced_whole(tmp_path):
+    elsewhere(WRAP, str(tmp_path / "claude.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+def test_nothing_is_used_that_the_platform_does_not_have(platform, tmp_path):
+    """By the types of the standard library, which say what each system has: for all that runs in or beside an agent there."""
+    words = ["--platform", platform, "--no-warn-unreachable", "--cache-dir", str(tmp_path)]
+    for package in ("contract", "client", "integrations", "mcp", "setup"):
+        words += ["-p", f"kaizen_security.{package}"]
+    said = subprocess.run([sys.executable, "-m", "mypy", *words], capture_output=True, text=True, cwd=ROOT)
+    assert said.returncode == 0, said.stdout
 
 
 def test_what_the_simulation_takes_away_is_what_the_client_would_use(tmp_path):
