@@ -34,6 +34,11 @@ struct task_struct {
 	struct mm_struct *mm;
 };
 
+struct bpf_sock_addr_kern {
+	void *uaddr;
+	__u32 uaddrlen;
+};
+
 struct linux_binprm {
 	const char *filename;
 };

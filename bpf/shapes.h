@@ -9,7 +9,7 @@
 #define PORTS 8
 
 /* Kinds of event. */
-enum { CONNECT = 1, SEND = 2, QUESTION = 3, ANSWER = 4, HELLO = 5, EXEC = 6, SOCKET = 7, UNIX = 8, EXIT = 9 };
+enum { CONNECT = 1, SEND = 2, QUESTION = 3, ANSWER = 4, HELLO = 5, EXEC = 6, SOCKET = 7, UNIX = 8 };
 
 /* Why it was let pass or refused. From REFUSED_DENIED on it was refused. */
 enum {
@@ -24,7 +24,6 @@ enum {
 	REFUSED_NAME = 20,
 	REFUSED_MALFORMED = 21,
 	REFUSED_PROTOCOL = 22,
-	REFUSED_SERVICE = 23,
 };
 
 /* Flags of an agent. */

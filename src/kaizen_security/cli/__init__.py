@@ -17,6 +17,7 @@ from kaizen_security.contract.errors import KaizenError
 COMMANDS = {
     "up": "start control plane, sidecar and egress proxy together (--demo: with a demonstration agent)",
     "run": "start an agent so that what it does is seen below it, and what it may not do is stopped",
+    "doctor": "which rung this machine can reach, and what each rung sees and stops (--coverage)",
     "server": "the control plane: API and web console",
     "sidecar": "the Observer next to the agent",
     "egress": "the egress proxy",

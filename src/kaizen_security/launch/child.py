@@ -61,12 +61,15 @@ def become(order: Order, talk: socket.socket) -> NoReturn:
         if order.space:
             made, sockets = enter(order.local, users=order.users)
             roles, lacks = made.roles, list(made.lacks)
-        _send(talk, {"roles": list(roles), "lacks": lacks}, sockets)
+        _send(talk, {"roles": list(roles), "lacks": lacks}, [one.fileno() for one in sockets])
         for one in sockets:
             one.close()
         if talk.recv(16) != b"go":
             os._exit(_CAN_NOT)
-        _send(talk, {"lacks": _confine(order)}, [])
+        lacks, listener = _confine(order)
+        _send(talk, {"lacks": lacks}, listener)
+        for fd in listener:
+            os.close(fd)
         if talk.recv(16) != b"go":
             os._exit(_CAN_NOT)
     except OSError as err:
@@ -74,9 +77,12 @@ def become(order: Order, talk: socket.socket) -> NoReturn:
     _run(order, talk)
 
 
-def _confine(order: Order) -> list[str]:
-    """Everything between the namespace and the program; what could not be had, in words. Raises OSError."""
-    lacks = []
+def _confine(order: Order) -> tuple[list[str], list[int]]:
+    """Everything between the namespace and the program: what could not be had, in words, and the filter's listener.
+
+    Raises OSError.
+    """
+    lacks, listener = [], []
     if order.hidden or order.resolver:
         if not order.space:
             linux.unshare(linux.CLONE_NEWNS)
@@ -89,13 +95,16 @@ def _confine(order: Order) -> list[str]:
             linux.keep_capabilities(KEPT_CAPABILITIES)
         lacks += _optional("Landlock", lambda: restrict(order.ports))
         udp = order.ports is None
-        lacks += _optional("seccomp", lambda: refuse_odd_ways(unix=order.unix, io_uring=order.io_uring, udp=udp))
+        lacks += _optional(
+            "seccomp",
+            lambda: listener.append(refuse_odd_ways(unix=order.unix, io_uring=order.io_uring, udp=udp)),
+        )
     if order.user is not None:
         uid, gid, groups = order.user
         os.setgroups(groups)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
-    return lacks
+    return lacks, listener
 
 
 def _optional(name: str, put: Callable[[], None]) -> list[str]:
@@ -129,6 +138,6 @@ def _give_up(talk: socket.socket, why: str, status: int = _CAN_NOT) -> NoReturn:
     os._exit(status)
 
 
-def _send(talk: socket.socket, document: Mapping[str, object], sockets: Sequence[socket.socket]) -> None:
+def _send(talk: socket.socket, document: Mapping[str, object], descriptors: Sequence[int]) -> None:
     data = json.dumps(document).encode()
-    socket.send_fds(talk, [data], [one.fileno() for one in sockets])
+    socket.send_fds(talk, [data], list(descriptors))

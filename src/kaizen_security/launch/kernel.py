@@ -43,7 +43,8 @@ class Repeats:
         if at - self._began >= WINDOW:
             self._began = at
             self._told.clear()
-        key = (action.kind, action.target, verdict.decision.value, str(action.metadata.get("argv", "")))
+        facts = action.metadata
+        key = (action.kind, action.target, verdict.decision.value, str(facts.get("argv") or facts.get("transport")))
         if key in self._told:
             self.counts["repeated within a second"] += 1
             return False
@@ -55,7 +56,10 @@ class Repeats:
 
 
 class KernelRung:
-    """``tell`` gets every action with its verdict, from the rung's own thread. Raises NotHere where eBPF is not to be had."""
+    """``tell`` gets every action with its verdict, from the rung's own thread; ``sidecar`` is the path of its unix socket, if any.
+
+    Raises NotHere where eBPF is not to be had.
+    """
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class KernelRung:
         *,
         proxy: tuple[str, int],
         local: tuple[int, ...],
+        sidecar: str,
         tell: Callable[[Action, Verdict], None],
     ) -> None:
         self._plan = plan
@@ -78,6 +83,7 @@ class KernelRung:
             run_id=run_id,
             ids=new_id,
             name_of=lambda address: self._collector.name_of(address, NUMBER),
+            services={sidecar},
             own={(proxy[0], proxy[1]), *(("127.0.0.1", port) for port in (*local, PROXY, TRANSPARENT))},
         )
         self._cgroup = _own_cgroup(plan.agent, run_id)

@@ -39,10 +39,13 @@ class OwnProxy:
             text=True,
             start_new_session=True,
         )
+        self._threads: list[threading.Thread] = []
         self._said: deque[str] = deque(maxlen=20)
         self._ready: SimpleQueue[str] = SimpleQueue()
         for stream in (self._process.stdout, self._process.stderr):
-            threading.Thread(target=self._listen, args=(stream,), name="proxy-words", daemon=True).start()
+            thread = threading.Thread(target=self._listen, args=(stream,), name="proxy-words", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         self.place = self._wait()
 
     def _listen(self, stream: object) -> None:
@@ -96,6 +99,11 @@ class OwnProxy:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        for thread in self._threads:
+            thread.join(2.0)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def client_variables(proxy: str, authority: Path | None) -> dict[str, str]:

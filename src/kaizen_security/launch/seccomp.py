@@ -1,7 +1,8 @@
 """A seccomp filter (seccomp(2), classic BPF) that refuses what no agent needs and what leads around the network.
 
-Refused with EACCES: sockets of families beyond unix, IPv4, IPv6 and netlink (vsock, packet, bluetooth, …), raw sockets; with EPERM:
-bpf(2), io_uring, kernel modules, kexec, entering foreign namespaces. A call under another architecture's numbers ends the process.
+Refused with EACCES: sockets of families beyond unix, IPv4, IPv6 and netlink (vsock, packet, bluetooth, …), raw sockets, bpf(2),
+io_uring, kernel modules, kexec, entering foreign namespaces. The supervisor hears of each (``notify``). A call under another
+architecture's numbers ends the process.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import struct
 from kaizen_security.collectors.kernel.linux import PR_SET_NO_NEW_PRIVS, Unsupported, prctl, syscall
 
 _LD, _JEQ, _JGE, _AND, _RET = 0x20, 0x15, 0x35, 0x54, 0x06
-_KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
+_KILL, _ERRNO, _ALLOW, _NOTIFY = 0x80000000, 0x00050000, 0x7FFF0000, 0x7FC00000
 _NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24
-_SET_MODE_FILTER, _TSYNC = 1, 1
+_SET_MODE_FILTER, _NEW_LISTENER = 1, 8
 _X32 = 0x40000000
 _DGRAM, _RAW, _PACKET = 2, 3, 10
 _AF_UNIX, _AF_INET, _AF_INET6, _AF_NETLINK = 1, 2, 10, 16
@@ -76,11 +77,11 @@ def program(machine: str, *, unix: bool = True, io_uring: bool = False, udp: boo
         (_RET, 0, 0, _ERRNO | errno.ENOSYS),
     ]
     for name in refused:
-        code += [(_JEQ, 0, 1, numbers[name]), (_RET, 0, 0, _ERRNO | errno.EPERM)]
+        code += [(_JEQ, 0, 1, numbers[name]), (_RET, 0, 0, _NOTIFY)]
     code += [(_JEQ, 1, 0, numbers["socket"]), (_RET, 0, 0, _ALLOW), (_LD, 0, 0, _ARG0)]
     # A known family jumps to the look at the socket's type, which stands behind the refusal. Only IP sockets are looked at.
     code += [(_JEQ, len(families) - i, 0, family) for i, family in enumerate(families)]
-    refuse, kinds = (_RET, 0, 0, _ERRNO | errno.EACCES), [_RAW, _PACKET, *([] if udp else [_DGRAM])]
+    refuse, kinds = (_RET, 0, 0, _NOTIFY), [_RAW, _PACKET, *([] if udp else [_DGRAM])]
     n = len(kinds)
     code += [refuse, (_JEQ, n + 3, 0, _AF_NETLINK), (_JEQ, n + 2, 0, _AF_UNIX), (_LD, 0, 0, _ARG1), (_AND, 0, 0, 0xF)]
     code += [(_JEQ, n - i, 0, kind) for i, kind in enumerate(kinds)]
@@ -88,10 +89,26 @@ def program(machine: str, *, unix: bool = True, io_uring: bool = False, udp: boo
     return b"".join(struct.pack("=HBBI", *one) for one in code)
 
 
-def refuse_odd_ways(*, unix: bool = True, io_uring: bool = False, udp: bool = True) -> None:
-    """Put the filter in force for this process and all that it starts, for good. Raises OSError."""
+def refuse_odd_ways(*, unix: bool = True, io_uring: bool = False, udp: bool = True) -> int:
+    """Put the filter in force for this process and all that it starts, for good: the descriptor of ``notify.Notices``.
+
+    Raises OSError.
+    """
     code = program(platform.machine(), unix=unix, io_uring=io_uring, udp=udp)
     instructions = ctypes.create_string_buffer(code, len(code))
     head = struct.pack("@HP", len(code) // 8, ctypes.addressof(instructions))
     prctl(PR_SET_NO_NEW_PRIVS, 1)
-    syscall("seccomp", _SET_MODE_FILTER, _TSYNC, ctypes.create_string_buffer(head, len(head)))
+    return syscall("seccomp", _SET_MODE_FILTER, _NEW_LISTENER, ctypes.create_string_buffer(head, len(head)))
+
+
+def name_of(number: int) -> str:
+    """The name of a refused call, by this machine's numbers."""
+    _, numbers = _TABLE.get(platform.machine(), (0, {}))
+    return next((name for name, known in numbers.items() if known == number), f"call {number}")
+
+
+def socket_kind(family: int, kind: int) -> str:
+    """What a refused socket would have been, in a word."""
+    if family in (_AF_INET, _AF_INET6):
+        return "udp-socket" if kind & 0xF == _DGRAM else "raw-socket"
+    return {_AF_UNIX: "unix-socket", 17: "packet-socket", 40: "vsock-socket"}.get(family, f"socket-of-family-{family}")

@@ -25,10 +25,12 @@ from kaizen_security.launch.child import Order, become
 from kaizen_security.launch.clock import new_id, now
 from kaizen_security.launch.kernel import KernelRung
 from kaizen_security.launch.names import Names
+from kaizen_security.launch.notify import Notices
 from kaizen_security.launch.outlet import Outlet
 from kaizen_security.launch.plan import Outcome, Plan, Reached, Way
 from kaizen_security.launch.policies import Policies
 from kaizen_security.launch.proxy import OwnProxy, client_variables, extended_store
+from kaizen_security.launch.seccomp import name_of, socket_kind
 from kaizen_security.launch.space import PROXY, service_sockets
 from kaizen_security.launch.wayout import WayOut
 
@@ -60,6 +62,7 @@ class Run:
         self._own: OwnProxy | None = None
         self._rung: KernelRung | None = None
         self._served: WayOut | None = None
+        self._notices: Notices | None = None
         self._pid = 0
 
     def run(self) -> Outcome:
@@ -76,7 +79,8 @@ class Run:
             after.callback(self._end_leftovers)
             self._serve(after, proxy)
             self._say(describe(reached, self.plan))
-            _answered(talk, b"go")
+            talk.send(b"go")
+            _heard(talk, started=True)
             status = self._wait()
             self._end_leftovers()
             counts = self._counts()
@@ -94,7 +98,8 @@ class Run:
         if plan.want not in (None, Way.KERNEL):
             return "asked for"
         try:
-            rung = KernelRung(plan, self.id, proxy=proxy, local=self._local(), tell=self._tell)
+            sidecar = self._settings.sidecar.removeprefix("unix://")
+            rung = KernelRung(plan, self.id, proxy=proxy, local=self._local(), sidecar=sidecar, tell=self._tell)
         except NotHere as err:
             if plan.want is Way.KERNEL:
                 raise
@@ -119,6 +124,9 @@ class Run:
             found |= self._rung.counts()
         if self._served is not None:
             found |= self._served.counts
+        if self._notices is not None:
+            self._notices.join()
+            found["calls refused"] = self._notices.count
         if self._own is not None:
             found |= {f"proxy: {name}": n for name, n in self._own.counts().items()}
         return found | self._lost()
@@ -155,6 +163,12 @@ class Run:
             after.callback(self._served.stop)
         if self._rung is not None:
             self._rung.start()
+
+    def _refused_call(self, pid: int, number: int, arguments: tuple[int, ...]) -> None:
+        """A call that the seccomp filter refuses."""
+        name = name_of(number)
+        target = socket_kind(arguments[0], arguments[1]) if name == "socket" else name
+        self._seen("connect", target, {"transport": target, "method": name, "pid": str(pid)})
 
     def _tell(self, action: Action, verdict: Verdict) -> None:
         if self._outlet is not None:
@@ -252,11 +266,16 @@ class Run:
         if self._rung is not None:
             self._rung.mark(pid)
         try:
-            said, sockets = _heard(ours)
+            said, fds = _heard(ours)
             roles = said.get("roles")
+            sockets = [socket.socket(fileno=fd) for fd in fds]
             self._sockets = list(zip(roles if isinstance(roles, list) else [], sockets, strict=False))
             lacks = _texts(said.get("lacks"))
-            lacks += _texts(_answered(ours, b"go").get("lacks"))
+            ours.send(b"go")
+            said, fds = _heard(ours)
+            lacks += _texts(said.get("lacks"))
+            if fds:
+                self._notices = Notices(fds[0], self._refused_call)
         except NotStarted:
             os.waitpid(pid, 0)
             self._pid = 0
@@ -326,30 +345,18 @@ def describe(reached: Reached, plan: Plan) -> str:
     return "\n".join(lines + [f"  lacks: {one}" for one in reached.lacks])
 
 
-def _heard(talk: socket.socket) -> tuple[dict[str, object], list[socket.socket]]:
-    """What the child says, and the sockets that it sends. Raises NotStarted when it gave up or died."""
+def _heard(talk: socket.socket, *, started: bool = False) -> tuple[dict[str, object], list[int]]:
+    """What the child says, and the descriptors that it sends. ``started``: silence means that it became the agent.
+
+    Raises NotStarted when it gave up or died.
+    """
     data, fds, _, _ = socket.recv_fds(talk, 1 << 16, 64)
-    said: dict[str, object] = (
-        json.loads(data) if data else {"error": "the child ended before it could start", "status": 125}
-    )
-    return _good(said), [socket.socket(fileno=fd) for fd in fds]
-
-
-def _good(said: dict[str, object]) -> dict[str, object]:
+    silence: dict[str, object] = {} if started else {"error": "the child ended before it could start", "status": 125}
+    said: dict[str, object] = json.loads(data) if data else silence
     if "error" in said:
         status = said.get("status")
         raise NotStarted(str(said["error"]), status if isinstance(status, int) else 125)
-    return said
-
-
-def _answered(talk: socket.socket, word: bytes) -> dict[str, object]:
-    """Give the child its word and hear what comes back: nothing, when it became the agent. Raises NotStarted."""
-    talk.send(word)
-    data = talk.recv(1 << 16)
-    if not data:
-        return {}
-    said: dict[str, object] = json.loads(data)
-    return _good(said)
+    return said, fds
 
 
 def _texts(found: object) -> list[str]:

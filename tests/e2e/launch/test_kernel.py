@@ -95,7 +95,7 @@ except OSError as err: print(errno.errorcode[err.errno])
 """
     with proxy(tmp_path / "p", {}) as url:
         done = kaizen_run("--enforce", "--proxy", url, *python(code), env={}, data=tmp_path)
-    assert said(done) == ["EPERM", "EPERM", "EPERM", "EPERM", "EPERM", "[]", "EACCES", "EPERM"]
+    assert said(done) == ["EACCES", "EPERM", "EPERM", "EPERM", "EACCES", "[]", "EACCES", "EPERM"]
 
 
 def test_what_was_pinned_is_gone_when_the_run_is_over(tmp_path: Path):

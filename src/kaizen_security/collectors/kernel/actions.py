@@ -51,8 +51,8 @@ _WORDS = {
 class Translator:
     """For one agent and one run.
 
-    ``ids`` gives fresh ids, ``name_of`` the name that an address was the answer for; ``own``: places of Kaizen's parts, which
-    tell themselves what goes through them; ``resolve`` False: ask nothing of /proc (for recorded events).
+    ``ids`` gives fresh ids, ``name_of`` the name that an address was the answer for; ``own`` are places of Kaizen's parts, which
+    tell themselves what goes through them, ``services`` their unix sockets; ``resolve`` False: ask nothing of /proc.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Translator:
         ids: Callable[[], str],
         name_of: Callable[[str], str] = lambda address: "",
         own: Container[tuple[str, int]] = (),
+        services: Container[str] = (),
         resolve: bool = True,
     ) -> None:
         self._agent = agent
@@ -71,6 +72,7 @@ class Translator:
         self._resolve = resolve
         self._name_of = name_of
         self._own = own
+        self._services = services
         self._connections: OrderedDict[int, tuple[str, str]] = OrderedDict()
         self._asked: OrderedDict[str, None] = OrderedDict()
         self._hashes: OrderedDict[tuple[int, int, int, int], str] = OrderedDict()
@@ -89,9 +91,10 @@ class Translator:
                 return self._hello(event)
             case Kind.EXEC:
                 return self._exec(event)
+            case Kind.UNIX:
+                return self._unix(event)
             case Kind.SOCKET:
                 return self._report(event, "connect", event.protocol, {"transport": event.protocol})
-        return None
 
     # --- network ------------------------------------------------------------------------------------------------------------
 
@@ -127,6 +130,12 @@ class Translator:
             event, "connect", target, {"sni": event.name, "address": event.address, "tls": "hello"}
         )
         return (replace(action, act_id=id_) if id_ else action), verdict
+
+    def _unix(self, event: Event) -> tuple[Action, Verdict] | None:
+        if not event.name or event.name in self._asked or event.name in self._services:
+            return None
+        _keep(self._asked, event.name, None, MOST_NAMES)
+        return self._report(event, "connect", f"unix:{event.name}", {"transport": "unix"})
 
     # --- programs -----------------------------------------------------------------------------------------------------------
 

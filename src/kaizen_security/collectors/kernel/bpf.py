@@ -27,6 +27,7 @@ ATTACH = {
     "connect6": 11,
     "sendmsg4": 14,
     "sendmsg6": 15,
+    "connect_unix": 49,
 }
 """Programs of a cgroup and the kernel's number for their place; the others are attached to what they were compiled for."""
 
@@ -88,13 +89,17 @@ class Package:
     instructions: bytes
 
 
-def package() -> Package:
-    """The programs that came with this installation. Raises ValueError when they are damaged."""
-    content = gzip.decompress((files("kaizen_security.collectors.kernel") / "programs.gz").read_bytes())
+VARIANTS = ("programs-unix.gz", "programs.gz")
+"""What the wheel carries, the strongest first: with unix sockets from 6.7 on, and without."""
+
+
+def package(name: str = VARIANTS[-1]) -> Package:
+    """One variant of the programs. Raises ValueError when it is damaged."""
+    content = gzip.decompress((files("kaizen_security.collectors.kernel") / name).read_bytes())
     first, _, rest = content.partition(b"\n")
     head = json.loads(first)
     if len(rest) != head["data"] + head["instructions"]:
-        raise ValueError("programs.gz is not whole")
+        raise ValueError(f"{name} is not whole")
     return Package(
         maps=tuple(head["maps"]),
         programs=tuple(head["programs"]),

@@ -52,6 +52,17 @@ class NotHere(KaizenError):
     """The programs cannot run here; the text says what is missing."""
 
 
+def _loaded() -> tuple[dict[str, int], dict[str, int]]:
+    """The strongest variant that this kernel accepts. Raises NotHere with why it accepts none."""
+    for name in bpf.VARIANTS[:-1]:
+        with suppress(OSError):
+            return bpf.load(bpf.package(name))
+    try:
+        return bpf.load(bpf.package())
+    except OSError as err:
+        raise NotHere(f"eBPF programs cannot be loaded: {err.strerror or err}") from err
+
+
 def root_cgroup() -> str:
     """Where the version 2 hierarchy of control groups is mounted. Raises NotHere."""
     with open("/proc/self/mounts") as mounts:
@@ -82,10 +93,7 @@ class Collector:
     @classmethod
     def start(cls) -> Collector:
         """Load and attach. Raises NotHere."""
-        try:
-            maps, programs = bpf.load(bpf.package())
-        except OSError as err:
-            raise NotHere(f"eBPF programs cannot be loaded: {err.strerror or err}") from err
+        maps, programs = _loaded()
         links: dict[str, int] = {}
         try:
             cgroup = os.open(root_cgroup(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -105,6 +113,11 @@ class Collector:
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    @property
+    def sees_unix(self) -> bool:
+        """Whether connections to unix sockets are seen here (Linux 6.7)."""
+        return "connect_unix" in self._links
 
     # --- who is an agent ----------------------------------------------------------------------------------------------------
 

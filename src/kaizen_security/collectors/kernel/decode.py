@@ -19,6 +19,7 @@ from kaizen_security.collectors.kernel.shapes import (
 )
 
 _PROTOCOLS = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
+_NAMED = (Kind.QUESTION, Kind.ANSWER, Kind.HELLO, Kind.UNIX)
 _KINDS = {kind.value: kind for kind in Kind}
 _REASONS = {reason.value: reason for reason in Reason}
 
@@ -36,7 +37,7 @@ class Event:
     ``comm``      what the task calls itself: a hint, the task may change it
     ``reason``    why it passed or was refused
     ``address``   dotted or colons, IPv4 never mapped; ``port`` 0 where there is none; ``protocol`` tcp, udp, …
-    ``name``      QUESTION, ANSWER, HELLO: the name, lower case
+    ``name``      QUESTION, ANSWER, HELLO: the name, lower case; UNIX: the path, or an abstract name after an @
     ``file args`` EXEC: the program's path as it was given, its arguments
     ``more``      SOCKET: its type; QUESTION: the record's type; ANSWER: how many addresses were tied to the name
     ``cookie``    of the socket: the same in every event of one connection; 0 where there is none
@@ -80,8 +81,11 @@ def decode(data: memoryview | bytes, *, boot: float = 0.0) -> Event:
         cookie, raw, port, _, transport, more = PLACE.unpack_from(data, HEAD.size)
         address = _address(raw)
         protocol = _PROTOCOLS.get(transport) or f"ip-{transport}"
-        if kind in (Kind.QUESTION, Kind.ANSWER, Kind.HELLO):
+        if kind in _NAMED:
             name = _name(data, HEAD.size + PLACE.size)
+        if kind is Kind.UNIX:
+            # A path ends with a zero byte; an abstract name begins with one, and is shown with an @ as others show it.
+            name = "@" + name[1:] if name.startswith("\0") else name.partition("\0")[0]
     return Event(
         kind=kind,
         at=boot + at / 1e9,

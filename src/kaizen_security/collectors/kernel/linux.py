@@ -19,13 +19,20 @@ _NUMBERS = {
     "aarch64": {"bpf": 280, "seccomp": 277, "capset": 91, "perf_event_open": 241},
 }
 # The same on every architecture that came after them.
-_COMMON = {"landlock_create_ruleset": 444, "landlock_add_rule": 445, "landlock_restrict_self": 446}
+_COMMON = {
+    "io_uring_setup": 425,
+    "io_uring_enter": 426,
+    "landlock_create_ruleset": 444,
+    "landlock_add_rule": 445,
+    "landlock_restrict_self": 446,
+}
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWPID = 0x00020000, 0x10000000, 0x40000000, 0x20000000
 MS_BIND, MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 4096, 16384, 1 << 18, 2, 4
 MNT_DETACH = 2
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 24, 38, 47, 2, 4
 CAP_NET_ADMIN = 12
+FAN_CLOEXEC, FAN_NONBLOCK, FAN_CLASS_CONTENT = 1, 2, 4
 
 
 class Unsupported(OSError):
@@ -77,6 +84,24 @@ def prctl(option: int, *arguments: int) -> int:
     """prctl(2). Raises OSError."""
     words = [ctypes.c_ulong(one) for one in (*arguments, 0, 0, 0, 0)[:4]]
     return _checked(f"prctl {option}", _LIBC.prctl(ctypes.c_int(option), *words))
+
+
+def fanotify_init(*, permission: bool) -> int:
+    """A fanotify(7) group; ``permission``: one that is asked before a file is opened. Raises OSError."""
+    flags = FAN_CLOEXEC | FAN_NONBLOCK | (FAN_CLASS_CONTENT if permission else 0)
+    return _checked(
+        "fanotify_init", _LIBC.fanotify_init(ctypes.c_uint(flags), ctypes.c_uint(os.O_RDONLY | os.O_LARGEFILE))
+    )
+
+
+def fanotify_mark(group: int, flags: int, mask: int, path: str) -> None:
+    """Add or remove what ``group`` is told of ``path``. Raises OSError."""
+    _checked(
+        f"fanotify_mark {path}",
+        _LIBC.fanotify_mark(
+            ctypes.c_int(group), ctypes.c_uint(flags), ctypes.c_uint64(mask), ctypes.c_int(-100), os.fsencode(path)
+        ),
+    )
 
 
 def last_capability() -> int:

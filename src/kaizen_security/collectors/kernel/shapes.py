@@ -20,7 +20,6 @@ class Kind(IntEnum):
     EXEC = 6
     SOCKET = 7
     UNIX = 8
-    EXIT = 9
 
 
 class Reason(IntEnum):
@@ -37,7 +36,6 @@ class Reason(IntEnum):
     REFUSED_NAME = 20
     REFUSED_MALFORMED = 21
     REFUSED_PROTOCOL = 22
-    REFUSED_SERVICE = 23
 
     @property
     def refused(self) -> bool:
@@ -84,7 +82,6 @@ VALUE_SIZES = {
     "agents": AGENT.size,
     "settings": SETTINGS.size,
     "names": PERMIT.size,
-    "services": PERMIT.size,
     "declared": PERMIT.size,
     "denied": PERMIT.size,
     "resolved": RESOLVED.size,

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from kaizen_security.collectors.kernel import shapes
-from kaizen_security.collectors.kernel.bpf import ATTACH, package
+from kaizen_security.collectors.kernel.bpf import ATTACH, VARIANTS, package
 from kaizen_security.collectors.kernel.shapes import Agent, Kind, Name, Reason
 from tests.architecture.tree import ROOT
 
@@ -64,9 +64,11 @@ def test_layouts_are_of_the_same_size(name: str, layout):
     assert size(name) == layout.size
 
 
-def test_what_the_wheel_carries_is_whole_and_has_every_program():
-    built = package()
-    assert set(ATTACH) | {"forked", "exited", "executed"} == set(built.programs)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_the_wheel_carries_is_whole_and_has_every_program(variant: str):
+    built = package(variant)
+    without = set() if "unix" in variant else {"connect_unix"}
+    assert (set(ATTACH) | {"forked", "exited", "executed"}) - without == set(built.programs)
     assert set(shapes.VALUE_SIZES) <= set(built.maps)
     assert len(built.instructions) % 8 == 0
 

@@ -1,0 +1,53 @@
+"""Calls that the seccomp filter refuses, told to the supervisor before they are refused (seccomp_unotify(2)).
+
+Only refused calls come here, so nothing that is permitted waits. The answer is always the refusal: what the call's arguments point
+to is never looked at, so nothing could change between look and use. Without a supervisor the kernel refuses by itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import struct
+import threading
+from collections.abc import Callable
+
+_RECEIVE, _SEND = 0xC0502100, 0xC0182101
+_NOTICE = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, call's number, architecture, instruction, arguments
+_ANSWER = struct.Struct("=QqiI")
+
+Refused = Callable[[int, int, tuple[int, ...]], None]
+"""``refused(pid, call's number, arguments)``."""
+
+
+class Notices:
+    """Reads ``fd`` in a thread of its own until the last process of the filter has ended."""
+
+    def __init__(self, fd: int, refused: Refused) -> None:
+        self._fd = fd
+        self._refused = refused
+        self.count = 0
+        """Calls refused so far."""
+        self._thread = threading.Thread(target=self._work, name="refused-calls", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        ready = select.poll()
+        ready.register(self._fd, select.POLLIN)
+        while any(event & select.POLLIN for _, event in ready.poll()):
+            notice = bytearray(_NOTICE.size)
+            try:
+                fcntl.ioctl(self._fd, _RECEIVE, notice)
+                id_, pid, _, number, _, _, *arguments = _NOTICE.unpack(notice)
+                self.count += 1
+                self._refused(pid, number, tuple(arguments))
+                fcntl.ioctl(self._fd, _SEND, bytearray(_ANSWER.pack(id_, 0, -errno.EACCES, 0)))
+            except OSError:
+                continue  # that process was killed while its call waited
+        os.close(self._fd)
+
+    def join(self) -> None:
+        """Wait for the thread, once every process of the filter has ended."""
+        self._thread.join(5.0)
