@@ -37,6 +37,20 @@ class Timed(Protocol):
         """``due`` (seconds of ``time.monotonic``) has passed: end, or set a new ``due``."""
 
 
+class Regular:
+    """Something to do every ``seconds``, to the next look at deadlines."""
+
+    def __init__(self, seconds: float, call: Callable[[], None]) -> None:
+        self.due = 0.0
+        self._seconds = seconds
+        self._call = call
+
+    def expire(self, now: float) -> None:
+        """Do it, and wait again."""
+        self.due = now + self._seconds
+        self._call()
+
+
 class Poller(Protocol):
     """What the loop needs of the kernel."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.egress import config
-from kaizen_security.egress.proxy import serve
+from kaizen_security.egress.life import serve
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,7 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="proxy.py", description="The egress proxy of Kaizen.")
     config.add_arguments(parser)
     try:
-        return serve(config.load(parser.parse_args(argv), config.environment()))
+        args = parser.parse_args(argv)
+        return serve(config.load(args, config.environment()), again=lambda: config.load(args, config.environment()))
     except KaizenError as err:
         print(f"proxy.py: {err}", file=sys.stderr)
         return 1

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-import errno
-import gc
 import logging
-import signal
 import socket
-import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from types import FrameType
+from dataclasses import replace
 
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.declared import compile_declaration
 from kaizen_security.egress import answer, clock
 from kaizen_security.egress.accounts import Accounts, is_private
-from kaizen_security.egress.config import Config
+from kaizen_security.egress.budgets import Budget, Budgets, Metered, Meters, metered
+from kaizen_security.egress.budgets import refusal as over_budget
 from kaizen_security.egress.dial import Means
 from kaizen_security.egress.dns import Resolver
-from kaizen_security.egress.gate import Gate
+from kaizen_security.egress.door import Door, bound, inherited
+from kaizen_security.egress.fronting import disagreement
+from kaizen_security.egress.gate import Gate, is_address
 from kaizen_security.egress.hello import Hello
-from kaizen_security.egress.loop import READ, Loop
+from kaizen_security.egress.http1 import Destination
+from kaizen_security.egress.loop import SWEEP, Loop, Regular
 from kaizen_security.egress.policies import Policies
 from kaizen_security.egress.report import Record, Reporter, Sink, Upstream
 from kaizen_security.egress.rules import Refusal, Rules
 from kaizen_security.egress.session import Session
+from kaizen_security.egress.settings import Config
 from kaizen_security.egress.supply import ControlPlane, Source
+from kaizen_security.egress.switch import KillSwitch, killed
 from kaizen_security.egress.tunnel import Pipe
 
-BACKLOG = 1024
-ACCEPTS = 32
-"""Connections taken in one turn of the loop."""
+FIXED = tuple(
+    "host port listen_fd api_url sidecar api_key agent mode policy_refresh data spool_bytes splice epoll kill_switch".split()
+)
+"""Settings that a reload does not change."""
+NOBODY = compile_declaration(Declaration(destinations=("nobody.invalid",)))
+"""Permits no destination (RFC 2606); one without any would permit all."""
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +79,29 @@ class Proxy:
             max_age=config.policy_max_age,
             told=self._told,
         )
-        self.gate = Gate(rules=self.policies.of, allow=config.allow, allow_loopback=config.allow_loopback)
+        self.resolver = Resolver(self.loop)
+        self._own: list[tuple[str, int]] = []
+        self._build()
+        self.switch = KillSwitch(config.switch)
+        self.pipe = Pipe.make(splice=config.splice)
+        spool = Spool(config.data / "spool", max_bytes=config.spool_bytes)
+        self.reporter = Reporter(spool, sink or (lambda: Upstream(upstream, config.api_key)), saw=saw)
+        self.doors: list[Door] = []
+        self._parked: dict[str, list[Session]] = {}
+        """By agent: who waits for its first rules."""
+
+    def _build(self) -> None:
+        """What a reload makes anew."""
+        config = self.config
+        only = compile_declaration(Declaration(destinations=config.destinations)) if config.destinations else NOBODY
+        self.gate = Gate(
+            rules=self.policies.of,
+            allow=config.allow,
+            allow_loopback=config.allow_loopback,
+            only=only if config.deny_by_default else None,
+        )
+        for host, port in self._own:
+            self.gate.own(host, port)
         self.accounts = Accounts(
             default=config.agent,
             own_key=config.api_key,
@@ -82,18 +109,14 @@ class Proxy:
             sources=config.sources,
             required=config.require_credentials,
         )
-        self.resolver = Resolver(self.loop)
         self.means = Means(
-            loop=self.loop, resolver=self.resolver, gate=self.gate, hosts=config.hosts, timeout=config.connect_timeout
+            loop=self.loop,
+            resolver=self.resolver,
+            gate=self.gate,
+            hosts=config.hosts,
+            timeout=config.connect_timeout,
         )
-        self.pipe = Pipe.make(splice=config.splice)
-        spool = Spool(config.data / "spool", max_bytes=config.spool_bytes)
-        self.reporter = Reporter(spool, sink or (lambda: Upstream(upstream, config.api_key)), saw=saw)
-        self.listener: socket.socket | None = None
-        self._family = 0
-        self._paused = False
-        self._parked: dict[str, list[Session]] = {}
-        """By agent: who waits for its first rules."""
+        self.budgets = Budgets(config.budgets)
 
     # --- what sessions ask --------------------------------------------------------------------------------------------------
 
@@ -108,6 +131,27 @@ class Proxy:
             kind=kind,
             policy_version=rules.compiled.version if isinstance(rules, Rules) else "",
         )
+
+    def permit(self, agent: str, where: Destination) -> Refusal | Meters:
+        """Whether that may be dialled, before anything is: the meters that its bytes run through, or why not."""
+        if self.switch.stops(agent):
+            return killed(where.name)
+        return self.gate.name(agent, where.host, where.port) or self.budgets.begin(agent, where, self.loop.now)
+
+    def metered(self, meters: Meters) -> tuple[Metered | None, Metered | None]:
+        """What counts the bytes up and down."""
+        if not meters:
+            return (None, None)
+        return (metered(meters, self._now, up=True), metered(meters, self._now, up=False))
+
+    def _now(self) -> float:
+        return self.loop.now
+
+    def went_over(self, record: Record, budget: Budget) -> Refusal:
+        """A connection was ended because it went beyond a budget: an action of its own."""
+        what = over_budget(budget, record.target, "bytes")
+        self.refused(self._beside(record, record.target), what)
+        return what
 
     def began(self, record: Record, address: str) -> None:
         """The address passed and is dialled: report."""
@@ -146,17 +190,21 @@ class Proxy:
     def saw_hello(self, record: Record, hello: Hello) -> Refusal | None:
         """Note what a TLS hello says, and decide on its name."""
         extra = record.extra
-        extra["tls"] = "ech" if hello.ech else "hello"
+        extra["tls"] = "ech" if hello.ech else "hello" if hello.sni else "nameless"
         if hello.alpn:
             extra["alpn"] = "+".join(hello.alpn)[:32]
         if not hello.sni:
             return None
         extra["sni"] = hello.sni
         host, _, port = record.target.rpartition(":")
-        if hello.sni == host:
+        sni = hello.sni.rstrip(".")
+        if sni == host:
             return None
         extra["sni_differs"] = True
-        return self.gate.hidden_name(host.strip("[]"), record.agent, hello.sni.rstrip("."), int(port))
+        host = host.strip("[]")
+        if not is_address(host):
+            record.findings = (disagreement(host, sni, "TLS name"),)
+        return self.gate.hidden_name(host, record.agent, sni, int(port))
 
     def knows(self, agent: str, session: Session) -> bool:
         """Whether the agent's rules may be asked; if not, ``session`` is resumed once they have come or cannot be had."""
@@ -178,10 +226,11 @@ class Proxy:
         """A session has closed."""
         self.loop.forget(session)
         self.sessions.discard(session)
-        if self._paused:
-            self._paused = False
-            self._listen()
-        if self.draining and not self.sessions:
+        if not self.draining:
+            for door in self.doors:
+                if door.shut:
+                    door.open()
+        elif not self.sessions:
             self.loop.stop()
 
     def health(self) -> dict[str, Json]:
@@ -197,6 +246,7 @@ class Proxy:
                 "names evicted": self.resolver.evicted,
                 "names refused": self.resolver.refused,
                 "decisions dropped": self.gate.dropped,
+                "meters shared": self.budgets.shared,
             },
         }
 
@@ -207,61 +257,25 @@ class Proxy:
 
         Raises Misconfigured when that is not possible.
         """
-        listener = self._bound() if listener is None else listener
-        listener.setblocking(False)
-        # Accepted sockets inherit it.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.listener = listener
-        self._family = int(listener.family)
+        config = self.config
+        if listener is None:
+            listener = inherited(config.listen_fd) if config.listen_fd >= 0 else bound(config.host, config.port)
+        self.doors = [
+            Door(self.loop, listener, welcome=self._welcome, room=self._room, counts=self.counts),
+        ]
         host, port = listener.getsockname()[:2]
-        for name in (host, "127.0.0.1", "::1"):
-            self.gate.own(name, port)
-        self._listen()
+        self._own += [(name, port) for name in (host, "127.0.0.1", "::1")]
+        self._build()
+        self.switch.look()
+        self.loop.watch(Regular(SWEEP, self._look_at_switch))
+        for door in self.doors:
+            door.open()
         return host, port
 
-    def _bound(self) -> socket.socket:
-        config = self.config
-        try:
-            if config.listen_fd >= 0:
-                return inherited(config.listen_fd)
-            family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-            return socket.create_server(
-                (config.host, config.port), family=family, backlog=BACKLOG, dualstack_ipv6=config.host == "::"
-            )
-        except OSError as err:
-            raise Misconfigured(f"cannot listen on {config.host} port {config.port}: {err.strerror or err}") from err
-
-    def _listen(self) -> None:
-        if self.listener is not None:
-            self.loop.add(self.listener.fileno(), READ, self._accept)
-
-    def _accept(self, events: int) -> None:
-        assert self.listener is not None
-        for _ in range(ACCEPTS):
-            if len(self.sessions) >= self.config.max_connections:
-                self._pause("connection limit")
-                return
-            try:
-                # ``accept()`` would make a ``socket.socket`` around the same thing, for five times the price.
-                fd, peer = self.listener._accept()  # type: ignore[attr-defined]
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as err:
-                if err.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    self._pause("out of descriptors")
-                return
-            self._welcome(socket.SocketType(self._family, socket.SOCK_STREAM, 0, fd), peer[0])
-
-    def _pause(self, why: str) -> None:
-        """Take nobody new until somebody leaves; those who wait, wait in the kernel's queue."""
-        assert self.listener is not None
-        self.counts[why] += 1
-        if self.sessions:
-            self._paused = True
-            self.loop.remove(self.listener.fileno())
+    def _room(self) -> bool:
+        return len(self.sessions) < self.config.max_connections
 
     def _welcome(self, sock: socket.SocketType, peer: str) -> None:
-        sock.setblocking(False)
         session = Session(self, sock, peer)
         self.sessions.add(session)
         if not self.config.credentials and not self.config.api_key and not is_private(peer):
@@ -269,14 +283,39 @@ class Proxy:
             self.loop.watch(session)
             session.finish(answer.failed(403, "this proxy serves private networks only"))
             return
-        self.loop.guarded(session.wire.fd, session.start)
+        session.start()
+
+    def _look_at_switch(self) -> None:
+        if self.switch.look():
+            for session in list(self.sessions):
+                if session.agent and self.switch.stops(session.agent):
+                    self.counts["killed"] += 1
+                    session.close(reset=True, how="killed")
+
+    def reload(self, config: Config) -> None:
+        """Other settings from now on, for what begins from now on; what ``FIXED`` lists stays. From any thread."""
+        self.loop.post(lambda: self._reload(config))
+
+    def _reload(self, config: Config) -> None:
+        same = {name: getattr(self.config, name) for name in FIXED}
+        for name, value in same.items():
+            if getattr(config, name) != value:
+                log.warning("%s is read at the start only: it stays as it was", name)
+        budgets, before = self.budgets, self.config.budgets
+        self.config = replace(config, **same)
+        self._build()
+        if self.config.budgets == before:
+            self.budgets = budgets  # what was used of them counts on
+        self.policies.tune(fail_closed=self.config.closed, max_age=self.config.policy_max_age)
+        self.counts["reloads"] += 1
+        log.info("the settings were read anew")
 
     def _failed(self, fd: int, err: Exception) -> None:
         """A mistake of ours on one connection: close what belongs to it, keep serving."""
         self.counts["internal errors"] += 1
         log.error("closing a connection after an internal error", exc_info=err)
-        if self.listener is not None and fd == self.listener.fileno():
-            self._listen()
+        for door in self.doors:
+            door.broken(fd)
         for session in list(self.sessions):
             if session.owns(fd):
                 session.close(reset=True)
@@ -294,26 +333,28 @@ class Proxy:
         finally:
             self._shut()
 
+    def retire(self) -> None:
+        """Another process listens now: leave the socket to it, and end once every connection has, or after ``restart_timeout``."""
+        self.loop.post(lambda: self._drain(self.config.restart_timeout))
+
     def stop(self) -> None:
         """Stop listening, let open connections go on for ``drain_timeout``, then end ``run``. From any thread or signal handler."""
-        self.loop.post(self._drain)
+        self.loop.post(lambda: self._drain(self.config.drain_timeout))
 
-    def _drain(self) -> None:
+    def _drain(self, timeout: float) -> None:
         if self.draining:
             self.loop.stop()
             return
         self.draining = True
-        if self.listener is not None:
-            self.loop.remove(self.listener.fileno())
-            self.listener.close()
-            self.listener = None
+        for door in self.doors:
+            door.close()
         for session in list(self.sessions):
             if session.idle():
                 session.close()
         if not self.sessions:
             self.loop.stop()
             return
-        self.due = self.loop.now + self.config.drain_timeout
+        self.due = self.loop.now + timeout
         self.loop.watch(self)
 
     due = float("inf")
@@ -326,46 +367,11 @@ class Proxy:
     def _shut(self) -> None:
         for session in list(self.sessions):
             session.close(reset=True)
-        if self.listener is not None:
-            self.listener.close()
+        for door in self.doors:
+            door.close()
         self.policies.stop()
         self.resolver.close()
         self.reporter.stop(3.0)
         if self.pipe is not None:
             self.pipe.close()
         self.loop.close()
-
-
-def inherited(fd: int) -> socket.socket:
-    """The listening TCP socket that a parent left open at ``fd``. Raises Misconfigured."""
-    try:
-        sock = socket.socket(fileno=fd)
-        listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    except OSError as err:
-        raise Misconfigured(f"listen_fd: descriptor {fd} is no socket ({err.strerror})") from err
-    if not listens or sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        sock.detach()
-        raise Misconfigured(f"listen_fd: descriptor {fd} is not a listening TCP socket")
-    return sock
-
-
-def serve(config: Config) -> int:
-    """Run a proxy in this process until SIGTERM or SIGINT: exit status 0."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    proxy = Proxy(config)
-    host, port = proxy.start()
-
-    def ended(number: int, frame: FrameType | None) -> None:
-        proxy.stop()
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, ended)
-        signal.signal(signal.SIGINT, ended)
-    shown = f"[{host}]" if ":" in host else host
-    print(f"listening on http://{shown}:{port}", flush=True)
-    # Connections make and drop many small objects that form no lasting cycles; what was imported need not be looked at again.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-    proxy.run()
-    return 0

@@ -24,6 +24,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.codec import encode_verdict
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.fields import rfc3339
+from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.egress.rules import Refusal
 
@@ -75,7 +76,7 @@ class Record:
     """One connection as far as it is known by now. The loop writes it, the spooling thread reads it.
 
     ``at`` Unix seconds; ``duration`` seconds; ``up`` bytes from the agent, ``down`` to it; ``ended`` how, ``""`` while it lasts.
-    ``extra`` holds further metadata: sni, alpn, address, method, status.
+    ``extra`` holds further metadata: sni, alpn, address, method, status. ``findings`` are those on what was let pass.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Record:
     act_id: str = ""
     refusal: Refusal | None = None
     extra: dict[str, Json] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
     up: int = 0
     down: int = 0
     duration: float = 0.0
@@ -106,7 +108,7 @@ class Record:
             metadata += ',"phase":"start"'
         # What ``codec.encode_report`` writes (a test compares them), without the values in between: a fifth of the time.
         agent, id_ = _TEXT(self.agent), _TEXT(self.id)
-        if self.refusal is None:
+        if self.refusal is None and not self.findings:
             before, after = _allowed(self.policy_version)
             verdict = f"{before}{id_}{after}"
         else:
@@ -125,6 +127,7 @@ class Record:
             return Verdict(
                 decision=Decision.ALLOW,
                 reason=reasons.OBSERVED_EGRESS,
+                evidence=self.findings,
                 action_id=self.id,
                 policy_version=self.policy_version,
             )
@@ -266,8 +269,9 @@ class Reporter:
         for record in records:
             # Set before the fields are read: a record that ends right now is then reported twice rather than not at all.
             record.taken = True
-        refused = [record.encode() for record in records if record.refusal is not None]
-        passed = [record.encode() for record in records if record.refusal is None]
+        urgent = [record.refusal is not None or bool(record.findings) for record in records]
+        refused = [record.encode() for record, first in zip(records, urgent, strict=True) if first]
+        passed = [record.encode() for record, first in zip(records, urgent, strict=True) if not first]
         # The spool counts what it does not take; refusals still fit when it is full of the rest.
         self._counts["kept"] += self._spool.extend(refused, urgent=True) + self._spool.extend(passed)
         if self._saw is not None:

@@ -31,12 +31,13 @@ _ABOUT_DESTINATIONS = frozenset(("malicious domain", "known-bad address"))
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rules:
-    """Compiled and replaced whole. ``declared`` is None where an undeclared destination is not refused, ``suppressed`` what people
-    called false positives.
+    """Compiled and replaced whole. ``declared`` is None where an undeclared destination is not refused, ``said`` what the agent
+    declares in any case (None: no destinations), ``suppressed`` what people called false positives.
     """
 
     compiled: Compiled
     declared: CompiledDeclaration | None = None
+    said: CompiledDeclaration | None = None
     suppressed: Suppressions = NOTHING_SUPPRESSED
 
     def denied(self, target: str) -> Refusal | None:
@@ -54,6 +55,10 @@ class Rules:
             evidence=findings,
             policy_version=self.compiled.version,
         )
+
+    def declares(self, target: str) -> bool:
+        """Whether the agent's declaration names ``target``."""
+        return self.said is not None and self.said.destination(target)
 
     def undeclared(self, target: str) -> Refusal | None:
         """What the declaration says of it."""
@@ -85,6 +90,7 @@ def of_bundle(bundle: Bundle, *, strict: bool) -> Rules:
     return Rules(
         compiled=compile_policies(policies),
         declared=declared if enforced and bundle.declaration.destinations else None,
+        said=declared if bundle.declaration.destinations else None,
         # Hosts and ports leave the tenant as they are, so their signatures are the same under any key.
         suppressed=Suppressions(frozenset(bundle.suppressed)),
     )

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from kaizen_security.egress import answer, http1
 from kaizen_security.egress.accounts import NeedsCredentials
+from kaizen_security.egress.budgets import Meters
 from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
 from kaizen_security.egress.forward import Exchange
 from kaizen_security.egress.hello import Peek
+from kaizen_security.egress.linger import LINGER, Linger
 from kaizen_security.egress.loop import READ, WRITE
 from kaizen_security.egress.report import Record
 from kaizen_security.egress.rules import Refusal
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from kaizen_security.egress.proxy import Proxy
 
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-LINGER = 2.0
-"""Seconds that a client may still send after our last answer: closing at once would destroy it (RFC 9112 section 9.6)."""
-MAX_LINGER = 1 << 20
 FIRST_RULES = 3.0
 """Seconds that the first requests of an agent nobody has asked for before wait for its rules."""
 
@@ -36,13 +35,13 @@ class Session:
     """Owned by the loop's thread. ``exchange`` is the plain request under way, ``dial`` the CONNECT."""
 
     __slots__ = (
-        "_drained",
         "buffer",
         "dial",
         "due",
         "ended",
         "exchange",
         "loop",
+        "meters",
         "origin",
         "parked",
         "peek",
@@ -65,10 +64,10 @@ class Session:
         self.dial: Dial | None = None
         self.record: Record | None = None
         self.tunnel: Tunnel | None = None
+        self.meters: Meters = ()
         self.peek: Peek | None = None
         self.ended = False
         """The client has said FIN."""
-        self._drained = 0
         self.parked: tuple[http1.Request, http1.Destination, str] | None = None
         """A request that waits for the first rules of its agent."""
 
@@ -172,10 +171,11 @@ class Session:
         if http1.request_body(head):
             raise http1.Bad("a CONNECT request with a body")
         self.record = self.proxy.record(agent, destination.name, "connect")
-        refusal = self.proxy.gate.name(agent, destination.host, destination.port)
-        if refusal is not None:
-            self._refused(refusal)
+        permitted = self.proxy.permit(agent, destination)
+        if isinstance(permitted, Refusal):
+            self._refused(permitted)
             return
+        self.meters = permitted
         self.leave_origin()
         self.wire.wait(self.wire.mask, self._early)
         self.due = float("inf")
@@ -234,6 +234,7 @@ class Session:
             idle=self.proxy.config.idle_timeout,
             done=self._tunnel_done,
             peek=self._seen if peek else None,
+            metered=self.proxy.metered(self.meters),
         )
         self.loop.forget(self)
         self.tunnel.start(up=up, down=down)
@@ -268,6 +269,8 @@ class Session:
         record.up += tunnel.up.bytes
         record.down += tunnel.down.bytes
         self.proxy.ended(record, how)
+        if tunnel.over is not None:
+            self.proxy.went_over(record, tunnel.over)
         self.tunnel = None
         self.proxy.gone(self)
 
@@ -310,35 +313,7 @@ class Session:
         except OSError:
             self.close()
             return
-        self._closing(0)
-
-    def _closing(self, events: int) -> None:
-        try:
-            if events & WRITE and self.wire.out:
-                self.wire.flush()
-            if self.wire.out:
-                self.wire.wait(WRITE, self._closing)
-                return
-        except OSError:
-            self.close()
-            return
-        self.due = self.loop.now + LINGER
-        if self.ended:
-            self.close()
-            return
-        self.wire.finish()
-        self.wire.wait(READ, self._drain)
-
-    def _drain(self, events: int) -> None:
-        try:
-            data = self.wire.recv()
-        except OSError:
-            data = b""
-        if data is None:
-            return
-        self._drained += len(data)
-        if not data or self._drained > MAX_LINGER:
-            self.close()
+        Linger(self).step(0)
 
     def owns(self, fd: int) -> bool:
         """Whether that descriptor is one of its."""
@@ -382,18 +357,29 @@ class Session:
         if origin is not None:
             origin.wire.close()
 
-    def close(self, *, reset: bool = False) -> None:
-        """Close everything that belongs to this session."""
+    @property
+    def agent(self) -> str:
+        """Whose traffic is under way; ``""`` while none is."""
+        if self.exchange is not None:
+            return self.exchange.agent
+        if self.parked is not None:
+            return self.parked[2]
+        return self.record.agent if self.record is not None and (self.tunnel or self.dial) else ""
+
+    def close(self, *, reset: bool = False, how: str = "proxy-stopped") -> None:
+        """Close everything that belongs to this session; ``how`` is what is reported of what was under way."""
         self.parked = None
         if self.dial is not None:
             self.dial.cancel()
             self.dial = None
+            if self.record is not None and self.exchange is None and not self.record.ended:
+                self.proxy.ended(self.record, how)
         if self.tunnel is not None:
-            self.tunnel.end("proxy-stopped", reset=reset)
+            self.tunnel.end(how, reset=reset)
             return
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            exchange.abandon("proxy-stopped")
+            exchange.abandon(how)
         self.leave_origin()
         self.wire.close(reset=reset)
         self.proxy.gone(self)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
+from kaizen_security.egress.budgets import Budget, Metered, OverBudget
 from kaizen_security.egress.loop import READ, WRITE, Loop
 from kaizen_security.egress.wire import CHUNK, Wire
 
@@ -80,9 +81,10 @@ class Pipe:
 class Flow:
     """One direction of a tunnel."""
 
-    __slots__ = ("bulk", "bytes", "ended", "finished", "other", "sink", "source")
+    __slots__ = ("bulk", "bytes", "ended", "finished", "metered", "other", "sink", "source")
 
-    def __init__(self, source: Wire, sink: Wire) -> None:
+    def __init__(self, source: Wire, sink: Wire, metered: Metered | None) -> None:
+        self.metered = metered
         self.other: Flow | None = None
         self.source = source
         self.sink = sink
@@ -94,12 +96,14 @@ class Flow:
         """And the sink has been told."""
 
     def push(self, data: bytes) -> None:
-        """Send ``data`` on. Raises OSError."""
+        """Send ``data`` on. Raises OSError, OverBudget."""
         self.bytes += len(data)
+        if self.metered is not None:
+            self.metered(len(data))
         self.sink.send(data)
 
     def pump(self, pipe: Pipe | None) -> bool:
-        """Move what has arrived: whether anything else can happen next than before. Raises OSError."""
+        """Move what has arrived: whether anything else can happen next than before. Raises OSError, OverBudget."""
         if self.ended or self.sink.out:
             return True
         if self.bulk and pipe is not None and not pipe.broken:
@@ -112,6 +116,8 @@ class Flow:
             self._end()
             return True
         self.bytes += len(data)
+        if self.metered is not None:
+            self.metered(len(data))
         self.bulk = len(data) == CHUNK
         return not self.sink.send(data)
 
@@ -127,6 +133,9 @@ class Flow:
             self.bytes += came
             if left:
                 self.sink.send(left)
+            if self.metered is not None:
+                self.metered(came)
+            if left:
                 return
             if came < CHUNK // 8:
                 self.bulk = False
@@ -149,9 +158,10 @@ class Tunnel:
     """Two wires, two flows. ``done(how)`` is called once, after both wires are closed.
 
     ``peek`` is shown the client's first bytes before they go on: it answers what to do with them (see ``hello.Peek``).
+    ``metered`` is told of the bytes up and down, where a budget limits them.
     """
 
-    __slots__ = ("active", "client", "done", "down", "due", "idle", "loop", "origin", "peek", "pipe", "up")
+    __slots__ = ("active", "client", "done", "down", "due", "idle", "loop", "origin", "over", "peek", "pipe", "up")
 
     def __init__(
         self,
@@ -163,12 +173,13 @@ class Tunnel:
         idle: float,
         done: Callable[[str], None],
         peek: Callable[[bytes], bytes | None] | None = None,
+        metered: tuple[Metered | None, Metered | None] = (None, None),
     ) -> None:
         self.loop = loop
         self.client = client
         self.origin = origin
-        self.up = Flow(client, origin)
-        self.down = Flow(origin, client)
+        self.up = Flow(client, origin, metered[0])
+        self.down = Flow(origin, client, metered[1])
         self.up.other, self.down.other = self.down, self.up
         self.pipe = pipe
         self.idle = idle
@@ -176,6 +187,8 @@ class Tunnel:
         self.active = loop.now
         self.done: Callable[[str], None] | None = done
         self.peek = peek
+        self.over: Budget | None = None
+        """The budget that ended it."""
 
     def start(self, up: bytes = b"", down: bytes = b"") -> None:
         """Begin; ``up`` and ``down`` were already read from client and origin."""
@@ -187,6 +200,10 @@ class Tunnel:
                 self._first(up)
         except OSError:
             self.end("reset", reset=True)
+            return
+        except OverBudget as err:
+            self.over = err.budget
+            self.end("over-budget", reset=True)
             return
         if self.done is not None:
             self._rest(begin=True)
@@ -206,6 +223,10 @@ class Tunnel:
         except OSError:
             self.end("reset", reset=True)
             return
+        except OverBudget as err:
+            self.over = err.budget
+            self.end("over-budget", reset=True)
+            return
         if changed and self.done is not None:
             self._rest()
 
@@ -220,6 +241,10 @@ class Tunnel:
                 changed |= self.down.pump(self.pipe)
         except OSError:
             self.end("reset", reset=True)
+            return
+        except OverBudget as err:
+            self.over = err.budget
+            self.end("over-budget", reset=True)
             return
         if changed and self.done is not None:
             self._rest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from kaizen_security.egress import config
-from kaizen_security.egress.proxy import serve
+from kaizen_security.egress.life import serve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,5 +14,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGTERM or SIGINT."""
-    return serve(config.load(args, config.environment()))
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the settings anew, SIGUSR2 lets a successor take over."""
+    return serve(config.load(args, config.environment()), again=lambda: config.load(args, config.environment()))

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from kaizen_security.egress import answer, http1, rewrite
 from kaizen_security.egress.body import Body, body
+from kaizen_security.egress.budgets import Metered, OverBudget
 from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
+from kaizen_security.egress.fronting import disagreement
 from kaizen_security.egress.loop import READ, WRITE
 from kaizen_security.egress.rules import Refusal
 
@@ -25,7 +27,7 @@ class Exchange:
     """One request. Ends in ``session.next_when_sent``, ``session.finish`` or ``session.close``."""
 
     __slots__ = tuple(
-        "active agent answer answered arrived client destination dial first head interim keep_client keep_origin loop "
+        "active agent answer answered arrived client destination dial first head interim keep_client keep_origin loop metered "
         "origin over record refused_upload reused session upgrade upload".split()
     )
 
@@ -52,10 +54,13 @@ class Exchange:
         self.active = session.loop.now
         self.over = False
         self.refused_upload = False
+        self.metered: tuple[Metered | None, Metered | None] = (None, None)
         extra = self.record.extra
         extra["method"] = head.method.decode("ascii")
-        if rewrite.host_differs(head, destination):
+        other = rewrite.other_host(head, destination)
+        if other is not None:
             extra["host_differs"] = True
+            self.record.findings = (disagreement(destination.name, other, "Host field"),)
         via = session.proxy.config.via
         self.first = rewrite.request(head, destination, websocket=self.upgrade, via=via)
 
@@ -64,10 +69,12 @@ class Exchange:
     def start(self) -> None:
         """Decide, then dial or use the kept connection."""
         session, destination = self.session, self.destination
-        refusal = session.proxy.gate.name(self.agent, destination.host, destination.port)
-        if refusal is not None:
-            self._refused(refusal)
+        permitted = session.proxy.permit(self.agent, destination)
+        if isinstance(permitted, Refusal):
+            self._refused(permitted)
             return
+        session.meters = permitted
+        self.metered = session.proxy.metered(permitted)
         session.due = self.active + session.proxy.config.idle_timeout
         kept = session.origin
         if kept is not None and kept.key == self._key() and self._still_allowed(kept):
@@ -127,7 +134,8 @@ class Exchange:
             self._fail(bad.status, str(bad), "bad-request")
             return
         self.session.buffer = data[taken:]
-        self.record.up += len(self.first) + taken
+        if not self._count(len(self.first) + taken, up=True):
+            return
         try:
             origin.wire.send(self.first + data[:taken])
         except OSError:
@@ -167,12 +175,36 @@ class Exchange:
             self._fail(bad.status, str(bad), "bad-request")
             return
         session.buffer += data[taken:]
-        self.record.up += taken
+        if not self._count(taken, up=True):
+            return
         if self.origin is not None and not self.refused_upload:
             try:
                 self.origin.wire.send(data[:taken])
             except OSError:
                 self._upload_refused()
+
+    def _count(self, n: int, *, up: bool) -> bool:
+        """Count bytes that are about to move; False when that was too much, and this exchange is over."""
+        if up:
+            self.record.up += n
+        else:
+            self.record.down += n
+        spend = self.metered[0 if up else 1]
+        if spend is None:
+            return True
+        try:
+            spend(n)
+        except OverBudget as err:
+            if self.answered:
+                self._cut("over-budget")
+                self.session.proxy.went_over(self.record, err.budget)
+            else:
+                self._end("over-budget")
+                self._drop_origin()
+                refusal = self.session.proxy.went_over(self.record, err.budget)
+                self.session.finish(answer.refused(refusal, self.record.target))
+            return False
+        return True
 
     def _upload_refused(self) -> None:
         """The origin takes no more of the body; its answer may still be there to read."""
@@ -205,7 +237,8 @@ class Exchange:
         if not data:
             self._origin_ended()
             return
-        self.record.down += len(data)
+        if not self._count(len(data), up=False):
+            return
         if self.answer is None:
             self.arrived += data
             try:
@@ -363,9 +396,9 @@ class Exchange:
         self._drop_origin()
         self.session.finish(answer.failed(status, problem))
 
-    def _cut(self) -> None:
+    def _cut(self, how: str = "cut") -> None:
         """The answer has begun and cannot be completed: the client must not take it for whole."""
-        self._end("cut")
+        self._end(how)
         self._drop_origin()
         if self.client.out:
             self.keep_client = False

@@ -12,6 +12,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from kaizen_security.contract import canonical, reasons
+from kaizen_security.contract.declared import CompiledDeclaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.egress.http1 import authority
 from kaizen_security.egress.rules import Refusal, Rules
@@ -58,6 +59,7 @@ class Gate:
     """Answers for names and addresses, remembered until the rules change.
 
     ``rules(agent)`` gives what is in force, or a Refusal when there is nothing that may be trusted (fail closed), or None.
+    ``only``: deny by default. What neither it nor the agent's own declaration permits is not dialled, whatever the mode.
     """
 
     def __init__(
@@ -66,10 +68,12 @@ class Gate:
         rules: Callable[[str], Rules | Refusal | None],
         allow: Iterable[IPv4Network | IPv6Network] = (),
         allow_loopback: bool = False,
+        only: CompiledDeclaration | None = None,
     ) -> None:
         self._rules = rules
         self._allow = tuple(allow)
         self._allow_loopback = allow_loopback
+        self._only = only
         self._own: set[tuple[str, int]] = set()
         self._names: dict[tuple[str, str, int], tuple[Rules, Refusal | None]] = {}
         self._dialled: dict[tuple[str, str, int], tuple[Rules, Refusal | None]] = {}
@@ -84,22 +88,27 @@ class Gate:
         """Whether ``agent`` may ask for that name or address; ``host`` is canonical."""
         rules = self._rules(agent)
         if not isinstance(rules, Rules):
-            return rules
+            return rules or self._by_default(None, authority(host, port))
         key = (agent, host, port)
         known = self._names.get(key)
         if known is not None and known[0] is rules:
             return known[1]
         target = authority(host, port)
-        refusal = rules.denied(target) or rules.undeclared(target)
+        refusal = rules.denied(target) or rules.undeclared(target) or self._by_default(rules, target)
         self._remember(self._names, key, (rules, refusal))
         return refusal
+
+    def _by_default(self, rules: Rules | None, target: str) -> Refusal | None:
+        if self._only is None or self._only.destination(target) or (rules is not None and rules.declares(target)):
+            return None
+        return not_permitted(target)
 
     def hidden_name(self, record_host: str, agent: str, host: str, port: int) -> Refusal | None:
         """Whether a tunnel to ``record_host`` may carry that TLS name.
 
         Inside a tunnel to an address only policy decides on it: it is the address that was declared, and that is where it goes.
         """
-        decide = self._denied if _is_address(record_host) else self.name
+        decide = self._denied if is_address(record_host) else self.name
         return decide(agent, host, port)
 
     def _denied(self, agent: str, host: str, port: int) -> Refusal | None:
@@ -167,8 +176,27 @@ class Gate:
         return None
 
 
+def not_permitted(target: str) -> Refusal:
+    """What is said of a destination that nothing permits where everything else is denied."""
+    advice = "Declare the destination for this agent, or have the owner of the proxy add it to its `destinations`."
+    finding = Finding(
+        kind="destination not permitted",
+        value=target,
+        source="egress",
+        detection="egress-default-deny",
+        field="target",
+        observed=target,
+        expected="a declared destination, or one of the proxy's `destinations`",
+        advice=advice,
+        attack="undeclared",
+    )
+    reason = reasons.blocked_by_policy([finding.kind])
+    return Refusal(code="not-permitted", reason=reason, advice=advice, evidence=(finding,))
+
+
 @lru_cache(maxsize=4096)
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
+    """Whether a canonical host is an address."""
     try:
         ip_address(host)
     except ValueError:

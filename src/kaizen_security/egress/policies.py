@@ -115,6 +115,11 @@ class Policies:
             self._add(agent)
         return False
 
+    def tune(self, *, fail_closed: bool, max_age: float) -> None:
+        """Other settings from now on."""
+        self._fail_closed = fail_closed
+        self._max_age = max_age
+
     def settle(self, agent: str) -> None:
         """It has been waited for long enough."""
         self._settled.add(agent)

@@ -20,8 +20,8 @@ def wants_websocket(head: http1.Request) -> bool:
     )
 
 
-def host_differs(head: http1.Request, destination: http1.Destination) -> bool:
-    """Whether the Host field names another place than the target, which is the one that counts (RFC 9112 section 3.2.2).
+def other_host(head: http1.Request, destination: http1.Destination) -> str | None:
+    """The place that the Host field names, if that is not the target, which is the one that counts (RFC 9112 section 3.2.2).
 
     Raises Bad unless there is one Host (none is right in HTTP/1.0).
     """
@@ -29,11 +29,12 @@ def host_differs(head: http1.Request, destination: http1.Destination) -> bool:
     if len(hosts) > 1 or (not hosts and head.minor == 1):
         raise http1.Bad("a request needs exactly one Host field")
     if not hosts:
-        return False
+        return None
     try:
-        return http1.host_port(hosts[0], 80)[2] != destination.name
+        named = http1.host_port(hosts[0], 80)[2]
     except http1.Bad:
-        return True
+        return hosts[0].decode("ascii", "backslashreplace")[:512]
+    return None if named == destination.name else named
 
 
 def request(head: http1.Request, destination: http1.Destination, *, websocket: bool, via: bool) -> bytes:

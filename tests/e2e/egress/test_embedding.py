@@ -12,7 +12,8 @@ import pytest
 
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.egress.config import from_values
-from kaizen_security.egress.proxy import Proxy, inherited
+from kaizen_security.egress.door import inherited
+from kaizen_security.egress.proxy import Proxy
 from tests.e2e.egress.peers import DEADLINE, ControlPlane, Origin, read_all, running, until
 
 GET = b"GET http://web.internal/204 HTTP/1.1\r\nHost: web.internal\r\nConnection: close\r\n\r\n"
