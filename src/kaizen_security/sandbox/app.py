@@ -14,10 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kaizen_security.collectors.traces.account import steps_of
-from kaizen_security.contract.action import Json
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.errors import InvalidInput, KaizenError, TooLarge
 from kaizen_security.contract.fields import parse
-from kaizen_security.contract.step import Step
+from kaizen_security.contract.step import Claim, Effect, Step
 from kaizen_security.sandbox.gaps import KEPT, Gaps
 from kaizen_security.sidecar.app import Sidecar
 from kaizen_security.sidecar.http import HEAVY, Problem, answer, bearer, check_values, on_error, read_body
@@ -78,7 +79,14 @@ class Receiver:
             _bounded(data)
             document = parse(data, limit=MAX_TRACE)
             otlp = isinstance(document, dict) and "resourceSpans" in document
-            return otlp, steps_of(document, self._agent)
+            steps = steps_of(document, self._agent)
+            for i, step in enumerate(steps):
+                if _claims_to_see(step):
+                    # The agent has this port's token too: what it says of itself is never ground truth.
+                    raise InvalidInput(
+                        f"steps[{i}]", "ground truth is not told here: proxy and kernel report by themselves"
+                    )
+            return otlp, steps
 
         if request.headers.get("content-type", "").startswith("application/x-protobuf"):
             raise Problem(415, "unsupported", "OTLP is taken as JSON: set OTEL_EXPORTER_OTLP_PROTOCOL=http/json")
@@ -100,6 +108,11 @@ class Receiver:
     async def health(self, request: Request) -> Response:
         """``GET /healthz``: counts, no names."""
         return answer({"status": "ok", "documents": self.documents, "steps": self.steps, **self._health()})
+
+
+def _claims_to_see(step: Step) -> bool:
+    action = step if isinstance(step, Action) else step.action if isinstance(step, Claim | Effect) else None
+    return action is not None and action.rung >= Rung.EGRESS
 
 
 def _bounded(data: bytes) -> None:

@@ -59,6 +59,11 @@ def returned(said: str, **of: str) -> Event:
     return _observation("ACTION_GROUP", {"actionGroupInvocationOutput": {"text": said}}, **of)
 
 
+def final(said: str, **of: str) -> Event:
+    """The last observation of a turn: what the agent answers."""
+    return _observation("FINISH", {"finalResponse": {"text": said}}, **of)
+
+
 def looks_up(question: str, *, base: str = "KB00000001", **of: str) -> Event:
     """A knowledge base is asked."""
     asked: Json = {"knowledgeBaseId": base, "text": question}

@@ -112,6 +112,15 @@ def test_what_is_no_account_is_refused_with_its_field(sandbox, body, status):
     assert (got, "error" in said) == (status, True)
 
 
+@pytest.mark.parametrize("step", ["action", "effect", "claim"])
+@pytest.mark.parametrize("source", ["egress", "ebpf", "sandbox"])
+def test_an_agent_cannot_tell_what_was_seen(sandbox, step, source):
+    action = {"kind": "connect", "target": "api.internal:80", "metadata": {"source": source}}
+    told = {"step": step, "run_id": "r", "action": action}
+    status, said = sandbox.ask("POST", "/v1/traces", {"steps": [told]})
+    assert (status, said["error"]["field"]) == (422, "steps[0]")
+
+
 def test_otlp_gets_the_answer_that_exporters_expect(sandbox):
     assert sandbox.ask("POST", "/v1/traces", {"resourceSpans": []}) == (200, {"partialSuccess": {}})
 

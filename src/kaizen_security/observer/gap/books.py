@@ -218,7 +218,9 @@ def _near(account: Account, effect: Seen) -> list[Told]:
 
 def _reached(account: Account, call: Told, effect: Seen, rules: Compiled, learned: Learned) -> bool:
     """Whether a connection that was open during the call can have carried it."""
-    if effect.what is not What.CONNECTION or not explains(account, call, effect, rules, learned):
+    if effect.rung < Rung.EGRESS or effect.what is not What.CONNECTION:
+        return False
+    if not explains(account, call, effect, rules, learned):
         return False
     if account.timeless:
         return covers_run(account, effect.at)

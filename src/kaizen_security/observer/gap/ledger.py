@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from kaizen_security.contract.action import Action
@@ -81,7 +81,8 @@ class Ledger:
         """Take in a step. An action of ground truth, and an Effect, are what was seen; everything else is what was told."""
         match step:
             case Effect():
-                self._see(step.action, step.at or now, now)
+                action = step.action if step.action.run_id else replace(step.action, run_id=step.run_id)
+                self._see(action, step.at or now, now)
             case Action() if step.rung >= Rung.EGRESS:
                 self._see(step, step.at or now, now)
             case Action():
@@ -136,6 +137,9 @@ class Ledger:
     def _result(self, result: Result, now: float) -> None:
         account = self._account(result.run_id, result.at, now)
         call = self._calls.get((result.run_id, result.action_id))
+        if call is None:
+            # Some programs give a result an id of its own: it is the oldest call's that has none.
+            call = next((one for one in account.calls if not one.ended), None)
         if call is None or call.ended:
             return
         call.ended = max(call.begun, result.at or now)
@@ -207,8 +211,10 @@ class Ledger:
         if not found:
             return False
         effect.settled = True
-        for _, call in found:
-            call.hosts.add(effect.subject)
+        if effect.rung >= Rung.EGRESS:
+            # What somebody merely says of an effect never shows that a call was no lie.
+            for _, call in found:
+                call.hosts.add(effect.subject)
         self.counts["explained"] += 1
         if effect.up:
             self._fresh.extend(self._books.sent(effect, self._during(effect)))

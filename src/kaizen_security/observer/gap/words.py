@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kaizen_security.contract.action import Action
+from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Decision, Mode, Verdict
@@ -107,11 +107,14 @@ def action(gap: Gap) -> Action:
     """The action that the verdict is about: the effect, or the call of which there was none."""
     kinds = {What.CONNECTION: "connect", What.NAME: "dns", What.FILE: "file"}
     missing = gap.kind is GapKind.MISSING
+    metadata: dict[str, Json] = {"source": "sandbox" if gap.rung >= Rung.EGRESS else "sdk"}
+    if gap.size:
+        metadata["bytes_up"] = gap.size
     return Action(
         kind="tool_call" if missing else kinds[gap.what],
         tool=gap.tool,
         target=gap.absent[0] if missing and gap.absent else gap.target,
-        metadata={"source": "sandbox", "bytes_up": gap.size} if gap.size else {"source": "sandbox"},
+        metadata=metadata,
         id=gap.id,
         run_id=gap.run_id,
         agent=gap.agent,
