@@ -5,7 +5,7 @@ A method that is not in the tables is judged under its own name: an extension th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from kaizen_security.contract.action import Action, Json
@@ -37,10 +37,10 @@ class NotUnderstood(ValueError):
     """A request that acts, and whose parameters do not say on what."""
 
 
-def actions_of(message: Message, *, server: str, run_id: str) -> tuple[Action, ...]:
+def actions_of(message: Message, *, server: str, run_id: str, ids: Callable[[], str]) -> tuple[Action, ...]:
     """What a request does: the call itself, then one action for each further place that its arguments name.
 
-    Empty for a request that only looks. ``server``: who publishes the tool. Raises NotUnderstood.
+    Empty for a request that only looks. ``server``: who publishes the tool; ``ids`` gives each its id. Raises NotUnderstood.
     """
     if message.method in LOOKS:
         return ()
@@ -48,22 +48,24 @@ def actions_of(message: Message, *, server: str, run_id: str) -> tuple[Action, .
     if message.method not in ACTS:
         if message.method.strip().casefold() in _FOLDED:
             raise NotUnderstood("the method is another one's name in other letters")
-        return (_action(message.method, params, server, run_id, method=message.method),)
+        return (_action(message.method, params, server, run_id, ids(), method=message.method),)
     if not isinstance(params, Mapping):
         raise NotUnderstood(f"{message.method} has no params that are an object")
     if message.method == "tools/call":
-        return tuple(_tool_call(params, server, run_id))
+        return tuple(_tool_call(params, server, run_id, ids))
     if message.method in ("resources/read", "resources/subscribe"):
         uri = _text(params, "uri", message.method, limit=MAX_TEXT)
         return (
-            _action(message.method, {"uri": uri}, server, run_id, kind=_kind(uri), target=uri, method=message.method),
+            _action(
+                message.method, {"uri": uri}, server, run_id, ids(), kind=_kind(uri), target=uri, method=message.method
+            ),
         )
     name = _text(params, "name", message.method) if message.method == "prompts/get" else _reference(params)
     document: Json = {"name": name, "arguments": params.get("arguments", params.get("argument"))}
-    return (_action(message.method, document, server, run_id, method=message.method),)
+    return (_action(message.method, document, server, run_id, ids(), method=message.method),)
 
 
-def _tool_call(params: Mapping[str, Json], server: str, run_id: str) -> Iterator[Action]:
+def _tool_call(params: Mapping[str, Json], server: str, run_id: str, ids: Callable[[], str]) -> Iterator[Action]:
     tool = _text(params, "name", "tools/call")
     arguments = params.get("arguments")
     if arguments is not None and not isinstance(arguments, Mapping):
@@ -76,16 +78,24 @@ def _tool_call(params: Mapping[str, Json], server: str, run_id: str) -> Iterator
     places = tuple(_places(known))
     if len(places) > MAX_PLACES + 1:
         raise NotUnderstood(f"tools/call names more than {MAX_PLACES + 1} hosts")
-    yield _action(tool, known, server, run_id, target=places[0] if places else "", method="tools/call")
+    yield _action(tool, known, server, run_id, ids(), target=places[0] if places else "", method="tools/call")
     for place in places[1:]:
-        yield _action(tool, known, server, run_id, target=place, method="tools/call")
+        yield _action(tool, known, server, run_id, ids(), target=place, method="tools/call")
 
 
 def _action(
-    tool: str, arguments: Json, server: str, run_id: str, *, method: str, kind: str = "tool_call", target: str = ""
+    tool: str,
+    arguments: Json,
+    server: str,
+    run_id: str,
+    id_: str,
+    *,
+    method: str,
+    kind: str = "tool_call",
+    target: str = "",
 ) -> Action:
     metadata: dict[str, Json] = {"source": "mcp", "method": method, "arguments": arguments}
-    return Action(kind=kind, tool=tool, publisher=server, target=target, metadata=metadata, run_id=run_id)
+    return Action(id=id_, kind=kind, tool=tool, publisher=server, target=target, metadata=metadata, run_id=run_id)
 
 
 def _text(params: Mapping[str, Json], key: str, method: str, *, limit: int = MAX_NAME) -> str:
@@ -125,8 +135,9 @@ def _places(value: Json) -> Iterator[str]:
 
 
 def _host(text: str) -> str:
-    head = text.lstrip()[:16]
-    if "://" not in head or len(text) > MAX_TEXT or any(sign.isspace() for sign in text.strip()):
+    if "://" not in text[:MAX_TEXT]:
+        return ""
+    if "://" not in text.lstrip()[:16] or len(text) > MAX_TEXT or len(text.split()) != 1:
         return ""
     try:
         return urlsplit(text.strip()).netloc.rpartition("@")[2].lower()

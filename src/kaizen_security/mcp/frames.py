@@ -191,7 +191,8 @@ def _message(body: Json, raw: bytes, limits: Limits) -> Message:
     _check_names(body, "the message", id_)
     if body.get("jsonrpc") != "2.0":
         raise Unreadable(INVALID_REQUEST, 'jsonrpc must be "2.0"', id_)
-    if too_deep(body, limits.depth):
+    # Each level needs a bracket of its own, so a message with few of them is not looked through.
+    if raw.count(b"{") + raw.count(b"[") > limits.depth and too_deep(body, limits.depth):
         raise Unreadable(INVALID_REQUEST, f"the message is nested deeper than {limits.depth}", id_)
     method = body.get("method")
     if "method" in body:
@@ -211,11 +212,13 @@ _PARAMS = frozenset("name arguments uri ref argument task requestState inputResp
 """Keys of ``params`` that decide what a request does."""
 
 
+_FOLDED = {known: frozenset(name.casefold() for name in known) for known in (_ENVELOPE, _PARAMS)}
+
+
 def _check_names(names: Iterable[str], where: str, id_: Id | None, known: frozenset[str] = _ENVELOPE) -> None:
     """No key that a decoder which folds case would take for another one."""
-    folded = {name.casefold() for name in known}
     for name in names:
-        if name not in known and name.casefold() in folded:
+        if name not in known and name.casefold() in _FOLDED[known]:
             raise Unreadable(INVALID_REQUEST, f"{where} has a key that differs from another only in case", id_)
 
 

@@ -21,8 +21,14 @@ MAX_TEXT = 96 << 10
 MAX_CODED = 16
 """Runs of base64 in one text that are decoded."""
 
-_CODED = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/_-]{24,4096}={0,2}(?![\w+/=])")
+SPREAD = 10
+"""Letters that stand alone, from which on words are taken to be written letter by letter."""
+CODED = 24
+"""Letters of the shortest run of base64 that is decoded: 18 bytes."""
+_CODED = re.compile(rf"(?<![\w+/=])[A-Za-z0-9+/_-]{{{CODED},4096}}={{0,2}}(?![\w+/=])")
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_PARAGRAPH = re.compile(r"[ \t\r]*\n[ \t\r]*\n\s*")
+_QUOTE = re.compile("[\"'`\u00ab]")
 _APART = re.compile(r"(?<!\S)\S(?: \S){2,}(?!\S)")
 
 
@@ -33,8 +39,10 @@ def plain(text: str) -> str:
         text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").replace("\u2018", "'")
         text = text.replace("\u201c", '"').replace("\u201d", '"')
         text = _WORD.sub(lambda word: latin(word[0]), text)
-    paragraphs = re.split(r"[ \t\r]*\n[ \t\r]*\n\s*", text.lower())
-    return EXAMPLE.sub(" ", "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))
+    text = text.lower()
+    paragraphs = _PARAGRAPH.split(text) if "\n" in text else (text,)
+    read = "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return EXAMPLE.sub(" ", read) if _QUOTE.search(read) else read
 
 
 def cut(text: str) -> str:
@@ -45,8 +53,11 @@ def cut(text: str) -> str:
 def decoded(text: str) -> Iterator[tuple[str, str]]:
     """Readings of ``text`` that are not its letters as they stand: how it was written, and what it says then."""
     text = cut(text)
-    if spread(text):
+    lengths = [*map(len, text.split())]
+    if lengths.count(1) >= SPREAD and spread(text):
         yield "letters set apart", gathered(text)
+    if not lengths or max(lengths) < CODED:
+        return
     for n, run in enumerate(_CODED.findall(text)):
         if n == MAX_CODED:
             return
@@ -57,7 +68,7 @@ def decoded(text: str) -> Iterator[tuple[str, str]]:
 
 def spread(text: str) -> bool:
     """Whether words are written letter by letter."""
-    return _APART.search(text) is not None and sum(len(run) for run in _APART.findall(text)) >= 20
+    return _APART.search(text) is not None and sum(len(run) for run in _APART.findall(text)) >= 2 * SPREAD
 
 
 def gathered(text: str) -> str:

@@ -223,10 +223,10 @@ class Relay:
                 self._cancel(Side.CLIENT, message)
             return _Part(message=message)
         try:
-            found = actions_of(message, server=self.server, run_id=self._run(message))
+            found = actions_of(message, server=self.server, run_id=self._run(message), ids=self._ids)
         except NotUnderstood as err:
             return self._refuse(message, UNREADABLE, INVALID_PARAMS, str(err))
-        asks = tuple(replace(self._ward.marked(action), id=self._ids()) for action in found)
+        asks = tuple(map(self._ward.marked, found))
         held = self._ward.held(asks[0]) if asks else None
         if held is not None:
             report = Report(asks[0], (held,), blocked=True)

@@ -30,6 +30,7 @@ class Shelf:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._memory: dict[str, Pins] = {}
+        self._paths: dict[str, str] = {}
 
     def pins(self, server: str) -> Pins:
         """What is pinned of ``server``. Raises Misconfigured for a file that cannot be read."""
@@ -85,7 +86,11 @@ class Shelf:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _path(self, server: str) -> str:
-        return os.path.join(self.folder, hashlib.sha256(server.encode()).hexdigest()[:32] + ".json")
+        path = self._paths.get(server)
+        if path is None:
+            path = os.path.join(self.folder, hashlib.sha256(server.encode()).hexdigest()[:32] + ".json")
+            self._paths[server] = path
+        return path
 
     def _read(self, path: str) -> Pins | None:
         try:
