@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaizen_security.mcp.events import Events
-from kaizen_security.mcp.frames import LIMITS, Unreadable, read, too_deep
+from kaizen_security.mcp.events import Events, LargeEvent, TooLong
+from kaizen_security.mcp.frames import LIMITS, Limits, Unreadable, read, too_deep
 from kaizen_security.mcp.large import Large
 from kaizen_security.mcp.lines import Line, Lines
 from tests.unit.mcp.relaying import Talk
@@ -130,10 +132,54 @@ event_lines = st.sampled_from(
 @given(st.lists(st.tuples(st.lists(event_lines, min_size=1, max_size=4), ends), max_size=5), st.integers(1, 9))
 def test_events_do_not_depend_on_how_they_were_cut_and_lose_no_byte(found, step):
     data = b"".join(end.join([*lines, b"", b""]) for lines, end in found)
-    whole = list(Events(1000).feed(data))
+    whole = list(Events(LIMITS).feed(data))
     assert b"".join(event.raw for event in whole) == data
-    cut = Events(1000)
+    cut = Events(LIMITS)
     assert [one for at in range(0, len(data), step) for one in cut.feed(data[at : at + step])] == whole
     for event in whole:
-        [again] = list(Events(1000).feed(event.carrying(b"new"))) or [None]
+        [again] = list(Events(LIMITS).feed(event.carrying(b"new"))) or [None]
         assert (again.data, again.fields) == (b"new", event.fields)
+
+
+replies = st.builds(
+    lambda n, before, after: (
+        before,
+        json.dumps({"jsonrpc": "2.0", "id": n, "result": {"x": "y" * n}}).encode(),
+        after,
+    ),
+    st.integers(0, 200),
+    st.sampled_from([(), (b"id: 7",), (b"event: message", b": note")]),
+    st.sampled_from([(), (b"id: 8",)]),
+)
+
+
+@given(st.lists(st.tuples(replies, ends), max_size=4), st.integers(1, 70))
+def test_events_that_are_kept_on_disk_lose_no_byte_either(found, step):
+    data = b"".join(end.join([*before, b"data: " + line, *after, b"", b""]) for (before, line, after), end in found)
+    events, out, large = Events(Limits(frame=120)), [], 0
+    for at in range(0, len(data), step):
+        for one in events.feed(data[at : at + step]):
+            if isinstance(one, LargeEvent):
+                large += 1
+                out += [one.head, *one.large.chunks(), one.tail]
+                assert json.loads(one.large.skeleton())["result"] is None
+                [instead] = list(Events(LIMITS).feed(one.carrying(b"new")))
+                assert instead.data == b"new"
+                one.large.close()
+            else:
+                out.append(one.raw)
+    events.close()
+    assert b"".join(out) == data
+    assert large >= sum(len(line) > 120 + step for (_, line, _), _ in found)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"data: {}\ndata: " + b"x" * 300, b"data: " + b"x" * 300 + b"\ndata: y\n\n", b": " + b"x" * 300],
+)
+def test_a_large_event_that_is_not_one_line_of_data_is_refused(data):
+    events = Events(Limits(frame=100))
+    pieces = [data[at : at + 50] for at in range(0, len(data), 50)]
+    with pytest.raises(TooLong):
+        list(itertools.chain.from_iterable(map(events.feed, pieces)))
+    events.close()

@@ -63,7 +63,7 @@ class Desk:
         """A large reply from the server: whether it passes as it came, else what the client gets instead (empty: nothing)."""
         try:
             skeleton = large.skeleton()
-            frame = frames.read_cut(skeleton)
+            frame = frames.read_cut(skeleton, lined=self.relay.lined)
         except Unreadable as err:
             self.relay.lost[UNREADABLE] = self.relay.lost.get(UNREADABLE, 0) + 1
             return False, self._dropped(err)

@@ -6,7 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kaizen_security.mcp.frames import Limits
+from kaizen_security.mcp.large import Large
+
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r|\r\n\n|\n\r\n")
+_DATA = re.compile(rb"(?:\A|(?<=[\r\n]))data: ?")
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
@@ -33,17 +37,44 @@ class Event:
         return b"\n".join([*lines, b"", b""]) if lines else b""
 
 
-class Events:
-    """Fed with what was read, gives events. ``limit``: bytes of one event."""
+@dataclass(frozen=True, slots=True)
+class LargeEvent:
+    """An event whose one line of data is in ``large``. ``head`` and ``tail``: its own bytes before the data and after it."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    head: bytes
+    large: Large
+    tail: bytes
+
+    def carrying(self, data: bytes) -> bytes:
+        """The same event with other data."""
+        return _event(self.head.rpartition(b"data")[0] + self.tail.lstrip(b"\r\n")).carrying(data)
+
+
+class Events:
+    """Fed with what was read, gives events. One with more than ``limits.frame`` bytes is kept on disk, so memory stays flat."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._buffer = bytearray()
         self._searched = 0
+        self._head = b""
+        self._large: Large | None = None
+        self._ended = False
 
-    def feed(self, data: bytes) -> Iterator[Event]:
-        """The events that are complete now. Raises TooLong."""
+    def feed(self, data: bytes) -> Iterator[Event | LargeEvent]:
+        """The events that are complete now. Raises TooLong for one that is over its bound, or large with several lines of data."""
+        if self._large is not None and not self._ended:
+            data = self._more(self._large, data)
         self._buffer += data
+        if self._large is not None:
+            yield from self._closed(self._large)
+        if self._large is None:
+            yield from self._small()
+        if self._large is None and len(self._buffer) > self._limits.frame:
+            self._begin()
+            yield from self.feed(b"")
+
+    def _small(self) -> Iterator[Event]:
         while True:
             found = _END.search(self._buffer, max(0, self._searched - 3))
             if found is None:
@@ -57,8 +88,45 @@ class Events:
             del self._buffer[: found.end()]
             self._searched = 0
             yield _event(raw)
-        if len(self._buffer) > self._limit:
-            raise TooLong(f"an event has more than {self._limit} bytes")
+
+    def _begin(self) -> None:
+        """The line of data that stands in the buffer becomes a large one."""
+        line = _DATA.search(self._buffer)
+        if line is None:
+            raise TooLong(f"an event has more than {self._limits.frame} bytes that are no data")
+        self._head, self._large, self._ended = bytes(self._buffer[: line.end()]), Large(self._limits), False
+        rest = bytes(self._buffer[line.end() :])
+        self._buffer.clear()
+        self._searched = 0
+        self._buffer += self._more(self._large, rest)
+
+    def _more(self, large: Large, data: bytes) -> bytes:
+        """More of the large line; what follows it."""
+        end = _LINE.search(data)
+        large.feed(data[: end.start()] if end else data)
+        if large.problem:
+            raise TooLong(large.problem)
+        self._ended = end is not None
+        return data[end.start() :] if end else b""
+
+    def _closed(self, large: Large) -> Iterator[LargeEvent]:
+        """The large event, if its end is there."""
+        found = _END.search(self._buffer) if self._ended else None
+        if found is None or (found.end() == len(self._buffer) and self._buffer.endswith(b"\r")):
+            if len(self._buffer) > self._limits.frame:
+                raise TooLong("something large follows a large line")
+            return
+        tail = bytes(self._buffer[: found.end()])
+        if _event(tail.lstrip(b"\r\n")).data:
+            raise TooLong("a large event has several lines of data")
+        del self._buffer[: found.end()]
+        self._large, self._searched = None, 0
+        yield LargeEvent(self._head, large, tail)
+
+    def close(self) -> None:
+        """Forget what was not finished."""
+        if self._large is not None:
+            self._large.close()
 
 
 def _event(raw: bytes) -> Event:

@@ -12,6 +12,7 @@ from kaizen_security.contract.errors import Unreachable
 from kaizen_security.mcp import answers
 from kaizen_security.mcp.desk import Desk
 from kaizen_security.mcp.frames import LIMITS, Shape, Unreadable, read
+from kaizen_security.mcp.large import Large
 from kaizen_security.mcp.reach import Reply
 from kaizen_security.mcp.relay import Moves
 
@@ -46,17 +47,28 @@ async def body_of(request: Request) -> bytes | None:
     return bytes(found)
 
 
-async def read_all(reply: Reply) -> bytes | None:
-    """The reply's body; None when it is over the bound."""
+async def read_all(reply: Reply) -> bytes | Large:
+    """The reply's body; one with more than ``LIMITS.frame`` bytes is on disk, and is the caller's to close."""
     found = bytearray()
+    large: Large | None = None
+    whole = False
     try:
         async for chunk in reply.pieces():
-            found += chunk
-            if len(found) > LIMITS.request:
-                return None
+            if large is None and len(found) + len(chunk) > LIMITS.frame:
+                large = Large(LIMITS)
+                large.feed(bytes(found))
+            if large is None:
+                found += chunk
+                continue
+            large.feed(chunk)
+            if large.problem:
+                break
+        whole = True
     finally:
         reply.close()
-    return bytes(found)
+        if large is not None and not whole:
+            large.close()
+    return bytes(found) if large is None else large
 
 
 def mismatch(request: Request, body: bytes) -> str:

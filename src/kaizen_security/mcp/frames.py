@@ -140,9 +140,9 @@ def read(line: bytes, limits: Limits = LIMITS, *, lined: bool = True) -> Frame:
     return Frame((_message(body, raw, limits),), raw)
 
 
-def read_cut(skeleton: bytes) -> Frame:
+def read_cut(skeleton: bytes, *, lined: bool = True) -> Frame:
     """The frame of a large message of which only the skeleton is there. Raises Unreadable; also for anything but a reply."""
-    frame = read(skeleton)
+    frame = read(skeleton, lined=lined)
     [message] = frame.messages
     if message.shape is not Shape.REPLY:
         raise Unreadable(INVALID_REQUEST, "only a reply may be of this size", message.id)

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -28,7 +29,7 @@ from kaizen_security.contract.step import End
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.mcp import config
 from kaizen_security.mcp.desk import Desk
-from kaizen_security.mcp.events import Events, TooLong
+from kaizen_security.mcp.events import Events, LargeEvent, TooLong
 from kaizen_security.mcp.exchange import (
     HEADER_MISMATCH,
     back,
@@ -44,6 +45,7 @@ from kaizen_security.mcp.exchange import (
     unreachable,
 )
 from kaizen_security.mcp.frames import LIMITS, Message
+from kaizen_security.mcp.large import Large
 from kaizen_security.mcp.reach import Pool, Reply
 from kaizen_security.mcp.relay import Moves, Relay
 from kaizen_security.mcp.shelf import Shelf
@@ -51,6 +53,7 @@ from kaizen_security.mcp.upstreams import Setup, Upstream
 from kaizen_security.mcp.warden import Warden
 
 SESSION = "mcp-session-id"
+T = TypeVar("T")
 MAX_SESSIONS = 10_000
 """Sessions that are remembered; the one used longest ago is forgotten, and its client starts anew."""
 IDLE = 300.0
@@ -184,9 +187,11 @@ class Gateway:
         if kind == "text/event-stream" and reply.status == 200:
             return StreamingResponse(self._stream(request, upstream, reply, desk, moves.to_client), 200, back(reply))
         body = await read_all(reply)
-        if kind != "application/json" or body is None or not body.strip():
-            if reply.status >= 400 or body is None or body.strip():
-                return foreign(reply, desk, sent, too_large=body is None)
+        if isinstance(body, Large):
+            return await self._large(reply, desk, body, moves, sent=sent, json=kind == "application/json")
+        if kind != "application/json" or not body.strip():
+            if reply.status >= 400 or body.strip():
+                return foreign(reply, desk, sent, too_large=False)
             if moves.to_client:
                 return Response(joined(moves.to_client), 200, media_type="application/json")
             return Response(b"", reply.status, back(reply))
@@ -196,16 +201,31 @@ class Gateway:
             return foreign(reply, desk, sent, too_large=False)
         return Response(joined(lines), reply.status, back(reply), media_type="application/json")
 
+    async def _large(self, reply: Reply, desk: Desk, body: Large, moves: Moves, *, sent: bytes, json: bool) -> Response:
+        """A large body, passed on from the disk, so that memory stays flat."""
+        whole, instead = await _aside(desk, lambda: desk.large(body)) if json and not moves.to_client else (False, b"")
+        if whole:
+            headers = back(reply) | {"content-length": str(body.size)}
+            return StreamingResponse(_chunks(body), reply.status, headers)
+        body.close()
+        if not instead:
+            return foreign(reply, desk, sent, too_large=True)
+        return Response(joined([instead, *moves.to_client]), 200, media_type="application/json")
+
     async def _stream(
         self, request: Request, upstream: Upstream, reply: Reply, desk: Desk, first: list[bytes]
     ) -> AsyncIterator[bytes]:
         """A server's events, each looked at; what is allowed passes byte for byte."""
         for line in first:
             yield b"event: message\ndata: " + line + b"\n\n"
-        events = Events(LIMITS.request)
+        events = Events(LIMITS)
         try:
             async for chunk in reply.pieces():
                 for event in events.feed(chunk):
+                    if isinstance(event, LargeEvent):
+                        async for piece in _passed(desk, event):
+                            yield piece
+                        continue
                     if not event.data:
                         yield event.raw
                         continue
@@ -217,6 +237,7 @@ class Gateway:
         except (Unreachable, TooLong) as err:
             self._count(f"stream cut off ({type(err).__name__})")
         finally:
+            events.close()
             reply.close()
 
     async def _tell(self, request: Request, upstream: Upstream, answer: bytes) -> None:
@@ -224,7 +245,9 @@ class Gateway:
         headers = {**onward(request), "content-type": "application/json"}
         headers |= {name.lower(): value for name, value in upstream.headers.items()}
         try:
-            await read_all(await self._pool.send("POST", upstream.url, headers, answer))
+            told = await read_all(await self._pool.send("POST", upstream.url, headers, answer))
+            if isinstance(told, Large):
+                told.close()
         except Unreachable as err:
             self._count(f"answer to the server lost ({type(err).__name__})")
 
@@ -311,8 +334,36 @@ class Gateway:
 
 
 async def _settled(desk: Desk, way: Callable[[bytes], Moves], data: bytes) -> Moves:
-    """What goes where. Aside only where a verdict may have to be waited for: changing threads twice costs more than judging."""
-    return await asyncio.to_thread(way, data) if desk.waits else way(data)
+    """What goes where."""
+    return await _aside(desk, lambda: way(data))
+
+
+async def _aside(desk: Desk, settles: Callable[[], T]) -> T:
+    """Aside only where a verdict may have to be waited for: changing threads twice costs more than judging."""
+    return await asyncio.to_thread(settles) if desk.waits else settles()
+
+
+async def _passed(desk: Desk, event: LargeEvent) -> AsyncIterator[bytes]:
+    """A large event, as it came or with what stands in its place."""
+    try:
+        whole, instead = await _aside(desk, lambda: desk.large(event.large))
+        if not whole:
+            yield event.carrying(instead)
+            return
+        yield event.head
+        for piece in event.large.chunks():
+            yield piece
+        yield event.tail
+    finally:
+        event.large.close()
+
+
+async def _chunks(body: Large) -> AsyncIterator[bytes]:
+    try:
+        for piece in body.chunks():
+            yield piece
+    finally:
+        body.close()
 
 
 def _run_of(session: str) -> str:

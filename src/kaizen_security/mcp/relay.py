@@ -141,7 +141,7 @@ class Relay:
         lined: bool = True,
     ) -> None:
         self.server = server
-        self._lined = lined
+        self.lined = lined
         self.lost: dict[str, int] = {}
         self._run = run
         self._ids = ids
@@ -162,7 +162,7 @@ class Relay:
 
     def _from(self, side: Side, line: bytes, now: float) -> Crossing:
         try:
-            frame = read(line, self._limits, lined=self._lined)
+            frame = read(line, self._limits, lined=self.lined)
         except Unreadable as err:
             self._lose(UNREADABLE)
             return Crossing(side, None, answer=answers.error(err.id, err.code, f"{answers.PREFIX}{err}"))

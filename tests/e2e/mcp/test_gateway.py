@@ -12,7 +12,7 @@ import pytest
 
 from kaizen_security.mcp.upstreams import key_hash
 from tests.e2e.mcp.http_peer import SESSION, HttpPeer
-from tests.e2e.mcp.shimmed import bare
+from tests.e2e.mcp.shimmed import bare, peak
 
 
 class Gateway:
@@ -226,3 +226,31 @@ def test_a_body_over_the_bound_is_refused(gateway, peer):
     running = gateway()
     assert running.post(b'"' + b"x" * (17 << 20) + b'"').status_code == 413
     assert peer.reached == []
+
+
+BIG_RESULT = {"content": [{"type": "text", "text": "x" * 10_000_000}]}
+BIG = json.dumps({"jsonrpc": "2.0", "id": 1, "result": BIG_RESULT}).encode()
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_results_of_ten_megabytes_pass_whole_in_flat_memory(gateway, peer, kind):
+    running = gateway()
+    body = BIG if kind == "application/json" else b"id: 7\r\ndata: " + BIG + b"\r\n\r\n"
+    running.post(request(1, "tools/call", name="look"))
+    peer.answers["tools/call"] = (200, kind, body)
+    before = peak(running.process.pid)
+    for _ in range(3):
+        assert running.post(request(1, "tools/call", name="look")).content == body
+    assert peak(running.process.pid) - before < 8_000  # KB; a result is 10,000
+
+
+def test_a_large_reply_that_nobody_asked_for_does_not_pass(gateway, peer):
+    running = gateway()
+    for kind, body in (
+        ("application/json", BIG.replace(b'"id": 1', b'"id": 2')),
+        ("text/event-stream", b"data: " + BIG.replace(b'"id": 1', b'"id": 2') + b"\n\n"),
+        ("application/json", BIG[:-2]),
+        ("text/html", BIG),
+    ):
+        peer.answers["tools/call"] = (200, kind, body)
+        assert len(running.post(request(1, "tools/call", name="look")).content) < 1000
