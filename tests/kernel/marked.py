@@ -21,6 +21,10 @@ class Marked:
         """One program to its end."""
         return subprocess.run(words, capture_output=True, text=True, timeout=timeout, preexec_fn=self._marks(number))
 
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """One program that goes on."""
+        return subprocess.Popen(words, preexec_fn=self._marks(0))  # noqa: PLW1509 - one system call, before anything runs
+
     def python(self, code: str, *words: str, timeout: float = 60.0) -> str:
         """What a Python program prints."""
         done = self.run(sys.executable, "-S", "-c", code, *words, timeout=timeout)

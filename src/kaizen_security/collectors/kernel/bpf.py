@@ -108,8 +108,11 @@ def package(name: str = VARIANTS[-1]) -> Package:
     )
 
 
-def load(built: Package) -> tuple[dict[str, int], dict[str, int]]:
-    """Load maps and programs: their descriptors by name. Raises OSError, with the kernel's own last words where there are any."""
+def load(built: Package, sizes: Mapping[str, int] | None = None) -> tuple[dict[str, int], dict[str, int]]:
+    """Load maps and programs: their descriptors by name. ``sizes``: entries of maps that are to have another number than built in.
+
+    Raises OSError, with the kernel's own last words where there are any.
+    """
     holder = _create_array(len(built.data))
     loader = -1
     try:
@@ -119,6 +122,8 @@ def load(built: Package) -> tuple[dict[str, int], dict[str, int]]:
         context = bytearray(struct.pack("=IIIIQ", 0, 0, 1, _LOG, ctypes.addressof(log)))
         context += bytes(16 * len(built.maps) + 4 * len(built.programs))
         struct.pack_into("=I", context, 0, len(context))
+        for name, entries in (sizes or {}).items():
+            struct.pack_into("=I", context, 24 + 16 * built.maps.index(name) + 4, entries)
         room = (ctypes.c_char * len(context)).from_buffer(context)
         # prog_fd, retval, data sizes and pointers, repeat, duration, ctx_size_in, ctx_size_out, ctx_in, ctx_out, …
         run = ctypes.create_string_buffer(

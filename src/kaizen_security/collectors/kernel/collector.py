@@ -45,6 +45,8 @@ LOOK = 0.02
 """Seconds between two looks at the ring; the programs wake us before when much has gathered."""
 PATIENCE = 5.0
 """Seconds without a heartbeat after which nobody attends, as far as the programs are concerned."""
+MOST_MARKS = 1 << 20
+"""Marks at the most: 64 MB. On a machine that can have more processes than that, a child without a mark costs its parent's life."""
 PINS = Path("/sys/fs/bpf")
 
 
@@ -54,13 +56,23 @@ class NotHere(KaizenError):
 
 def _loaded() -> tuple[dict[str, int], dict[str, int]]:
     """The strongest variant that this kernel accepts. Raises NotHere with why it accepts none."""
+    sizes = {"marks": most_processes()}
     for name in bpf.VARIANTS[:-1]:
         with suppress(OSError):
-            return bpf.load(bpf.package(name))
+            return bpf.load(bpf.package(name), sizes)
     try:
-        return bpf.load(bpf.package())
+        return bpf.load(bpf.package(), sizes)
     except OSError as err:
         raise NotHere(f"eBPF programs cannot be loaded: {err.strerror or err}") from err
+
+
+def most_processes() -> int:
+    """As many as this kernel can have at a time, so that there is a mark for each, and a storm of them leaves nobody unmarked."""
+    numbers = []
+    for name in ("pid_max", "threads-max"):
+        with open(f"/proc/sys/kernel/{name}") as file:
+            numbers.append(int(file.read()))
+    return min(MOST_MARKS, *numbers)
 
 
 def root_cgroup() -> str:

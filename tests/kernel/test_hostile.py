@@ -1,0 +1,173 @@
+"""Floods, storms, and a collector that is killed: what holds goes on holding, and what is lost is counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from kaizen_security.collectors.kernel.collector import PINS, most_processes, unpin
+from kaizen_security.collectors.kernel.policy import Table, compile_rules
+from kaizen_security.collectors.kernel.shapes import Agent, Kind
+from kaizen_security.contract.declaration import Declaration
+from tests.kernel.world import listener
+
+ENFORCE = Agent.ENFORCE | Agent.QUIC_SHUT
+
+
+def limited(*destinations: str):
+    return compile_rules(Declaration(destinations=destinations), (), limited=True)
+
+
+@pytest.mark.root
+def test_a_flood_that_nobody_reads_fills_the_ring_is_counted_to_the_last_event_and_goes_on_being_refused(agent):
+    Table(agent.collector, 0).put(limited("192.0.2.1"), ENFORCE)
+    flood = """
+import socket
+refused = 0
+for n in range(50_000):
+    sock = socket.socket(); refused += sock.connect_ex(("127.0.0.2", 81)) == 1; sock.close()
+print(refused)
+"""
+    with listener("127.0.0.2", 81) as (_, heard):
+        assert agent.python(flood) == "50000\n"
+    assert heard == []
+    counted = agent.collector.counters()
+    read = sum(1 for event in agent.collector.drain() if event.kind is Kind.CONNECT)
+    assert counted["lost_ring"] > 0
+    assert read + counted["lost_ring"] == 50_000
+    assert counted["refused"] == 50_000
+    assert counted["told"] == read + 1  # the program's own execution
+    assert agent.collector.malformed == 0
+
+
+@pytest.mark.root
+def test_datagrams_to_one_place_are_told_once_a_second(agent):
+    agent.python(
+        """
+import socket
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for n in range(1000): sock.sendto(b"x", ("127.0.0.2", 9))
+"""
+    )
+    assert 1 <= sum(1 for event in agent.events() if event.kind is Kind.SEND) <= 3
+    assert agent.collector.counters()["repeated"] >= 997
+
+
+@pytest.mark.root
+def test_a_storm_of_ten_thousand_processes_is_marked_to_the_last_and_leaves_no_marks(agent):
+    storm = """
+import os, socket
+Table = []
+for n in range(10_000):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(socket.socket().connect_ex(("127.0.0.2", 81)) != 1) if n % 100 == 0 else os._exit(0)
+    Table.append(pid)
+    if len(Table) == 500:
+        assert all(os.waitpid(pid, 0)[1] == 0 for pid in Table); Table = []
+print("every child was held")
+"""
+    Table(agent.collector, 0).put(limited("192.0.2.1"), ENFORCE)
+    with listener("127.0.0.2", 81) as (_, heard):
+        assert agent.python(storm, timeout=120) == "every child was held\n"
+    assert heard == []
+    assert agent.collector.counters()["lost_mark"] == 0
+    assert agent.collector.marked(0) == []
+
+
+@pytest.mark.root
+def test_there_is_a_mark_for_every_process_that_the_kernel_can_have(agent):
+    """A child can be left unmarked only where marks were given to what is no process. Then its parent ends, and it is counted."""
+    Table(agent.collector, 0).put(limited("192.0.2.1"), ENFORCE)
+    placed = 0
+    try:
+        for place in range(1 << 22, (1 << 22) + most_processes()):
+            agent.collector.mark(place, 1)
+            placed += 1
+    except OSError:
+        pass
+    assert placed >= most_processes() - 1
+    agent.collector.unmark(1 << 22)  # for the program itself
+    done = agent.run(sys.executable, "-S", "-c", "import os\nfor n in range(9): os.fork()")
+    assert done.returncode == -signal.SIGKILL
+    assert agent.collector.counters()["lost_mark"] > 0
+
+
+KILLED = """
+import json, os, signal, subprocess, sys
+from kaizen_security.collectors.kernel.collector import Collector
+from kaizen_security.collectors.kernel.policy import Table, compile_rules
+from kaizen_security.collectors.kernel.shapes import Agent
+from kaizen_security.contract.declaration import Declaration
+
+collector = Collector.start()
+flags = Agent.ENFORCE | (Agent.CLOSED if sys.argv[1] == "closed" else Agent(0))
+Table(collector, 0).put(compile_rules(Declaration(destinations=("127.0.0.2",)), (), limited=True), flags)
+folder = collector.pin(sys.argv[2])
+code = '''
+import os, socket, sys, time
+sys.stdin.readline()
+until = time.monotonic() + 20
+while True:
+    declared = socket.socket().connect_ex(("127.0.0.2", 9)); other = socket.socket().connect_ex(("127.0.0.3", 81))
+    if declared == int(sys.argv[1]) or time.monotonic() > until: break
+    time.sleep(0.05)
+print(declared, other, flush=True)
+'''
+wanted = "1" if sys.argv[1] == "closed" else "111"
+agent = subprocess.Popen([sys.executable, "-S", "-c", code, wanted], stdin=0, preexec_fn=lambda: collector.mark(os.getpid(), 0))
+print(json.dumps({"agent": agent.pid, "pins": str(folder)}), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("fail", "declared"), [("open", 111), ("closed", 1)])
+def test_a_collector_that_is_killed_leaves_the_chosen_mode_in_force(fail: str, declared: int, collector):
+    name = f"killed-{os.getpid()}-{fail}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, fail, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        told = json.loads(process.stdout.readline())
+        assert process.wait(20) == -signal.SIGKILL
+        assert (PINS / f"kaizen-{name}").is_dir()
+        with listener("127.0.0.3", 81) as (_, heard):
+            process.stdin.write("go\n")
+            process.stdin.close()
+            assert process.stdout.readline().split() == [str(declared), "1"]
+        assert heard == []
+    finally:
+        process.stdout.close()
+        unpin(PINS / f"kaizen-{name}")
+    assert told["pins"] == str(PINS / f"kaizen-{name}")
+    assert not (PINS / f"kaizen-{name}").exists()
+
+
+@pytest.mark.root
+def test_paths_and_names_that_lie_are_told_as_what_ran(agent, tmp_path):
+    """A link to a program, a program under another's name: the hash is of what ran, the name only what it calls itself."""
+    from kaizen_security.collectors.kernel.actions import Translator
+
+    fake = tmp_path / "ls"
+    fake.symlink_to("/bin/sleep")
+    code = f"import os; os.execv({str(fake)!r}, ['git', '0.7'])"
+    process = agent.start(sys.executable, "-S", "-c", code)
+    translator = Translator(agent="a", run_id="r", ids=lambda: "id")
+    found = [translator.actions(event) for event in agent.collector.events(seconds=0.3) if event.kind is Kind.EXEC]
+    process.wait()
+    assert found[1] is not None
+    action = found[1][0]
+    assert action.target == str(fake)
+    assert action.metadata["argv"] == ["git", "0.7"]
+    with open("/bin/sleep", "rb") as program:
+        import hashlib
+
+        assert action.hash == hashlib.file_digest(program, "sha256").hexdigest()
