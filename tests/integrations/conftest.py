@@ -17,6 +17,7 @@ from kaizen_security.testing.models import ModelServer
 from tests.e2e.sidecar_process import Process
 from tests.integrations.agent import PURPOSE, TOOLS
 
+pytest.register_assert_rewrite("tests.integrations.suite")
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = os.environ.get("KAIZEN_SERVER_PYTHON", str(ROOT / ".venv" / "bin" / "python"))
 """The environment that has what a sidecar needs; the framework's own has not."""

@@ -26,7 +26,8 @@ class _Budget:
 
 
 def plain(value: object) -> Json:
-    """``value`` as a JSON document that the codec takes: tuples and sets become lists, bytes text, objects their class.
+    """``value`` as a JSON document that the codec takes: tuples and sets become lists, bytes text, dataclasses and
+    pydantic's models their fields as they are stored, other objects their class.
 
     No ``repr``, ``str`` or property of a foreign object is called: they may be slow, have effects, or raise. What is over a bound
     is cut, and says so with ``…``.
@@ -49,7 +50,7 @@ def _plain(value: object, depth: int, budget: _Budget) -> Json:
     kind = type(value)
     if isinstance(value, Mapping) and kind.__module__ in ("builtins", "collections"):
         return _mapping(dict(value), depth, budget)
-    fields = getattr(kind, "__dataclass_fields__", None)
+    fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__pydantic_fields__", None)
     if isinstance(fields, dict):
         return _mapping({name: _stored(value, name) for name in fields}, depth, budget)
     return f"<{kind.__module__}.{kind.__qualname__}>"[:256]

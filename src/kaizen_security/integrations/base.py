@@ -140,22 +140,39 @@ class AttachPoint:
         if allowed.run is not None:
             allowed.run.brought(allowed.kaizen, allowed.action, document, failed=failed)
 
-    def through(self, call: Call, body: Callable[[], T], refuse: Callable[[Refused], T]) -> T:
-        """``body()``, the tool itself, if the call may run, else ``refuse(refused)``. Results and exceptions are the body's own."""
+    def through(
+        self,
+        call: Call,
+        body: Callable[[], T],
+        refuse: Callable[[Refused], T],
+        shown: Callable[[T], object] = lambda found: found,
+    ) -> T:
+        """``body()``, the tool itself, if the call may run, else ``refuse(refused)``. Results and exceptions are the body's own.
+
+        ``shown`` gives of a result what is told: for frameworks that wrap it into an object of theirs.
+        """
         said = self.before(call)
         if isinstance(said, Refused):
             return refuse(said)
         with said.running(), self.noted(said) as kept:
-            kept.content = found = body()
+            found = body()
+            kept.content = shown(found)
         return found
 
-    async def athrough(self, call: Call, body: Callable[[], Awaitable[T]], refuse: Callable[[Refused], T]) -> T:
+    async def athrough(
+        self,
+        call: Call,
+        body: Callable[[], Awaitable[T]],
+        refuse: Callable[[Refused], T],
+        shown: Callable[[T], object] = lambda found: found,
+    ) -> T:
         """The same for a coroutine; one that is cancelled has failed."""
         said = await self.abefore(call)
         if isinstance(said, Refused):
             return refuse(said)
         with said.running(), self.noted(said) as kept:
-            kept.content = found = await body()
+            found = await body()
+            kept.content = shown(found)
         return found
 
     def noted(self, allowed: Allowed) -> Noted:

@@ -1,0 +1,345 @@
+"""LangChain and LangGraph: a callback handler for a run, ``guard_tool`` for one tool, or ``attach(kaizen)`` once for all.
+
+Callbacks can only observe: what they raise ends the run or is swallowed. Each way to a tool (``invoke``, ``ainvoke``, ``ToolNode``,
+agents old and new) leads through ``BaseTool.run`` and ``arun``, so these two ask, wherever one of our handlers is among the
+callbacks of the call, and the handler tells who acts in which run.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from kaizen_security.client.aio import AsyncKaizen
+from kaizen_security.client.client import Kaizen
+from kaizen_security.contract.errors import HookUnavailable
+from kaizen_security.integrations.base import Call, Refused, attach_point
+from kaizen_security.integrations.runs import Running
+
+try:
+    from langchain_core.callbacks import BaseCallbackHandler
+    from langchain_core.messages import BaseMessage, ToolMessage
+    from langchain_core.tools import BaseTool
+    from langchain_core.tracers.context import register_configure_hook
+except ImportError as err:
+    raise HookUnavailable("LangChain is not installed, or too old: pip install 'langchain-core>=1'") from err
+
+SOURCE = "langchain"
+MOST = 10_000
+"""Runs within runs that are remembered while they go on; LangGraph makes one for every node."""
+MAX_MESSAGES = 200
+"""Messages of a conversation that are looked at when a run begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in a run something happens: the run, the agents down to the one that acts, and that one's name."""
+
+    running: Running
+    agents: tuple[str, ...]
+    name: str
+
+
+class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangChain is not there when types are checked
+    """``agent.invoke(…, config={"callbacks": [KaizenCallbackHandler(kaizen)]})``: every tool of the run is judged before it runs.
+
+    ``agents`` names nodes of your graph that are agents of their own; those of ``create_agent(name=…)`` are known by themselves.
+    ``identity`` and ``always_ask`` as for ``base.AttachPoint``. Pickled, it is one for the other process's own client.
+    """
+
+    run_inline = True
+
+    def __init__(
+        self,
+        kaizen: Kaizen | AsyncKaizen | None = None,
+        *,
+        agents: Iterable[str] = (),
+        identity: bool = True,
+        always_ask: bool = False,
+    ) -> None:
+        self.point = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
+        self._agents = frozenset(agents)
+        self._places: OrderedDict[UUID, _Place] = OrderedDict()
+        self._read: set[str] = set()
+        self._lock = threading.Lock()
+        _install()
+
+    def __reduce__(self) -> tuple[Callable[..., KaizenCallbackHandler], tuple[tuple[str, ...], bool, bool]]:
+        return _again, (tuple(self._agents), self.point.identity, self.point.always_ask)
+
+    def __copy__(self) -> KaizenCallbackHandler:
+        return self  # runs are told apart in it, so a copy would know none
+
+    def __deepcopy__(self, memo: object) -> KaizenCallbackHandler:
+        return self
+
+    def place(self, run_id: UUID | None) -> _Place | None:
+        """Where the run of that id is; None when its beginning was not heard."""
+        return None if run_id is None else self._places.get(run_id)
+
+    # --- LangChain's events
+
+    def on_chain_start(
+        self,
+        serialized: Any,
+        inputs: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **_: Any,
+    ) -> None:
+        """A run, or a part of one, begins."""
+        told = (metadata or {}).get("lc_agent_name")
+        above = self.place(parent_run_id)
+        if above is None:
+            if parent_run_id is not None and not isinstance(inputs, dict):
+                return
+            running = self.point.run(_request(inputs)).begin()
+            self._put(run_id, _Place(running, (), told or name or ""))
+            return
+        acts = told if told else name if name in self._agents else above.name
+        if acts != above.name and acts:
+            self._put(run_id, _Place(above.running, (*above.agents, acts), acts))
+        else:
+            self._put(run_id, above)
+
+    def on_tool_start(
+        self, serialized: Any, input_str: str, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any
+    ) -> None:
+        """A tool runs, which was judged before; what it calls is part of the same run."""
+        above = self.place(parent_run_id)
+        if above is not None:
+            self._put(run_id, above)
+
+    def on_chat_model_start(
+        self, serialized: Any, messages: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any
+    ) -> None:
+        """A model is asked: the first time in a run, what tools brought in earlier runs of the conversation."""
+        above = self.place(parent_run_id)
+        if above is None or above.running.id in self._read:
+            return
+        if len(self._read) > MOST:
+            self._read.clear()
+        self._read.add(above.running.id)
+        for message in _messages(messages):
+            if isinstance(message, ToolMessage):
+                above.running.read(message.content, action_id=str(message.tool_call_id or ""))
+
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any) -> None:
+        """It is over."""
+        place = self._places.pop(run_id, None)
+        if place is not None and self._is_whole(place, parent_run_id):
+            place.running.message(_last_words(outputs))
+            place.running.end()
+
+    def on_chain_error(
+        self, error: BaseException, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any
+    ) -> None:
+        """It broke off."""
+        place = self._places.pop(run_id, None)
+        # An interrupt of LangGraph is none: the run waits for a person, and goes on later under an id of its own.
+        if place is not None and self._is_whole(place, parent_run_id):
+            place.running.end(completed=False)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
+        """A tool is done; what it brought was noted where it ran."""
+        self._places.pop(run_id, None)
+
+    def on_tool_error(self, error: BaseException, *, run_id: UUID, **_: Any) -> None:
+        """A tool raised."""
+        self._places.pop(run_id, None)
+
+    def _is_whole(self, place: _Place, parent_run_id: UUID | None) -> bool:
+        above = self.place(parent_run_id)
+        return above is None or above.running is not place.running
+
+    def _put(self, run_id: UUID, place: _Place) -> None:
+        with self._lock:
+            self._places[run_id] = place
+            if len(self._places) > MOST:
+                self._places.popitem(last=False)
+
+    # --- one call
+
+    def call(self, tool: Any, given: Any, call_id: str, run_id: UUID | None) -> Call:
+        """The call of a tool in our words."""
+        place = self.place(run_id)
+        return Call(
+            tool=str(tool.name),
+            arguments=given
+            if isinstance(given, str)
+            else tool._filter_injected_args(given)
+            if hasattr(tool, "_filter_injected_args") and isinstance(given, dict)
+            else given,
+            id=call_id,
+            agents=() if place is None else place.agents,
+            run=None if place is None else place.running,
+            fn=getattr(tool, "func", None) or getattr(tool, "coroutine", None),
+        )
+
+
+def _again(agents: tuple[str, ...], identity: bool, always_ask: bool) -> KaizenCallbackHandler:
+    return KaizenCallbackHandler(agents=agents, identity=identity, always_ask=always_ask)
+
+
+def guard_tool(tool: Any, kaizen: Kaizen | AsyncKaizen | None = None, **settings: Any) -> Any:
+    """A copy of the tool whose calls are judged, whoever calls it. A plain function is guarded as ``Kaizen.guard`` does."""
+    handler = KaizenCallbackHandler(kaizen, **settings)
+    if not isinstance(tool, BaseTool):
+        return handler.point.kaizen.guard(tool)
+    given = tool.callbacks
+    own = list(given) if isinstance(given, list) else list(getattr(given, "handlers", ()))
+    return tool.model_copy(update={"callbacks": [*own, handler]})
+
+
+_GLOBAL: list[KaizenCallbackHandler] = []
+
+
+def attach(
+    kaizen: Kaizen | AsyncKaizen | None = None,
+    *,
+    agents: Iterable[str] = (),
+    identity: bool = True,
+    always_ask: bool = False,
+) -> Callable[[], None]:
+    """Judge every tool of every run of this process. Gives what takes it off again."""
+    handler = KaizenCallbackHandler(kaizen, agents=agents, identity=identity, always_ask=always_ask)
+    _GLOBAL[:] = [handler]
+
+    def detach() -> None:
+        if handler in _GLOBAL:
+            _GLOBAL.clear()
+
+    return detach
+
+
+class _Everywhere:
+    """Stands for a context variable where LangChain looks for handlers that are always there."""
+
+    def get(self, default: Any = None) -> Any:
+        return _GLOBAL[0] if _GLOBAL else default
+
+
+_INSTALLED: list[_Everywhere] = []
+
+
+def _install() -> None:
+    """Let ``BaseTool.run`` and ``arun`` ask. Once; without one of our handlers around, they are what they were."""
+    if _INSTALLED:
+        return
+    _INSTALLED.append(_Everywhere())
+    register_configure_hook(_INSTALLED[0], inheritable=True)
+    run, arun = BaseTool.run, BaseTool.arun
+
+    @functools.wraps(run)
+    def asking_run(self: Any, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+        handler, run_id = _handler(self, args, kwargs)
+        if handler is None:
+            return run(self, tool_input, *args, **kwargs)
+        call = handler.call(self, tool_input, str(kwargs.get("tool_call_id") or ""), run_id)
+        return handler.point.through(
+            call, lambda: run(self, tool_input, *args, **kwargs), functools.partial(_refused, self, kwargs), _shown
+        )
+
+    @functools.wraps(arun)
+    async def asking_arun(self: Any, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
+        handler, run_id = _handler(self, args, kwargs)
+        if handler is None:
+            return await arun(self, tool_input, *args, **kwargs)
+        call = handler.call(self, tool_input, str(kwargs.get("tool_call_id") or ""), run_id)
+        return await handler.point.athrough(
+            call, lambda: arun(self, tool_input, *args, **kwargs), functools.partial(_refused, self, kwargs), _shown
+        )
+
+    BaseTool.run, BaseTool.arun = asking_run, asking_arun
+
+
+def _refused(tool: Any, kwargs: dict[str, Any], refused: Refused) -> Any:
+    call_id = kwargs.get("tool_call_id")
+    if not call_id:
+        return refused.text
+    return ToolMessage(content=refused.text, tool_call_id=call_id, name=tool.name, status="error")
+
+
+def _shown(found: Any) -> object:
+    """What a tool brought back, without the message around it."""
+    if isinstance(found, ToolMessage):
+        return found.content if found.artifact is None else {"content": found.content, "artifact": found.artifact}
+    return found
+
+
+def _handler(
+    tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[KaizenCallbackHandler | None, UUID | None]:
+    """Our handler among the callbacks of a call, and the id of the run that it is part of."""
+    given = kwargs["callbacks"] if "callbacks" in kwargs else args[3] if len(args) > 3 else None
+    for handler in (*_handlers(given), *_handlers(tool.callbacks), *_GLOBAL):
+        if isinstance(handler, KaizenCallbackHandler):
+            return handler, getattr(given, "parent_run_id", None)
+    return None, None
+
+
+def _handlers(callbacks: Any) -> Iterator[Any]:
+    if isinstance(callbacks, list | tuple):
+        yield from callbacks
+    elif callbacks is not None:
+        yield from getattr(callbacks, "handlers", ())
+        yield from getattr(callbacks, "inheritable_handlers", ())
+
+
+# --- conversations
+
+
+def _request(inputs: Any) -> str:
+    """The user's words in the input of a run."""
+    if isinstance(inputs, str):
+        return inputs
+    if isinstance(inputs, dict) and isinstance(inputs.get("input"), str):
+        return str(inputs["input"])
+    said = []
+    for message in _messages(inputs.get("messages") if isinstance(inputs, dict) else inputs):
+        kind = getattr(message, "type", None)
+        if kind is None and isinstance(message, dict):
+            kind = message.get("role") or message.get("type")
+        elif kind is None and isinstance(message, tuple) and len(message) == 2:
+            kind = message[0]
+        if kind in ("human", "user"):
+            said.append(_text(message))
+        elif isinstance(message, str):
+            said.append(message)
+    return "\n".join(filter(None, said))
+
+
+def _messages(given: Any) -> Iterator[Any]:
+    if isinstance(given, BaseMessage | str | dict):
+        yield given
+    for item in given[-MAX_MESSAGES:] if isinstance(given, list) else ():
+        if isinstance(item, list):
+            yield from item[-MAX_MESSAGES:]
+        else:
+            yield item
+
+
+def _text(message: Any) -> str:
+    content = (
+        message.get("content") if isinstance(message, dict) else message[1] if isinstance(message, tuple) else None
+    )
+    content = content if content is not None else getattr(message, "content", "")
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n".join(part if isinstance(part, str) else str(part.get("text", "")) for part in parts)
+
+
+def _last_words(outputs: Any) -> str:
+    if isinstance(outputs, dict) and isinstance(outputs.get("output"), str):
+        return str(outputs["output"])
+    messages = list(_messages(outputs.get("messages"))) if isinstance(outputs, dict) else []
+    return _text(messages[-1]) if messages and isinstance(messages[-1], BaseMessage) else ""

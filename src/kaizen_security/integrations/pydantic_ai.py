@@ -1,0 +1,226 @@
+"""Pydantic AI: ``Agent(…, capabilities=[KaizenCapability(kaizen)])``, ``guard`` for one tool, or ``attach(kaizen)`` once for all.
+
+A capability may stand around each tool's execution and around the run, which is all that is needed: nothing of Pydantic AI is
+replaced but ``Agent.iter``, which every way of running an agent leads through, so that agents that a tool of ours runs are judged
+as well.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from kaizen_security.client.aio import AsyncKaizen
+from kaizen_security.client.client import Kaizen
+from kaizen_security.client.noting import RUN
+from kaizen_security.contract.errors import HookUnavailable
+from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.runs import RUNNING, Running
+
+try:
+    from pydantic_ai import Agent, RunContext
+    from pydantic_ai.capabilities import AbstractCapability
+    from pydantic_ai.capabilities.abstract import CapabilityOrdering
+    from pydantic_ai.messages import ToolReturnPart, UserPromptPart
+except ImportError as err:
+    raise HookUnavailable("Pydantic AI is not installed, or older than 2: pip install 'pydantic-ai-slim>=2'") from err
+
+SOURCE = "pydantic-ai"
+MAX_MESSAGES = 200
+"""Messages of a conversation that are looked at when a run begins."""
+
+
+class _Frame:
+    """The run of one agent: which capability judges it, the run of Kaizen that it belongs to, and who acts in it."""
+
+    __slots__ = ("agents", "capability", "running")
+
+    def __init__(self, capability: KaizenCapability, running: Running, agents: tuple[str, ...]) -> None:
+        self.capability = capability
+        self.running = running
+        self.agents = agents
+
+
+_FRAME: ContextVar[_Frame | None] = ContextVar("kaizen_pydantic_ai", default=None)
+_GLOBAL: list[KaizenCapability] = []
+
+
+class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI is not there when types are checked
+    """Every tool of the agent, of its toolsets and MCP servers, and of agents that its tools run, is judged before it runs.
+
+    ``identity`` and ``always_ask`` as for ``base.AttachPoint``.
+    """
+
+    def __init__(
+        self, kaizen: Kaizen | AsyncKaizen | None = None, *, identity: bool = True, always_ask: bool = False
+    ) -> None:
+        self.point: AttachPoint = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
+        _install()
+
+    def get_ordering(self) -> Any:
+        """Innermost: what is judged is what the tool is called with, whatever other capabilities make of the arguments."""
+        return CapabilityOrdering(position="innermost")
+
+    async def wrap_run(self, ctx: Any, *, handler: Callable[[], Awaitable[Any]]) -> Any:
+        """One run: the request, what earlier runs of the conversation brought, the final words."""
+        outer = _FRAME.get()
+        if outer is not None and outer.capability.point is self.point:
+            # An agent that a tool runs. What it is told are the words of the agent that called it, no request of the user.
+            frame = _Frame(self, outer.running, (*outer.agents, _name(ctx)))
+            return await self._within(frame, handler)
+        running = self.point.run(_request(ctx)).begin()
+        for id_, content in _results(ctx.messages):
+            running.read(content, action_id=id_)
+        completed = False
+        try:
+            result = await self._within(_Frame(self, running, ()), handler)
+            output = getattr(result, "output", None)
+            running.message(output if isinstance(output, str) else "")
+            completed = True
+            return result
+        finally:
+            running.end(completed=completed)
+
+    @staticmethod
+    async def _within(frame: _Frame, handler: Callable[[], Awaitable[Any]]) -> Any:
+        tokens = _FRAME.set(frame), RUN.set(frame.running.id), RUNNING.set(frame.running)
+        try:
+            return await handler()
+        finally:
+            _FRAME.reset(tokens[0])
+            RUN.reset(tokens[1])
+            RUNNING.reset(tokens[2])
+
+    async def wrap_tool_execute(
+        self, ctx: Any, *, call: Any, tool_def: Any, args: Any, handler: Callable[[Any], Awaitable[Any]]
+    ) -> Any:
+        """Judge the call; a refusal is the tool's result."""
+        frame = _FRAME.get()
+        asked = Call(
+            tool=str(tool_def.name),
+            arguments=args,
+            id=str(call.tool_call_id or ""),
+            agents=() if frame is None else frame.agents,
+            run=None if frame is None else frame.running,
+        )
+        return await self.point.athrough(asked, lambda: handler(args), _text, _shown)
+
+
+def guard(tool: Any, kaizen: Kaizen | AsyncKaizen | None = None, *, always_ask: bool = False) -> Any:
+    """A tool's function whose calls are judged: ``Agent(tools=[guard(search, kaizen)])``. What it is to Pydantic AI stays the same.
+
+    The run context that it may take is no argument of the call. A refusal is its result.
+    """
+    point = attach_point(kaizen, SOURCE, always_ask=always_ask)
+    signature = inspect.signature(tool)
+
+    def call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+        bound = signature.bind(*args, **kwargs)
+        given = {name: value for name, value in bound.arguments.items() if not isinstance(value, RunContext)}
+        context = next((value for value in bound.arguments.values() if isinstance(value, RunContext)), None)
+        id_ = str(getattr(context, "tool_call_id", "") or "")
+        frame = _FRAME.get()
+        agents = () if frame is None else frame.agents
+        return Call(tool=tool.__name__, arguments=given, id=id_, agents=agents, fn=tool)
+
+    if inspect.iscoroutinefunction(tool):
+
+        async def aguarded(*args: Any, **kwargs: Any) -> Any:
+            return await point.athrough(call(args, kwargs), lambda: tool(*args, **kwargs), _text, _shown)
+
+        return functools.wraps(tool)(aguarded)
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        return point.through(call(args, kwargs), lambda: tool(*args, **kwargs), _text, _shown)
+
+    return functools.wraps(tool)(guarded)
+
+
+def attach(
+    kaizen: Kaizen | AsyncKaizen | None = None, *, identity: bool = True, always_ask: bool = False
+) -> Callable[[], None]:
+    """Judge every run of every agent of this process. Gives what takes it off again."""
+    capability = KaizenCapability(kaizen, identity=identity, always_ask=always_ask)
+    _GLOBAL[:] = [capability]
+
+    def detach() -> None:
+        if capability in _GLOBAL:
+            _GLOBAL.clear()
+
+    return detach
+
+
+_INSTALLED: list[bool] = []
+
+
+def _install() -> None:
+    """Let ``Agent.iter`` bring our capability where a run of ours, or ``attach``, wants it. Once."""
+    if _INSTALLED:
+        return
+    _INSTALLED.append(True)
+    begun = Agent.iter
+
+    @functools.wraps(begun)
+    def iter_(self: Any, *args: Any, **kwargs: Any) -> Any:
+        outer = _FRAME.get()
+        wanted = outer.capability if outer is not None else _GLOBAL[0] if _GLOBAL else None
+        if wanted is not None:
+            given = list(kwargs.get("capabilities") or ())
+            there = (one for held in (self.root_capability, *given) for one in _leaves(held))
+            if not any(isinstance(one, KaizenCapability) for one in there):
+                kwargs["capabilities"] = [*given, wanted]
+        return begun(self, *args, **kwargs)
+
+    Agent.iter = iter_
+
+
+def _leaves(capability: Any) -> Iterator[Any]:
+    inner = getattr(capability, "capabilities", None)
+    if isinstance(inner, list | tuple):
+        for one in inner:
+            yield from _leaves(one)
+    elif getattr(capability, "wrapped", None) is not None:
+        yield from _leaves(capability.wrapped)
+    else:
+        yield capability
+
+
+def _text(refused: Refused) -> Any:
+    return refused.text
+
+
+def _shown(found: Any) -> object:
+    """What a tool brought back: of a ``ToolReturn`` what the model gets to read."""
+    if type(found).__name__ == "ToolReturn":
+        return {"return_value": found.return_value, "content": getattr(found, "content", None)}
+    return found
+
+
+def _name(ctx: Any) -> str:
+    return str(getattr(getattr(ctx, "agent", None), "name", None) or "agent")
+
+
+def _request(ctx: Any) -> str:
+    """The user's words, those of earlier runs of the conversation too."""
+    said = []
+    for message in ctx.messages[-MAX_MESSAGES:]:
+        said += [_words(part.content) for part in message.parts if isinstance(part, UserPromptPart)]
+    said.append(_words(ctx.prompt))
+    return "\n".join(filter(None, said))
+
+
+def _words(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list | tuple) else ()
+    return "\n".join(part for part in parts if isinstance(part, str))
+
+
+def _results(messages: Any) -> Iterator[tuple[str, object]]:
+    for message in messages[-MAX_MESSAGES:]:
+        for part in message.parts:
+            if isinstance(part, ToolReturnPart):
+                yield str(part.tool_call_id or ""), part.content
