@@ -3,7 +3,7 @@
  * points at our own egress proxy), redirects are not followed (a redirected report would become a GET), the deadline holds for the
  * whole exchange, and what arrives is bounded.
  */
-import type { Agent, IncomingMessage, RequestOptions } from "node:http";
+import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 import type { Json } from "../contract/action.js";
 import { InvalidInput, Refused, Unreachable } from "../contract/errors.js";
 import { parse } from "../contract/fields.js";
@@ -72,48 +72,45 @@ export class Upstream {
   }
 
   private async once(wanted: Wanted, until: number): Promise<Reply> {
-    const { place } = this;
-    const isTls = place.scheme === "https";
-    // TLS is loaded only by those who need it.
-    const http = isTls ? await import("node:https") : await import("node:http");
-    this.agent ??= new http.Agent({ keepAlive: true, maxSockets: 64 });
-    const body = wanted.body === undefined ? undefined : Buffer.from(wanted.body);
+    let request: ClientRequest | undefined;
+    let isLate = false;
+    // From the beginning: while it runs, the process does not end for want of anything else to do.
+    const timer = setTimeout(
+      () => {
+        isLate = true;
+        request?.destroy(new Late());
+      },
+      Math.max(until - performance.now(), 0),
+    );
+    if (wanted.inBackground) timer.unref();
+    try {
+      // TLS is loaded only by those who need it.
+      const http = this.place.scheme === "https" ? await import("node:https") : await import("node:http");
+      this.agent ??= new http.Agent({ keepAlive: true, maxSockets: 64 });
+      if (isLate) throw new Late();
+      const body = wanted.body === undefined ? undefined : Buffer.from(wanted.body);
+      request = http.request(this.options(wanted, body));
+      if (wanted.inBackground) request.on("socket", (socket) => socket.unref());
+      return await read(request, body, wanted.maxBytes ?? MAX_REPLY);
+    } catch (err) {
+      request?.destroy();
+      throw err;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private options(wanted: Wanted, body: Uint8Array | undefined): RequestOptions {
+    const { scheme, host, port, path } = this.place;
     const headers: Record<string, string | number> = { ...wanted.headers };
     if (body !== undefined || wanted.method === "POST") headers["Content-Length"] = body?.length ?? 0;
-    const options: RequestOptions = {
-      agent: this.agent,
+    return {
+      ...(this.agent && { agent: this.agent }),
       method: wanted.method,
-      path: (place.scheme === "unix" ? "" : place.path) + wanted.path,
+      path: (scheme === "unix" ? "" : path) + wanted.path,
       headers,
-      ...(place.scheme === "unix" ? { socketPath: place.path } : { host: place.host, port: place.port }),
+      ...(scheme === "unix" ? { socketPath: path } : { host, port }),
     };
-    return new Promise((resolve, reject) => {
-      const request = http.request(options);
-      const timer = setTimeout(() => request.destroy(new Late()), Math.max(until - performance.now(), 0));
-      if (wanted.inBackground) {
-        timer.unref();
-        request.on("socket", (socket) => socket.unref());
-      }
-      request.on("error", (err: NodeJS.ErrnoException) => {
-        clearTimeout(timer);
-        const isGone = request.reusedSocket && (err.code === "ECONNRESET" || err.code === "EPIPE");
-        reject(isGone ? new Closed(err.message) : err);
-      });
-      request.on("response", (response) => {
-        read(response, wanted.maxBytes ?? MAX_REPLY).then(
-          (reply) => {
-            clearTimeout(timer);
-            resolve(reply);
-          },
-          (err) => {
-            clearTimeout(timer);
-            request.destroy();
-            reject(err);
-          },
-        );
-      });
-      request.end(body);
-    });
   }
 
   private unreachable(err: unknown, wanted: Wanted): Unreachable {
@@ -130,7 +127,16 @@ class Closed extends Error {}
 /** The time is over. */
 class Late extends Error {}
 
-async function read(response: IncomingMessage, limit: number): Promise<Reply> {
+/** Send `body`, and read the answer. Throws Closed when a kept connection was gone before a byte of it. */
+async function read(request: ClientRequest, body: Uint8Array | undefined, limit: number): Promise<Reply> {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request.on("response", resolve);
+    request.on("error", (err: NodeJS.ErrnoException) => {
+      const isGone = request.reusedSocket && (err.code === "ECONNRESET" || err.code === "EPIPE");
+      reject(isGone ? new Closed(err.message) : err);
+    });
+    request.end(body);
+  });
   const parts: Buffer[] = [];
   let size = 0;
   for await (const part of response as AsyncIterable<Buffer>) {

@@ -18,6 +18,11 @@ const AT_ONCE = 50;
 const LONGEST_PAUSE = 30;
 const ONE_LOOK = 20;
 const BREATH = 0.25;
+/** Seconds in which further steps may join the first, one attempt to send them while nobody asks, and the pauses between attempts. */
+const WINDOW = 0.02;
+const ATTEMPT = 2;
+const FIRST_PAUSE = 0.25;
+const LONGEST_WAIT = 5;
 
 /** Milliseconds until `until`, as seconds. */
 function left(until: number): number {
@@ -31,6 +36,9 @@ export class Link {
   private sending: Promise<void> = Promise.resolve();
   private askAfter = 0;
   private pause = 0;
+  private later: NodeJS.Timeout | undefined;
+  private laterPause = FIRST_PAUSE;
+  private isClosed = false;
 
   constructor(
     private readonly upstream: Upstream,
@@ -110,6 +118,26 @@ export class Link {
     if (!this.isInTenant && step.step !== "end" && step.step !== "result") return;
     this.steps.push(encodeStep(!this.isInTenant && step.step === "result" ? { ...step, content: null } : step));
     if (this.steps.length > MAX_STEPS) this.lose(this.steps.splice(0, this.steps.length - MAX_STEPS).length, "sidecar unreachable");
+    if (this.later === undefined) this.sendLater(WINDOW);
+  }
+
+  /** A question sends what waits before it; an agent that only reports asks none, so it is sent in the background too. */
+  private sendLater(seconds: number): void {
+    if (this.isClosed) return;
+    this.later = setTimeout(() => {
+      this.sendSteps(ATTEMPT, true).then(
+        () => {
+          this.later = undefined;
+          this.laterPause = FIRST_PAUSE;
+          if (this.steps.length > 0) this.sendLater(WINDOW);
+        },
+        () => {
+          this.sendLater(this.laterPause);
+          this.laterPause = Math.min(this.laterPause * 2, LONGEST_WAIT);
+        },
+      );
+    }, seconds * 1000);
+    this.later.unref();
   }
 
   /** Whether steps wait. */
@@ -137,20 +165,21 @@ export class Link {
   }
 
   /** Send what waits, in order. Throws Unreachable; what the sidecar refuses is counted. */
-  sendSteps(deadline: number): Promise<void> {
+  sendSteps(deadline: number, inBackground = false): Promise<void> {
     const until = performance.now() + deadline * 1000;
-    const turn = this.sending.then(() => this.sendAll(until));
+    const turn = this.sending.then(() => this.sendAll(until, inBackground));
     this.sending = turn.catch(() => {});
     return turn;
   }
 
-  private async sendAll(until: number): Promise<void> {
+  private async sendAll(until: number, inBackground: boolean): Promise<void> {
     while (this.steps.length > 0) {
       const some = this.steps.splice(0, AT_ONCE);
       const document = { agent: this.agent, steps: some };
       try {
         if (left(until) <= 0) throw new Unreachable("the sidecar took no steps in time", true);
-        await this.upstream.json({ method: "POST", path: "/v1/steps", document, headers: this.headers, within: left(until) });
+        const { headers } = this;
+        await this.upstream.json({ method: "POST", path: "/v1/steps", document, headers, within: left(until), inBackground });
       } catch (err) {
         if (err instanceof Refused && err.status < 500 && err.status !== 429) {
           this.lose(some.length, "refused by the sidecar");
@@ -169,6 +198,8 @@ export class Link {
 
   /** Steps that the sidecar never took are lost, and counted. */
   close(): void {
+    this.isClosed = true;
+    clearTimeout(this.later);
     if (this.steps.length > 0) this.lose(this.steps.splice(0).length, "sidecar unreachable");
     this.upstream.close();
   }

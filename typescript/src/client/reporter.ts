@@ -88,12 +88,15 @@ export class Reporter {
   /** Bring everything into the spool and deliver it; false when some of it is still there after `timeout` seconds. */
   async flush(timeout: number): Promise<boolean> {
     const until = performance.now() + timeout * 1000;
-    this.drain();
-    if (this.delivering !== undefined) await this.delivering;
-    this.delivering = this.deliver(until, false);
+    // A delivery that began in the background would not keep the process alive for the one who waits for it now.
+    const hold = setTimeout(() => {}, timeout * 1000);
     try {
+      this.drain();
+      if (this.delivering !== undefined) await this.delivering;
+      this.delivering = this.deliver(until, false);
       return await this.delivering;
     } finally {
+      clearTimeout(hold);
       this.delivering = undefined;
     }
   }
