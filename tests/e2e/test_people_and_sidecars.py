@@ -112,7 +112,8 @@ def test_what_a_person_folds_and_forgets_reaches_the_sidecars_baseline_once(serv
     until(lambda: seen() == 0, "it is forgotten")
     sidecar.stop(signal.SIGKILL)
     sidecar.start()
-    assert seen() == 0
+    # It may have been killed before the news were on disk: then they come again.
+    until(lambda: seen() == 0, "it stays forgotten")
     # What was folded before the reset does not come back; what is folded after it does.
     assert person.post(f"/v1/verdicts/{row['id']}/learn").status_code == 200
     until(lambda: learned() == {"upload": 1}, "it is folded into the new epoch")
@@ -167,3 +168,19 @@ def test_the_proxy_suppresses_a_destination_that_was_never_declared(server, pers
     assert rules.undeclared("other.example:443").code == "undeclared"
     call.close()
     upstream._connection.close()
+
+
+def test_what_a_sidecar_has_learned_is_shown_where_people_look(server, person, sidecar):
+    for _ in range(3):
+        verdict = sidecar.inspect("taught", tool="search", target="https://api.example/files/offer for Bob.txt")
+        done = {"step": "result", "run_id": "", "action_id": verdict["action_id"], "content": "ok"}
+        assert sidecar.ask("POST", "/v1/steps", {"agent": "taught", "steps": [done]})[0] == 200
+    until(lambda: rows(person, "taught"), "the agent is known")
+    # It says so as it ends, and every minute.
+    sidecar.stop()
+    [told] = person.get("/v1/agents/taught/profile").json()["sidecars"]
+    assert told["profile"]["learned"]["tool"] == [{"value": "search", "count": told["profile"]["seen"]}]
+    assert "Bob" not in str(told)
+    with server.call("agent") as agent:
+        answer = agent.post("/v1/agents/taught/profile", json={"sidecar": "me", "profile": {"seen": 10**9}})
+    assert answer.status_code == 403

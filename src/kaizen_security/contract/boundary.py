@@ -105,6 +105,11 @@ def _value(value: str, key: bytes) -> str:
     return outward_target(value, key) if "/" in value or "@" in value or "?" in value else _name(value, key)
 
 
+def outward_value(value: str, key: bytes) -> str:
+    """A value that was learned of an agent's tools and targets, as it may leave the tenant."""
+    return _value(value, key)
+
+
 def hashed(value: str, key: bytes) -> str:
     """``~`` and 16 hex digits: the first 64 bits of the HMAC-SHA256 (RFC 2104) of ``value``."""
     return "~" + hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256")[:8].hex()

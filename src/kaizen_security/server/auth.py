@@ -94,6 +94,11 @@ class Principal:
             raise forbidden("your role may only read")
         return user
 
+    def require_observer(self) -> None:
+        """Raises ApiError (403) unless it is a sidecar's key."""
+        if not self.is_observer:
+            raise forbidden("this needs an API key of scope observer")
+
     def require_declaring(self) -> None:
         """Raises ApiError (403) unless it may say what agents are for: an administrator, or a key that agents use."""
         if self.key is None:

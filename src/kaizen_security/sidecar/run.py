@@ -31,6 +31,7 @@ from kaizen_security.sidecar.app import Sidecar
 from kaizen_security.sidecar.connections import Protocol
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.identity import Identities
+from kaizen_security.sidecar.profiles import SECONDS, Profiles
 from kaizen_security.sidecar.reasoning import SidecarReasoning
 from kaizen_security.sidecar.relay import Relay
 from kaizen_security.sidecar.settings import Settings
@@ -80,6 +81,14 @@ class Parts:
             sidecar=self.shelf.replica,
             boundary=boundary_key(self.shelf.boundary_secret),
             holding=self.holding,
+            admit=self.uplink.admit,
+        )
+        self.profiles = Profiles(
+            api_url=settings.api_url,
+            api_key=settings.api_key,
+            sidecar=self.shelf.replica,
+            boundary=boundary_key(self.shelf.boundary_secret),
+            inspector=self.inspector,
             admit=self.uplink.admit,
         )
         self.sidecar = Sidecar(self.inspector, self.uplink, identities, self.holding)
@@ -153,7 +162,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     parts.uplink.start()
     parts.relay.start()
     parts.reasoning.start()
-    saving = asyncio.create_task(_keep_saving(settings, parts))
+    saving, telling = asyncio.create_task(_keep_saving(settings, parts)), asyncio.create_task(_keep_telling(parts))
     serving = asyncio.create_task(server.serve(sockets=sockets))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
@@ -167,8 +176,10 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
         print("listening on " + " ".join(where), flush=True)
     await serving
     saving.cancel()
+    telling.cancel()
     await parts.reasoning.close()
     parts.agents.save()
+    await asyncio.to_thread(parts.profiles.tell)
     await asyncio.to_thread(parts.relay.stop)
     await asyncio.to_thread(parts.uplink.stop)
 
@@ -184,6 +195,13 @@ async def _keep_saving(settings: Settings, parts: Parts) -> None:
         if elapsed >= settings.save_seconds:
             elapsed = 0.0
             await loop.run_in_executor(None, parts.agents.save)
+
+
+async def _keep_telling(parts: Parts) -> None:
+    # Beside the saving: a control plane that hangs must not hold that up.
+    while True:
+        await asyncio.sleep(SECONDS)
+        await asyncio.to_thread(parts.profiles.tell)
 
 
 def unix_socket(path: Path) -> socket.socket:

@@ -118,6 +118,7 @@ def reset(connection: Connection, organisation: int, name: str) -> bool:
     connection.execute(delete(schema.baselines).where(schema.baselines.c.agent_id == found))
     connection.execute(delete(schema.suppressions).where(schema.suppressions.c.agent_id == found))
     connection.execute(delete(schema.folds).where(schema.folds.c.agent_id == found))
+    connection.execute(delete(schema.profiles).where(schema.profiles.c.agent_id == found))
     revision = change(connection, organisation, name, {}).revision
     connection.execute(update(_T).where(_T.c.id == found).values(epoch=revision))
     return True

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kaizen_security.store.exported import Exports
     from kaizen_security.store.held import HeldActions
     from kaizen_security.store.models import Models
+    from kaizen_security.store.profiles import Profiles
 
 MAX_AGENTS = 10_000
 """Agents of one organisation: names come from whoever holds a key, so their number is bounded."""
@@ -385,6 +386,8 @@ class Store(Protocol):
     # the reasoning model
     @property
     def models(self) -> Models: ...
+    @property
+    def profiles(self) -> Profiles: ...
 
     # itself
     def check_writable(self) -> None: ...

@@ -66,6 +66,7 @@ def _rest(connection: Connection, organisation: int, name: str, number: int, row
             schema.verdicts,
             schema.suppressions,
             schema.folds,
+            schema.profiles,
             schema.baselines,
             schema.hours,
             schema.holds,

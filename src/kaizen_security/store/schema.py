@@ -138,6 +138,15 @@ folds = Table(
     Column("action", Text, nullable=False),
 )
 
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("agent_id", Integer, ForeignKey("agents.id"), primary_key=True),
+    Column("sidecar", String(64), primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
 hours = Table(
     "hours",
     metadata,

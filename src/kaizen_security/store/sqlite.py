@@ -50,6 +50,7 @@ from kaizen_security.store.held import SqlHeld
 from kaizen_security.store.ingest import Ingest, prepare
 from kaizen_security.store.models import SqlModels
 from kaizen_security.store.outgoing import OutgoingExports
+from kaizen_security.store.profiles import SqlProfiles
 from kaizen_security.store.writer import Writer, alone
 
 P = ParamSpec("P")
@@ -193,7 +194,7 @@ class SqliteStore:
         self._readers = _engine(path, _READER_PRAGMAS, QueuePool, pool_size=_READERS, max_overflow=0)
         self.exports = OutgoingExports(self._read, self._write)
         self.holds = SqlHeld(self._read, self._write)
-        self.models = SqlModels(self._read, self._write)
+        self.models, self.profiles = SqlModels(self._read, self._write), SqlProfiles(self._read, self._write)
 
     def _opened(self, path: Path) -> _Transaction:
         self._transaction = _Transaction(path)

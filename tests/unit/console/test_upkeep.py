@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from kaizen_security.server.console import trial
 from kaizen_security.server.console.lists import entries, typed
 from kaizen_security.server.setup import mint_key
 from kaizen_security.store.base import VerdictQuery
+from kaizen_security.store.profiles import Profile
 from tests.unit.console.rows import PAYLOADS
 from tests.unit.console.site import running
 
@@ -241,7 +243,7 @@ def test_a_learned_profile_is_shown_and_forgotten(site, admin):
     assert admin.get("/agent?name=learner&format=json").json()["profile"]["seen"] == 5
     assert admin.post("/agent/reset?name=learner").headers["location"] == "/agent?name=learner&done=reset"
     assert admin.get("/agent?name=learner&format=json").json()["profile"]["seen"] == 0
-    assert "has learned nothing of it" in admin.get("/agent?name=learner").text
+    assert "Nothing was learned of it yet" in admin.get("/agent?name=learner").text
 
 
 def test_deletion_asks_first_and_then_deletes(site, admin):
@@ -320,3 +322,18 @@ def test_what_an_agent_or_a_client_wrote_is_only_ever_text(site, admin, payload)
         assert not tags & {"img", "iframe", "object", "embed", "style", "base", "math", "marquee"}, path
         assert page.text.count("<script") == 1, path
     site.store.delete_policy(site.organisation, name)
+
+
+def test_what_a_sidecar_has_learned_of_an_agent_is_on_its_page_and_escaped(site, admin):
+    site.keep(Action(agent="told", tool="search"), Verdict())
+    learned = {"tool": [{"value": "<b>search</b>", "count": 1200}], "destination": [], "kind": "nonsense"}
+    profile = {"seen": 1234, "learned": learned}
+    site.store.profiles.put(site.organisation, "told", Profile(sidecar="<i>one", at=time.time(), document=profile))
+    page = admin.get("/agent?name=told").text
+    assert "Learned by the sidecar" in page
+    assert "1,234 actions" in page
+    assert "&lt;b&gt;search&lt;/b&gt;" in page
+    assert "<b>search</b>" not in page
+    assert "<i>one" not in page
+    [said] = admin.get("/agent?name=told&format=json").json()["sidecars"]
+    assert (said["sidecar"], said["profile"]) == ("<i>one", profile)

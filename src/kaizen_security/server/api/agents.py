@@ -17,7 +17,10 @@ from kaizen_security.server.api import answers, bodies, documents
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import answer, not_found
 from kaizen_security.server.operation import AGENTS, PEOPLE, Answer, Nothing, Operation, Segment
+from kaizen_security.store.profiles import Profile
 
+MAX_PROFILE = 256 << 10
+"""Bytes of what a sidecar says that it has learned of an agent."""
 NAME = Segment(
     name="agent",
     limit=MAX_NAME,
@@ -48,6 +51,16 @@ PROFILE = Operation(
     (Answer(answers.Profile),),
     tags=(AGENTS, PEOPLE),
     parameters=(NAME,),
+)
+TELL_PROFILE = Operation(
+    "POST /v1/agents/{agent:path}/profile",
+    "tellProfile",
+    "what a sidecar has learned of an agent, in boundary form; needs a key of scope observer",
+    bodies.SidecarProfile,
+    (Answer(answers.Kept),),
+    tags=(AGENTS,),
+    parameters=(NAME,),
+    limit=MAX_PROFILE,
 )
 SETTINGS = Operation(
     "POST /v1/agents/{agent:path}/settings",
@@ -107,7 +120,20 @@ def _kept(context: Context) -> list[Route]:
             raise not_found("there is no such agent")
         await context.evaluator.prepare(principal.organisation, name)
         learned = context.evaluator.inspector.profile(name, organisation=str(principal.organisation))
-        return answer({**documents.agent(found), "profile": learned})
+        told = await context.call(context.store.profiles.of, principal.organisation, name)
+        return answer(
+            {**documents.agent(found), "profile": learned, "sidecars": [documents.told_profile(one) for one in told]}
+        )
+
+    async def tell_profile(request: Request) -> Response:
+        principal = await context.auth.principal(request)
+        principal.require_observer()
+        name = principal.agent(NAME.of(request))
+        said = await TELL_PROFILE.read(request)
+        profile = Profile(sidecar=said.sidecar, at=context.clock(), document=said.profile)
+        if not await context.call(context.store.profiles.put, principal.organisation, name, profile):
+            raise not_found("there is no such agent")
+        return answer({"agent": name, "kept": True})
 
     async def settings(request: Request) -> Response:
         principal = await context.auth.principal(request)
@@ -130,6 +156,7 @@ def _kept(context: Context) -> list[Route]:
         PROFILES.route(profiles),
         DECLARE.route(manifest),
         PROFILE.route(profile),
+        TELL_PROFILE.route(tell_profile),
         SETTINGS.route(settings),
     ]
 

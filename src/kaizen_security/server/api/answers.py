@@ -151,10 +151,26 @@ class Agent(Shown):
     blocked: Count
 
 
-class Profile(Agent):
-    """An agent, and what the baseline of the control plane holds."""
+class ToldProfile(Shown):
+    """What a sidecar said that it has learned of an agent, in boundary form."""
+
+    sidecar: str
+    at: Instant
+    profile: Open
+
+
+class Profile(Agent, kw_only=True):
+    """An agent, what the baseline of the control plane holds, and what its sidecars say that theirs hold, the latest first."""
 
     profile: Open
+    sidecars: list[ToldProfile]
+
+
+class Kept(Shown):
+    """It is kept."""
+
+    agent: str
+    kept: Literal[True]
 
 
 class Agents(Shown):

@@ -41,6 +41,13 @@ class Declaration(Body):
     purpose: Annotated[str, Meta(max_length=MAX_TEXT)] | None = None
 
 
+class SidecarProfile(Body):
+    """What a sidecar has learned of an agent, in boundary form."""
+
+    sidecar: Annotated[str, Meta(min_length=1, max_length=64)]
+    profile: Open
+
+
 class AgentSettings(Body):
     """How an agent is treated; what is not stated stays. Paused: record, do not flag."""
 

@@ -7,6 +7,7 @@ from kaizen_security.contract.codec import encode_declaration, encode_finding
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.score import encode_score
 from kaizen_security.store.base import Agent, Deleted, Key, User, VerdictRow
+from kaizen_security.store.profiles import Profile
 
 
 def verdict_row(row: VerdictRow) -> dict[str, Json]:
@@ -55,6 +56,11 @@ def agent(found: Agent) -> dict[str, Json]:
         "flagged": found.flagged,
         "blocked": found.blocked,
     }
+
+
+def told_profile(found: Profile) -> dict[str, Json]:
+    """What a sidecar said that it has learned of an agent."""
+    return {"sidecar": found.sidecar, "at": rfc3339(found.at), "profile": dict(found.document)}
 
 
 def deleted(name: str, gone: Deleted) -> dict[str, Json]:

@@ -14,9 +14,8 @@ from kaizen_security.server import holding
 from kaizen_security.server.api import answers as given
 from kaizen_security.server.api import bodies
 from kaizen_security.server.api.reported import HeldAction
-from kaizen_security.server.auth import Principal
 from kaizen_security.server.context import Context
-from kaizen_security.server.http import answer, forbidden
+from kaizen_security.server.http import answer
 from kaizen_security.server.operation import AGENTS, PEOPLE, Answer, Nothing, Number, Operation, Segment, Text
 
 MAX_SIDECAR = 64
@@ -81,7 +80,7 @@ def routes(context: Context) -> list[Route]:
 def _sidecars(context: Context) -> list[Route]:
     async def relay(request: Request) -> Response:
         principal = await context.auth.principal(request)
-        _observer(principal)
+        principal.require_observer()
         said = await RELAY.read(request)
         sidecar = _sidecar(said.sidecar)
         taken: list[Hold] = []
@@ -102,7 +101,7 @@ def _sidecars(context: Context) -> list[Route]:
 
     async def answers(request: Request) -> Response:
         principal = await context.auth.principal(request)
-        _observer(principal)
+        principal.require_observer()
         wait = float(WAIT.of(request))
         return answer({"answers": await holding.answers(context, principal.organisation, SIDECAR.of(request), wait)})
 
@@ -149,11 +148,6 @@ def _people(context: Context) -> list[Route]:
         ONE.route(one),
         SAY.route(say),
     ]
-
-
-def _observer(principal: Principal) -> None:
-    if not principal.is_observer:
-        raise forbidden("this needs an API key of scope observer")
 
 
 def _sidecar(said: str) -> str:

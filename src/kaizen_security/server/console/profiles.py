@@ -13,6 +13,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import MAX_NAME, plain
 from kaizen_security.contract.verdict import Mode
+from kaizen_security.server.api.documents import told_profile
 from kaizen_security.server.console.agents import learned_view
 from kaizen_security.server.console.connect import snippets
 from kaizen_security.server.console.desk import Desk, address, form
@@ -72,10 +73,16 @@ class _Agents:
         agent = await self._agent(request, user)
         found = await context.call(agent_page, context.store, user.organisation, agent, context.clock())
         learned = await self._learned(user, agent)
+        told = await context.call(context.store.profiles.of, user.organisation, agent.name)
         chosen = Filters(agent=agent.name)
         if wants_json(request):
             latest = page_document(found.rows, chosen, older="")["verdicts"]
-            said = {"agent": agent_document(found.agent, agent), "verdicts": latest, "profile": learned}
+            said = {
+                "agent": agent_document(found.agent, agent),
+                "verdicts": latest,
+                "profile": learned,
+                "sidecars": [told_profile(one) for one in told],
+            }
             return answer(said, headers=HEADERS)
         return page(
             "agent.html",
@@ -84,6 +91,7 @@ class _Agents:
             agent=found.agent,
             declaration=found.declaration,
             learned=learned_view(learned),
+            told=[(one.sidecar, ago(one.at, context.clock()), learned_view(one.document)) for one in told],
             may_change=user.role is Role.ADMIN,
             steps=found.steps if user.role is Role.ADMIN else (),
             lines=found.lines,
