@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
 from time import monotonic
 
 from kaizen_security.collectors.kernel.actions import Translator
 from kaizen_security.collectors.kernel.collector import Collector, root_cgroup
+from kaizen_security.collectors.kernel.files import FileEvent, FileWatch
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
 from kaizen_security.collectors.kernel.shapes import Agent
 from kaizen_security.contract.action import Action
@@ -18,7 +20,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.declaration import NOTHING_DECLARED
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.verdict import Mode, Verdict
-from kaizen_security.launch.clock import new_id
+from kaizen_security.launch.clock import new_id, now
 from kaizen_security.launch.plan import Plan
 from kaizen_security.launch.space import NAMES, PROXY, TRANSPARENT
 
@@ -44,7 +46,12 @@ class Repeats:
             self._began = at
             self._told.clear()
         facts = action.metadata
-        key = (action.kind, action.target, verdict.decision.value, str(facts.get("argv") or facts.get("transport")))
+        key = (
+            action.kind,
+            action.target,
+            verdict.decision.value,
+            str(facts.get("argv") or facts.get("transport") or facts.get("method")),
+        )
         if key in self._told:
             self.counts["repeated within a second"] += 1
             return False
@@ -88,11 +95,29 @@ class KernelRung:
         )
         self._cgroup = _own_cgroup(plan.agent, run_id)
         self._thread = threading.Thread(target=self._work, name="kernel-rung", daemon=True)
+        self._changed: SimpleQueue[FileEvent] = SimpleQueue()
+        self._files = self._watch()
         self.trouble = ""
         """Why the newest policy is not in force here, empty when it is."""
         self.in_force(None)
         if plan.enforce:
             self._collector.pin(run_id[:16])
+
+    def _watch(self) -> FileWatch | None:
+        plan = self._plan
+        if not plan.watch and not plan.refuse:
+            return None
+        try:
+            return FileWatch(
+                plan.watch,
+                plan.refuse,
+                agent=lambda pid: self._collector.agent_of(pid) == NUMBER,
+                told=self._changed.put,
+                enforce=plan.enforce,
+            )
+        except (OSError, Misconfigured) as err:
+            self._collector.close()
+            raise Misconfigured(f"files cannot be watched: {err}") from err
 
     def in_force(self, bundle: Bundle | None) -> None:
         """Put a policy in force, whole, or keep the one before and say why in ``trouble``."""
@@ -134,6 +159,10 @@ class KernelRung:
             found = self._translator.actions(event)
             if found is not None and self._repeats.new(*found, monotonic()):
                 self._tell(*found)
+        while not self._changed.empty():
+            told = self._translator.file(self._changed.get(), now())
+            if self._repeats.new(*told, monotonic()):
+                self._tell(*told)
 
     def counts(self) -> Mapping[str, int]:
         """By what it is called; losses under ``lost: <reason>``."""
@@ -141,6 +170,10 @@ class KernelRung:
         found = {"events": counted["told"], "refused in the kernel": counted["refused"]}
         found |= {f"lost: {name.removeprefix('lost_')} full": counted[name] for name in ("lost_ring", "lost_mark")}
         found["names that could not be read"] = counted["lost_name"]
+        if self._files is not None:
+            counts = self._files.counts
+            found |= {"watched files": counts["seen"], "files refused": counts["refused"]}
+            found["lost: file queue full"] = counts["overflow"]
         return {**found, **self._translator.counts, **self._repeats.counts}
 
     def stop(self) -> None:
@@ -152,6 +185,8 @@ class KernelRung:
     def close(self) -> None:
         """Nothing of the rung stays behind."""
         self.stop()
+        if self._files is not None:
+            self._files.close()
         self._collector.close()
         if self._cgroup is not None:
             with suppress(OSError):

@@ -105,6 +105,23 @@ def test_what_was_pinned_is_gone_when_the_run_is_over(tmp_path: Path):
     assert set(left_behind()) == before
 
 
+def test_refused_paths_are_refused_and_told(tmp_path: Path):
+    secret = tmp_path / "key.pem"
+    secret.write_text("the key")
+    code = f"""
+import errno
+try: print(open({str(secret)!r}).read())
+except OSError as err: print(errno.errorcode[err.errno])
+"""
+    with proxy(tmp_path / "p", {}) as url:
+        done = kaizen_run("--enforce", "--refuse", str(secret), "--proxy", url, *python(code), env={}, data=tmp_path)
+        observed = kaizen_run("--watch", str(secret), "--proxy", url, *python(code), env={}, data=tmp_path)
+    assert said(done) == ["EPERM"]
+    assert "1 files refused" in done.stderr
+    assert said(observed) == ["the key"]
+    assert "1 watched files" in observed.stderr
+
+
 def test_what_it_did_is_reported_as_ground_truth(tmp_path: Path):
     with Line.started(tmp_path / "line") as line, server() as port, proxy(tmp_path / "p", {}) as url:
         done = kaizen_run(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Container
 from dataclasses import replace
 
 from kaizen_security.collectors.kernel.decode import Event
+from kaizen_security.collectors.kernel.files import FileEvent
 from kaizen_security.collectors.kernel.shapes import Kind, Reason
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action, Json
@@ -43,6 +44,11 @@ _WORDS = {
         "unreadable protocol",
         "a name that must be declared could not be read",
         "Use an ordinary TLS or DNS client.",
+    ),
+    Reason.REFUSED_FILE: (
+        "refused path",
+        "this path is refused to the agent",
+        "Take it out of what kaizen run refuses.",
     ),
     Reason.REFUSED_PROTOCOL: ("undeclared protocol", "only TCP and UDP leave", "Use TCP, or the proxy."),
 }
@@ -162,6 +168,23 @@ class Translator:
                 continue
         self.counts["programs gone before they were hashed"] += 1
         return ""
+
+    def file(self, event: FileEvent, at: float) -> tuple[Action, Verdict]:
+        """What was done to a watched file. ``at`` in Unix seconds."""
+        id_ = self._ids()
+        kind = "exec" if event.method == "execute" else "file"
+        metadata: dict[str, Json] = {"source": "ebpf", "method": event.method, "pid": event.pid, "sensitive": True}
+        action = Action(
+            kind=kind,
+            target=event.path,
+            metadata=metadata,
+            id=id_,
+            act_id=id_,
+            run_id=self._run_id,
+            agent=self._agent,
+            at=at,
+        )
+        return action, verdict_on(Reason.REFUSED_FILE if event.refused else Reason.PASSED, action)
 
     # --- both ---------------------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ LOOK = 0.02
 """Seconds between two looks at the ring; the programs wake us before when much has gathered."""
 PATIENCE = 5.0
 """Seconds without a heartbeat after which nobody attends, as far as the programs are concerned."""
+_HOSTS_PIDS = "pid:[4026531836]"
+"""PROC_PID_INIT_INO of the kernel: the only pid namespace whose numbers are those that the programs see."""
 MOST_MARKS = 1 << 20
 """Marks at the most: 64 MB. On a machine that can have more processes than that, a child without a mark costs its parent's life."""
 PINS = Path("/sys/fs/bpf")
@@ -105,6 +107,8 @@ class Collector:
     @classmethod
     def start(cls) -> Collector:
         """Load and attach. Raises NotHere."""
+        if os.readlink("/proc/self/ns/pid") != _HOSTS_PIDS:
+            raise NotHere("processes are numbered as the host does it: start it in the host's pid namespace (hostPID)")
         maps, programs = _loaded()
         links: dict[str, int] = {}
         try:

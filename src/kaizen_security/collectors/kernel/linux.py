@@ -32,7 +32,7 @@ MS_BIND, MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 4096, 16384, 1 << 18, 2, 4
 MNT_DETACH = 2
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 24, 38, 47, 2, 4
 CAP_NET_ADMIN = 12
-FAN_CLOEXEC, FAN_NONBLOCK, FAN_CLASS_CONTENT = 1, 2, 4
+FAN_CLOEXEC, FAN_NONBLOCK, FAN_CLASS_CONTENT, FAN_REPORT_DFID_NAME = 1, 2, 4, 0x400 | 0x800
 
 
 class Unsupported(OSError):
@@ -92,6 +92,12 @@ def fanotify_init(*, permission: bool) -> int:
     return _checked(
         "fanotify_init", _LIBC.fanotify_init(ctypes.c_uint(flags), ctypes.c_uint(os.O_RDONLY | os.O_LARGEFILE))
     )
+
+
+def fanotify_names() -> int:
+    """A fanotify(7) group that tells directories and names of what changed (Linux 5.9). Raises OSError."""
+    flags = FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME
+    return _checked("fanotify_init", _LIBC.fanotify_init(ctypes.c_uint(flags), ctypes.c_uint(os.O_RDONLY)))
 
 
 def fanotify_mark(group: int, flags: int, mask: int, path: str) -> None:

@@ -36,6 +36,8 @@ class Reason(IntEnum):
     REFUSED_NAME = 20
     REFUSED_MALFORMED = 21
     REFUSED_PROTOCOL = 22
+    REFUSED_FILE = 32
+    """Said by fanotify, never by the programs."""
 
     @property
     def refused(self) -> bool:

@@ -36,7 +36,7 @@ def size(name: str) -> int:
 
 def test_numbers_are_the_same():
     assert enumeration("CONNECT") == {kind.name: kind.value for kind in Kind}
-    assert enumeration("PASSED") == {reason.name: reason.value for reason in Reason}
+    assert enumeration("PASSED") == {reason.name: reason.value for reason in Reason if reason.value < 32}
     assert enumeration("ENFORCE") == {flag.name: flag.value for flag in Agent}
     assert enumeration("NAME_EXACT") == {f"NAME_{flag.name}": flag.value for flag in Name}
 

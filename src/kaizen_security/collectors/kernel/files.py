@@ -1,0 +1,200 @@
+"""Watched files by fanotify(7): opens, executions, writes, removals and renames by an agent's processes, and refusals of them.
+
+Marks are on inodes: a hard link, a bind mount, a renamed directory and /proc/self/fd lead to the same inode, and io_uring asks as
+open(2) does. Others are let through at once. When this process dies the kernel lets everybody through, which no setting changes.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from kaizen_security.collectors.kernel import linux
+from kaizen_security.contract.errors import Misconfigured
+
+_ADD = 1
+_OPEN_PERM, _EXEC_PERM, _ON_CHILD, _ON_DIR = 0x10000, 0x40000, 0x08000000, 0x40000000
+_CLOSE_WRITE, _OVERFLOW = 0x8, 0x4000
+_MOVED_FROM, _MOVED_TO, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x40, 0x80, 0x200, 0x400, 0x800
+_ALLOW, _DENY = 1, 2
+_HEAD = struct.Struct("=IBBHQii")
+_INFO = struct.Struct("=BBH8sIi")
+MOST_DIRECTORIES = 4096
+"""Directories below the watched paths that are marked; more are refused when the watch begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEvent:
+    """``method`` is open, execute, write, delete or rename; ``path`` as the kernel names it now; ``refused``: it did not happen."""
+
+    pid: int
+    method: str
+    path: str
+    refused: bool = False
+
+
+class FileWatch:
+    """Watches ``watched`` and ``refused`` paths (files, or directories with all below them).
+
+    ``agent`` says whether a process is the agent's; ``told`` gets each event, from the watch's own thread; it must open no file,
+    or it would wait for itself. ``enforce``: opening or executing a ``refused`` path gets EPERM.
+    Raises Misconfigured for a path that is not there, OSError where fanotify is not to be had.
+    """
+
+    def __init__(
+        self,
+        watched: Iterable[str],
+        refused: Iterable[str],
+        *,
+        agent: Callable[[int], bool],
+        told: Callable[[FileEvent], None],
+        enforce: bool,
+    ) -> None:
+        self._agent = agent
+        self._told = told
+        self._enforce = enforce
+        self.counts: Counter[str] = Counter()
+        """overflow: the kernel's queue was full, so removals or writes were lost (opens never are, they wait)."""
+        self._refused = {_identity(path) for path in _all(refused)}
+        self._roots = tuple(os.path.realpath(path) for path in refused if os.path.isdir(path))
+        self._asked = linux.fanotify_init(permission=True)
+        self._changes = -1
+        try:
+            self._changes = linux.fanotify_names()
+            for path in _all((*watched, *refused)):
+                self._mark(path)
+        except OSError:
+            self._close()
+            raise
+        self._end, self._stop = os.pipe2(os.O_CLOEXEC)
+        self._thread = threading.Thread(target=self._work, name="files", daemon=True)
+        self._thread.start()
+
+    def _mark(self, path: str) -> None:
+        directory = os.path.isdir(path)
+        child = _ON_CHILD if directory else 0
+        linux.fanotify_mark(self._asked, _ADD, _OPEN_PERM | _EXEC_PERM | _CLOSE_WRITE | child, path)
+        changes = _MOVED_FROM | _MOVED_TO | _DELETE | _ON_CHILD if directory else 0
+        linux.fanotify_mark(self._changes, _ADD, _DELETE_SELF | _MOVE_SELF | _ON_DIR | changes, path)
+
+    # --- the thread ---------------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        poll = select.poll()
+        for fd in (self._asked, self._changes, self._end):
+            poll.register(fd, select.POLLIN)
+        while True:
+            ready = {fd for fd, _ in poll.poll()}
+            if self._asked in ready:
+                self._answer()
+            if self._changes in ready:
+                self._changed()
+            if self._end in ready:
+                return
+
+    def _answer(self) -> None:
+        with suppress(BlockingIOError):
+            for mask, fd, pid, _ in _records(os.read(self._asked, 1 << 16)):
+                if mask & _OVERFLOW:
+                    self.counts["overflow"] += 1
+                    continue
+                try:
+                    self._one(mask, fd, pid)
+                finally:
+                    os.close(fd)
+
+    def _one(self, mask: int, fd: int, pid: int) -> None:
+        ours = pid != os.getpid() and self._agent(pid)
+        refuse = ours and self._enforce and mask & (_OPEN_PERM | _EXEC_PERM) != 0 and self._is_refused(fd)
+        if mask & (_OPEN_PERM | _EXEC_PERM):
+            os.write(self._asked, struct.pack("=iI", fd, _DENY if refuse else _ALLOW))
+        if ours:
+            path = os.readlink(f"/proc/self/fd/{fd}")
+            method = "execute" if mask & _EXEC_PERM else "write" if mask & _CLOSE_WRITE else "open"
+            self.counts["refused" if refuse else "seen"] += 1
+            self._told(FileEvent(pid=pid, method=method, path=path, refused=refuse))
+
+    def _is_refused(self, fd: int) -> bool:
+        about = os.fstat(fd)
+        if (about.st_dev, about.st_ino) in self._refused:
+            return True
+        # What was made below a refused directory since.
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        return any(path.startswith(root + "/") for root in self._roots)
+
+    def _changed(self) -> None:
+        with suppress(BlockingIOError):
+            for mask, _, pid, info in _records(os.read(self._changes, 1 << 16)):
+                if mask & _OVERFLOW:
+                    self.counts["overflow"] += 1
+                elif self._agent(pid):
+                    method = "delete" if mask & (_DELETE | _DELETE_SELF) else "rename"
+                    self.counts["seen"] += 1
+                    self._told(FileEvent(pid=pid, method=method, path=_path(info)))
+
+    # --- its life -----------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Watch no longer; whoever waits is let through."""
+        os.write(self._stop, b"x")
+        self._thread.join(5.0)
+        os.close(self._stop)
+        os.close(self._end)
+        self._close()
+
+    def _close(self) -> None:
+        for fd in (self._asked, self._changes):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _all(paths: Iterable[str]) -> list[str]:
+    """The paths, and every directory and file below those that are directories (links are not followed)."""
+    found: dict[str, None] = {}
+    for path in paths:
+        if not os.path.exists(path):
+            raise Misconfigured(f"{path} is to be watched and is not there")
+        found[os.path.realpath(path)] = None
+        for folder, folders, names in os.walk(path):
+            found.update(dict.fromkeys(os.path.join(folder, name) for name in folders))
+            # A directory's own mark covers what is in it by that way; a file that has other names needs one of its own.
+            found.update(
+                dict.fromkeys(
+                    full
+                    for name in names
+                    if os.path.isfile(full := os.path.join(folder, name)) and os.stat(full).st_nlink > 1
+                )
+            )
+            if len(found) > MOST_DIRECTORIES:
+                raise Misconfigured(f"{path} has more than {MOST_DIRECTORIES} directories and linked files below it")
+    return list(found)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    about = os.stat(path)
+    return about.st_dev, about.st_ino
+
+
+def _records(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Mask, descriptor, process and further information of each event in what was read."""
+    at = 0
+    while at + _HEAD.size <= len(data):
+        length, _, _, head, mask, fd, pid = _HEAD.unpack_from(data, at)
+        if length < head or at + length > len(data):
+            return
+        yield mask, fd, pid, data[at + head : at + length]
+        at += length
+
+
+def _path(info: bytes) -> str:
+    """The name in an event of a group that reports directories and names: what can still be said of a file that is gone."""
+    if len(info) < _INFO.size:
+        return ""
+    _, _, length, _, size, _ = _INFO.unpack_from(info)
+    return info[_INFO.size + size : length].partition(b"\0")[0].decode("utf-8", "backslashreplace")
