@@ -51,6 +51,7 @@ ts-check:       ## the TypeScript SDK: format, lint, types
 ts-test:        ## the TypeScript SDK: vectors, units, adapters on the real frameworks, the package as it is installed
 	typescript/run.sh build
 	typescript/run.sh test
+	typescript/run.sh test-newest
 
 copy: dev       ## renew what egress/ carries of the package
 	$(BIN)/python egress/sync.py

@@ -85,7 +85,16 @@ export function guardTransport<T extends object>(
   const one = transport as unknown as AnyTransport;
   const send = one.send.bind(transport);
   let listener = one.onmessage;
-  const deliver = (message: Any, extra?: Any) => listener?.call(transport, message, extra);
+  let previous: AnyTransport["onmessage"];
+  const delivered = new WeakSet<object>();
+  const deliver = (message: Any, extra?: Any) => {
+    delivered.add(message);
+    try {
+      return listener?.call(transport, message, extra);
+    } finally {
+      delivered.delete(message);
+    }
+  };
 
   const outgoing = async (message: Any, how?: Any): Promise<Any> => {
     for (const part of parts(message)) calls.answered(part);
@@ -94,6 +103,8 @@ export function guardTransport<T extends object>(
     return allowed === undefined ? undefined : send(allowed, how);
   };
   const incoming = (message: Any, extra?: Any): Any => {
+    // SDKs put their listener around the one that they find there, which is this one: then it stands for the one before theirs.
+    if (delivered.has(message)) return previous?.call(transport, message, extra);
     for (const part of parts(message)) calls.answered(part);
     const isCall =
       side === "server" && parts(message).some((part) => /^(?:tools\/call|notifications\/cancelled)$/.test(part?.method));
@@ -107,8 +118,9 @@ export function guardTransport<T extends object>(
     enumerable: true,
     get: () => incoming,
     set: (given: AnyTransport["onmessage"]) => {
-      // SDKs wrap the listener that is there already: ours must not end up within itself.
-      if (given !== incoming) listener = given;
+      if (given === incoming) return;
+      previous = listener;
+      listener = given;
     },
   });
   return transport;
