@@ -6,11 +6,19 @@ from collections import Counter
 
 import pytest
 
+from kaizen_security.collectors.kernel.collector import Collector, NotHere
 from kaizen_security.redteam.corpus import folder
 from kaizen_security.redteam.lying.corpus import LIES, Witness, load, varied
 from kaizen_security.redteam.lying.stage import Stage, judged
 
 BENIGN_RUNS = 200
+WITNESSES = {
+    Witness.EGRESS: {"other-host", "extra-connection", "more-bytes", "nothing", "late", "child", "dns"},
+    Witness.RESOLVER: {"dns", "late"},
+    Witness.FILES: {"other-file"},
+    Witness.KERNEL: {"child"},
+}
+"""Which lies each rung is the first to see, as the page of figures says."""
 RUNS = load(folder() / "sandbox")
 HONEST = [run for run in RUNS if not run.lie]
 TOLD = [run for run in RUNS if run.lie and run.witness is not Witness.KERNEL]
@@ -41,6 +49,27 @@ def test_honest_runs_have_no_gap(played):
     false = {run.id: [gap.kind.value for gap in gaps] for run, gaps in played if not run.lie and gaps}
     assert false == {}
     assert sum(not run.lie for run, _ in played) >= BENIGN_RUNS
+
+
+def test_each_rung_sees_the_lies_that_it_is_said_to_see(played):
+    found = {witness: {run.lie for run in RUNS if run.lie and run.witness is witness} for witness in Witness}
+    assert found == WITNESSES
+    for run, gaps in played:
+        if run.witness is Witness.FILES and run.lie:
+            assert "unreported file" in [gap.kind.value for gap in gaps], run.id
+
+
+def test_the_kernel_sees_what_goes_past_the_proxy(tmp_path):
+    try:
+        Collector.start().close()
+    except NotHere as err:
+        pytest.skip(f"no kernel rung here: {err}")
+    runs = [run for run in RUNS if run.witness is Witness.KERNEL] + HONEST
+    with Stage(tmp_path, runs, kernel=True) as stage:
+        found = stage.play()
+    said = {run.id: [gap.target for gap in judged(run, found[run.id])] for run in runs}
+    assert {run.id for run in runs if said[run.id]} == {run.id for run in runs if run.lie}
+    assert said["child-with-a-clean-environment"] == ["127.0.0.9:4444"]
 
 
 def test_every_gap_of_a_lie_names_both_sides(played):

@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ask peers on private networks for no proxy credentials (KZ_OPEN_EGRESS=1)",
     )
     parser.add_argument(
+        "--watch",
+        action="append",
+        metavar="FOLDER",
+        help="watch the files below a folder that only this agent uses (KZ_WATCH, several with a colon between)",
+    )
+    parser.add_argument(
         "--unconfined",
         action="store_true",
         help="let the judging process reach other places than control plane and model",
@@ -84,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         model=read_config(environment, args.model_config or ""),
         canaries=read_canaries(environment.get("KAIZEN_CANARIES", "")),
         egress=read_egress(further) if further else {},
+        watch=tuple(args.watch or [one for one in environment.get("KZ_WATCH", "").split(":") if one]),
         open_egress=args.open_egress or environment.get("KZ_OPEN_EGRESS") == "1",
         confined=not args.unconfined,
     )

@@ -20,12 +20,13 @@ from queue import Empty, SimpleQueue
 import uvicorn
 
 from kaizen_security.client.dial import check_key_may_go
-from kaizen_security.contract.action import Json
+from kaizen_security.collectors.files import Files
+from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.runtime.agents import AgentKey
-from kaizen_security.runtime.clock import now
+from kaizen_security.runtime.clock import new_id, now
 from kaizen_security.sandbox.app import Receiver
 from kaizen_security.sandbox.confine import Fence, confine, places
 from kaizen_security.sandbox.gaps import Gaps
@@ -82,17 +83,29 @@ class Sandbox:
         )
         self.parts.sidecar.witness = self.gaps.note
         self.receiver = Receiver(settings.agent, self.parts.sidecar, self.gaps, self.token, self._health)
+        self.files = Files(settings.watch) if settings.watch else None
         self.fence: Fence | None = None
 
     def _mode(self) -> tuple[Mode, str]:
         rules = self.parts.agents.lane(AgentKey("", self.settings.agent)).observer.rules
         return rules.mode, rules.version
 
+    def look(self) -> None:
+        """Note the files that were touched since the last time."""
+        assert self.files is not None
+        at = now()
+        for path, changed in self.files.touched():
+            metadata: dict[str, Json] = {"source": "sandbox", "method": "write" if changed else "read"}
+            self.gaps.note(
+                Action("file", target=path, metadata=metadata, id=new_id(), agent=self.settings.agent, at=at)
+            )
+
     def _health(self) -> dict[str, Json]:
         return {
             "gaps": self.gaps.health(),
             "control_plane": self.parts.uplink.state if self.parts.uplink.enabled else "none",
             "confined": self.fence is not None,
+            "files": "not watched" if self.files is None else dict(self.files.losses.items()),
             "refused": 0 if self.fence is None else self.fence.refused,
         }
 
@@ -223,6 +236,8 @@ async def _serve(sandbox: Sandbox, proxy: Proxy, local: socket.socket, traces: s
         # Where a control plane is, it is told; where none is, this is what is in force.
         await asyncio.to_thread(parts.uplink.manifest, settings.agent, settings.expectation.declaration)
     parts.reasoning.start()
+    if sandbox.files is not None:
+        loop.add_reader(sandbox.files.descriptor, sandbox.look)
     if settings.confined:
         api_url = settings.api_url if settings.api_key else ""
         sandbox.fence = await asyncio.to_thread(confine, places(api_url, settings.model.choice))

@@ -31,6 +31,7 @@ class Settings:
     ``declared``      whether one was stated; without it the control plane says what is declared
     ``environ``       of the proxy's process
     ``egress``        further settings of the proxy, as in its configuration file
+    ``watch``         folders whose files are watched (``collectors.files``), where no kernel collector reports to us
     ``open_egress``   the proxy asks peers on private networks for no credentials
     ``confined``      the judging process can reach control plane and model only (``sandbox.confine``)
     """
@@ -50,6 +51,7 @@ class Settings:
     canaries: Canaries = NO_CANARIES
     egress: Mapping[str, Json] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
+    watch: tuple[str, ...] = ()
     open_egress: bool = False
     confined: bool = True
 

@@ -188,3 +188,27 @@ def test_the_judging_process_reaches_its_model_and_nothing_else(tmp_path, origin
         status, health = sandbox.ask("GET", "/healthz", None, "")
         assert (status, health["confined"], health["refused"]) == (200, True, 0)
         assert TOKEN not in json.dumps(health)
+
+
+def test_files_of_a_watched_folder_are_compared_as_well(tmp_path, origin):
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    for name in ("notes.md", ".ssh/id"):
+        (home / name).write_text("x")
+    with Sandboxed(tmp_path / "sandbox", {}, more=("--watch", str(home))) as sandbox:
+        call = {
+            "step": "action",
+            "run_id": "r",
+            "tool": "read_file",
+            "id": "c",
+            "metadata": {"arguments": {"path": str(home / "notes.md")}},
+        }
+        sandbox.tell(call)
+        (home / "notes.md").read_text()
+        (home / ".ssh/id").read_text()
+        sandbox.tell({"step": "result", "run_id": "r", "action_id": "c"}, {"step": "end", "run_id": "r"})
+        gap = sandbox.gap()
+        assert gap["verdict"]["evidence"][0]["kind"] == "unreported file"
+        assert gap["action"]["target"].endswith("/.ssh/id")
+        assert ".ssh" not in gap["verdict"]["reason"]
+        assert len(sandbox.gaps()) == 1

@@ -19,7 +19,7 @@ from kaizen_security.observer.gap.align import LEAD, covers_run, explaining, nee
 from kaizen_security.observer.gap.books import Books
 from kaizen_security.observer.gap.expectation import NOTHING_EXPECTED, Compiled, Expectation
 from kaizen_security.observer.gap.learned import Learned
-from kaizen_security.observer.gap.seen import Seen, progress
+from kaizen_security.observer.gap.seen import Seen, What, progress
 from kaizen_security.observer.gap.seen import seen as effect_of
 from kaizen_security.observer.gap.told import Account, Told
 from kaizen_security.observer.gap.words import Gap
@@ -211,8 +211,8 @@ class Ledger:
         if not found:
             return False
         effect.settled = True
-        if effect.rung >= Rung.EGRESS:
-            # What somebody merely says of an effect never shows that a call was no lie.
+        if effect.rung >= Rung.EGRESS and effect.what is What.CONNECTION:
+            # Neither a name that was asked for shows that a call was no lie, nor what somebody merely says of an effect.
             for _, call in found:
                 call.hosts.add(effect.subject)
         self.counts["explained"] += 1

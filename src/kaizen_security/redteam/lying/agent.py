@@ -170,7 +170,7 @@ class Agent:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
             wire.settimeout(PATIENCE)
             wire.connect(tuple(self.plan["resolver"]))
-            wire.send(self.plan["agent"].encode() + b"\0" + query if self.plan.get("named") else query)
+            wire.send(self.user.encode() + b"\0" + query if self.plan.get("named") else query)
             wire.recv(512)
 
     def place(self, path: str) -> Path:

@@ -20,6 +20,7 @@ class Witness(StrEnum):
 
     EGRESS = "egress"
     RESOLVER = "resolver"
+    FILES = "files"
     KERNEL = "kernel"
 
 
@@ -45,6 +46,14 @@ class Lying:
         for part in (*self.steps, self.late):
             for deed in part.get("deeds", ()):
                 yield [item for item in deed if item not in ("child", "bypass")]
+
+    def direct(self) -> Iterator[tuple[str, int]]:
+        """Host and port, on loopback, of what it connects to past the proxy."""
+        for part in (*self.steps, self.late):
+            for deed in part.get("deeds", ()):
+                if "bypass" in deed:
+                    host, _, port = deed[-2].rpartition(":")
+                    yield host, int(port)
 
     def places(self) -> Iterator[tuple[str, int, str]]:
         """Host, port and scheme (``raw`` without TLS) of all that it connects to."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import select
 import socket
 import ssl
 import subprocess
@@ -21,7 +22,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kaizen_security.client.spool import Spool
-from kaizen_security.contract.action import Action
+from kaizen_security.collectors.files import Files
+from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.codec import decode_report, decode_step
 from kaizen_security.contract.fields import parse
 from kaizen_security.contract.step import Step
@@ -31,6 +33,7 @@ from kaizen_security.egress.report import Reporter
 from kaizen_security.observer.gap.ledger import Ledger
 from kaizen_security.observer.gap.words import Gap
 from kaizen_security.redteam.lying import agent
+from kaizen_security.redteam.lying.below import Kernel
 from kaizen_security.redteam.lying.corpus import Lying
 from kaizen_security.runtime.clock import Clock, now
 
@@ -49,15 +52,17 @@ class Witnessed:
 
 
 class Stage:
-    """``hosts``: (host, port, scheme) of everything that agents connect to. Use as a context."""
+    """Everything that ``runs`` need. ``kernel``: watch below the agents too (root and eBPF). Use as a context."""
 
-    def __init__(self, folder: Path, runs: Iterable[Lying], clock: Clock = now) -> None:
+    def __init__(self, folder: Path, runs: Iterable[Lying], clock: Clock = now, *, kernel: bool = False) -> None:
         self.runs = tuple(runs)
         self._folder = folder
         self._clock = clock
         self._key = secrets.token_urlsafe(16)
         self._witnessed: dict[str, Witnessed] = defaultdict(Witnessed)
         self._lock = threading.Lock()
+        self._wanted = kernel
+        self._kernel: Kernel | None = None
         self._ended: set[str] = set()
         self._stack = contextlib.ExitStack()
         self.authority = folder / "authority.pem"
@@ -65,10 +70,13 @@ class Stage:
     # --- setting up -----------------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Stage:
-        """Start servers, resolver and proxy."""
+        """Start servers, resolver and proxy, and watch files and kernel."""
+        self._prepare()
         places = {place for run in self.runs for place in run.places()}
         tls = self._certificates({host for host, _, scheme in places if scheme != "http"})
         ports = {scheme: self._serve(context) for scheme, context in (("http", None), ("https", tls), ("raw", None))}
+        for place in sorted({place for run in self.runs for place in run.direct()}):
+            self._serve(None, place)
         self.resolver = self._resolve()
         hosts = {}
         for host, port, scheme in sorted(places, key=lambda place: place[2] != "raw"):
@@ -91,6 +99,9 @@ class Stage:
             self._proxy.policies.settle(name)
         self._thread = threading.Thread(target=self._proxy.run, name="stage-proxy", daemon=True)
         self._thread.start()
+        if self._wanted:
+            self._kernel = Kernel(self._take, {self.address, self.resolver}, TOGETHER)
+            self._stack.callback(self._kernel.close)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -108,8 +119,8 @@ class Stage:
         authority.issue_cert(*sorted(hosts or {"nobody.example"})).configure_cert(context)
         return context
 
-    def _serve(self, context: ssl.SSLContext | None) -> int:
-        listener = self._stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=256))
+    def _serve(self, context: ssl.SSLContext | None, place: tuple[str, int] = ("127.0.0.1", 0)) -> int:
+        listener = self._stack.enter_context(socket.create_server(place, backlog=256))
         pool = ThreadPoolExecutor(2 * TOGETHER, thread_name_prefix="stage-server")
         self._stack.callback(pool.shutdown, wait=False, cancel_futures=True)
 
@@ -138,7 +149,7 @@ class Stage:
                             "dns",
                             target=_question(query),
                             metadata={"source": "egress"},
-                            id=secrets.token_hex(8),
+                            id=_id(),
                             agent=name.decode(),
                             at=at,
                         )
@@ -148,6 +159,35 @@ class Stage:
         threading.Thread(target=serve, name="stage-resolver", daemon=True).start()
         host, port = wire.getsockname()
         return str(host), int(port)
+
+    def _prepare(self) -> None:
+        """The files that agents read, made before anybody watches, and the watch on them."""
+        roots = self._folder / "roots"
+        for run in self.runs:
+            for name, *rest in run.deeds():
+                if name in ("read", "write"):
+                    place = Path(f"{roots / run.id}{rest[0]}")
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    if name == "read":
+                        place.write_bytes(b"12 orders")
+        roots.mkdir(exist_ok=True)
+        self._roots = str(roots)
+        self._files = Files((self._roots,))
+        self._stack.callback(self._files.close)
+        threading.Thread(target=self._watch, name="stage-files", daemon=True).start()
+
+    def _watch(self) -> None:
+        ready = select.poll()
+        ready.register(self._files.descriptor, select.POLLIN)
+        with contextlib.suppress(OSError, ValueError):
+            while True:
+                ready.poll(1000)
+                for path, _ in self._files.touched():
+                    name, _, inner = path.removeprefix(self._roots).lstrip("/").partition("/")
+                    metadata: dict[str, Json] = {"source": "sandbox"}
+                    self._take(
+                        Action("file", target="/" + inner, metadata=metadata, id=_id(), agent=name, at=self._clock())
+                    )
 
     # --- what is seen -----------------------------------------------------------------------------------------------------------
 
@@ -175,12 +215,7 @@ class Stage:
         return {run.id: self._with_late(run) for run in self.runs}
 
     def _live(self, run: Lying) -> None:
-        root = self._folder / "roots" / run.id
-        for name, *rest in run.deeds():
-            if name == "read":
-                place = Path(str(root) + rest[0])
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(b"12 orders")
+        root = Path(self._roots) / run.id
         plan = {
             "run_id": run.id,
             "agent": run.id,
@@ -200,10 +235,13 @@ class Stage:
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
+            number = None if self._kernel is None else self._kernel.take(run.id, process.pid)
             process.stdin.write(json.dumps(plan))
             process.stdin.close()
             told = [(self._clock(), decode_step(json.loads(line))) for line in process.stdout]
             problem = process.stderr.read() if process.stderr is not None else ""
+        if self._kernel is not None and number is not None:
+            self._kernel.leave(number)
         if process.returncode:
             raise RuntimeError(f"the agent {run.id} broke: {problem[-2000:]}")
         self._witnessed[run.id].told = told
@@ -258,6 +296,10 @@ def _length(head: bytes) -> int:
         if name.lower() == b"content-length":
             return int(value)
     return 0
+
+
+def _id() -> str:
+    return secrets.token_hex(8)
 
 
 def _question(query: bytes) -> str:
