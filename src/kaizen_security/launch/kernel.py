@@ -73,7 +73,7 @@ class KernelRung:
         plan: Plan,
         run_id: str,
         *,
-        proxy: tuple[str, int],
+        proxy: tuple[str, int] | None,
         local: tuple[int, ...],
         sidecar: str,
         tell: Callable[[Action, Verdict], None],
@@ -91,9 +91,9 @@ class KernelRung:
             ids=new_id,
             name_of=lambda address: self._collector.name_of(address, NUMBER),
             services={sidecar},
-            own={(proxy[0], proxy[1]), *(("127.0.0.1", port) for port in (*local, PROXY, TRANSPARENT))},
+            own={*([proxy] if proxy else []), *(("127.0.0.1", port) for port in (*local, PROXY, TRANSPARENT))},
         )
-        self._cgroup = _own_cgroup(plan.agent, run_id)
+        self._cgroup = _own_cgroup(plan.agent, run_id) if plan.command else None
         self._thread = threading.Thread(target=self._work, name="kernel-rung", daemon=True)
         self._changed: SimpleQueue[FileEvent] = SimpleQueue()
         self._files = self._watch()
@@ -101,7 +101,7 @@ class KernelRung:
         """Why the newest policy is not in force here, empty when it is."""
         self.in_force(None)
         if plan.enforce:
-            self._collector.pin(run_id[:16])
+            self._collector.pin(pin_name(plan.agent, run_id))
 
     def _watch(self) -> FileWatch | None:
         plan = self._plan
@@ -144,6 +144,10 @@ class KernelRung:
         if self._cgroup is not None:
             with suppress(OSError):
                 (self._cgroup / "cgroup.procs").write_text(str(pid))
+
+    def marked(self) -> list[int]:
+        """The agent's processes."""
+        return self._collector.marked(NUMBER)
 
     def start(self) -> None:
         """Begin to read."""
@@ -193,9 +197,10 @@ class KernelRung:
                 self._cgroup.rmdir()
 
 
-def _permitted(plan: Plan, proxy: tuple[str, int], local: tuple[int, ...]) -> list[str]:
+def _permitted(plan: Plan, proxy: tuple[str, int] | None, local: tuple[int, ...]) -> list[str]:
     """Where the agent may go besides what it declared: Kaizen's own parts, resolvers, what the command line says."""
-    found = [f"{proxy[0]}:{proxy[1]}", *(f"127.0.0.1:{port}" for port in local), *plan.allow]
+    found = [*(f"{host}:{port}" for host, port in ([proxy] if proxy else [])), *plan.allow]
+    found += [f"127.0.0.1:{port}" for port in local]
     if plan.namespace:
         return [*found, *(f"127.0.0.1:{port}" for port in (NAMES, PROXY, TRANSPARENT))]
     with suppress(OSError), open("/etc/resolv.conf") as file:
@@ -207,10 +212,15 @@ def _permitted(plan: Plan, proxy: tuple[str, int], local: tuple[int, ...]) -> li
     return found
 
 
+def pin_name(agent: str, run_id: str) -> str:
+    """What pins and control group of a run are called, behind ``kaizen-``."""
+    name = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in agent)[:40]
+    return f"{name}-{run_id[:8]}"
+
+
 def _own_cgroup(agent: str, run_id: str) -> Path | None:
     """A control group of the agent's own, None where that cannot be had: what is held does not depend on it."""
-    name = "".join(char if char.isalnum() or char in "-_" else "-" for char in agent)[:40]
-    folder = Path(root_cgroup()) / f"kaizen-{name}-{run_id[:8]}"
+    folder = Path(root_cgroup()) / f"kaizen-{pin_name(agent, run_id)}"
     try:
         folder.mkdir()
     except OSError:

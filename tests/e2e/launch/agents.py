@@ -21,7 +21,7 @@ def kaizen_run(
     *words: str, env: Mapping[str, str], data: Path, timeout: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     """`kaizen run` as this user."""
-    whole = {**_clean(), **env, "KAIZEN_DATA": str(data)}
+    whole = {**clean(), **env, "KAIZEN_DATA": str(data)}
     command = [sys.executable, "-m", "kaizen_security.cli", "run", *words]
     return subprocess.run(command, env=whole, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
 
@@ -39,7 +39,7 @@ def as_nobody(
         subprocess.run(["chmod", "-R", "a+rX", place], check=True)
         (data / "own").mkdir()
         os.chown(data / "own", NOBODY, NOBODY)
-    whole = {**_clean(), **env, "KAIZEN_DATA": str(data / "own"), "PYTHONPATH": str(place), "HOME": str(data / "own")}
+    whole = {**clean(), **env, "KAIZEN_DATA": str(data / "own"), "PYTHONPATH": str(place), "HOME": str(data / "own")}
     command = [
         "setpriv",
         f"--reuid={NOBODY}",
@@ -60,7 +60,8 @@ def as_nobody(
     )
 
 
-def _clean() -> dict[str, str]:
+def clean() -> dict[str, str]:
+    """This environment without proxies and without settings of Kaizen."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -114,7 +115,7 @@ def proxy(data: Path, hosts: Mapping[str, str], mode: str = "observe") -> Iterat
     ]
     process = subprocess.Popen(
         [sys.executable, *words, "--mode", mode],
-        env=_clean(),
+        env=clean(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -1,0 +1,115 @@
+"""The kernel rung around processes that run already, until they end or we are told to stop. Then nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from kaizen_security.client import config
+from kaizen_security.collectors.kernel.collector import PINS, left_behind, root_cgroup, unpin
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.boundary import boundary_key
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.verdict import Verdict
+from kaizen_security.launch.clock import new_id
+from kaizen_security.launch.kernel import KernelRung
+from kaizen_security.launch.outlet import Outlet
+from kaizen_security.launch.plan import Plan
+from kaizen_security.launch.policies import Policies
+
+LOOK = 0.5
+"""Seconds between two looks whether there is anybody left."""
+
+
+def tree(pid: int) -> Iterator[int]:
+    """A process and all that descend from it, parents first: a child that is made meanwhile inherits its parent's mark."""
+    yield pid
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children") as file:
+                children = file.read().split()
+            for child in children:
+                yield from tree(int(child))
+
+
+def members(cgroup: str) -> Iterator[int]:
+    """The processes of a version 2 control group and of those below it. ``cgroup``: a path, absolute or below the root's.
+
+    Raises Misconfigured.
+    """
+    root = Path(root_cgroup())
+    folder = Path(cgroup) if Path(cgroup).is_relative_to(root) else root / cgroup.lstrip("/")
+    if not (folder / "cgroup.procs").is_file():
+        raise Misconfigured(f"{folder} is no control group of version 2")
+    for procs in (folder / "cgroup.procs", *folder.rglob("cgroup.procs")):
+        with suppress(OSError):
+            yield from map(int, procs.read_text().split())
+
+
+class Attached:
+    """``processes`` gives who is to be attached, and is asked twice, for those who were being made at the first time.
+
+    ``heard`` gets every action besides being reported. Raises NotHere, Misconfigured.
+    """
+
+    def __init__(
+        self, plan: Plan, processes: Callable[[], Iterator[int]], heard: Callable[[Action, Verdict], None]
+    ) -> None:
+        self._plan = plan
+        self._processes = processes
+        self._heard = heard
+        self._stopping = threading.Event()
+        self._outlet: Outlet | None = None
+
+    def stop(self) -> None:
+        """Let go. From a signal handler too."""
+        self._stopping.set()
+
+    def run(self, began: Callable[[int], None]) -> Mapping[str, int]:
+        """Attach, ``began`` with how many processes, wait, let go; what was counted."""
+        plan = self._plan
+        settings = config.load({"agent": plan.agent}, plan.environ)
+        with ExitStack() as after:
+            url = settings.sidecar or settings.base_url
+            if settings.api_key or settings.sidecar:
+                in_tenant = settings.in_tenant or url.startswith("unix://")
+                key = None if in_tenant else boundary_key(config.tenant_secret(settings))
+                self._outlet = Outlet(url, settings.api_key, plan.data / "spool", key=key)
+                self._outlet.start()
+                after.callback(self._outlet.stop, 5.0)
+            sidecar = settings.sidecar.removeprefix("unix://")
+            rung = KernelRung(plan, new_id(), proxy=None, local=plan.local, sidecar=sidecar, tell=self._tell)
+            after.callback(rung.close)
+            if self._outlet is not None:
+                policies = Policies(url, settings.api_key, plan.agent, rung.in_force)
+                bundle = policies.first()
+                if bundle is not None:
+                    rung.in_force(bundle)
+                policies.start()
+                after.callback(policies.stop)
+            for _ in range(2):
+                for pid in self._processes():
+                    rung.mark(pid)
+            rung.start()
+            began(len(rung.marked()))
+            while rung.marked() and not self._stopping.wait(LOOK):
+                pass
+            rung.stop()
+            return rung.counts()
+
+    def _tell(self, action: Action, verdict: Verdict) -> None:
+        self._heard(action, verdict)
+        if self._outlet is not None:
+            self._outlet.tell(action, verdict)
+
+
+def detach(name: str) -> None:
+    """Take away what a run or an attachment left behind, by its name in ``kaizen doctor``. Raises Misconfigured."""
+    folder = PINS / (name if name.startswith("kaizen-") else f"kaizen-{name}")
+    if folder.parent != PINS or folder not in left_behind():
+        there = ", ".join(path.name for path in left_behind()) or "nothing"
+        raise Misconfigured(f"there are no pins of {name}; there is {there}")
+    unpin(folder)
