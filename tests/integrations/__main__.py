@@ -22,11 +22,8 @@ ENVIRONMENTS = {
         "claude_agent",
         "otel",
         "auto",
-        "google_adk",
-        "llamaindex",
-        "bedrock",
     ),
-    "b": ("crewai", "semantic_kernel"),
+    "b": ("crewai", "semantic_kernel", "google_adk", "llamaindex", "bedrock"),
     "lowest": ("openai_agents", "langchain", "pydantic_ai", "claude_agent", "otel"),
 }
 """Environment (``requirements/frameworks-NAME.lock``) to the adapters that are tested in it."""

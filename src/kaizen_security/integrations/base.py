@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -66,13 +66,16 @@ class Allowed:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Around the tool's body: attachments further in know by it that this very call was judged."""
+        """Around the tool's body: attachments further in know by it that this very call was judged, and in which run."""
         if self.told:
             yield
             return
         token = ACT.set(act_of(self.action))
+        # An adapter whose framework carries no context along gives the run by hand: what the tool itself starts belongs to it too.
+        within = None if self.run is None or self.run is RUNNING.get() else self.run.within()
         try:
-            yield
+            with within or nullcontext():
+                yield
         finally:
             ACT.reset(token)
 
@@ -237,12 +240,16 @@ class AttachPoint:
 
 
 class Noted:
-    """Around a tool's body: tells the attach point what came of it. ``content`` is what it returned, set by whoever ran it."""
+    """Around a tool's body: tells the attach point what came of it.
 
-    __slots__ = ("_allowed", "_point", "content")
+    ``content`` is what it returned, set by whoever ran it, and ``failed`` that this says by itself that it failed.
+    """
+
+    __slots__ = ("_allowed", "_point", "content", "failed")
 
     def __init__(self, point: AttachPoint, allowed: Allowed) -> None:
         self.content: object = None
+        self.failed = False
         self._point = point
         self._allowed = allowed
 
@@ -251,7 +258,7 @@ class Noted:
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, *_: object) -> None:
         content = self.content if err is None else {"error": type(err).__name__, "args": err.args}
-        self._point.after(self._allowed, content, failed=err is not None)
+        self._point.after(self._allowed, content, failed=self.failed or err is not None)
 
 
 def attach_point(

@@ -8,6 +8,8 @@ told to everyone, a parent's order never counts as one.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from itertools import count
 from threading import Lock
@@ -84,6 +86,16 @@ class Running:
         self._ended = True
         for kaizen in list(self._known.values()):
             kaizen.note(End(run_id=self.id, completed=completed, agent=kaizen.settings.agent, at=now()))
+
+    @contextmanager
+    def within(self) -> Iterator[None]:
+        """Make it the current run of this context for a while; for adapters that begin and end it apart."""
+        tokens = RUN.set(self.id), RUNNING.set(self)
+        try:
+            yield
+        finally:
+            RUN.reset(tokens[0])
+            RUNNING.reset(tokens[1])
 
     # --- several agents in one run
 

@@ -1,0 +1,262 @@
+"""Google ADK: a plugin of the runner, and a guard on every tool that it is about to run.
+
+The plugin hears of the run and of each call. It judges nothing by itself: callbacks of the agent and of other plugins run after it
+and may still change the arguments. What decides is put on the tool itself, on ``run_async``, with the arguments as they are then.
+
+    runner = Runner(app=App(name="billing", root_agent=agent, plugins=[KaizenPlugin(kaizen)]), …)
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kaizen_security.contract.errors import HookUnavailable
+from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.runs import RUNNING, Running
+
+try:
+    from google.adk.plugins.base_plugin import BasePlugin
+    from google.adk.tools.transfer_to_agent_tool import transfer_to_agent
+except ImportError as err:
+    raise HookUnavailable("google_adk: needs google-adk 1.20 or newer (pip install google-adk)") from err
+
+if TYPE_CHECKING:
+    from kaizen_security.client.aio import AsyncKaizen
+    from kaizen_security.client.client import Kaizen
+
+SOURCE = "google-adk"
+NAME = "kaizen"
+MAX_RUNS = 1024
+"""Invocations that are remembered; one that was never ended (cancelled, abandoned) is taken for cut off when it must go."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """Whose tool runs just now: agents that it starts itself, in runners of their own, act for the one that called it."""
+
+    plugin: KaizenPlugin
+    agents: tuple[str, ...]
+
+
+_WITHIN: ContextVar[_Within | None] = ContextVar("kaizen_adk_within", default=None)
+
+
+class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when types are checked
+    """A plugin for ``App(plugins=[…])`` or ``Runner(plugins=[…])``; where it stands among others does not matter.
+
+    ``kaizen`` is the client of the root agent (None: made from the environment). Agents below it act as ``AGENT/name`` unless
+    ``identity`` is False. Raises Misconfigured for a setting that cannot be used.
+    """
+
+    def __init__(
+        self, kaizen: Kaizen | AsyncKaizen | None = None, *, identity: bool = True, always_ask: bool = False
+    ) -> None:
+        super().__init__(name=NAME)
+        self.point: AttachPoint = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
+        self._runs: OrderedDict[str, tuple[Running, bool]] = OrderedDict()
+
+    # --- what ADK tells
+
+    async def on_user_message_callback(self, *, invocation_context: Any, user_message: Any) -> None:
+        """The run begins, or goes on: what the user says, or another agent that called this one as a tool."""
+        self._run_of(invocation_context, text_of(user_message))
+
+    async def before_run_callback(self, *, invocation_context: Any) -> None:
+        """A run that is taken up again has no message."""
+        self._run_of(invocation_context)
+
+    async def before_agent_callback(self, *, agent: Any, callback_context: Any) -> None:
+        """Programs that the model writes are run by the agent's code executor: no tool, and no callback."""
+        executor = getattr(agent, "code_executor", None)
+        if executor is not None:
+            guard_executor(executor)
+
+    async def before_tool_callback(self, *, tool: Any, tool_args: dict[str, Any], tool_context: Any) -> None:
+        """A tool is about to run: see that it is guarded."""
+        guard_tool(tool)
+
+    async def on_event_callback(self, *, invocation_context: Any, event: Any) -> None:
+        """Words of an agent, once they are whole."""
+        said = "" if getattr(event, "partial", False) else text_of(getattr(event, "content", None))
+        if said and event.author != "user":
+            agents = self.agents_of(invocation_context.agent.root_agent.find_agent(event.author))
+            self._run_of(invocation_context).message(said, kaizen=self.point.agent(agents))
+
+    async def after_run_callback(self, *, invocation_context: Any) -> None:
+        """The run is over."""
+        self._end(invocation_context, completed=True)
+
+    async def on_run_error_callback(self, *, invocation_context: Any, error: Exception) -> None:
+        """It failed (ADK 2)."""
+        self._end(invocation_context, completed=False)
+
+    async def close(self) -> None:
+        """The runner is closed: what was not ended was cut off."""
+        while self._runs:
+            self._forget(next(iter(self._runs)))
+
+    # --- where an agent stands
+
+    def agents_of(self, agent: Any) -> tuple[str, ...]:
+        """The agents from below the root down to ``agent``, by their names; through the tool that started it, if one did."""
+        names: list[str] = []
+        while agent is not None and agent.parent_agent is not None:
+            names.append(agent.name)
+            agent = agent.parent_agent
+        within = _WITHIN.get()
+        return (within.agents if within is not None and within.plugin is self else ()) + tuple(reversed(names))
+
+    def running(self, invocation_context: Any) -> Running:
+        """The run of an invocation."""
+        return self._run_of(invocation_context)
+
+    def _run_of(self, invocation_context: Any, said: str = "") -> Running:
+        key = invocation_context.invocation_id
+        known = self._runs.get(key)
+        if known is not None:
+            run, own = known
+            if said and own:
+                run.request(said)
+            return run
+        outer, within = RUNNING.get(), _WITHIN.get()
+        if outer is not None and within is not None and within.plugin is self:
+            outer.message(said, kaizen=self.point.agent(within.agents[:-1]), to=within.agents[-1])
+            begun = (outer, False)
+        else:
+            begun = (self.point.run(said).begin(), True)
+        self._runs[key] = begun
+        while len(self._runs) > MAX_RUNS:
+            self._forget(next(iter(self._runs)))
+        return begun[0]
+
+    def _end(self, invocation_context: Any, *, completed: bool) -> None:
+        self._forget(invocation_context.invocation_id, completed=completed)
+
+    def _forget(self, key: str, *, completed: bool = False) -> None:
+        run, own = self._runs.pop(key, (None, False))
+        if run is not None and own:
+            run.end(completed=completed)
+
+
+# --- on the tool itself
+
+
+def guard_tool(tool: Any) -> None:
+    """Judge the calls of ``tool`` where they run. Once for a tool, whoever runs it: whose call it is shows when it comes."""
+    inner = tool.run_async
+    if getattr(inner, "_kaizen", False):
+        return
+
+    async def run_async(*, args: dict[str, Any], tool_context: Any) -> Any:
+        plugin = plugin_of(tool_context._invocation_context)
+        if plugin is None:
+            return await inner(args=args, tool_context=tool_context)
+        return await _judged(plugin, tool, inner, args, tool_context)
+
+    run_async._kaizen = True  # type: ignore[attr-defined]
+    tool.run_async = run_async
+    _reach(tool)
+
+
+async def _judged(
+    plugin: KaizenPlugin, tool: Any, inner: Callable[..., Awaitable[Any]], args: dict[str, Any], tool_context: Any
+) -> Any:
+    context = tool_context._invocation_context
+    run, agents = plugin.running(context), plugin.agents_of(context.agent)
+    if getattr(tool, "func", None) is transfer_to_agent:
+        run.message(tool.name, kaizen=plugin.point.agent(agents), to=str(args.get("agent_name", "")))
+        return await inner(args=args, tool_context=tool_context)
+    call = Call(
+        tool=tool.name,
+        arguments=args,
+        id=tool_context.function_call_id or "",
+        agents=agents,
+        run=run,
+        fn=getattr(tool, "func", None),
+    )
+    said = await plugin.point.abefore(call)
+    if isinstance(said, Refused):
+        return {"error": said.text}
+    within = _WITHIN.set(_Within(plugin, (*agents, tool.name)))
+    try:
+        with said.running(), plugin.point.noted(said) as kept:
+            kept.content = result = await inner(args=args, tool_context=tool_context)
+            kept.failed = isinstance(result, Mapping) and set(result) == {"error"}
+        return result
+    finally:
+        _WITHIN.reset(within)
+
+
+def _reach(tool: Any) -> None:
+    """Agents that a tool runs without the runner's plugins (``include_plugins=False``) are guarded by their own callbacks."""
+    agent = getattr(tool, "agent", None)
+    if agent is None or getattr(tool, "include_plugins", True):
+        return
+
+    def before_tool(tool: Any, args: dict[str, Any], tool_context: Any) -> None:
+        guard_tool(tool)
+
+    for one in _tree(agent):
+        if hasattr(one, "canonical_before_tool_callbacks"):
+            one.before_tool_callback = [*one.canonical_before_tool_callbacks, before_tool]
+        if getattr(one, "code_executor", None) is not None:
+            guard_executor(one.code_executor)
+
+
+def _tree(agent: Any) -> list[Any]:
+    found = [agent]
+    for one in found:
+        found.extend(getattr(one, "sub_agents", ()))
+    return found
+
+
+def guard_executor(executor: Any) -> None:
+    """Judge the programs that a code executor is given, as kind ``exec``. Once for an executor."""
+    inner = executor.execute_code
+    if getattr(inner, "_kaizen", False):
+        return
+
+    def execute_code(invocation_context: Any, code_execution_input: Any) -> Any:
+        plugin = plugin_of(invocation_context)
+        if plugin is None:
+            return inner(invocation_context, code_execution_input)
+        call = Call(
+            tool="code_executor",
+            arguments={"code": code_execution_input.code},
+            agents=plugin.agents_of(invocation_context.agent),
+            run=plugin.running(invocation_context),
+            kind="exec",
+        )
+        # ADK calls it like this on its event loop, and waits for the program there as well.
+        said = plugin.point.before(call)
+        if isinstance(said, Refused):
+            from google.adk.code_executors.code_execution_utils import CodeExecutionResult
+
+            return CodeExecutionResult(stderr=said.text)
+        with said.running(), plugin.point.noted(said) as kept:
+            done = inner(invocation_context, code_execution_input)
+            kept.content, kept.failed = done.stdout or done.stderr, bool(done.stderr)
+        return done
+
+    execute_code._kaizen = True  # type: ignore[attr-defined]
+    # Executors are pydantic models: an attribute that is no field of theirs is put past their own ``__setattr__``.
+    object.__setattr__(executor, "execute_code", execute_code)
+
+
+def plugin_of(invocation_context: Any) -> KaizenPlugin | None:
+    """The plugin of the runner that this invocation belongs to; else that of the tool by which its runner was started."""
+    for one in invocation_context.plugin_manager.plugins:
+        if isinstance(one, KaizenPlugin):
+            return one
+    within = _WITHIN.get()
+    return within.plugin if within is not None else None
+
+
+def text_of(content: Any) -> str:
+    """The words of a ``types.Content``, without what the model thought to itself."""
+    parts = getattr(content, "parts", None) or ()
+    return "\n".join(part.text for part in parts if part.text and not getattr(part, "thought", None))

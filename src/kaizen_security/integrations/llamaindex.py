@@ -1,0 +1,350 @@
+"""LlamaIndex: agents and workflows with their runs, and a guard for any tool.
+
+    attach(kaizen, agent)            a FunctionAgent, ReActAgent, CodeActAgent, AgentWorkflow or any Workflow
+    guard_tool(kaizen, tool)         a FunctionTool, QueryEngineTool or any other tool, by whomever it is called
+
+LlamaIndex tells of a tool call only after it has begun, so the call itself is wrapped: for agents where they make it, for a tool on
+the tool. A refusal is a tool's output that says it is an error, as LlamaIndex makes one of a tool that raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kaizen_security.client.acts import ACT
+from kaizen_security.contract.errors import HookUnavailable, Misconfigured
+from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.runs import RUNNING, Running
+
+try:
+    from llama_index.core.agent.workflow import AgentWorkflow
+    from llama_index.core.agent.workflow.base_agent import BaseWorkflowAgent
+    from llama_index.core.agent.workflow.multi_agent_workflow import handoff
+    from llama_index.core.tools import FunctionTool, ToolOutput
+    from llama_index.core.tools.types import AsyncBaseTool, BaseTool
+    from llama_index.core.workflow import Workflow
+except ImportError as err:
+    raise HookUnavailable("llamaindex: needs llama-index-core 0.14 or newer (pip install llama-index-core)") from err
+
+if TYPE_CHECKING:
+    from kaizen_security.client.aio import AsyncKaizen
+    from kaizen_security.client.client import Kaizen
+
+    T = TypeVar("T")
+
+SOURCE = "llamaindex"
+MAX_RUNS = 1024
+"""Runs whose hand-overs are remembered."""
+_AGENTS: ContextVar[tuple[str, ...]] = ContextVar("kaizen_llamaindex_agents", default=())
+"""The agents down to the one whose workflow runs just now."""
+
+
+def attach(
+    kaizen: Kaizen | AsyncKaizen | None, *parts: Any, identity: bool = True, always_ask: bool = False
+) -> AttachPoint:
+    """Attach agents and workflows in place; what they take and give stays as it is.
+
+    The agent that is run first acts as the client's own; those that it hands over to, or calls as tools, as ``AGENT/name`` unless
+    ``identity`` is False. Of a workflow that is no agent's only the run is told: guard the tools that its steps call.
+    Raises Misconfigured for another thing or a setting that cannot be used.
+    """
+    point = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
+    for part in parts:
+        if not isinstance(part, Workflow):
+            raise Misconfigured(f"attach: {type(part).__name__} is no agent or workflow of LlamaIndex")
+        attached = _Attached(point, part)
+        _put(part, "run", attached.run)
+        if isinstance(part, AgentWorkflow | BaseWorkflowAgent):
+            _put(part, "_call_tool", attached.call_tool)
+    return point
+
+
+def guard_tool(kaizen: Kaizen | AsyncKaizen | None, tool: T) -> T:
+    """Judge the calls of ``tool``, in place, and return it. Its name, schema, results and exceptions stay as they are.
+
+    A refused call gives a ``ToolOutput`` that is an error. Whoever takes the function out of the tool (``tool.fn``, LangChain) gets
+    KaizenBlocked.
+    """
+    if not isinstance(tool, BaseTool):
+        raise Misconfigured(f"guard_tool: {type(tool).__name__} is no tool of LlamaIndex")
+    guard = getattr(tool, "_kaizen", None)
+    if isinstance(guard, _Guard):
+        guard.point = attach_point(kaizen, SOURCE)
+        return tool
+    guard = tool._kaizen = _Guard(attach_point(kaizen, SOURCE), tool)
+    if isinstance(tool, AsyncBaseTool):
+        tool.call, tool.acall = guard.called(tool.call), guard.acalled(tool.acall)
+        if isinstance(tool, FunctionTool):
+            tool._fn, tool._async_fn = guard.taken(tool._fn), guard.ataken(tool._async_fn)
+    else:
+        # Python looks ``tool(…)`` up on the class, so this one tool gets a class of its own.
+        own = type(tool)
+        body = {"__call__": _method(guard.called(functools.partial(own.__call__, tool)))}
+        tool.__class__ = type(own.__name__, (own,), {**body, "__module__": own.__module__})
+    return tool
+
+
+def _put(part: Any, name: str, made: Callable[..., Any]) -> None:
+    # Agents are pydantic models: an attribute that is no field of theirs is put past their own ``__setattr__``.
+    object.__setattr__(part, name, made)
+
+
+def _method(fn: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return fn(*args, **kwargs)
+
+    return __call__
+
+
+# --- an agent or a workflow
+
+
+class _Attached:
+    """One workflow: its runs, and the calls of the agents in it."""
+
+    def __init__(self, point: AttachPoint, part: Any) -> None:
+        self._point = point
+        self._part = part
+        self._run = _inner(part.run)
+        self._call_tool = _inner(getattr(part, "_call_tool", None))
+        self._handed: OrderedDict[str, dict[str, tuple[str, ...]]] = OrderedDict()
+        self.run = functools.wraps(self._run)(functools.partial(_Attached._running, self))
+        self.call_tool = functools.partial(_Attached._called, self)
+        vars(self.run)["_kaizen_inner"], vars(self.call_tool)["_kaizen_inner"] = self._run, self._call_tool
+
+    @property
+    def _first(self) -> str:
+        """The agent that begins."""
+        part = self._part
+        return str(getattr(part, "root_agent", None) or getattr(part, "name", None) or type(part).__name__)
+
+    def _running(self, *args: Any, **kwargs: Any) -> Any:
+        outer, words = RUNNING.get(), _words(args, kwargs)
+        if outer is not None and ACT.get() is not None:
+            # A tool of another agent's runs this one: its order is no word of the user's.
+            above = _AGENTS.get()
+            outer.message(words, kaizen=self._point.agent(above), to=self._first)
+            return self._begun(outer, (*above, self._first), args, kwargs, own=False)
+        return self._begun(outer or self._point.run(words).begin(), (), args, kwargs, own=outer is None)
+
+    def _begun(
+        self, run: Running, agents: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any], *, own: bool
+    ) -> Any:
+        # The tasks of the workflow are made in here, and take this context along.
+        tokens = _AGENTS.set(agents), ACT.set(None)
+        handler = None
+        try:
+            with run.within():
+                handler = self._run(*args, **kwargs)
+        finally:
+            _AGENTS.reset(tokens[0])
+            ACT.reset(tokens[1])
+            if handler is None and own:
+                run.end(completed=False)
+        task = asyncio.get_running_loop().create_task(self._ended(run, agents, handler, own=own))
+        _ENDING.add(task)
+        task.add_done_callback(_ENDING.discard)
+        return handler
+
+    async def _ended(self, run: Running, agents: tuple[str, ...], handler: Any, *, own: bool) -> None:
+        completed = False
+        try:
+            result = await handler
+            completed = True
+            response = getattr(result, "response", None)
+            said = getattr(response, "content", None) if response is not None else result
+            if isinstance(said, str):
+                who = self._handed.get(run.id, {}).get(str(getattr(result, "current_agent_name", "")), agents)
+                run.message(said, kaizen=self._point.agent(who))
+        except Exception:  # noqa: BLE001  # a listed boundary
+            # Whoever awaits the handler gets it too; here it only means that the run was not completed.
+            return
+        finally:
+            self._handed.pop(run.id, None)
+            if own:
+                run.end(completed=completed)
+
+    # --- calls of agents
+
+    async def _called(self, ctx: Any, tool: Any, tool_input: Any) -> Any:
+        """In place of ``_call_tool``, which both kinds of agents have, and by which every call of theirs goes."""
+        run = RUNNING.get()
+        agents, name = await self._agents(run, ctx)
+        if getattr(tool, "real_fn", None) is handoff:
+            return await self._hand_over(run, agents, name, ctx, tool, tool_input)
+        call = Call(
+            tool=tool.metadata.get_name(), arguments=tool_input, agents=agents, fn=getattr(tool, "real_fn", None)
+        )
+        said = await self._point.abefore(call)
+        if isinstance(said, Refused):
+            return _output(tool, tool_input, said)
+        within = _AGENTS.set(agents)
+        try:
+            with said.running(), self._point.noted(said) as kept:
+                output = await self._call_tool(ctx, tool, tool_input)
+                kept.content, kept.failed = output.content, bool(output.is_error)
+            return output
+        finally:
+            _AGENTS.reset(within)
+
+    async def _agents(self, run: Running | None, ctx: Any) -> tuple[tuple[str, ...], str]:
+        base = _AGENTS.get()
+        if not isinstance(self._part, AgentWorkflow):
+            return base, self._first
+        name = await ctx.store.get("current_agent_name", default=self._first)
+        if name == self._first:
+            return base, name
+        handed = self._handed.get(run.id, {}) if run is not None else {}
+        return handed.get(name, (*base, name)), name
+
+    async def _hand_over(
+        self, run: Running | None, agents: tuple[str, ...], name: str, ctx: Any, tool: Any, tool_input: Any
+    ) -> Any:
+        output = await self._call_tool(ctx, tool, tool_input)
+        to = tool_input.get("to_agent") if isinstance(tool_input, Mapping) else None
+        if run is not None and isinstance(to, str) and to in self._part.agents and to != self._first:
+            handed = self._handed.setdefault(run.id, {})
+            while len(self._handed) > MAX_RUNS:
+                self._handed.popitem(last=False)
+            handed[to] = agents[: agents.index(to) + 1] if to in agents else (*agents, to)
+        if run is not None and isinstance(to, str):
+            run.message(str(tool_input.get("reason") or "handoff"), kaizen=self._point.agent(agents), to=to)
+        return output
+
+
+_ENDING: set[asyncio.Task[None]] = set()
+"""Tasks that wait for the end of a run; a loop keeps no more than a weak hold of them."""
+
+
+def _inner(fn: Any) -> Any:
+    return getattr(fn, "_kaizen_inner", fn)
+
+
+def _words(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """What the user asks, however a workflow takes it."""
+    asked = kwargs.get("user_msg") or (args[0] if args else None)
+    if asked is None and kwargs.get("chat_history"):
+        asked = next((one for one in reversed(kwargs["chat_history"]) if str(one.role.value) == "user"), None)
+    if asked is None:
+        asked = kwargs.get("start_event") or "\n".join(value for value in kwargs.values() if isinstance(value, str))
+    if hasattr(asked, "content"):
+        asked = asked.content
+    elif hasattr(asked, "model_dump"):
+        asked = "\n".join(value for value in asked.model_dump().values() if isinstance(value, str))
+    return asked if isinstance(asked, str) else ""
+
+
+# --- a tool
+
+
+class _Guard:
+    """A guarded tool."""
+
+    def __init__(self, point: AttachPoint, tool: Any) -> None:
+        self.point = point
+        self._tool = tool
+        self._fn = getattr(tool, "real_fn", None)
+        self._signature = _signature(self._fn or getattr(type(tool), "call", None) or type(tool).__call__)
+        self._context = getattr(tool, "ctx_param_name", None)
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """The call as we say it, without LlamaIndex's own context."""
+        given: dict[str, Any] = dict(kwargs)
+        if args:
+            try:
+                bound = self._signature.bind_partial(*args, **kwargs) if self._signature is not None else None
+            except TypeError:
+                bound = None
+            given = dict(bound.arguments) if bound is not None else {"input": list(args), **kwargs}
+        given = {**getattr(self._tool, "partial_params", {}), **given}
+        if self._context is not None:
+            given.pop(self._context, None)
+        return Call(tool=self._tool.metadata.get_name(), arguments=given, agents=_AGENTS.get(), fn=self._fn)
+
+    def called(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        """Around ``call``."""
+
+        @_like(inner)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            made = self.call(args, kwargs)
+            said = self.point.before(made)
+            if isinstance(said, Refused):
+                return _output(self._tool, made.arguments, said)
+            with said.running(), self.point.noted(said) as kept:
+                output = inner(*args, **kwargs)
+                kept.content, kept.failed = output.content, bool(output.is_error)
+            return output
+
+        return call
+
+    def acalled(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        """Around ``acall``."""
+
+        @_like(inner)
+        async def acall(*args: Any, **kwargs: Any) -> Any:
+            made = self.call(args, kwargs)
+            said = await self.point.abefore(made)
+            if isinstance(said, Refused):
+                return _output(self._tool, made.arguments, said)
+            with said.running(), self.point.noted(said) as kept:
+                output = await inner(*args, **kwargs)
+                kept.content, kept.failed = output.content, bool(output.is_error)
+            return output
+
+        return acall
+
+    def taken(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Around the function, for who takes it out of the tool; inside of the tool's own call it is silent."""
+
+        @functools.wraps(fn)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            return self.point.through(self.call(args, kwargs), lambda: fn(*args, **kwargs), _raise)
+
+        return called
+
+    def ataken(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """The same for the coroutine function."""
+
+        @functools.wraps(fn)
+        async def called(*args: Any, **kwargs: Any) -> Any:
+            return await self.point.athrough(self.call(args, kwargs), lambda: fn(*args, **kwargs), _raise)
+
+        return called
+
+
+def _like(inner: Callable[..., Any]) -> Callable[[T], T]:
+    def named(fn: T) -> T:
+        functools.update_wrapper(fn, inner)  # type: ignore[arg-type]  # what has no name gives none
+        return fn
+
+    return named
+
+
+def _signature(fn: Any) -> inspect.Signature | None:
+    try:
+        found = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return None
+    parameters = [one for one in found.parameters.values() if one.name != "self"]
+    return found.replace(parameters=parameters)
+
+
+def _output(tool: Any, given: Any, refused: Refused) -> Any:
+    return ToolOutput(
+        content=refused.text,
+        tool_name=tool.metadata.get_name(),
+        raw_input=dict(given) if isinstance(given, Mapping) else {"input": given},
+        raw_output=refused.text,
+        is_error=True,
+        exception=refused.error(),
+    )
+
+
+def _raise(refused: Refused) -> Any:
+    raise refused.error()

@@ -1,0 +1,337 @@
+"""Semantic Kernel: a filter around every function of a kernel, and the runs of agents and orchestrations.
+
+    attach(kaizen, agent)                                       an agent, an orchestration or a kernel: what follows, and its runs
+    kernel.add_filter("function_invocation", kaizen_filter(kaizen))   the filter alone
+
+Functions that a model calls, that the host invokes and that stream all go through this one kind of filter. A refusal becomes the
+function's result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from kaizen_security.contract.errors import HookUnavailable, Misconfigured
+from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.runs import MAX_TEXT, RUNNING, Running
+
+try:
+    from semantic_kernel import Kernel
+    from semantic_kernel.agents import Agent
+    from semantic_kernel.agents.orchestration.handoffs import HANDOFF_PLUGIN_NAME, HandoffAgentActor
+    from semantic_kernel.agents.orchestration.orchestration_base import OrchestrationBase
+    from semantic_kernel.filters import FilterTypes
+    from semantic_kernel.functions import FunctionResult
+except ImportError as err:
+    raise HookUnavailable("semantic_kernel: needs semantic-kernel 1.37 or newer (pip install semantic-kernel)") from err
+
+if TYPE_CHECKING:
+    from kaizen_security.client.aio import AsyncKaizen
+    from kaizen_security.client.client import Kaizen
+
+SOURCE = "semantic-kernel"
+Next = Callable[[Any], Awaitable[None]]
+_CALL_ID: ContextVar[str] = ContextVar("kaizen_sk_call", default="")
+_AGENTS: ContextVar[tuple[str, ...]] = ContextVar("kaizen_sk_agents", default=())
+"""The agents down to the one that runs just now, without the first."""
+
+
+def kaizen_filter(
+    kaizen: Kaizen | AsyncKaizen | None = None, *, identity: bool = True, always_ask: bool = False
+) -> Callable[[Any, Next], Awaitable[None]]:
+    """A filter of type ``function_invocation``: judges the call, and gives the refusal as its result instead of running it.
+
+    Add it after all others: it judges the arguments that they leave behind. Raises Misconfigured for a setting that cannot be used.
+    """
+    return _function_filter(attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask))
+
+
+def attach(
+    kaizen: Kaizen | AsyncKaizen | None, *parts: Any, identity: bool = True, always_ask: bool = False
+) -> AttachPoint:
+    """Attach kernels, agents and orchestrations in place; their functions, signatures and results stay as they are.
+
+    An agent alone acts as the client's own agent; members of an orchestration, and agents that another one calls as a function, as
+    ``AGENT/name``, unless ``identity`` is False. Raises Misconfigured for another thing or a setting that cannot be used.
+    """
+    point = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
+    for part in parts:
+        if isinstance(part, Kernel):
+            _attach_kernel(point, part)
+        elif isinstance(part, Agent):
+            _attach_agent(point, part, None, ())
+        elif isinstance(part, OrchestrationBase):
+            _attach_orchestration(point, part)
+        else:
+            raise Misconfigured(
+                f"attach: {type(part).__name__} is no kernel, agent or orchestration of Semantic Kernel"
+            )
+    return point
+
+
+# --- functions
+
+
+async def _filtered(point: AttachPoint, context: Any, next: Next) -> None:  # noqa: A002  # the framework's own name
+    """Around one function of a kernel."""
+    function = context.function
+    if _hands_over(function):
+        _tell_hand_over(point, function)
+        await next(context)
+        return
+    if function.is_prompt and not _CALL_ID.get():
+        await next(context)  # the host's own prompt: its functions pass here one by one
+        return
+    method = getattr(function, "method", None)
+    call = Call(
+        tool=function.name,
+        arguments=_given(context),
+        id=_CALL_ID.get(),
+        agents=_AGENTS.get(),
+        fn=method,
+        publisher=function.plugin_name or "",
+    )
+    said = await point.abefore(call)
+    if isinstance(said, Refused):
+        context.result = FunctionResult(function=function.metadata, value=said.text)
+        return
+    within = _CALL_ID.set("")
+    try:
+        with said.running(), point.noted(said) as kept:
+            await next(context)
+            kept.content = _plain(context.result)
+    finally:
+        _CALL_ID.reset(within)
+
+
+# Kernels are cloned with a deep copy of their filters; functions, unlike other callables, stay what they are.
+
+
+def _function_filter(point: AttachPoint) -> Callable[[Any, Next], Awaitable[None]]:
+    async def kaizen_function_filter(context: Any, next: Next) -> None:  # noqa: A002
+        await _filtered(point, context, next)
+
+    return kaizen_function_filter
+
+
+def _call_filter(filter_: Callable[..., Any]) -> Callable[[Any, Next], Awaitable[None]]:
+    """Around one call of a model: its id, and our filter where it belongs, next to the function."""
+
+    async def kaizen_call_filter(context: Any, next: Next) -> None:  # noqa: A002
+        _innermost(context.kernel, filter_)
+        call = context.function_call_content
+        token = _CALL_ID.set(str(getattr(call, "id", "") or "unnamed"))
+        try:
+            await next(context)
+        finally:
+            _CALL_ID.reset(token)
+
+    return kaizen_call_filter
+
+
+def _attach_kernel(point: AttachPoint, kernel: Any) -> None:
+    for filters in (kernel.function_invocation_filters, kernel.auto_function_invocation_filters):
+        filters[:] = [one for one in filters if getattr(one[1], "__module__", "") != __name__]
+    filter_ = _function_filter(point)
+    kernel.add_filter(FilterTypes.FUNCTION_INVOCATION, filter_)
+    kernel.add_filter(FilterTypes.AUTO_FUNCTION_INVOCATION, _call_filter(filter_))
+
+
+def _innermost(kernel: Any, filter_: Callable[..., Any]) -> None:
+    """The host may have added filters of its own since: ours has to see the arguments last."""
+    filters = kernel.function_invocation_filters
+    if filters and filters[0][1] is not filter_:
+        for index, one in enumerate(filters):
+            if one[1] is filter_:
+                filters.insert(0, filters.pop(index))
+                return
+
+
+def _given(context: Any) -> dict[str, object]:
+    """Of all that the host carries along, what this function takes."""
+    names = {one.name for one in context.function.parameters}
+    return {name: value for name, value in context.arguments.items() if not names or name in names}
+
+
+def _plain(result: Any) -> object:
+    value = getattr(result, "value", None)
+    return value if value is None or isinstance(value, str | int | float | list | dict | bool) else str(result)
+
+
+def _hands_over(function: Any) -> bool:
+    """One of the functions by which an orchestration lets its members hand work on; no tool of an agent's."""
+    if function.plugin_name != HANDOFF_PLUGIN_NAME:
+        return False
+    method = getattr(function, "method", None)
+    method = method.func if isinstance(method, partial) else method
+    return isinstance(getattr(method, "__self__", None), HandoffAgentActor)
+
+
+def _tell_hand_over(point: AttachPoint, function: Any) -> None:
+    run = RUNNING.get()
+    if run is not None and function.name.startswith("transfer_to_"):
+        run.message(function.name, kaizen=point.agent(_AGENTS.get()), to=function.name.removeprefix("transfer_to_"))
+
+
+# --- agents and orchestrations
+
+
+class _Shared:
+    """The run of an orchestration, whose members work in tasks of the runtime and not in its caller's context."""
+
+    def __init__(self) -> None:
+        self.run: Running | None = None
+
+
+def _attach_agent(point: AttachPoint, agent: Any, shared: _Shared | None, name: tuple[str, ...]) -> None:
+    _attach_kernel(point, agent.kernel)
+    for method in ("invoke", "invoke_stream"):
+        inner = getattr(agent, method)
+        inner = getattr(inner, "_kaizen_inner", inner)
+        _put(agent, method, _streamed(point, inner, agent.name, shared, name))
+    inner = getattr(agent.get_response, "_kaizen_inner", agent.get_response)
+    _put(agent, "get_response", _answered(point, inner, agent.name, shared, name))
+
+
+def _put(part: Any, name: str, made: Callable[..., Any]) -> None:
+    # Agents are pydantic models: an attribute that is no field of theirs is put past their own ``__setattr__``.
+    object.__setattr__(part, name, made)
+
+
+def _answered(
+    point: AttachPoint, inner: Callable[..., Any], agent: str, shared: _Shared | None, name: tuple[str, ...]
+) -> Callable[..., Any]:
+    async def get_response(*args: Any, **kwargs: Any) -> Any:
+        with _begun(point, agent, shared, name, _words(args, kwargs)) as scope:
+            with scope.inside():
+                answer = await inner(*args, **kwargs)
+            scope.said(_text(answer))
+            return answer
+
+    get_response._kaizen_inner = inner  # type: ignore[attr-defined]
+    return get_response
+
+
+def _streamed(
+    point: AttachPoint, inner: Callable[..., Any], agent: str, shared: _Shared | None, name: tuple[str, ...]
+) -> Callable[..., Any]:
+    async def invoke(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        said: list[str] = []
+        with _begun(point, agent, shared, name, _words(args, kwargs)) as scope:
+            items = inner(*args, **kwargs)
+            try:
+                while True:
+                    # A generator runs in its reader's context: what is set in one step is taken back in it.
+                    try:
+                        with scope.inside():
+                            item = await anext(items)
+                    except StopAsyncIteration:
+                        break
+                    if len(said) < MAX_TEXT:
+                        said.append(_text(item))
+                    yield item
+            finally:
+                await items.aclose()
+            scope.said("".join(said))
+
+    invoke._kaizen_inner = inner  # type: ignore[attr-defined]
+    return invoke
+
+
+class _Scope:
+    """One invocation of an agent within its run."""
+
+    def __init__(self, point: AttachPoint, run: Running, agents: tuple[str, ...]) -> None:
+        self._point, self._run, self._agents = point, run, agents
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """The context of one step of the agent."""
+        tokens = _AGENTS.set(self._agents), _CALL_ID.set("")
+        try:
+            with self._run.within():
+                yield
+        finally:
+            _AGENTS.reset(tokens[0])
+            _CALL_ID.reset(tokens[1])
+
+    def said(self, text: str) -> None:
+        """Words of the agent."""
+        self._run.message(text, kaizen=self._point.agent(self._agents))
+
+
+@contextmanager
+def _begun(
+    point: AttachPoint, agent: str, shared: _Shared | None, name: tuple[str, ...], words: str
+) -> Iterator[_Scope]:
+    outer = RUNNING.get() or (shared.run if shared is not None else None)
+    if outer is None:
+        run = point.run(words).begin()
+        completed = False
+        try:
+            yield _Scope(point, run, name)
+            completed = True
+        except GeneratorExit:
+            completed = True  # whoever reads it has enough
+            raise
+        finally:
+            run.end(completed=completed)
+        return
+    above = _AGENTS.get()
+    agents = (*above, agent) if RUNNING.get() is outer else name
+    if RUNNING.get() is outer and words:
+        outer.message(words, kaizen=point.agent(above), to=agent)
+    yield _Scope(point, outer, agents)
+
+
+def _attach_orchestration(point: AttachPoint, orchestration: Any) -> None:
+    shared = _Shared()
+    for member in orchestration._members:
+        _attach_agent(point, member, shared, (member.name,))
+    inner = getattr(orchestration.invoke, "_kaizen_inner", orchestration.invoke)
+
+    async def invoke(*args: Any, **kwargs: Any) -> Any:
+        run = point.run(_words(args, kwargs, "task")).begin()
+        shared.run = run
+        result = None
+        try:
+            result = await inner(*args, **kwargs)
+        finally:
+            if result is None:
+                run.end(completed=False)
+        asyncio.get_running_loop().create_task(_ended(run, shared, result))
+        return result
+
+    invoke._kaizen_inner = inner  # type: ignore[attr-defined]
+    orchestration.invoke = invoke
+
+
+async def _ended(run: Running, shared: _Shared, result: Any) -> None:
+    completed = False
+    try:
+        await result.event.wait()
+        completed = result.exception is None
+    finally:
+        if shared.run is run:
+            shared.run = None
+        run.end(completed=completed)
+
+
+def _words(args: tuple[Any, ...], kwargs: dict[str, Any], name: str = "messages") -> str:
+    """What the caller asks: the last that a user said."""
+    given = args[0] if args else kwargs.get(name)
+    for one in reversed(given if isinstance(given, list) else [given]):
+        role = getattr(getattr(one, "role", None), "value", "user")
+        if one is not None and role == "user":
+            return _text(one)
+    return ""
+
+
+def _text(said: Any) -> str:
+    message = getattr(said, "message", said)
+    return message if isinstance(message, str) else str(getattr(message, "content", None) or "")
