@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 
-ALL = ("inspect", "observer", "replay", "client", "sidecar", "holds", "ingest", "console", "proxy", "mcp")
+ALL = ("inspect", "observer", "replay", "client", "sidecar", "holds", "ingest", "console", "proxy", "mcp", "sandbox")
 
 
 def main(argv: list[str]) -> int:

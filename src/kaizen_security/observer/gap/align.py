@@ -26,6 +26,11 @@ def covers_run(account: Account, at: float) -> bool:
     return account.begun - LEAD <= at <= (account.ended or float("inf")) + GRACE
 
 
+def away(account: Account, at: float) -> float:
+    """Seconds between a time and the run: 0 while it was under way."""
+    return max(0.0, account.begun - at, at - (account.ended or float("inf")))
+
+
 def covers_call(account: Account, call: Told, at: float) -> bool:
     """Whether something at that time may be of that call."""
     if account.timeless:

@@ -15,7 +15,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.step import Claim, Effect, End, Message, Request, Result, Step
 from kaizen_security.observer.gap import told as account_of
-from kaizen_security.observer.gap.align import LEAD, covers_run, explaining, needs_no_call
+from kaizen_security.observer.gap.align import LEAD, away, covers_run, explaining, needs_no_call
 from kaizen_security.observer.gap.books import Books
 from kaizen_security.observer.gap.expectation import NOTHING_EXPECTED, Compiled, Expectation
 from kaizen_security.observer.gap.learned import Learned
@@ -188,10 +188,11 @@ class Ledger:
             self._wait(effect, now + (SETTLE if over else self.rules.expectation.patience))
 
     def _around(self, effect: Seen) -> list[Account]:
-        """The runs that it may be of, the newest last."""
+        """The runs that it may be of, the likeliest last: the newest of those that were under way just then."""
         if effect.run_id and effect.run_id in self._accounts:
             return [self._accounts[effect.run_id]]
-        return [account for account in self._accounts.values() if covers_run(account, effect.at)]
+        found = [account for account in self._accounts.values() if covers_run(account, effect.at)]
+        return sorted(found, key=lambda account: (-away(account, effect.at), account.begun))
 
     def _during(self, effect: Seen) -> list[Account]:
         """The runs that a connection may have carried something of: a pool keeps one open for the runs to come."""

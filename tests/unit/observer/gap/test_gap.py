@@ -278,6 +278,17 @@ def test_the_same_is_said_once_a_run():
     assert len(story.back().end().gaps) == 1
 
 
+def test_a_gap_is_of_the_run_that_was_under_way():
+    story = Story(SUPPORT)
+    for number in range(6):
+        run = f"r{number}"
+        story.ask(run).call(run=run).see("api.internal:443")
+        if number == 2:
+            story.see("attacker.example:443")
+        story.back(run=run).note(End(run_id=run, at=story.now))
+    assert [(gap.run_id, gap.target) for gap in story.tick(10).gaps] == [("r2", "attacker.example:443")]
+
+
 def test_a_flood_does_not_wash_an_effect_away():
     story = Story(SUPPORT, bounds=Bounds(effects=8)).ask().call()
     story.ledger.note(Action("connect", target="attacker.example:443", metadata={"source": "egress"}), story.now)
