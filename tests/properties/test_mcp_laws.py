@@ -13,6 +13,7 @@ from kaizen_security.mcp.events import Events, LargeEvent, TooLong
 from kaizen_security.mcp.frames import LIMITS, Limits, Unreadable, read, too_deep
 from kaizen_security.mcp.large import Large
 from kaizen_security.mcp.lines import Line, Lines
+from tests.unit.mcp.lenient import called
 from tests.unit.mcp.relaying import Talk
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
@@ -48,25 +49,11 @@ def frames(draw):
     return data
 
 
-def tools(lines):
-    """The tools that lenient readers would call: the usual one, and one that takes the last key of any case."""
-    found = []
-    for line in lines:
-        for text in line.splitlines():
-            document = json.loads(text)
-            for message in document if isinstance(document, list) else [document]:
-                folded = {key.casefold(): value for key, value in message.items()}
-                given = folded.get("params")
-                if str(folded.get("method")).casefold() == "tools/call" and isinstance(given, dict):
-                    found.append({key.casefold(): value for key, value in given.items()}.get("name"))
-    return found
-
-
 @given(frames() | st.binary(max_size=60))
 def test_no_frame_of_a_client_breaks_the_relay_or_calls_what_is_denied(data):
     talk = Talk(denied=["delete_all"])
     to_server, to_client = talk.client(data)
-    assert set(tools(to_server)) <= {action.tool for action in talk.judged} - {"delete_all"}
+    assert set(called(to_server)) <= {action.tool for action in talk.judged} - {"delete_all"}
     for answer in to_client:
         json.loads(answer)
 

@@ -254,6 +254,14 @@ class Kaizen(Noting):
         """The ``run_id`` of the current context; empty outside of a run."""
         return RUN.get()
 
+    def mcp_meta(self, act_id: str = "") -> dict[str, str]:
+        """``_meta`` for an MCP request: shim and gateway then judge it as part of the current run, and as the deed ``act_id``.
+
+        ``session.call_tool(name, arguments, meta=kaizen.mcp_meta())``; empty outside of a run.
+        """
+        named = {"kaizen-security/run": self.current_run, "kaizen-security/act": act_id}
+        return {key: value for key, value in named.items() if value}
+
     @property
     def problem(self) -> str:
         """Why policy is not renewed or reports are not delivered just now; empty when all is well."""

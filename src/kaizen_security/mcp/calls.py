@@ -6,11 +6,13 @@ A method that is not in the tables is judged under its own name: an extension th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.fields import MAX_NAME, MAX_TEXT
 from kaizen_security.mcp.frames import Message
+from kaizen_security.mcp.runs import META_ACT, said
 
 LOOKS = frozenset(
     """
@@ -44,6 +46,12 @@ def actions_of(message: Message, *, server: str, run_id: str, ids: Callable[[], 
     """
     if message.method in LOOKS:
         return ()
+    act = said(message, META_ACT)
+    found = _actions_of(message, server, run_id, ids)
+    return tuple(replace(action, act_id=act) for action in found) if act else found
+
+
+def _actions_of(message: Message, server: str, run_id: str, ids: Callable[[], str]) -> tuple[Action, ...]:
     params = message.params
     if message.method not in ACTS:
         if message.method.strip().casefold() in _FOLDED:

@@ -8,6 +8,7 @@ NaN and Infinity. Source: JSON-RPC 2.0, RFC 8259, and MCP's transports, revision
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -235,8 +236,10 @@ def _id(body: dict[str, Json], limits: Limits) -> Id | None:
         if len(value) > limits.id:
             raise Unreadable(INVALID_REQUEST, f"the id has more than {limits.id} characters")
         return value
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Unreadable(INVALID_REQUEST, "the id is a number that is too large")
+        value = int(value) if value.is_integer() else value
     if isinstance(value, int) and value.bit_length() > 64:
         raise Unreadable(INVALID_REQUEST, "the id is a number of more than 64 bits")
     return value

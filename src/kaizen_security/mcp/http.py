@@ -48,6 +48,7 @@ from kaizen_security.mcp.frames import LIMITS, Message
 from kaizen_security.mcp.large import Large
 from kaizen_security.mcp.reach import Pool, Reply
 from kaizen_security.mcp.relay import Moves, Relay
+from kaizen_security.mcp.runs import META_RUN, said
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup, Upstream
 from kaizen_security.mcp.warden import Warden
@@ -314,7 +315,8 @@ class Gateway:
         named = [""]
 
         def run(message: Message) -> str:
-            return RUN.get() or (_run_of(named[0]) if named[0] else _rolling(known))
+            stated = RUN.get() or said(message, META_RUN)
+            return stated or (_run_of(named[0]) if named[0] else _rolling(known))
 
         desk = Desk(kaizen, Relay(server=upstream.name, run=run, ids=kaizen.ids.new, ward=ward, lined=False))
         desk.named = named

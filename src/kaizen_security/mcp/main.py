@@ -87,11 +87,17 @@ def desk_of(kaizen: Kaizen, name: str, run_id: str, environment: Mapping[str, st
     from kaizen_security.contract.verdict import Mode
     from kaizen_security.mcp.desk import Desk
     from kaizen_security.mcp.relay import Relay
+    from kaizen_security.mcp.runs import META_RUN, Rolling, said
     from kaizen_security.mcp.shelf import Shelf
     from kaizen_security.mcp.warden import Warden
 
+    data = kaizen.settings.data
+    rolling = Rolling(os.path.join(data, "mcp", "runs") if data else "", run_id, clock=now)
+    rolling.tidy()
+    named = bool(environment.get(config.RUN))
+
     def run(message: Message) -> str:
-        return run_id
+        return said(message, META_RUN) or (run_id if named else rolling())
 
     ward = Warden(
         Shelf(config.pins_folder(environment, kaizen.settings.data)),

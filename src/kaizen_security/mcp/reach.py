@@ -7,6 +7,7 @@ not tried again: nobody knows whether the call was made. Redirects are not follo
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from kaizen_security.contract.errors import Unreachable
 CONNECT = 10.0
 """Seconds that a connection may take."""
 AT_ONCE = 64 << 10
+MAX_TRAILERS = 64
 KEPT = 64
 """Connections that are kept for each server."""
 
@@ -62,23 +64,26 @@ class Reply:
                 async for piece in self._chunks():
                     yield piece
             elif "content-length" in self.headers:
-                async for piece in self._counted(int(self.headers["content-length"].partition(",")[0])):
+                async for piece in self._counted(_size(self.headers["content-length"].encode(), 10)):
                     yield piece
             elif not self._whole:
                 while piece := await self._reader.read(AT_ONCE):
                     yield piece
                 return
-        except (OSError, EOFError, ValueError) as err:
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as err:
             raise Unreachable(f"the reply breaks off: {type(err).__name__}") from err
         self._whole = True
 
     async def _chunks(self) -> AsyncIterator[bytes]:
-        while size := int((await self._reader.readuntil(b"\r\n")).partition(b";")[0], 16):
+        while size := _size((await self._reader.readuntil(b"\r\n")).partition(b";")[0].strip(), 16):
             async for piece in self._counted(size):
                 yield piece
-            await self._reader.readexactly(2)
-        while (await self._reader.readuntil(b"\r\n")).strip():
-            pass
+            if await self._reader.readexactly(2) != b"\r\n":
+                raise ValueError("a chunk is longer than it said")
+        for _ in range(MAX_TRAILERS):
+            if not (await self._reader.readuntil(b"\r\n")).strip():
+                return
+        raise ValueError("the reply's trailer does not end")
 
     async def _counted(self, left: int) -> AsyncIterator[bytes]:
         while left:
@@ -94,6 +99,13 @@ class Reply:
             self._pool.keep(self._at, (self._reader, self._writer))
         else:
             self._writer.close()
+
+
+def _size(said: bytes, base: int) -> int:
+    """A length as a server says it. Raises ValueError for anything but digits: ``int`` also takes signs, blanks and joints."""
+    if not re.fullmatch(rb"[0-9]{1,18}" if base == 10 else rb"[0-9A-Fa-f]{1,15}", said):
+        raise ValueError("a length is no number")
+    return int(said, base)
 
 
 class Pool:

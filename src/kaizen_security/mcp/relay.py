@@ -302,7 +302,7 @@ class Relay:
             return b""
         if part.arrival is not None:
             return self._settle_arrival(part, part.arrival, verdicts, replies, moves)
-        blocked = next((verdict.reason for verdict in verdicts if verdict.blocked), "")
+        blocked = next((_reason(verdict) for verdict in verdicts if verdict.blocked), "")
         if not blocked and len(verdicts) == len(part.asks):
             return part.message.raw
         reason = blocked or "nobody judged it"
@@ -318,7 +318,7 @@ class Relay:
         self, part: _Part, arrival: Arrival, verdicts: tuple[Verdict, ...], replies: list[bytes], moves: Moves
     ) -> bytes:
         blocked = {
-            action.id: verdict.reason for action, verdict in zip(part.asks, verdicts, strict=False) if verdict.blocked
+            action.id: _reason(verdict) for action, verdict in zip(part.asks, verdicts, strict=False) if verdict.blocked
         }
         ruled = self._ward.ruled(arrival, part.asks, blocked)
         moves.reports += ruled.reports
@@ -342,6 +342,11 @@ class Relay:
     def waiting(self) -> int:
         """Requests of the client that wait for their reply."""
         return len(self._pending[Side.CLIENT])
+
+
+def _reason(verdict: Verdict) -> str:
+    """Why it is blocked; never empty, since an empty reason is none."""
+    return verdict.reason or "blocked, without a reason"
 
 
 def _refused(message: Message, reason: str) -> bytes:

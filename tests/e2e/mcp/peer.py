@@ -25,6 +25,8 @@ def called(name, arguments):
             return said("x" * int(arguments["size"]))
         case "env":
             return said(json.dumps(dict(os.environ)))
+        case "read_notices":
+            return said(os.environ["NOTICES"])
         case "noise":
             print("hello, I am noise", flush=True)
             print('{"jsonrpc":"2.0","id":"nobody","result":{}}', flush=True)

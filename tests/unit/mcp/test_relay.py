@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.mcp.frames import Limits
 from tests.unit.mcp.relaying import Talk, call, line, request, result, text_result
 
@@ -288,3 +289,20 @@ def test_requests_a_second_are_bounded_and_come_back():
     assert [bool(talk.client(request(i, "ping"))[0]) for i in range(5)] == [True, True, True, False, False]
     talk.now = 1.0
     assert [bool(talk.client(request(10 + i, "ping"))[0]) for i in range(3)] == [True, True, False]
+
+
+def test_a_block_without_a_reason_is_a_block_too():
+    talk = Talk()
+    talk.verdict = lambda action: Verdict(decision=Decision.BLOCK, reason="")
+    to_server, [answer] = talk.client(call(1, "look"))
+    assert to_server == []
+    assert json.loads(answer)["result"]["isError"]
+
+
+@pytest.mark.parametrize("id_", [b"1e999", b"-1e999", b"9" * 400, b"9" * 5000])
+def test_an_id_that_is_no_number_anybody_can_say_is_refused_and_nothing_breaks(id_):
+    to_server, [answer] = Talk().client(
+        b'{"jsonrpc":"2.0","id":' + id_ + b',"method":"completion/complete","params":{}}'
+    )
+    assert to_server == []
+    assert json.loads(answer)["error"]["code"] in (-32600, -32700)

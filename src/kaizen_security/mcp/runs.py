@@ -1,0 +1,86 @@
+"""Runs: which run of its agent a call belongs to, so that what several servers are asked is judged together.
+
+The call itself says it (``_meta``), else whoever started the shim (``KAIZEN_RUN``). Where nobody does, all shims that one client
+process started are one run, until none of them was called for a while.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from kaizen_security.contract.fields import MAX_NAME
+from kaizen_security.mcp.frames import Message
+
+META_RUN, META_ACT = "kaizen-security/run", "kaizen-security/act"
+"""In the ``_meta`` of a request: its run, and the deed that it is (``act_id``)."""
+IDLE = 1800.0
+"""Seconds without a call after which a client's next call begins another run."""
+AGAIN = 5.0
+"""Seconds for which a shim does not look whether others have begun another run."""
+FORGOTTEN = 7 * 86400.0
+
+
+def said(message: Message, key: str) -> str:
+    """What a request's ``_meta`` says under ``key``; empty when that is nothing that can be used."""
+    params = message.params
+    meta = params.get("_meta") if isinstance(params, Mapping) else None
+    value = meta.get(key) if isinstance(meta, Mapping) else None
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable() else ""
+
+
+class Rolling:
+    """The run of one client process: ``base``, then ``base-1`` and so on. Shared by its shims through a file in ``folder``.
+
+    ``clock`` in Unix seconds. Without a folder, or when the disk does not take it, each shim goes by its own calls.
+    """
+
+    def __init__(self, folder: str, base: str, *, clock: Callable[[], float]) -> None:
+        self._base = base
+        self._path = os.path.join(folder, base) if folder else ""
+        self._clock = clock
+        self._looked = self._used = 0.0
+        self._count = 0
+
+    def __call__(self) -> str:
+        """The run that a call belongs to which is made now."""
+        now = self._clock()
+        if not 0 <= now - self._looked < AGAIN:
+            self._look(now)
+            self._looked = now
+        self._used = now
+        return f"{self._base}-{self._count}" if self._count else self._base
+
+    def _look(self, now: float) -> None:
+        try:
+            self._count = self._shared(now)
+        except OSError:
+            self._count += self._used > 0 and now - self._used > IDLE
+
+    def _shared(self, now: float) -> int:
+        """What the file counts, one more when nobody touched it for so long."""
+        if not self._path:
+            raise FileNotFoundError
+        os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            counted = os.read(fd, 20)
+            count = int(counted) if counted.isdigit() else 0
+            if counted and now - os.fstat(fd).st_mtime > IDLE:
+                count += 1
+            os.pwrite(fd, b"%d" % count, 0)
+            os.utime(fd, (now, now))
+        finally:
+            os.close(fd)
+        return count
+
+    def tidy(self) -> None:
+        """Forget clients that have not called for a week."""
+        folder = os.path.dirname(self._path)
+        with suppress(OSError):
+            for entry in os.scandir(folder) if folder else ():
+                if self._clock() - entry.stat().st_mtime > FORGOTTEN:
+                    os.unlink(entry.path)
