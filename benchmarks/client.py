@@ -1,4 +1,4 @@
-"""What the client costs its agent: ``python -m benchmarks.client [--rounds N] [--json FILE]``.
+"""What the client costs its agent: ``python -m benchmarks client``, or ``python -m benchmarks.client --rounds N``, to print only.
 
 Beside each other in one run, rounds interleaved: an empty call, ``inspect`` without and with reporting (a server that answers runs
 as a process of its own, on the same machine), a guarded tool, and the naive client that most people write: a queue, a thread, and
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import queue
 import socket
 import statistics
@@ -28,6 +27,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
+from benchmarks import client_page
+from benchmarks.kept import keep, quote
 from benchmarks.stalls import Stalls
 from kaizen_security import Action, Kaizen, Policy
 from kaizen_security.client.spool import Spool
@@ -192,8 +193,9 @@ def audit_costs(rounds: int = 3) -> dict[str, float]:
 def main() -> int:
     """Print the table; 0 always, the figures are for people and for the record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--rounds", type=int, help="so many, and print only; without it five, kept and quoted by the docs"
+    )
     args = parser.parse_args()
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -201,13 +203,12 @@ def main() -> int:
     figures, lost = Figures(), {}
     try:
         with tempfile.TemporaryDirectory() as data:
-            lost = _run(figures, url, data, args.rounds)
+            lost = _run(figures, url, data, args.rounds or 5)
     finally:
         server.kill()
         server.wait()
         listener.close()
     result = {
-        "machine": {"python": platform.python_version(), "cpus": os.cpu_count(), "load": os.getloadavg()[0]},
         "calls": {name: figures.line(name) for name in figures.calls},
         "stalls": figures.stalls,
         "reports": lost,
@@ -215,8 +216,8 @@ def main() -> int:
         "audit_us_cpu": audit_costs(),
     }
     _print(result)
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1))
+    if not args.rounds:
+        quote(client_page.PAGE, "client", client_page.lines(keep("client", "python -m benchmarks client", result)))
     return 0
 
 

@@ -5,7 +5,7 @@ the machine's neighbours, so the figure to compare is rows for each second of th
 least that could be called durable ingest, a script that parses the same bodies and puts each into one SQLite table with the same
 columns and one index, a commit a batch, without HTTP, keys, checks, counts or deduplication, in the same run.
 
-``python -m benchmarks.ingest [--json]``
+``python -m benchmarks ingest``, or ``python -m benchmarks.ingest --rounds N``, to print only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import socket
 import sqlite3
 import statistics
@@ -25,6 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ingest_page
+from benchmarks.kept import keep, quote
 from kaizen_security.server.setup import mint_key
 from kaizen_security.store.sqlite import SqliteStore
 
@@ -163,25 +164,22 @@ def _result(scope: str, rates: list[float], costs: list[float], rows: int) -> di
 def main() -> int:
     """Measure both scopes and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--rounds", type=int, help="so many, and print only; without it three, kept and quoted by the docs"
+    )
     parser.add_argument("--batches", type=int, default=50, help="of 100 rows, by each of 4 connections, in a round")
     parser.add_argument("--data", type=Path, help="where to keep the databases (a temporary directory)")
-    parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    several = args.rounds or 3
     with tempfile.TemporaryDirectory(dir=args.data) as directory:
-        results = [rounds(Path(directory) / scope, scope, args.rounds, args.batches) for scope in ("observer", "agent")]
-        results.append(floor(Path(directory), args.rounds, args.batches))
-    machine = {"python": platform.python_version(), "cpus": os.cpu_count(), "machine": platform.machine()}
-    if args.json:
-        print(
-            json.dumps(
-                {"benchmark": "ingest", "target_rows_per_cpu_second": 25_000, "machine": machine, "results": results}
-            )
-        )
-        return 0
+        results = [rounds(Path(directory) / scope, scope, several, args.batches) for scope in ("observer", "agent")]
+        results.append(floor(Path(directory), several, args.batches))
     for result in results:
         rates = f"{result['rows_per_second']:>8,} rows/s {result['rows_per_cpu_second']:>8,} rows per CPU second"
         print(f"{result['scope']:<9} {rates} {result['us_cpu_per_row']:>6} us CPU a row ({result['rows']:,} rows)")
+    if not args.rounds:
+        found = {"target_rows_per_cpu_second": 25_000, "results": results}
+        quote(ingest_page.PAGE, "ingest", ingest_page.lines(keep("ingest", "python -m benchmarks ingest", found)))
     return 0
 
 
