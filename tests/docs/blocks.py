@@ -1,8 +1,8 @@
 """The code blocks of a page, as the tests run them.
 
 A fenced block tagged ``bash``, ``console`` (its lines that begin with ``$ ``; the rest is output) or ``python`` runs, unless the
-line above it is ``<!-- not run: REASON -->``. Blocks tagged ``json`` and ``toml`` are parsed; ``text`` is for output. Anything
-else is an error, so that no block escapes by a typing mistake.
+line above it is ``<!-- not run: REASON -->``. One tagged ``javascript`` runs in ``tests/e2e/typescript``. Blocks tagged ``json``
+and ``toml`` are parsed; ``text`` is for output. Anything else is an error, so that no block escapes by a typing mistake.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ FENCE = re.compile(
     r"(?:^<!-- not run: (?P<reason>[^\n]+?) -->\n)?^```(?P<tag>[a-z]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 RUN = ("bash", "console", "python")
+ELSEWHERE = ("javascript",)
 PARSED = ("json", "toml")
 SHOWN = ("text", "mermaid", "yaml", "ini", "diff", "html")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import PARSED, RUN, SHOWN, blocks
+from tests.docs.blocks import ELSEWHERE, PARSED, RUN, SHOWN, blocks
 from tests.docs.test_prose import PAGES
 from tests.e2e.line import Line
 
@@ -35,7 +35,7 @@ def shell(tag: str, body: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_block_has_a_known_tag_and_parses(page: Path):
     for block in blocks(page):
-        assert block.tag in (*RUN, *PARSED, *SHOWN), f"{page.name}:{block.line}: tag {block.tag!r}"
+        assert block.tag in (*RUN, *ELSEWHERE, *PARSED, *SHOWN), f"{page.name}:{block.line}: tag {block.tag!r}"
         if block.tag == "json":
             json.loads(block.body)
         elif block.tag == "toml":

@@ -1,6 +1,6 @@
 /** Build `dist/`: ESM with what the entries share in one chunk, CommonJS, and types for both. */
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -31,3 +31,4 @@ for (const name of readdirSync(dist, { recursive: true })) {
   const text = readFileSync(join(dist, name), "utf8");
   writeFileSync(join(dist, name.replace(/\.d\.ts$/, ".d.cts")), text.replace(/(["'])(\.{1,2}\/[^"']+)\.js\1/g, "$1$2.cjs$1"));
 }
+copyFileSync(join(root, "..", "LICENSE"), join(root, "LICENSE"));

@@ -40,11 +40,11 @@ def sdk() -> Path:
         [*(TYPESCRIPT / "src").rglob("*.ts"), *(TYPESCRIPT / "scripts").glob("*"), TYPESCRIPT / "package.json"]
     )
     wanted = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    stamp = TYPESCRIPT / "dist" / ".built"
+    stamp = TYPESCRIPT / "node_modules" / ".built"
     # Two workers may both want it.
     with (TYPESCRIPT / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != wanted:
+        if not (TYPESCRIPT / "dist").exists() or not stamp.exists() or stamp.read_text() != wanted:
             subprocess.run([TYPESCRIPT / "run.sh", "build"], check=True, timeout=300)
             stamp.write_text(wanted)
     return TYPESCRIPT / "dist"

@@ -1,0 +1,165 @@
+"""What ``npm pack`` makes, in an empty project: installed offline, from ESM, CommonJS and TypeScript, with the docs' examples."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import subprocess
+import tarfile
+
+import pytest
+
+from tests.docs.blocks import blocks
+from tests.docs.test_prose import PAGES
+from tests.e2e.line import Line
+from tests.e2e.typescript.conftest import TYPESCRIPT, environment
+
+ENTRIES = ("", "/vercel", "/openai-agents", "/mcp", "/langchain")
+BUDGET = 50 * 1024
+"""Bytes of all of it, minified and compressed by gzip. May only shrink."""
+
+
+def run(words, cwd, **how):
+    done = subprocess.run(words, cwd=cwd, env={**environment(), **how}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def project(sdk, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("project")
+    [packed] = json.loads(run(["npm", "pack", "--json", "--pack-destination", folder], TYPESCRIPT))
+    (folder / "package.json").write_text('{"name": "empty", "private": true, "type": "module"}')
+    run(["npm", "install", "--offline", "--no-audit", "--no-fund", f"./{packed['filename']}"], folder)
+    # Frameworks that the examples use, as they were installed for the tests.
+    for name in ("ai", "zod", "langchain", "@openai", "@langchain", "@modelcontextprotocol"):
+        (folder / "node_modules" / name).symlink_to(TYPESCRIPT / "node_modules" / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory):
+    with Line.started(tmp_path_factory.mktemp("line")) as line:
+        yield line
+
+
+def test_it_brings_nothing_with_it_and_names_no_registry(project):
+    lock = json.loads((project / "package-lock.json").read_text())
+    assert set(lock["packages"]) == {"", "node_modules/kaizen-security"}
+    for folder in (TYPESCRIPT, TYPESCRIPT / "node"):
+        assert '"resolved"' not in (folder / "package-lock.json").read_text()
+
+
+def test_what_is_packed_is_built_and_typed_and_nothing_else(project):
+    [tarball] = project.glob("*.tgz")
+    with tarfile.open(tarball) as packed:
+        names = [member.name for member in packed.getmembers()]
+    assert {re.sub(r".*?(\.d\.c?ts|\.c?js|package\.json|README\.md|LICENSE)$", r"\1", name) for name in names} <= {
+        ".js",
+        ".cjs",
+        ".d.ts",
+        ".d.cts",
+        "package.json",
+        "README.md",
+        "LICENSE",
+    }
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_every_entry_loads_from_both_kinds_of_modules(project, entry):
+    name = json.dumps("kaizen-security" + entry)
+    esm = run(
+        ["node", "--input-type=module", "-e", f"console.log(Object.keys(await import({name})).sort().join())"], project
+    )
+    cjs = run(
+        ["node", "--input-type=commonjs", "-e", f"console.log(Object.keys(require({name})).sort().join())"], project
+    )
+    assert esm == cjs
+    assert ("guardT" in esm) or ("Kaizen" in esm)
+
+
+@pytest.mark.parametrize("ending", ["mts", "cts"])
+def test_its_types_serve_both_kinds_of_modules(project, ending):
+    (project / f"typed.{ending}").write_text(
+        'import { evaluate, Kaizen, type Verdict } from "kaizen-security";\n'
+        'import { guardTools } from "kaizen-security/vercel";\n'
+        'import { guardTransport } from "kaizen-security/mcp";\n'
+        "const kaizen = new Kaizen({ mode: 'enforce', policies: [{ mode: 'blocklist', rules: { ips: ['10.0.0.0/8'] } }] });\n"
+        "const double = kaizen.guard((n: number) => n * 2);\n"
+        "export const two: Promise<number> = double(1);\n"
+        "export const verdict: Verdict = evaluate({ tool: 'x' }, []);\n"
+        "export const tools = guardTools(kaizen, { a: { execute: async (input: { q: string }) => input.q } });\n"
+        "export const said: Promise<string> = tools.a.execute({ q: 'x' });\n"
+        "// @ts-expect-error no such field\nvoid kaizen.inspect({ tol: 'x' });\nvoid guardTransport;\n"
+    )
+    tsc = TYPESCRIPT / "node_modules/typescript/bin/tsc"
+    words = ["node", tsc, "--noEmit", "--strict", "--module", "nodenext", "--target", "es2023", "--types", "node"]
+    run([*words, "--typeRoots", TYPESCRIPT / "node_modules/@types", f"typed.{ending}"], project)
+
+
+def bundled(project, source, *more):
+    entry = project / "entry.mjs"
+    entry.write_text(source)
+    esbuild = TYPESCRIPT / "node_modules/.bin/esbuild"
+    return run([esbuild, "entry.mjs", "--bundle", "--minify", "--platform=node", "--format=esm", *more], project)
+
+
+def test_a_bundler_takes_only_what_is_used(project):
+    all_of_it = bundled(project, 'import { Kaizen } from "kaizen-security"; console.log(Kaizen);')
+    judging = bundled(project, 'import { evaluate } from "kaizen-security"; console.log(evaluate);')
+    error = bundled(project, 'import { KaizenBlocked } from "kaizen-security"; console.log(KaizenBlocked);')
+    assert "KZSPOOL1" in all_of_it
+    assert "KZSPOOL1" not in judging
+    assert "/v1/bundle" not in judging
+    assert len(error) < 12_000
+    assert len(error) < len(judging) < len(all_of_it)
+
+
+def test_all_of_it_is_within_its_budget(project):
+    whole = bundled(project, 'export * from "kaizen-security";')
+    assert len(gzip.compress(whole.encode(), 9)) <= BUDGET
+
+
+JAVASCRIPT = [(page, block) for page in PAGES for block in blocks(page) if block.tag == "javascript"]
+
+
+@pytest.mark.parametrize(("page", "block"), JAVASCRIPT, ids=lambda it: f"{it.line}" if hasattr(it, "line") else it.name)
+def test_every_example_of_the_docs_runs_on_a_real_line(project, line, page, block):
+    assert block.reason == ""
+    out = run(["node", "--input-type=module", "-e", block.body], project, **line.environment)
+    assert out.strip()
+
+
+def test_what_an_agent_did_is_in_the_console_of_the_line(project, line):
+    out = run(
+        [
+            "node",
+            "--input-type=module",
+            "-e",
+            'import { Kaizen } from "kaizen-security";\n'
+            'const kaizen = new Kaizen({ agent: "seen", policies: [{ mode: "blocklist", name: "p", rules: { domains: '
+            '["evil.example"] } }] });\n'
+            'await kaizen.declare({ tools: ["search"] });\n'
+            'console.log((await kaizen.inspect({ tool: "send", target: "evil.example:443" })).reason);\n'
+            'console.log((await kaizen.inspect({ tool: "delete_all" })).reason);\n'
+            "if (!(await kaizen.flush(20))) throw new Error(kaizen.problem);\n"
+            "const { settings } = kaizen;\n"
+            "const rows = `${process.env.KAIZEN_API_URL}/v1/verdicts?agent=seen`;\n"
+            "const headers = { Authorization: `Bearer ${settings.apiKey}` };\n"
+            "for (let tries = 0; tries < 100; tries++) {\n"
+            "  const { verdicts } = await (await fetch(rows, { headers })).json();\n"
+            "  if (verdicts.length > 1) {\n"
+            "    console.log(verdicts.map(({ action }) => action.tool).sort().join('\\n'));\n"
+            "    break;\n"
+            "  }\n"
+            "  await new Promise((resolve) => setTimeout(resolve, 100));\n"
+            "}",
+        ],
+        project,
+        **line.environment,
+    )
+    blocked, undeclared, *rows = out.splitlines()
+    assert blocked == "blocked by policy: malicious domain"
+    assert undeclared == "undeclared: this agent used a tool it never declared (delete_all)."
+    assert rows == ["delete_all", "send"]
