@@ -159,7 +159,7 @@ def test_guard_tool_guards_one_tool_and_the_others_are_left_alone(path, models, 
     kaizen = attach(declare=False)
     kaizen.declare(tools=["nothing"])
     tools = [structured(one) for one in world.tools(coroutine=path == "async")]
-    guarded = [guard_tool(one, kaizen) if one.name == "wipe" else one for one in tools]
+    guarded = [guard_tool(kaizen, one) if one.name == "wipe" else one for one in tools]
     assert [type(one) for one in guarded] == [type(one) for one in tools]
     models.say(asks(wipe(), read()), "Done.")
     agent = create_agent(model(models.url), guarded)

@@ -116,7 +116,7 @@ def test_guard_guards_one_tool_and_the_run_context_is_no_argument(attach):
 
     seen = []
     kaizen = attach(on_verdict=lambda _, action: seen.append(action))
-    agent = Agent(TestModel(), tools=[guard(wipe, kaizen), guard(bill_read, kaizen)], deps_type=str)
+    agent = Agent(TestModel(), tools=[guard(wipe, kaizen), guard(kaizen, bill_read)], deps_type=str)
     result = agent.run_sync(PROMPT, deps="the deps")
     assert ran == [("the deps", "a")]
     assert BLOCKED in result.output
@@ -146,7 +146,7 @@ def test_attach_once_judges_every_run_and_is_taken_off_again(attach):
 def test_a_capability_and_a_guard_tell_one_act_once(models, attach):
     seen = []
     kaizen = attach(on_verdict=lambda _, action: seen.append((action.source, action.tool)))
-    tools = [guard(one, kaizen) for one in World().tools()]
+    tools = [guard(kaizen, one) for one in World().tools()]
     agent = Agent(model(models.url), tools=tools, capabilities=[KaizenCapability(kaizen)])
     models.say(asks(read()), "Done.")
     agent.run_sync(PROMPT)

@@ -1,4 +1,7 @@
-"""``kaizen attach``: hold an agent that runs already, from below, until it ends or Ctrl-C; ``--detach`` what a killed run left."""
+"""``kaizen attach``: hold an agent that runs already, from below, until it ends or Ctrl-C; ``--detach`` what a killed run left.
+
+``kaizen attach ASSISTANT``: have a coding assistant ask before each of its tools (``setup.assistants``).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,15 @@ from kaizen_security.contract.verdict import Mode, Verdict
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its flags."""
+    from kaizen_security.setup.hooks import ASSISTANTS
+
     who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument(
+        "assistant",
+        nargs="?",
+        choices=sorted(ASSISTANTS),
+        help="enter a hook into this coding assistant's configuration",
+    )
     who.add_argument("--pid", type=int, help="this process, and all that descend from it")
     who.add_argument(
         "--cgroup", metavar="PATH", help="the processes of this control group (version 2), and of those below it"
@@ -40,11 +51,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--refuse", action="append", default=[], metavar="PATH", help="refuse opening it (with --enforce)"
     )
+    assistants = parser.add_argument_group("coding assistants (docs/how-to/coding-assistants.md)")
+    assistants.add_argument("--write", action="store_true", help="do it; without it, only show what would change")
+    assistants.add_argument("--undo", action="store_true", help="take it out again")
+    assistants.add_argument("--folder", help="for this project alone (its folder); else for every project of this user")
+    assistants.add_argument("--socket", help="the sidecar's Unix socket (KAIZEN_SIDECAR, else that of kaizen sidecar)")
+    assistants.add_argument("--hold", type=int, default=50, help="seconds that a held call waits for a person (50)")
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
 
 
 def run(args: argparse.Namespace) -> int:
     """0 after a clean end."""
+    if args.assistant:
+        from kaizen_security.setup.assistants import run as enter
+
+        return enter(args)
     from kaizen_security.launch.attach import detach
 
     if args.detach:

@@ -269,6 +269,15 @@ def attach_point(
     return AttachPoint(client, source, identity, always_ask)
 
 
+def in_order(first: object, second: object) -> tuple[Kaizen | AsyncKaizen | None, object]:
+    """A client, if one was given, and a tool, whichever came first."""
+    if isinstance(first, Kaizen | AsyncKaizen):
+        return first, second
+    if isinstance(second, Kaizen | AsyncKaizen):
+        return second, first
+    return None, second if first is None else first
+
+
 _DEFAULT: list[Kaizen] = []
 _MAKING = threading.Lock()
 

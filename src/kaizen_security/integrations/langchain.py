@@ -18,7 +18,7 @@ from uuid import UUID
 from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import Call, Refused, attach_point
+from kaizen_security.integrations.base import Call, Refused, attach_point, in_order
 from kaizen_security.integrations.runs import Running
 
 try:
@@ -189,8 +189,12 @@ def _again(agents: tuple[str, ...], identity: bool, always_ask: bool) -> KaizenC
     return KaizenCallbackHandler(agents=agents, identity=identity, always_ask=always_ask)
 
 
-def guard_tool(tool: Any, kaizen: Kaizen | AsyncKaizen | None = None, **settings: Any) -> Any:
-    """A copy of the tool whose calls are judged, whoever calls it. A plain function is guarded as ``Kaizen.guard`` does."""
+def guard_tool(kaizen: Kaizen | AsyncKaizen | None, tool: Any = None, **settings: Any) -> Any:
+    """A copy of the tool whose calls are judged, whoever calls it. A plain function is guarded as ``Kaizen.guard`` does.
+
+    ``guard_tool(tool)`` alone takes the client of this process; the two may be given in either order.
+    """
+    kaizen, tool = in_order(kaizen, tool)
     handler = KaizenCallbackHandler(kaizen, **settings)
     if not isinstance(tool, BaseTool):
         return handler.point.kaizen.guard(tool)

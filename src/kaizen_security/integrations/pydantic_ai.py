@@ -17,7 +17,7 @@ from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
 from kaizen_security.client.noting import RUN
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point, in_order
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
@@ -109,11 +109,14 @@ class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI
         return await self.point.athrough(asked, lambda: handler(args), _text, _shown)
 
 
-def guard(tool: Any, kaizen: Kaizen | AsyncKaizen | None = None, *, always_ask: bool = False) -> Any:
-    """A tool's function whose calls are judged: ``Agent(tools=[guard(search, kaizen)])``. What it is to Pydantic AI stays the same.
+def guard(kaizen: Kaizen | AsyncKaizen | None, tool: Any = None, *, always_ask: bool = False) -> Any:
+    """A tool's function whose calls are judged: ``Agent(tools=[guard(kaizen, search)])``. What it is to Pydantic AI stays the same.
+
+    ``guard(search)`` alone takes the client of this process; the two may be given in either order.
 
     The run context that it may take is no argument of the call. A refusal is its result.
     """
+    kaizen, tool = in_order(kaizen, tool)
     point = attach_point(kaizen, SOURCE, always_ask=always_ask)
     signature = inspect.signature(tool)
 

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
+from dataclasses import replace
 from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -97,6 +98,18 @@ class Running:
             RUN.reset(tokens[0])
             RUNNING.reset(tokens[1])
 
+    def followed(self, request: str) -> Running:
+        """The next run of the same conversation, begun; this one ends. What was said and read before is known in it."""
+        self.end()
+        asked = f"{self._request}\n{request}" if self._request else request
+        after = Running(self._kaizen, asked[-MAX_TEXT:])
+        after.begin()
+        for _, name, action, content, failed in list(self._results):
+            after._results.append((next(after._numbers), name, action, content, failed))
+            self._kaizen.note_result(replace(action, run_id=after.id), content, failed=failed)
+        after._heard[self._kaizen.settings.agent] = after._results[-1][0] if after._results else 0
+        return after
+
     # --- several agents in one run
 
     def hear(self, kaizen: Kaizen) -> None:
@@ -110,7 +123,7 @@ class Running:
                 self._heard[name] = self._results[-1][0]
             for _, whose, action, content, failed in unheard:
                 if whose != name:
-                    kaizen.note_result(action, content, failed=failed)
+                    kaizen.note_result(replace(action, run_id=self.id), content, failed=failed)
 
     def brought(self, kaizen: Kaizen, action: Action, content: object, *, failed: bool) -> None:
         """Keep a result for the agents that have not heard it."""

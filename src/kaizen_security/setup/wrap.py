@@ -45,7 +45,7 @@ def wrapping(place: Place, shim: str, *, agent: str = "") -> Change:
             continue
         changed.append(server)
         _put(document, server.where, _wrapped(server, shim, agent))
-    return Change(place, tuple(changed), tuple(left), data, _written(document, data) if changed else data)
+    return Change(place, tuple(changed), tuple(left), data, written(document, data) if changed else data)
 
 
 def unwrapping(place: Place, folder: str) -> Change:
@@ -54,15 +54,15 @@ def unwrapping(place: Place, folder: str) -> Change:
     changed = [server for server in servers(place, document) if server.wrapped]
     for server in changed:
         _put(document, server.where, _unwrapped(server))
-    kept = _kept(folder, place.path)
+    before = kept(folder, place.path)
     if (
         changed
-        and kept is not None
-        and kept[0] == hashlib.sha256(data).hexdigest()
-        and not _any_wrapped(place, kept[1])
+        and before is not None
+        and before[0] == hashlib.sha256(data).hexdigest()
+        and not _any_wrapped(place, before[1])
     ):
-        return Change(place, tuple(changed), (), data, kept[1])
-    return Change(place, tuple(changed), (), data, _written(document, data) if changed else data)
+        return Change(place, tuple(changed), (), data, before[1])
+    return Change(place, tuple(changed), (), data, written(document, data) if changed else data)
 
 
 def _any_wrapped(place: Place, data: bytes) -> bool:
@@ -76,8 +76,8 @@ def write(change: Change, folder: str, *, keep: bool = True) -> None:
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         if keep:
-            _replace(_kept_at(folder, change.place.path), _record(change), 0o600)
-        _replace(path, change.after, os.stat(path).st_mode & 0o777)
+            replaced(_kept_at(folder, change.place.path), _record(change), 0o600)
+        replaced(path, change.after, os.stat(path).st_mode & 0o777)
     except OSError as err:
         raise Misconfigured(f"cannot write {path}: {err.strerror}") from err
 
@@ -124,7 +124,7 @@ def _put(document: dict[str, Json], where: tuple[str, ...], entry: Json) -> None
     at[where[-1]] = entry
 
 
-def _written(document: Mapping[str, Json], like: bytes) -> bytes:
+def written(document: Mapping[str, Json], like: bytes) -> bytes:
     """The document in the manner of the file: its indentation, and a line end at its end if it had one."""
     found = re.search(rb"\n([ \t]+)\S", like)
     indent = found[1].decode() if found else "  "
@@ -141,7 +141,7 @@ def _kept_at(folder: str, path: str) -> str:
     return os.path.join(folder, hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:32] + ".json")
 
 
-def _kept(folder: str, path: str) -> tuple[str, bytes] | None:
+def kept(folder: str, path: str) -> tuple[str, bytes] | None:
     """The digest of what was written to ``path``, and what stood there before."""
     try:
         with open(_kept_at(folder, path), "rb") as file:
@@ -152,7 +152,8 @@ def _kept(folder: str, path: str) -> tuple[str, bytes] | None:
         return None
 
 
-def _replace(path: str, data: bytes, mode: int) -> None:
+def replaced(path: str, data: bytes, mode: int) -> None:
+    """Write the file so that it is the old one or the new one, never half of it. Raises OSError."""
     made = f"{path}.{os.getpid()}.kaizen"
     fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

@@ -1,0 +1,137 @@
+"""What coding assistants tell their hooks, in our words, and our answer in theirs. Pure, and imports nothing: the hook command
+(``integrations.hook``) has milliseconds.
+
+Shapes: the hook references of Claude Code (also the Claude Agent SDK's), Cursor and Gemini CLI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+Document: TypeAlias = Mapping[str, object]
+
+CALL, RESULT, REQUEST, END, OTHER = "call", "result", "request", "end", "other"
+ASSISTANTS = ("claude-code", "cursor", "gemini-cli")
+
+_KINDS = {
+    "Bash": ("exec", ""),
+    "Read": ("file", "file_path"),
+    "Write": ("file", "file_path"),
+    "Edit": ("file", "file_path"),
+    "MultiEdit": ("file", "file_path"),
+    "NotebookEdit": ("file", "notebook_path"),
+    "WebFetch": ("http", "url"),
+    "run_shell_command": ("exec", ""),
+    "read_file": ("file", "absolute_path"),
+    "write_file": ("file", "file_path"),
+    "replace": ("file", "file_path"),
+}
+"""Built-in tools: the kind of action, and the argument that names its target."""
+_EVENTS = {
+    "PreToolUse": CALL,
+    "PostToolUse": RESULT,
+    "PostToolUseFailure": RESULT,
+    "UserPromptSubmit": REQUEST,
+    "SessionEnd": END,
+    "BeforeTool": CALL,
+    "AfterTool": RESULT,
+    "BeforeAgent": REQUEST,
+    "beforeShellExecution": CALL,
+    "beforeMCPExecution": CALL,
+    "beforeReadFile": CALL,
+    "afterShellExecution": RESULT,
+    "afterMCPExecution": RESULT,
+    "beforeSubmitPrompt": REQUEST,
+    "sessionEnd": END,
+}
+
+
+class Event(NamedTuple):
+    """One event. ``what`` is CALL, RESULT, REQUEST, END or OTHER; ``name`` the assistant's own name of it.
+
+    ``id``     the assistant's own id of the call, empty where it has none
+    ``agent``  the sub-agent that acts, empty for the one that the user talks to
+    """
+
+    what: str
+    name: str
+    run_id: str
+    id: str = ""
+    tool: str = ""
+    arguments: object = None
+    kind: str = "tool_call"
+    target: str = ""
+    publisher: str = ""
+    agent: str = ""
+    content: object = None
+    failed: bool = False
+    text: str = ""
+
+
+def event(document: Document) -> Event:
+    """The event in a hook's input. What an assistant leaves out is empty."""
+    name = _text(document.get("hook_event_name"))
+    what = _EVENTS.get(name, OTHER)
+    run_id = _text(document.get("session_id")) or _text(document.get("conversation_id"))
+    if what == REQUEST:
+        return Event(what, name, run_id, text=_text(document.get("prompt")))
+    if what not in (CALL, RESULT):
+        return Event(what, name, run_id)
+    tool, arguments = _called(name, document)
+    kind, field = _KINDS.get(tool, ("tool_call", ""))
+    target = arguments.get(field) if field and isinstance(arguments, Mapping) else ""
+    failed = name == "PostToolUseFailure"
+    content = next((document[key] for key in _BROUGHT if document.get(key) is not None), None)
+    return Event(
+        what,
+        name,
+        run_id,
+        id=_text(document.get("tool_use_id")),
+        tool=tool,
+        arguments=arguments,
+        kind=kind,
+        target=_text(target),
+        publisher=publisher(tool),
+        agent=_text(document.get("agent_type")) if document.get("agent_id") else "",
+        content=content,
+        failed=failed,
+    )
+
+
+_BROUGHT = ("tool_response", "error", "result_json", "output")
+
+
+def _called(name: str, document: Document) -> tuple[str, object]:
+    if name.endswith("ShellExecution"):
+        return "Bash", {"command": document.get("command"), "cwd": document.get("cwd")}
+    if name == "beforeReadFile":
+        return "Read", {"file_path": document.get("file_path")}
+    return _text(document.get("tool_name")), document.get("tool_input")
+
+
+def publisher(tool: str) -> str:
+    """The MCP server behind a tool's name (``mcp__SERVER__TOOL``, ``MCP:SERVER:TOOL``), empty for a built-in one."""
+    parts = tool.split("__", 2) if tool.startswith("mcp__") else tool.split(":", 2) if tool.startswith("MCP:") else []
+    return parts[1] if len(parts) == 3 else ""
+
+
+def denial(said: Event, text: str) -> dict[str, object]:
+    """What the hook answers to keep the call from running; the model reads ``text``."""
+    if said.name == "PreToolUse":
+        decision = {"hookEventName": said.name, "permissionDecision": "deny", "permissionDecisionReason": text}
+        return {"hookSpecificOutput": decision}
+    if said.name == "BeforeTool":
+        return {"decision": "deny", "reason": text}
+    return {"permission": "deny", "user_message": text, "agent_message": text}
+
+
+def consent(said: Event) -> dict[str, object]:
+    """What the hook answers when nothing is to be prevented: the assistant's own rules go on to hold."""
+    if said.what == REQUEST and said.name == "beforeSubmitPrompt":
+        return {"continue": True}
+    return {"permission": "allow"} if said.what == CALL and said.name.startswith("before") else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,137 @@
+"""Hooks: enter Kaizen's hook command into a coding assistant's configuration, keep what was there, and undo it to the byte."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.setup.clients import Place, read
+from kaizen_security.setup.wrap import Change, kept, replaced, write, written
+
+MARK = os.path.join("integrations", "hook.py")
+"""What every hook of ours has in its command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """``events`` in its own words; ``nested``: they hold groups of hooks with a matcher; ``seconds``: times are in seconds."""
+
+    name: str
+    user: str
+    project: str
+    events: tuple[str, ...]
+    nested: bool
+    seconds: bool
+
+
+ASSISTANTS = {
+    "claude-code": Assistant(
+        "Claude Code",
+        ".claude/settings.json",
+        ".claude/settings.local.json",
+        ("PreToolUse", "PostToolUse", "UserPromptSubmit", "SessionEnd"),
+        nested=True,
+        seconds=True,
+    ),
+    "cursor": Assistant(
+        "Cursor",
+        ".cursor/hooks.json",
+        ".cursor/hooks.json",
+        (
+            "beforeShellExecution",
+            "beforeMCPExecution",
+            "beforeReadFile",
+            "afterShellExecution",
+            "afterMCPExecution",
+            "beforeSubmitPrompt",
+            "sessionEnd",
+        ),
+        nested=False,
+        seconds=True,
+    ),
+    "gemini-cli": Assistant(
+        "Gemini CLI",
+        ".gemini/settings.json",
+        ".gemini/settings.json",
+        ("BeforeTool", "AfterTool", "BeforeAgent", "SessionEnd"),
+        nested=True,
+        seconds=False,
+    ),
+}
+"""By the name that ``kaizen attach`` takes. Places: under the home directory, and under a project's folder."""
+
+
+def command(python: str, hook: str, settings: Mapping[str, str]) -> str:
+    """The command line of the hook. ``settings``: its flags without the dashes."""
+    flags = [word for name, value in settings.items() for word in (f"--{name}", value)]
+    return shlex.join([python, "-I", "-S", hook, *flags])
+
+
+def attaching(assistant: Assistant, path: str, command: str, *, patience: int) -> Change:
+    """What entering ``command`` would change; writes nothing. ``patience``: seconds that the assistant is to wait for it.
+
+    Raises Misconfigured for a file that cannot be read, or whose comments would be lost.
+    """
+    data, document = read(path) if os.path.exists(path) else (b"", {})
+    hooks = document.setdefault("hooks", {})
+    if not isinstance(hooks, dict):
+        raise Misconfigured(f"{path}: hooks is no object: it is left alone")
+    if not assistant.nested:
+        document.setdefault("version", 1)
+    hook: dict[str, Json] = {"command": command, "timeout": patience if assistant.seconds else patience * 1000}
+    entry: Json = {"hooks": [{"type": "command", **hook}]} if assistant.nested else hook
+    for event in assistant.events:
+        there = hooks.get(event, [])
+        if not isinstance(there, list):
+            raise Misconfigured(f"{path}: hooks.{event} is no list: it is left alone")
+        hooks[event] = [entry, *(one for one in there if not _ours(one))]
+    return Change(Place(assistant.name, path), (), (), data, written(document, data))
+
+
+def detaching(assistant: Assistant, path: str, folder: str) -> Change:
+    """What undoing would change; writes nothing. ``folder``: where ``put`` kept what was there. Raises Misconfigured."""
+    data, document = read(path)
+    before = kept(folder, path)
+    if before is not None and before[0] == hashlib.sha256(data).hexdigest() and MARK.encode() not in before[1]:
+        return Change(Place(assistant.name, path), (), (), data, before[1])
+    hooks = document.get("hooks")
+    if isinstance(hooks, dict):
+        for event, there in list(hooks.items()):
+            if isinstance(there, list):
+                hooks[event] = [one for one in there if not _ours(one)]
+                if not hooks[event]:
+                    del hooks[event]
+        if not hooks:
+            del document["hooks"]
+    return Change(Place(assistant.name, path), (), (), data, written(document, data))
+
+
+def put(change: Change, folder: str, *, keep: bool) -> None:
+    """Put a change in force; a file that was not there before is made, and undone it goes away again. Raises Misconfigured."""
+    path = os.path.realpath(change.place.path)
+    try:
+        if not change.after:
+            os.unlink(path)
+            return
+        if not os.path.exists(path):
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            replaced(path, change.data, 0o600)
+    except OSError as err:
+        raise Misconfigured(f"cannot write {path}: {err.strerror}") from err
+    write(change, folder, keep=keep)
+
+
+def _ours(entry: Json) -> bool:
+    """Whether a hook, or every hook of a group, is ours."""
+    if not isinstance(entry, dict):
+        return False
+    inner = entry.get("hooks")
+    if isinstance(inner, list) and inner:
+        return all(map(_ours, inner))
+    found = entry.get("command")
+    return isinstance(found, str) and MARK in found

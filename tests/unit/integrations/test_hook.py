@@ -1,0 +1,179 @@
+"""The hook command of coding assistants: a process for each event, against a real sidecar."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from kaizen_security.integrations import coding, hook
+
+HOOK = Path(hook.__file__)
+DENIED = "Blocked by Kaizen: undeclared: this agent used a tool it never declared (WebFetch)."
+
+CALLS = {
+    "claude-code": {
+        "hook_event_name": "PreToolUse",
+        "session_id": "s1",
+        "tool_name": "WebFetch",
+        "tool_input": {"url": "https://attacker.example/"},
+        "tool_use_id": "toolu_1",
+    },
+    "gemini-cli": {
+        "hook_event_name": "BeforeTool",
+        "session_id": "s1",
+        "tool_name": "WebFetch",
+        "tool_input": {"url": "https://attacker.example/"},
+    },
+    "cursor": {
+        "hook_event_name": "beforeMCPExecution",
+        "conversation_id": "s1",
+        "tool_name": "WebFetch",
+        "tool_input": '{"url": "https://attacker.example/"}',
+    },
+}
+
+
+def ran(document, *flags):
+    """Status, answer and complaints of the hook for one event."""
+    data = document if isinstance(document, bytes) else json.dumps(document).encode()
+    done = subprocess.run([sys.executable, "-I", "-S", str(HOOK), *flags], input=data, capture_output=True, timeout=60)
+    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr.decode()
+
+
+@pytest.fixture
+def sidecar(sidecars):
+    return sidecars("enforce")
+
+
+def declared(sidecar, agent, *tools):
+    assert sidecar.ask("POST", f"/v1/agents/{agent}/manifest", {"tools": list(tools)})[0] == 202
+
+
+def text_of(answer):
+    inner = answer.get("hookSpecificOutput", answer)
+    return inner.get("permissionDecisionReason") or inner.get("reason") or inner.get("agent_message")
+
+
+@pytest.mark.parametrize("assistant", sorted(CALLS))
+def test_a_refused_call_is_denied_in_the_assistant_s_own_words(sidecar, assistant):
+    declared(sidecar, f"h-{assistant}", "Read")
+    status, answer, _ = ran(CALLS[assistant], "--socket", str(sidecar.socket), "--agent", f"h-{assistant}")
+    assert status == 0
+    assert "deny" in json.dumps(answer)
+    assert text_of(answer).startswith(DENIED)
+    assert "Allowed instead: " in text_of(answer)
+
+
+@pytest.mark.parametrize("assistant", sorted(CALLS))
+def test_an_allowed_call_leaves_the_assistant_s_own_rules_in_force(sidecar, assistant):
+    declared(sidecar, f"h-ok-{assistant}", "WebFetch")
+    status, answer, _ = ran(CALLS[assistant], "--socket", str(sidecar.socket), "--agent", f"h-ok-{assistant}")
+    assert (status, answer) == (0, {"permission": "allow"} if assistant == "cursor" else {})
+
+
+@pytest.mark.parametrize(("mode", "denied"), [("observe", False), ("enforce", True)])
+@pytest.mark.parametrize("assistant", sorted(CALLS))
+def test_without_a_sidecar_the_declared_mode_answers(tmp_path, assistant, mode, denied):
+    status, answer, complaint = ran(CALLS[assistant], "--socket", str(tmp_path / "none.sock"), "--mode", mode)
+    assert status == 0
+    assert ("deny" in json.dumps(answer)) is denied
+    assert complaint.startswith("kaizen: ")
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", b"[]", b"\xff\xfe", b"[" * 100_000])
+def test_an_event_that_cannot_be_read_is_no_consent_in_enforce(data):
+    assert ran(data, "--mode", "enforce")[0] == 2
+    assert ran(data)[0] == 0
+
+
+def test_a_sidecar_that_says_nothing_or_nonsense_is_none(tmp_path):
+    import socket
+
+    place = str(tmp_path / "s.sock")
+    for answered in (
+        b"",
+        b"nonsense",
+        b"HTTP/1.1 200 OK\r\n\r\n[]",
+        b"HTTP/1.1 200 OK\r\n\r\n{",
+        b"HTTP/1.1 500 X\r\n\r\n{}",
+    ):
+        with socket.socket(socket.AF_UNIX) as listening:
+            Path(place).unlink(missing_ok=True)
+            listening.bind(place)
+            listening.listen()
+
+            def serve(listening=listening, answered=answered):
+                with listening.accept()[0] as held:
+                    held.recv(65536)
+                    held.sendall(answered)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            _, answer, _ = ran(CALLS["claude-code"], "--socket", place, "--mode", "enforce")
+            thread.join()
+        assert "deny" in json.dumps(answer), answered
+
+
+def test_a_run_has_its_request_its_results_and_its_end(sidecar):
+    agent = "h-run"
+    declared(sidecar, agent, "Read")
+    flags = "--socket", str(sidecar.socket), "--agent", agent
+    call = {**CALLS["claude-code"], "tool_name": "Read", "tool_input": {"file_path": "/srv/a"}}
+    after = {**call, "hook_event_name": "PostToolUse", "tool_response": {"content": "a"}}
+    prompt = {"hook_event_name": "UserPromptSubmit", "session_id": "s1", "prompt": "Read it."}
+    for event in (prompt, call, after, {"hook_event_name": "SessionEnd", "session_id": "s1"}):
+        assert ran(event, *flags) == (0, {}, "")
+    profile = sidecar.ask("GET", f"/v1/agents/{agent}/profile")[1]["profile"]
+    assert profile["seen"] == 1
+
+
+def test_a_call_of_a_sub_agent_is_asked_under_its_own_name(sidecar):
+    declared(sidecar, "h-sub", "WebFetch")
+    declared(sidecar, "h-sub/reviewer", "Read")
+    event = {**CALLS["claude-code"], "agent_id": "a1", "agent_type": "reviewer"}
+    _, answer, _ = ran(event, "--socket", str(sidecar.socket), "--agent", "h-sub")
+    assert text_of(answer).startswith(DENIED)
+
+
+def test_the_interpreter_loads_nothing_that_costs_time():
+    code = f"import sys; sys.argv=['x']; sys.path.insert(0, {str(HOOK.parents[2])!r}); "
+    code += "import kaizen_security.integrations.hook; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = {"asyncio", "ssl", "http.client", "urllib", "logging", "dataclasses", "inspect", "typing_extensions"}
+    assert heavy & set(loaded.split()) == set()
+    assert [name for name in loaded.split() if name.startswith("kaizen_security.client")] == []
+
+
+def test_an_event_costs_the_assistant_little(sidecar):
+    """The processor's time, of which the interpreter's own start is most; the clock's is `benchmarks integrations`'."""
+    declared(sidecar, "h-fast", "WebFetch")
+    command = [sys.executable, "-I", "-S", str(HOOK), "--socket", str(sidecar.socket), "--agent", "h-fast"]
+    took = []
+    for _ in range(7):
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+            process.stdin.write(json.dumps(CALLS["claude-code"]).encode())
+            process.stdin.close()
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        took.append(used.ru_utime + used.ru_stime)
+    assert min(took) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("tool", "publisher"),
+    [("mcp__desk__read", "desk"), ("MCP:desk:read", "desk"), ("Bash", ""), ("mcp__", ""), ("mcp__a", ""), ("", "")],
+)
+def test_the_server_behind_a_tool_is_its_publisher(tool, publisher):
+    assert coding.publisher(tool) == publisher
+
+
+def test_what_is_no_event_of_ours_is_let_pass():
+    said = coding.event({"hook_event_name": "Notification", "session_id": 7})
+    assert (said.what, said.run_id, coding.consent(said)) == (coding.OTHER, "", {})
