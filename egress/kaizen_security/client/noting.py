@@ -47,7 +47,16 @@ class Noting:
         For an attach point of an agent that is in observe mode (``observes``); in any other case, and where there is no sidecar,
         the same as ``inspect``. What the sidecar finds is in its own verdict, at the control plane; it holds nothing up.
         """
-        if self._later is None or not self._judging.observes:
+        if not self._judging.observes:
+            return self.inspect(action)
+        return self.tell(action)
+
+    def tell(self, action: Action) -> Verdict:
+        """Report an action that has happened already: what policy in this process says of it, at once, and a sidecar soon after.
+
+        Nobody waits for a verdict, in any mode, and none can undo it. Where there is no sidecar, the same as ``inspect``.
+        """
+        if self._later is None:
             return self.inspect(action)
         verdict, full = self._judging.observe(action, now(), action.run_id or RUN.get())
         if full is not None and self._link is not None:

@@ -16,18 +16,25 @@ from typing import TypeAlias
 
 from kaizen_security.contract.action import Json
 from kaizen_security.testing.dialects import Dialect, Raw, Turn
-from kaizen_security.testing.eventstream import CONTENT_TYPE, stream
+from kaizen_security.testing.eventstream import CONTENT_TYPE, exception, stream
 
 Event: TypeAlias = tuple[str, dict[str, Json]]
 """Its name and its document."""
 
 AGENT, ALIAS, SESSION = "AGENT00001", "ALIAS00001", "session-1"
 _TRACE_IDS = itertools.count(1)
+_LAST = ["trace-0"]
+"""The trace id of the last invocation: what it brings back carries the same."""
 
 
 def answer(*events: Event) -> Raw:
     """A line for ``ModelServer.say``: these events, one after the other."""
     return Raw(body=stream(events), headers=_HEADERS)
+
+
+def broken(name: str, said: str, *events: Event) -> Raw:
+    """A line of a stream that goes wrong after ``events``; ``name`` as in the service model: ``throttlingException`` …"""
+    return Raw(body=stream(events) + exception(name, said), headers=_HEADERS)
 
 
 def text(said: str) -> Event:
@@ -106,7 +113,7 @@ def hands_back(name: str, said: str, **of: str) -> Event:
 
 
 def wants(
-    *functions: tuple[str, Mapping[str, str]],
+    *functions: tuple[str, Mapping[str, Json]],
     invocation: str = "invocation-1",
     group: str = "orders",
     kind: str = "RESULT",
@@ -119,7 +126,7 @@ def wants(
                 "function": function,
                 "agentId": AGENT,
                 "actionInvocationType": kind,
-                "parameters": [{"name": name, "type": "string", "value": value} for name, value in arguments.items()],
+                "parameters": [_parameter(name, value) for name, value in arguments.items()],
             }
         }
         for function, arguments in functions
@@ -165,11 +172,12 @@ def _input(kind: str, given: dict[str, Json], **of: str) -> Event:
 
 
 def _observation(kind: str, given: dict[str, Json], **of: str) -> Event:
-    return _trace({"observation": {"type": kind, "traceId": _trace_id(), **given}}, **of)
+    return _trace({"observation": {"type": kind, "traceId": _LAST[0], **given}}, **of)
 
 
 def _trace_id() -> str:
-    return f"trace-{next(_TRACE_IDS)}"
+    _LAST[0] = f"trace-{next(_TRACE_IDS)}"
+    return _LAST[0]
 
 
 def _whole(model: str, turn: Turn) -> dict[str, Json]:
@@ -180,13 +188,15 @@ def _stream(model: str, turn: Turn) -> Iterable[bytes]:
     """A plain turn: its calls are returned to the caller to run, else its text is the answer."""
     events = [text(turn.text)] if turn.text else []
     if turn.calls:
-        given = [(one.tool, {name: _plain(value) for name, value in one.arguments.items()}) for one in turn.calls]
-        events.append(wants(*given))
+        events.append(wants(*((one.tool, one.arguments) for one in turn.calls)))
     yield stream(events)
 
 
-def _plain(value: Json) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def _parameter(name: str, value: Json) -> Json:
+    """Everything goes as text, with the type that the schema would state."""
+    kinds = {bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
+    said = value if isinstance(value, str) else json.dumps(value)
+    return {"name": name, "type": kinds.get(type(value), "string"), "value": said}
 
 
 _HEADERS = {

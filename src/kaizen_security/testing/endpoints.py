@@ -15,13 +15,14 @@ _PATHS = {
     "/converse-stream": converse.CONVERSE_STREAM,
     ":generateContent": gemini.GENERATE,
     ":streamGenerateContent": gemini.STREAM,
-    "/text": bedrock_agents.INVOKE_AGENT,
 }
 
 
 def dialect_of(path: str) -> Dialect | None:
     """The provider's shapes; None for a path that is no model's."""
     path = path.partition("?")[0]
+    if path.startswith("/agents/"):
+        return bedrock_agents.INVOKE_AGENT  # with and without an alias: inline agents have none
     for ending, dialect in _PATHS.items():
         if path.endswith(ending):
             return dialect
