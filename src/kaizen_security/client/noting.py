@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -31,6 +31,11 @@ class Noting:
     _judging: Judge
     _link: Link | None
     _later: Later | None
+    on_verdict: Callable[[Verdict, Action], object] | None
+
+    def _tell(self, verdict: Verdict, action: Action) -> None:
+        """See ``Kaizen._tell``."""
+        raise NotImplementedError
 
     def inspect(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
         """See ``Kaizen.inspect``."""
@@ -62,6 +67,8 @@ class Noting:
         if full is not None and self._link is not None:
             self._link.note(full)
             self._later.wake()
+        if self.on_verdict is not None:
+            self._tell(verdict, full or action)
         return verdict
 
     def note(self, step: Step) -> None:

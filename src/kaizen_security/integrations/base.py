@@ -132,6 +132,11 @@ class AttachPoint:
         verdict = kaizen.observe(action) if self._only_observes(kaizen) else await kaizen.ainspect(action)
         return self._settled(call, kaizen, action, verdict)
 
+    def told(self, call: Call) -> Allowed | Refused:
+        """The same for a call that has been made already, of which a framework tells afterwards: reported, and nothing waits."""
+        kaizen, action = self._begun(call)
+        return self._settled(call, kaizen, action, kaizen.tell(action))
+
     def after(self, allowed: Allowed, content: object = None, *, failed: bool = False) -> None:
         """What the call brought back; ``failed`` when it raised or was cancelled (then ``content`` is the error or nothing)."""
         if allowed.told:

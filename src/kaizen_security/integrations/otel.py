@@ -1,0 +1,211 @@
+"""OpenTelemetry: ``KaizenSpanProcessor`` turns the GenAI spans of any instrumented agent into Steps; ``record_verdict`` writes a
+verdict into a span.
+
+A span is told when it is over, so this only observes: nothing is prevented. A call that an attachment of this process has reported
+already is not told again, by its id. Conventions: OpenTelemetry GenAI 1.37 and newer (``gen_ai.*`` attributes of ``execute_tool``,
+``invoke_agent`` and ``chat`` spans); earlier ones are read by ``kaizen convert`` from what was exported.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from kaizen_security.client.aio import AsyncKaizen
+from kaizen_security.client.client import Kaizen
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.errors import HookUnavailable
+from kaizen_security.contract.verdict import Verdict
+from kaizen_security.integrations.base import REPORTED, AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.runs import Running
+
+try:
+    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.trace import Span
+except ImportError as err:
+    raise HookUnavailable("the OpenTelemetry SDK is not installed: pip install opentelemetry-sdk") from err
+
+SOURCE = "otel"
+MOST_RUNS = 1000
+"""Traces that are remembered while they go on."""
+MOST_SPANS = 10_000
+"""Spans whose agent is remembered while they go on."""
+MAX_MESSAGES = 200
+
+
+@dataclass(slots=True)
+class _Trace:
+    """One trace: a run. ``asked`` is the agent of its outermost invocation, ``agents`` of each open span those down to the one that
+    acts in it.
+    """
+
+    running: Running | None = None
+    root: int = 0
+    asked: str | None = None
+    request: str = ""
+    read: set[str] = field(default_factory=set)
+    agents: dict[int, tuple[str, ...]] = field(default_factory=dict)
+
+
+class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry is not there when types are checked
+    """``provider.add_span_processor(KaizenSpanProcessor(kaizen))``. ``identity`` as for ``base.AttachPoint``.
+
+    A trace is a run. Its outermost ``invoke_agent`` is the agent that was asked; those below act under names of their own.
+    """
+
+    def __init__(self, kaizen: Kaizen | AsyncKaizen | None = None, *, identity: bool = True) -> None:
+        self.point: AttachPoint = attach_point(kaizen, SOURCE, identity=identity)
+        self._traces: OrderedDict[int, _Trace] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        """Who acts in the span, which its children must know before it is over."""
+        context = span.get_span_context()
+        if context is None:
+            return
+        trace = self._trace(context.trace_id, context.span_id)
+        above = trace.agents.get(span.parent.span_id, ()) if span.parent is not None else ()
+        if _said(span, "gen_ai.operation.name") == "invoke_agent":
+            name = _said(span, "gen_ai.agent.name") or "agent"
+            if trace.asked is None:
+                trace.asked = name
+                self._running(trace)
+            elif name != trace.asked and above[-1:] != (name,):
+                above = (*above, name)
+        if len(trace.agents) < MOST_SPANS:
+            trace.agents[context.span_id] = above
+
+    def on_end(self, span: Any) -> None:
+        """A span is over: a call of a tool is an action and its result, a model's turn shows the request."""
+        context = span.get_span_context()
+        trace = None if context is None else self._traces.get(context.trace_id)
+        if trace is None:
+            return
+        agents = trace.agents.pop(context.span_id, ())
+        match _said(span, "gen_ai.operation.name"):
+            case "execute_tool":
+                self._called(trace, span, agents)
+            case "chat" | "generate_content" | "text_completion" | "invoke_agent":
+                self._heard(trace, span)
+        if context.span_id == trace.root:
+            self._traces.pop(context.trace_id, None)
+            if trace.running is not None:
+                trace.running.end(completed=not _failed(span))
+
+    def shutdown(self) -> None:
+        """Traces that are still open are cut off."""
+        for trace in list(self._traces.values()):
+            if trace.running is not None:
+                trace.running.end(completed=False)
+        self._traces.clear()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Deliver what was told."""
+        return self.point.kaizen.flush(timeout_millis / 1000)
+
+    # --- spans
+
+    def _trace(self, trace_id: int, span_id: int) -> _Trace:
+        with self._lock:
+            trace = self._traces.get(trace_id)
+            if trace is None:
+                trace = self._traces[trace_id] = _Trace(root=span_id)
+                if len(self._traces) > MOST_RUNS:
+                    _, oldest = self._traces.popitem(last=False)
+                    if oldest.running is not None:
+                        oldest.running.end(completed=False)
+            return trace
+
+    def _running(self, trace: _Trace) -> Running:
+        if trace.running is None:
+            trace.running = self.point.run().begin()
+        return trace.running
+
+    def _called(self, trace: _Trace, span: Any, agents: tuple[str, ...]) -> None:
+        tool = _said(span, "gen_ai.tool.name") or str(span.name).removeprefix("execute_tool ").strip()
+        call_id = _said(span, "gen_ai.tool.call.id")
+        if not tool or (call_id and call_id in REPORTED):
+            return
+        call = Call(
+            tool=tool,
+            arguments=_said(span, "gen_ai.tool.call.arguments") or _value(span, "gen_ai.tool.call.arguments"),
+            id=call_id,
+            agents=agents,
+            run=self._running(trace),
+        )
+        said = self.point.told(call)
+        if isinstance(said, Refused):
+            return  # it ran all the same: the verdict says what it would have been
+        self.point.after(said, _unwrapped(_value(span, "gen_ai.tool.call.result")), failed=_failed(span))
+
+    def _heard(self, trace: _Trace, span: Any) -> None:
+        running = self._running(trace)
+        for role, text, call_id, content in _messages(_value(span, "gen_ai.input.messages")):
+            if role == "user" and text and text not in trace.request:
+                trace.request = f"{trace.request}\n{text}".strip()
+                running.request(text)
+            elif role == "tool" and call_id and call_id not in trace.read and call_id not in REPORTED:
+                # Brought by an earlier run, or by a tool that has no span of its own.
+                trace.read.add(call_id)
+                running.read(content, action_id=call_id)
+
+
+def record_verdict(span: Span, verdict: Verdict, action: Action | None = None) -> None:
+    """Write a verdict into a span: ``kaizen.decision .reason .flagged``, and ``.kind .tool .publisher .target`` of the action.
+
+    As ``on_verdict`` of ``Kaizen``: ``lambda verdict, action: record_verdict(get_current_span(), verdict, action)``.
+    Arguments and evidence stay out: traces go where the run's text may not.
+    """
+    span.set_attribute("kaizen.decision", verdict.decision.value)
+    span.set_attribute("kaizen.reason", verdict.reason)
+    span.set_attribute("kaizen.flagged", bool(verdict.evidence))
+    for name in ("kind", "tool", "publisher", "target"):
+        value = getattr(action, name, "")
+        if value:
+            span.set_attribute(f"kaizen.{name}", value)
+
+
+# --- attributes
+
+
+def _value(span: Any, key: str) -> Any:
+    return (span.attributes or {}).get(key)
+
+
+def _said(span: Any, key: str) -> str:
+    found = _value(span, key)
+    return found if isinstance(found, str) else ""
+
+
+def _failed(span: Any) -> bool:
+    return bool(getattr(span.status, "is_ok", True)) is False
+
+
+def _unwrapped(value: Any) -> Any:
+    """Documents are attributes as JSON text."""
+    if isinstance(value, str) and value[:1] in '{["':
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _messages(given: Any) -> Iterator[tuple[str, str, str, Any]]:
+    """Role, text, and of a tool's answer the call's id and the content."""
+    found = _unwrapped(given)
+    for message in found[-MAX_MESSAGES:] if isinstance(found, list) else ():
+        if not isinstance(message, Mapping):
+            continue
+        role = str(message.get("role", ""))
+        for part in message.get("parts") or ():
+            if not isinstance(part, Mapping):
+                continue
+            if part.get("type") == "text":
+                yield role, str(part.get("content", "")), "", None
+            elif part.get("type") == "tool_call_response":
+                yield "tool", "", str(part.get("id", "")), part.get("response", part.get("result"))
