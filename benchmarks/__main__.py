@@ -10,7 +10,20 @@ import platform
 import subprocess
 import sys
 
-ALL = ("inspect", "observer", "replay", "client", "sidecar", "holds", "ingest", "console", "proxy", "mcp", "sandbox")
+ALL = (
+    "inspect",
+    "observer",
+    "replay",
+    "client",
+    "sidecar",
+    "holds",
+    "ingest",
+    "console",
+    "proxy",
+    "mcp",
+    "sandbox",
+    "typescript",
+)
 
 
 def main(argv: list[str]) -> int:

@@ -33,15 +33,43 @@ def folded(char: str) -> str:
     return char
 
 
-def runs(kind: Callable[[int], str]) -> str:
-    """``<distance in hex><letter>`` for every place where ``kind`` changes."""
-    found, last, before = [], 0, ""
-    for code in _ALL:
-        letter = kind(code)
-        if letter != before:
-            found.append(f"{code - last:x}{letter}")
-            last, before = code, letter
-    return "".join(found)
+def runs(kind: Callable[[int], str], natural: Callable[[int], str]) -> str:
+    """``<distance><letter><length>``, in hex, for every run of code points whose kind is not the natural one."""
+    found, last, first, before = [], 0, 0, ""
+    for code in range(0x110001):
+        letter = "" if code == 0x110000 or kind(code) == natural(code) else kind(code)
+        if letter == before:
+            continue
+        if before:
+            found.append(f"{first - last:x}{before}{code - first:x}")
+            last = first
+        first, before = code, letter
+    return " ".join(found)
+
+
+def shifted(pairs: list[tuple[str, str]]) -> str:
+    """Mappings; characters in a row that map to characters in a row as ``<first><its mapping>*<how many, in hex>``."""
+    found: list[list[tuple[str, str]]] = []
+    for char, to in pairs:
+        run = found[-1] if found else [("", "")]
+        steps = {
+            ord(one) - ord(other) for one, other in zip((char, to), run[-1], strict=True) if len(one) == 1 == len(other)
+        }
+        if steps == {1} and len(to) == 1:
+            run.append((char, to))
+        else:
+            found.append([(char, to)])
+    return several("".join(run[0]) + (f"*{len(run):x}" if len(run) > 1 else "") for run in found)
+
+
+def fronted(names: list[str]) -> str:
+    """Sorted names, each as how many characters it shares with the one before (a capital letter) and the rest."""
+    found, before = "", ""
+    for name in names:
+        shared = next((at for at, char in enumerate(name) if char != before[at : at + 1]), len(name))
+        found += chr(ord("A") + shared) + name[shared:]
+        before = name
+    return json.dumps(found)
 
 
 def statuses() -> tuple[str, list[tuple[str, str]]]:
@@ -62,7 +90,7 @@ def statuses() -> tuple[str, list[tuple[str, str]]]:
                 if status == "D":
                     listed.append((chr(code), mapping))
                 letters.append("N" if status == "V" and natural == chr(code) else status)
-    return runs(letters.__getitem__), listed
+    return runs(letters.__getitem__, lambda code: "X" if _is_unassigned(code) else "N"), listed
 
 
 def several(texts: Iterable[str]) -> str:
@@ -77,31 +105,41 @@ def main() -> int:
         return 1
     status, listed = statuses()
     joining = json.loads((HERE / "uts46.json").read_text())["joining"]
-    joins, last = [], 0
-    for first, end, letter in joining:
-        joins.append(f"{first - last:x}{letter}{end - first:x}")
-        last = first
-    folds = [char + fold for char in map(chr, _ALL) if (fold := char.casefold()) != char.lower().upper().lower()]
+    types = {code: letter for first, end, letter in joining for code in range(first, end + 1)}
+    transparent = ("Mn", "Me", "Cf")
+    joins = runs(
+        lambda code: types.get(code, "N"), lambda code: "T" if unicodedata.category(chr(code)) in transparent else "N"
+    )
+    folds = [(char, fold) for char in map(chr, _ALL) if (fold := char.casefold()) != char.lower().upper().lower()]
     columns = {
         "UNASSIGNED": (
             "distances between the places where code points begin not to be assigned, and to be again",
             several(_edges()),
         ),
-        "STATUS": ("UTS #46, by distance and letter", json.dumps(status)),
+        "STATUS": (
+            "UTS #46 where it does not follow from being assigned: distance, letter, length",
+            json.dumps(status),
+        ),
         "MAPPED": (
             "what is mapped to something else than its folded form: each character and its mapping",
-            several(a + b for a, b in listed),
+            shifted(listed),
         ),
         "FOLDS": (
             "what case folding makes of a character, where that is not the lower case of its upper case",
-            several(folds),
+            shifted(folds),
         ),
         "VIRAMAS": (
             "canonical combining class 9",
             json.dumps("".join(char for char in map(chr, _ALL) if unicodedata.combining(char) == 9)),
         ),
-        "JOINING": ("joining types: distance, letter, length", json.dumps(" ".join(joins))),
-        "TOP_LEVEL": ("top-level domains and special-use names", several(json.loads((HERE / "tlds.json").read_text()))),
+        "JOINING": (
+            "joining types where they do not follow from the category: distance, letter, length",
+            json.dumps(joins),
+        ),
+        "TOP_LEVEL": (
+            "top-level domains and special-use names: how many characters each shares with the one before (A: none), and the rest",
+            fronted(json.loads((HERE / "tlds.json").read_text())),
+        ),
     }
     MODULE.write_text(
         "// Written by spec/tables/typescript.py; do not edit.\n\n"
@@ -111,10 +149,14 @@ def main() -> int:
     return 0
 
 
+def _is_unassigned(code: int) -> bool:
+    return unicodedata.category(chr(code)) == "Cn"
+
+
 def _edges() -> list[str]:
     found, last, before = [], 0, False
     for code in _ALL:
-        unassigned = unicodedata.category(chr(code)) == "Cn"
+        unassigned = _is_unassigned(code)
         if unassigned != before:
             found.append(f"{code - last:x}")
             last, before = code, unassigned

@@ -1,11 +1,19 @@
 /** UTS #46 is the same for every code point as in `spec/tables`, whatever Unicode version this engine has. */
 import { expect, test } from "vitest";
 import { mapped } from "../src/contract/idna.js";
-import { TOP_LEVEL } from "../src/contract/tables.js";
+import { topLevelNames } from "../src/contract/target.js";
 import { nfc } from "../src/contract/text.js";
 import { spec } from "./spec.js";
 
 type Row = [first: number, status: string, mapping?: string];
+
+/** Every code point, but of long runs of one kind (ideographs, planes of which nothing is assigned) only one in a hundred. */
+function* codes(ranges: readonly Row[]): Generator<number> {
+  for (const [at, [first]] of ranges.entries()) {
+    const end = ranges[at + 1]?.[0] ?? 0x110000;
+    for (let code = first; code < end; code += end - first > 2000 ? 101 : 1) yield code;
+  }
+}
 
 test("every code point is mapped as the table says", () => {
   const { ranges } = spec<{ ranges: Row[] }>("tables/uts46.json");
@@ -30,7 +38,7 @@ test("every code point is mapped as the table says", () => {
     return now;
   };
   const wrong: string[] = [];
-  for (let code = 0; code < 0x110000; code++) {
+  for (const code of codes(ranges)) {
     const char = String.fromCodePoint(code);
     let said: string | undefined;
     try {
@@ -44,5 +52,5 @@ test("every code point is mapped as the table says", () => {
 });
 
 test("the top-level domains are those of the table", () => {
-  expect(TOP_LEVEL.split(" ")).toEqual(spec("tables/tlds.json"));
+  expect([...topLevelNames()]).toEqual(spec("tables/tlds.json"));
 });

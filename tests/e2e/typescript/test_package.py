@@ -16,7 +16,7 @@ from tests.e2e.line import Line
 from tests.e2e.typescript.conftest import TYPESCRIPT, environment
 
 ENTRIES = ("", "/vercel", "/openai-agents", "/mcp", "/langchain")
-BUDGET = 50 * 1024
+BUDGET = 46 * 1024
 """Bytes of all of it, minified and compressed by gzip. May only shrink."""
 
 

@@ -1,5 +1,5 @@
 /** Addresses of our own services. */
-import { isIP } from "node:net";
+import { canonicalAddress } from "../contract/address.js";
 import { Misconfigured } from "../contract/errors.js";
 
 /** Where to connect: `path` is the socket for unix, else a prefix of every request. */
@@ -70,5 +70,6 @@ export function checkKeyMayGo(url: string, key: string): void {
 function isLocal(host: string): boolean {
   const name = host.toLowerCase().replace(/\.+$/, "");
   if (name === "localhost" || name.endsWith(".localhost")) return true;
-  return isIP(host) === 4 ? host.startsWith("127.") : isIP(host) === 6 && /^(?:0*:)*:?0*1$/.test(host);
+  const address = canonicalAddress(host);
+  return address !== undefined && (address[0] === 4 ? address[1] >> 24n === 127n : address[1] === 1n);
 }

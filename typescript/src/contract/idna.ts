@@ -1,40 +1,24 @@
 /** Names that are not ASCII: UTS #46 mapping and A-labels (RFC 5891, RFC 3492), non-transitional, as browsers do it. */
 import * as punycode from "./punycode.js";
 import { JOINING, MAPPED, STATUS, VIRAMAS } from "./tables.js";
-import { beginsWithMark, bisectRight, casefold, isAscii, isLonger, nfc, nfkc, unpacked } from "./text.js";
+import { beginsWithMark, casefold, isAscii, isAssigned, isLonger, mappings, nfc, nfkc, Runs } from "./text.js";
 
 const ROUNDS = 4;
 const NON_JOINER = "\u200c";
 const JOINER = "\u200d";
 
 interface Tables {
-  readonly starts: number[];
-  readonly letters: string[];
+  readonly statuses: Runs;
   readonly mapped: Map<string, string>;
   readonly viramas: Set<string>;
-  readonly joining: [first: number, last: number, type: string][];
-  readonly joinFirst: number[];
+  readonly joining: Runs;
 }
 
 let read: Tables | undefined;
 
 /** Read when the first such name comes: most agents never meet one. */
 function tables(): Tables {
-  if (read === undefined) {
-    const mapped = new Map<string, string>();
-    for (const entry of MAPPED.split(" ")) {
-      const char = String.fromCodePoint(entry.codePointAt(0) as number);
-      mapped.set(char, entry.slice(char.length));
-    }
-    const joining: Tables["joining"] = [];
-    let at = 0;
-    for (const entry of JOINING.split(" ")) {
-      const [distance, type, length] = entry.split(/([A-Z])/) as [string, string, string];
-      at += Number.parseInt(distance, 16);
-      joining.push([at, at + Number.parseInt(length, 16), type]);
-    }
-    read = { ...unpacked(STATUS), mapped, viramas: new Set(VIRAMAS), joining, joinFirst: joining.map((row) => row[0]) };
-  }
+  read ??= { statuses: new Runs(STATUS), mapped: mappings(MAPPED), viramas: new Set(VIRAMAS), joining: new Runs(JOINING) };
   return read;
 }
 
@@ -50,8 +34,9 @@ function folded(char: string): string {
 }
 
 function character(char: string, transitional: boolean): string {
-  const { starts, letters, mapped } = tables();
-  switch (letters[bisectRight(starts, char.codePointAt(0) as number) - 1]) {
+  const { statuses, mapped } = tables();
+  const code = char.codePointAt(0) as number;
+  switch (statuses.of(code, isAssigned(code) ? "N" : "X")) {
     case "N":
       return folded(char);
     case "V":
@@ -136,8 +121,8 @@ function nextType(chars: string[]): string {
 }
 
 function joiningType(char: string): string {
-  const { joining, joinFirst } = tables();
   const code = char.codePointAt(0) as number;
-  const row = joining[bisectRight(joinFirst, code) - 1];
-  return row !== undefined && code <= row[1] ? row[2] : "";
+  const isTransparent = /^[\p{Mn}\p{Me}\p{Cf}]$/u.test(char) && isAssigned(code);
+  const type = tables().joining.of(code, isTransparent ? "T" : "N");
+  return type === "N" ? "" : type;
 }

@@ -289,8 +289,19 @@ function isPlace(found: Target, text: string): boolean {
   if (found.isAddress) return found.host.includes(":") || trimmed(text).split(".").length > 3;
   const dot = found.host.lastIndexOf(".");
   const last = found.host.slice(dot + 1);
-  topLevel ??= new Set(TOP_LEVEL.split(" "));
+  topLevel ??= topLevelNames();
   return dot >= 0 && last !== "" && found.readable && !FILES.has(last) && topLevel.has(last);
+}
+
+/** The names of the table, each of which is told by how many characters it shares with the one before. */
+export function topLevelNames(): Set<string> {
+  const names = new Set<string>();
+  let before = "";
+  for (const [, shared, rest] of TOP_LEVEL.matchAll(/([A-Z])([^A-Z]*)/g)) {
+    before = before.slice(0, (shared as string).charCodeAt(0) - 65) + rest;
+    names.add(before);
+  }
+  return names;
 }
 
 // --- URLs -------------------------------------------------------------------------------------------------------------------

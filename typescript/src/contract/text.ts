@@ -79,17 +79,39 @@ export function isSpace(char: string): boolean {
 
 let edges: number[] | undefined;
 
-/** The places where a run-length text (`<distance in hex><letter>`) changes, and the letters. */
-export function unpacked(runs: string): { starts: number[]; letters: string[] } {
-  const starts: number[] = [];
-  const letters: string[] = [];
-  let at = 0;
-  for (const [, distance, letter] of runs.matchAll(/([0-9a-f]+)([A-Z])/g)) {
-    at += Number.parseInt(distance as string, 16);
-    starts.push(at);
-    letters.push(letter as string);
+/** What a text of runs (`<distance><letter><length>`, in hex) says of a code point; `fallback` where it says nothing. */
+export class Runs {
+  private readonly firsts: number[] = [];
+  private readonly rows: [last: number, letter: string][] = [];
+
+  constructor(text: string) {
+    let at = 0;
+    for (const run of text.split(" ")) {
+      const [distance, letter, length] = run.split(/([A-Z])/) as [string, string, string];
+      at += Number.parseInt(distance, 16);
+      this.firsts.push(at);
+      this.rows.push([at + Number.parseInt(length, 16) - 1, letter]);
+    }
   }
-  return { starts, letters };
+
+  of(code: number, fallback: string): string {
+    const row = this.rows[bisectRight(this.firsts, code) - 1];
+    return row !== undefined && code <= row[0] ? row[1] : fallback;
+  }
+}
+
+/** Mappings of characters: `<char><text>`, or `<char><char>*<how many in a row, in hex>`. */
+export function mappings(text: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const entry of text.split(" ")) {
+    const first = entry.codePointAt(0) as number;
+    const [to, count] = entry.slice(first > 0xffff ? 2 : 1).split("*") as [string, string | undefined];
+    found.set(String.fromCodePoint(first), to);
+    for (let step = 1; step < Number.parseInt(count ?? "1", 16); step++) {
+      found.set(String.fromCodePoint(first + step), String.fromCodePoint((to.codePointAt(0) as number) + step));
+    }
+  }
+  return found;
 }
 
 /** How many of the sorted `values` are not above `value`. */
@@ -163,13 +185,7 @@ let folds: Map<string, string> | undefined;
 /** Full case folding (Unicode, CaseFolding.txt). */
 export function casefold(text: string): string {
   if (isAscii(text)) return text.toLowerCase();
-  if (folds === undefined) {
-    folds = new Map();
-    for (const entry of FOLDS.split(" ")) {
-      const char = String.fromCodePoint(entry.codePointAt(0) as number);
-      folds.set(char, entry.slice(char.length));
-    }
-  }
+  folds ??= mappings(FOLDS);
   let out = "";
   for (const char of text) {
     const code = char.codePointAt(0) as number;
