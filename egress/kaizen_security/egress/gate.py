@@ -98,6 +98,13 @@ class Gate:
         self._remember(self._names, key, (rules, refusal))
         return refusal
 
+    def query(self, agent: str, name: str) -> Refusal | None:
+        """Whether ``agent`` may ask a resolver for that name."""
+        rules = self._rules(agent)
+        if not isinstance(rules, Rules):
+            return rules or self._by_default(None, name)
+        return rules.denied(name) or rules.undeclared(name) or self._by_default(rules, name)
+
     def _by_default(self, rules: Rules | None, target: str) -> Refusal | None:
         if self._only is None or self._only.destination(target) or (rules is not None and rules.declares(target)):
             return None

@@ -15,17 +15,17 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.declared import compile_declaration
 from kaizen_security.egress import answer, clock
 from kaizen_security.egress.accounts import Accounts, is_private
-from kaizen_security.egress.budgets import Budget, Budgets, Metered, Meters, metered
-from kaizen_security.egress.budgets import refusal as over_budget
+from kaizen_security.egress.budgets import Budgets, Metered, Meters, metered
 from kaizen_security.egress.dial import Means
 from kaizen_security.egress.dns import Resolver
 from kaizen_security.egress.door import Door, bound, inherited
-from kaizen_security.egress.fronting import disagreement
-from kaizen_security.egress.gate import Gate, is_address
-from kaizen_security.egress.hello import Hello
+from kaizen_security.egress.gate import Gate
 from kaizen_security.egress.http1 import Destination
 from kaizen_security.egress.loop import SWEEP, Loop, Regular
+from kaizen_security.egress.names import Names
+from kaizen_security.egress.nameserver import NameServer, nameserver
 from kaizen_security.egress.policies import Policies
+from kaizen_security.egress.redirected import Redirected, original
 from kaizen_security.egress.report import Record, Reporter, Sink, Upstream
 from kaizen_security.egress.rules import Refusal, Rules
 from kaizen_security.egress.session import Session
@@ -33,9 +33,11 @@ from kaizen_security.egress.settings import Config
 from kaizen_security.egress.supply import ControlPlane, Source
 from kaizen_security.egress.switch import KillSwitch, killed
 from kaizen_security.egress.tunnel import Pipe
+from kaizen_security.egress.witness import Witness
 
 FIXED = tuple(
-    "host port listen_fd api_url sidecar api_key agent mode policy_refresh data spool_bytes splice epoll kill_switch".split()
+    "host port listen_fd transparent_host transparent_port dns_host dns_port dns_upstream dns_label_bytes api_url sidecar api_key "
+    "agent mode policy_refresh data spool_bytes splice epoll kill_switch".split()
 )
 """Settings that a reload does not change."""
 NOBODY = compile_declaration(Declaration(destinations=("nobody.invalid",)))
@@ -66,8 +68,6 @@ class Proxy:
         self.sessions: set[Session] = set()
         self.draining = False
         self._drained_by = 0.0
-        self._ids = clock.Ids()
-        self._behind = clock.now() - time.monotonic()
         upstream = config.sidecar or config.api_url
         self.policies = Policies(
             source
@@ -86,7 +86,11 @@ class Proxy:
         self.pipe = Pipe.make(splice=config.splice)
         spool = Spool(config.data / "spool", max_bytes=config.spool_bytes)
         self.reporter = Reporter(spool, sink or (lambda: Upstream(upstream, config.api_key)), saw=saw)
+        self.seen = Witness(self.loop, self.policies, self.reporter, gate=lambda: self.gate, counts=self.counts)
         self.doors: list[Door] = []
+        self.transparent_port = 0
+        self.nameserver: NameServer | None = None
+        self.names = Names()
         self._parked: dict[str, list[Session]] = {}
         """By agent: who waits for its first rules."""
 
@@ -120,23 +124,24 @@ class Proxy:
 
     # --- what sessions ask --------------------------------------------------------------------------------------------------
 
-    def record(self, agent: str, target: str, kind: str) -> Record:
-        """A new record, not reported yet."""
-        rules = self.policies.of(agent)
-        return Record(
-            id=self._ids.new(),
-            agent=agent,
-            target=target,
-            at=self.loop.now + self._behind,
-            kind=kind,
-            policy_version=rules.compiled.version if isinstance(rules, Rules) else "",
-        )
-
     def permit(self, agent: str, where: Destination) -> Refusal | Meters:
         """Whether that may be dialled, before anything is: the meters that its bytes run through, or why not."""
         if self.switch.stops(agent):
             return killed(where.name)
         return self.gate.name(agent, where.host, where.port) or self.budgets.begin(agent, where, self.loop.now)
+
+    def permits_query(self, agent: str, name: str) -> Refusal | None:
+        """Whether that agent may ask for a name's addresses."""
+        if self.switch.stops(agent):
+            return killed(name)
+        # An agent's first query is not kept until its rules come: a resolver's client would ask elsewhere.
+        self.policies.settled(agent)
+        return self.gate.query(agent, name)
+
+    def enforces(self, agent: str) -> bool:
+        """Whether what is only suspected is refused: its own mode, or the proxy's, is enforce."""
+        rules = self.policies.of(agent)
+        return self.config.mode == "enforce" or (isinstance(rules, Rules) and rules.declared is not None)
 
     def metered(self, meters: Meters) -> tuple[Metered | None, Metered | None]:
         """What counts the bytes up and down."""
@@ -146,65 +151,6 @@ class Proxy:
 
     def _now(self) -> float:
         return self.loop.now
-
-    def went_over(self, record: Record, budget: Budget) -> Refusal:
-        """A connection was ended because it went beyond a budget: an action of its own."""
-        what = over_budget(budget, record.target, "bytes")
-        self.refused(self._beside(record, record.target), what)
-        return what
-
-    def began(self, record: Record, address: str) -> None:
-        """The address passed and is dialled: report."""
-        record.extra["address"] = address
-        self.counts[record.kind] += 1
-        self.reporter.put(record)
-
-    def ended(self, record: Record, how: str) -> None:
-        """The connection is over (or never came about)."""
-        record.duration = self.loop.now + self._behind - record.at
-        record.ended = how
-        self.reporter.end(record)
-
-    def refused(self, record: Record, refusal: Refusal) -> None:
-        """A refusal is its own action when the connection was reported as begun already."""
-        self.counts["refused"] += 1
-        if record.queued:
-            self.ended(record, "refused")
-            record = self._beside(record, record.target)
-        record.refusal = refusal
-        record.ended = "refused"
-        self.reporter.put(record)
-
-    def _beside(self, record: Record, target: str) -> Record:
-        beside = self.record(record.agent, target, "connect")
-        beside.act_id = record.id
-        return beside
-
-    def name_record(self, record: Record, sni: str) -> Record:
-        """A record for the name that was asked for inside a connection to another."""
-        port = record.target.rpartition(":")[2]
-        beside = self._beside(record, f"{sni}:{port}")
-        beside.extra = {"sni": sni, "address": record.extra.get("address"), "host": record.target}
-        return beside
-
-    def saw_hello(self, record: Record, hello: Hello) -> Refusal | None:
-        """Note what a TLS hello says, and decide on its name."""
-        extra = record.extra
-        extra["tls"] = "ech" if hello.ech else "hello" if hello.sni else "nameless"
-        if hello.alpn:
-            extra["alpn"] = "+".join(hello.alpn)[:32]
-        if not hello.sni:
-            return None
-        extra["sni"] = hello.sni
-        host, _, port = record.target.rpartition(":")
-        sni = hello.sni.rstrip(".")
-        if sni == host:
-            return None
-        extra["sni_differs"] = True
-        host = host.strip("[]")
-        if not is_address(host):
-            record.findings = (disagreement(host, sni, "TLS name"),)
-        return self.gate.hidden_name(host, record.agent, sni, int(port))
 
     def knows(self, agent: str, session: Session) -> bool:
         """Whether the agent's rules may be asked; if not, ``session`` is resumed once they have come or cannot be had."""
@@ -264,13 +210,31 @@ class Proxy:
             Door(self.loop, listener, welcome=self._welcome, room=self._room, counts=self.counts),
         ]
         host, port = listener.getsockname()[:2]
-        self._own += [(name, port) for name in (host, "127.0.0.1", "::1")]
+        self._start_beside()
+        ports = (port, self.transparent_port) if self.transparent_port else (port,)
+        self._own += [(name, own) for own in ports for name in (host, "127.0.0.1", "::1")]
         self._build()
         self.switch.look()
         self.loop.watch(Regular(SWEEP, self._look_at_switch))
         for door in self.doors:
             door.open()
         return host, port
+
+    def _start_beside(self) -> None:
+        """The listeners beside the proxy's own, where they are wanted."""
+        config = self.config
+        if config.transparent_port >= 0:
+            listener = bound(config.transparent_host, config.transparent_port)
+            self.transparent_port = listener.getsockname()[1]
+            log.info("redirected connections on %s port %d", config.transparent_host, self.transparent_port)
+            self.doors.append(
+                Door(self.loop, listener, welcome=self._welcome_redirected, room=self._room, counts=self.counts)
+            )
+        if config.dns_port >= 0:
+            self.nameserver = nameserver(self, config)
+            self.doors.append(self.nameserver.door)
+            self.nameserver.open()
+            log.info("queries on %s port %d", *self.nameserver.address)
 
     def _room(self) -> bool:
         return len(self.sessions) < self.config.max_connections
@@ -283,6 +247,17 @@ class Proxy:
             self.loop.watch(session)
             session.finish(answer.failed(403, "this proxy serves private networks only"))
             return
+        session.start()
+
+    def _welcome_redirected(self, sock: socket.SocketType, peer: str) -> None:
+        try:
+            goes = original(sock)
+        except OSError:
+            self.counts["not redirected"] += 1
+            sock.close()
+            return
+        session = Redirected(self, sock, peer, goes)
+        self.sessions.add(session)
         session.start()
 
     def _look_at_switch(self) -> None:
@@ -346,6 +321,9 @@ class Proxy:
             self.loop.stop()
             return
         self.draining = True
+        if self.nameserver is not None:
+            self.nameserver.close()
+            self.nameserver = None
         for door in self.doors:
             door.close()
         for session in list(self.sessions):
@@ -365,6 +343,8 @@ class Proxy:
         self.loop.stop()
 
     def _shut(self) -> None:
+        if self.nameserver is not None:
+            self.nameserver.close()
         for session in list(self.sessions):
             session.close(reset=True)
         for door in self.doors:

@@ -109,25 +109,35 @@ class Session:
             return
         self.buffer = buffer[end + 4 :]
         try:
-            if buffer.startswith(b"CONNECT ") and end <= http1.MAX_REMEMBERED:
-                head, destination = http1.connect(buffer[:end])
-            else:
-                head = http1.request(buffer[:end])
-                if head.target.startswith(b"/") and head.method == b"GET":
-                    self._own_page(head)
-                    return
-                destination = http1.destination(head)
-            agent = self.proxy.accounts.agent(self.peer, head.values(b"proxy-authorization"))
-            if self.proxy.knows(agent, self):
-                self._begin(head, destination, agent)
-            else:
-                self._park(head, destination, agent)
+            understood = self._understood(buffer[:end])
+            if understood is not None:
+                self._proceed(*understood, self._who(understood[0]))
         except http1.Bad as bad:
             self.proxy.counts["bad requests"] += 1
             self.finish(answer.failed(bad.status, str(bad)))
         except NeedsCredentials as err:
             self.proxy.counts["credentials refused"] += 1
             self.finish(answer.credentials_needed(str(err), possible=err.possible))
+
+    def _understood(self, data: bytes) -> tuple[http1.Request, http1.Destination] | None:
+        """A head and where it is to go; None when it was for the proxy itself, and has been answered. Raises Bad."""
+        if data.startswith(b"CONNECT ") and len(data) <= http1.MAX_REMEMBERED:
+            return http1.connect(data)
+        head = http1.request(data)
+        if head.target.startswith(b"/") and head.method == b"GET":
+            self._own_page(head)
+            return None
+        return head, http1.destination(head)
+
+    def _who(self, head: http1.Request) -> str:
+        """The agent. Raises NeedsCredentials."""
+        return self.proxy.accounts.agent(self.peer, head.values(b"proxy-authorization"))
+
+    def _proceed(self, head: http1.Request, destination: http1.Destination, agent: str) -> None:
+        if self.proxy.knows(agent, self):
+            self._begin(head, destination, agent)
+        else:
+            self._park(head, destination, agent)
 
     def _incomplete(self, buffer: bytes, end: int) -> None:
         self.buffer = buffer
@@ -170,7 +180,7 @@ class Session:
             return
         if http1.request_body(head):
             raise http1.Bad("a CONNECT request with a body")
-        self.record = self.proxy.record(agent, destination.name, "connect")
+        self.record = self.proxy.seen.record(agent, destination.name, "connect")
         permitted = self.proxy.permit(agent, destination)
         if isinstance(permitted, Refusal):
             self._refused(permitted)
@@ -190,7 +200,7 @@ class Session:
 
     def _begun(self, address: str) -> None:
         assert self.record is not None
-        self.proxy.began(self.record, address)
+        self.proxy.seen.began(self.record, address)
 
     def _dialled(self, result: Reached | Failed | Refusal) -> None:
         self.dial = None
@@ -199,15 +209,18 @@ class Session:
             self._refused(result)
             return
         if isinstance(result, Failed):
-            self.proxy.ended(self.record, result.ended)
-            self.finish(answer.failed(result.status, result.problem))
+            self.proxy.seen.ended(self.record, result.ended)
+            self._not_reached(answer.failed(result.status, result.problem))
             return
         self._tunnel(result)
+
+    def _not_reached(self, data: bytes) -> None:
+        self.finish(data)
 
     def _refused(self, refusal: Refusal) -> None:
         record = self.record
         assert record is not None
-        self.proxy.refused(record, refusal)
+        self.proxy.seen.refused(record, refusal)
         self.finish(answer.refused(refusal, record.target))
 
     def _tunnel(self, reached: Reached) -> None:
@@ -254,10 +267,10 @@ class Session:
             if not peek.readable:
                 record.extra["tls"] = "unreadable"
             return held
-        refusal = self.proxy.saw_hello(record, hello)
+        refusal = self.proxy.seen.saw_hello(record, hello)
         if refusal is None:
             return held
-        self.proxy.refused(self.proxy.name_record(record, hello.sni), refusal)
+        self.proxy.seen.refused(self.proxy.seen.name_record(record, hello.sni), refusal)
         self.wire.send(answer.TLS_ACCESS_DENIED)
         tunnel.end("tls-name-refused")
         return None
@@ -268,9 +281,9 @@ class Session:
         assert tunnel is not None
         record.up += tunnel.up.bytes
         record.down += tunnel.down.bytes
-        self.proxy.ended(record, how)
+        self.proxy.seen.ended(record, how)
         if tunnel.over is not None:
-            self.proxy.went_over(record, tunnel.over)
+            self.proxy.seen.went_over(record, tunnel.over)
         self.tunnel = None
         self.proxy.gone(self)
 
@@ -373,7 +386,7 @@ class Session:
             self.dial.cancel()
             self.dial = None
             if self.record is not None and self.exchange is None and not self.record.ended:
-                self.proxy.ended(self.record, how)
+                self.proxy.seen.ended(self.record, how)
         if self.tunnel is not None:
             self.tunnel.end(how, reset=reset)
             return

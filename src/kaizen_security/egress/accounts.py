@@ -60,6 +60,10 @@ class Accounts:
         self._keys = {agent: _stored(key) for agent, key in credentials.items()}
         self._required = required
 
+    def of_peer(self, peer: str) -> str:
+        """The agent behind a peer's address, for what carries no credentials."""
+        return self._of_source(peer)
+
     def agent(self, peer: str, values: list[bytes]) -> str:
         """The agent that ``peer`` speaks for; ``values`` are those of Proxy-Authorization. Raises NeedsCredentials.
 

@@ -39,7 +39,7 @@ class Exchange:
         self.head = head
         self.destination = destination
         self.agent = agent
-        self.record = session.proxy.record(agent, destination.name, "http")
+        self.record = session.proxy.seen.record(agent, destination.name, "http")
         self.upload: Body = body(http1.request_body(head))
         self.answer: Body | None = None
         self.arrived = b""
@@ -80,7 +80,7 @@ class Exchange:
         if kept is not None and kept.key == self._key() and self._still_allowed(kept):
             session.origin = None
             self.reused = True
-            session.proxy.began(self.record, kept.address)
+            session.proxy.seen.began(self.record, kept.address)
             self._with(kept)
             return
         session.leave_origin()
@@ -105,7 +105,7 @@ class Exchange:
 
     def _begun(self, address: str) -> None:
         if not self.record.queued:
-            self.session.proxy.began(self.record, address)
+            self.session.proxy.seen.began(self.record, address)
 
     def _dialled(self, result: Reached | Failed | Refusal) -> None:
         self.dial = None
@@ -121,7 +121,7 @@ class Exchange:
 
     def _refused(self, refusal: Refusal) -> None:
         self.over = True
-        self.session.proxy.refused(self.record, refusal)
+        self.session.proxy.seen.refused(self.record, refusal)
         self.session.finish(answer.refused(refusal, self.record.target))
 
     def _with(self, origin: Origin) -> None:
@@ -197,11 +197,11 @@ class Exchange:
         except OverBudget as err:
             if self.answered:
                 self._cut("over-budget")
-                self.session.proxy.went_over(self.record, err.budget)
+                self.session.proxy.seen.went_over(self.record, err.budget)
             else:
                 self._end("over-budget")
                 self._drop_origin()
-                refusal = self.session.proxy.went_over(self.record, err.budget)
+                refusal = self.session.proxy.seen.went_over(self.record, err.budget)
                 self.session.finish(answer.refused(refusal, self.record.target))
             return False
         return True
@@ -380,7 +380,7 @@ class Exchange:
 
     def _end(self, how: str) -> None:
         self.over = True
-        self.session.proxy.ended(self.record, how)
+        self.session.proxy.seen.ended(self.record, how)
 
     def _drop_origin(self) -> None:
         origin, self.origin = self.origin, None

@@ -16,6 +16,9 @@ class Config:
 
     ``host``, ``port``      where the proxy listens; port 0: any free one
     ``listen_fd``           descriptor of a listening TCP socket that the parent left open, in place of both
+    ``transparent_host``, ``transparent_port``   where redirected connections arrive; -1: nowhere
+    ``dns_host``, ``dns_port``   where the DNS sidecar takes queries; -1: nowhere. ``dns_upstream``: the resolver that it asks, by
+                            default the first of /etc/resolv.conf; ``dns_label_bytes``: see ``labels.Labels``, 0: no limit
     ``api_url``             the control plane; ``sidecar`` (``unix:///…`` or a URL), when given, is talked to instead
     ``api_key``, ``agent``  the proxy's key; the agent that connections without proxy credentials belong to
     ``mode``                ``observe``: without a policy, pass. ``enforce``: without a fresh policy, refuse
@@ -43,6 +46,12 @@ class Config:
     host: str = "127.0.0.1"
     port: int = 8080
     listen_fd: int = -1
+    transparent_host: str = "127.0.0.1"
+    transparent_port: int = -1
+    dns_host: str = "127.0.0.1"
+    dns_port: int = -1
+    dns_upstream: str = ""
+    dns_label_bytes: int = 4096
     api_url: str = "http://127.0.0.1:8000"
     sidecar: str = ""
     api_key: str = ""

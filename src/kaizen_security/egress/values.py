@@ -50,12 +50,16 @@ def _value(name: str, value: Json, default: object) -> object:
     return Path(value) if isinstance(default, Path) else value
 
 
+OFF = frozenset(("transparent_port", "dns_port", "listen_fd"))
+"""Numbers that may be -1: not there."""
+
+
 def _number(name: str, value: Json, *, whole: bool) -> int | float:
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError("not a number")  # noqa: TRY004 - joined with the texts that are none
         number = int(value) if whole else float(value)
-        if not 0 <= number < 1 << 40:
+        if not (0 <= number < 1 << 40 or (number == -1 and name in OFF)):
             raise ValueError
     except ValueError as err:
         raise Misconfigured(f"{name}: must be a {'whole ' if whole else ''}number from 0") from err
@@ -115,8 +119,13 @@ def _sources(value: Json) -> tuple[tuple[IPv4Network | IPv6Network, str], ...]:
 def _check(config: Config) -> None:
     if config.mode not in ("observe", "enforce"):
         raise Misconfigured("mode: must be observe or enforce")
-    if not 0 <= config.port < 65536:
-        raise Misconfigured("port: must be from 0 to 65535")
+    for name in ("port", "transparent_port", "dns_port"):
+        if getattr(config, name) >= 65536:
+            raise Misconfigured(f"{name}: must be from 0 to 65535")
+    if config.dns_upstream:
+        upstream = canonical.target(config.dns_upstream)
+        if not upstream.is_address:
+            raise Misconfigured("dns_upstream: must be an address, with or without a port")
     if config.max_connections < 1:
         raise Misconfigured("max_connections: must be at least 1")
     if not config.agent or len(config.agent) > MAX_AGENT:

@@ -300,7 +300,7 @@ def read_all(connection: socket.socket) -> bytes:
 class Running:
     """The proxy as a process of its own."""
 
-    def __init__(self, folder: Path, plane: str, *flags: str, **settings: object) -> None:
+    def __init__(self, folder: Path, plane: str, *flags: str, prefix: tuple[str, ...] = (), **settings: object) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / "egress.json"
         file.write_text(json.dumps({"policy_refresh": 0.1, "api_url": plane, "api_key": "kz_test", **settings}))
@@ -308,7 +308,7 @@ class Running:
         command = [sys.executable, "-m", "kaizen_security.cli", "egress", "--port", "0", "--config", str(file)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--data", str(folder / "data"), *flags],
+                [*prefix, *command, "--data", str(folder / "data"), *flags],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -368,11 +368,13 @@ def curl(proxy: Running, *words: str, timeout: float = DEADLINE) -> subprocess.C
 
 
 @contextmanager
-def running(folder: Path, plane: ControlPlane | str, *flags: str, **settings: object) -> Iterator[Running]:
+def running(
+    folder: Path, plane: ControlPlane | str, *flags: str, prefix: tuple[str, ...] = (), **settings: object
+) -> Iterator[Running]:
     """A proxy that is ready, with its policy; ended with SIGTERM, cleanly."""
-    proxy = Running(folder, plane if isinstance(plane, str) else plane.url, *flags, **settings)
+    proxy = Running(folder, plane if isinstance(plane, str) else plane.url, *flags, prefix=prefix, **settings)
     try:
-        if isinstance(plane, ControlPlane):
+        if isinstance(plane, ControlPlane) and not prefix:
             until(lambda: proxy.health()["policy"]["with_policy"], "the first policy")  # type: ignore[index]
         yield proxy
     finally:

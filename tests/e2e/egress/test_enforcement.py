@@ -146,7 +146,7 @@ def test_the_kill_switch_stops_what_is_open_and_what_would_begin_and_goes_away_a
         until(lambda: answers(proxy, "403"))
         switch.unlink()
         until(lambda: answers(proxy, "204"))
-        assert proxy.health()["counts"]["killed"] == 1  # type: ignore[index]
+        assert proxy.health()["counts"]["killed"] >= 1  # type: ignore[index]
         until(lambda: [a for a in plane.actions("raw.internal:443") if a["metadata"].get("ended") == "killed"])
     script.stop()
 

@@ -1,0 +1,104 @@
+"""Witness: makes the records of what passes and what is refused, and hands them to the reporter."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from kaizen_security.egress import clock
+from kaizen_security.egress.budgets import Budget
+from kaizen_security.egress.budgets import refusal as over_budget
+from kaizen_security.egress.fronting import disagreement
+from kaizen_security.egress.gate import Gate, is_address
+from kaizen_security.egress.hello import Hello
+from kaizen_security.egress.loop import Loop
+from kaizen_security.egress.policies import Policies
+from kaizen_security.egress.report import Record, Reporter
+from kaizen_security.egress.rules import Refusal, Rules
+
+
+class Witness:
+    """Owned by the loop's thread. ``gate`` gives the gate in force, which a reload replaces."""
+
+    def __init__(
+        self, loop: Loop, policies: Policies, reporter: Reporter, *, gate: Callable[[], Gate], counts: Counter[str]
+    ) -> None:
+        self._loop = loop
+        self._policies = policies
+        self._reporter = reporter
+        self._gate = gate
+        self._counts = counts
+        self._ids = clock.Ids()
+        self._behind = clock.now() - time.monotonic()
+
+    def record(self, agent: str, target: str, kind: str) -> Record:
+        """A new record, not reported yet."""
+        rules = self._policies.of(agent)
+        return Record(
+            id=self._ids.new(),
+            agent=agent,
+            target=target,
+            at=self._loop.now + self._behind,
+            kind=kind,
+            policy_version=rules.compiled.version if isinstance(rules, Rules) else "",
+        )
+
+    def began(self, record: Record, address: str) -> None:
+        """The address passed and is dialled: report."""
+        record.extra["address"] = address
+        self._counts[record.kind] += 1
+        self._reporter.put(record)
+
+    def ended(self, record: Record, how: str) -> None:
+        """The connection is over (or never came about)."""
+        record.duration = self._loop.now + self._behind - record.at
+        record.ended = how
+        self._reporter.end(record)
+
+    def refused(self, record: Record, refusal: Refusal) -> None:
+        """A refusal is its own action when the connection was reported as begun already."""
+        self._counts["refused"] += 1
+        if record.queued:
+            self.ended(record, "refused")
+            record = self._beside(record, record.target)
+        record.refusal = refusal
+        record.ended = "refused"
+        self._reporter.put(record)
+
+    def went_over(self, record: Record, budget: Budget) -> Refusal:
+        """A connection was ended because it went beyond a budget: an action of its own."""
+        what = over_budget(budget, record.target, "bytes")
+        self.refused(self._beside(record, record.target), what)
+        return what
+
+    def _beside(self, record: Record, target: str) -> Record:
+        beside = self.record(record.agent, target, "connect")
+        beside.act_id = record.id
+        return beside
+
+    def name_record(self, record: Record, sni: str) -> Record:
+        """A record for the name that was asked for inside a connection to another."""
+        port = record.target.rpartition(":")[2]
+        beside = self._beside(record, f"{sni}:{port}")
+        beside.extra = {"sni": sni, "address": record.extra.get("address"), "host": record.target}
+        return beside
+
+    def saw_hello(self, record: Record, hello: Hello) -> Refusal | None:
+        """Note what a TLS hello says, and decide on its name."""
+        extra = record.extra
+        extra["tls"] = "ech" if hello.ech else "hello" if hello.sni else "nameless"
+        if hello.alpn:
+            extra["alpn"] = "+".join(hello.alpn)[:32]
+        if not hello.sni:
+            return None
+        extra["sni"] = hello.sni
+        host, _, port = record.target.rpartition(":")
+        sni = hello.sni.rstrip(".")
+        if sni == host:
+            return None
+        extra["sni_differs"] = True
+        host = host.strip("[]")
+        if not is_address(host):
+            record.findings = (disagreement(host, sni, "TLS name"),)
+        return self._gate().hidden_name(host, record.agent, sni, int(port))
