@@ -3,8 +3,8 @@
     attach(kaizen)                     every agent of every crew in this process
     guard_tool(kaizen, tool)           this tool only, by whomever it is run
 
-CrewAI dispatches its hooks on every path by which an agent calls a tool. What a hook refuses is neither cached nor taken for the
-agent's answer, and never aborts the run. A tool that a flow or the host's own code runs passes no hook: guard that one.
+CrewAI dispatches its hooks on every path by which an agent calls a tool. What a hook refuses is not cached, is no failure of the
+tool and never aborts the run. A tool that a flow or the host's own code runs passes no hook: guard that one.
 """
 
 from __future__ import annotations

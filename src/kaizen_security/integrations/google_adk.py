@@ -3,11 +3,13 @@
 The plugin hears of the run and of each call. It judges nothing by itself: callbacks of the agent and of other plugins run after it
 and may still change the arguments. What decides is put on the tool itself, on ``run_async``, with the arguments as they are then.
 
-    runner = Runner(app=App(name="billing", root_agent=agent, plugins=[KaizenPlugin(kaizen)]), …)
+    Runner(app=App(name="billing", root_agent=agent, plugins=[KaizenPlugin(kaizen)]), …)
+    attach(kaizen)                     every runner of this process
 """
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -20,6 +22,7 @@ from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
     from google.adk.plugins.base_plugin import BasePlugin
+    from google.adk.plugins.plugin_manager import PluginManager
     from google.adk.tools.transfer_to_agent_tool import transfer_to_agent
 except ImportError as err:
     raise HookUnavailable("google_adk: needs google-adk 1.20 or newer (pip install google-adk)") from err
@@ -140,6 +143,34 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
         run, own = self._runs.pop(key, (None, False))
         if run is not None and own:
             run.end(completed=completed)
+
+
+def attach(
+    kaizen: Kaizen | AsyncKaizen | None = None, *, identity: bool = True, always_ask: bool = False
+) -> Callable[[], None]:
+    """Put one plugin into every runner that is made from now on, unless it has one. Gives what takes that off again."""
+    plugin = KaizenPlugin(kaizen, identity=identity, always_ask=always_ask)
+    _GLOBAL[:] = [plugin]
+    if not hasattr(PluginManager.__init__, "_kaizen"):
+        inner = PluginManager.__init__
+
+        @functools.wraps(inner)
+        def made(self: Any, *args: Any, **kwargs: Any) -> None:
+            inner(self, *args, **kwargs)
+            if _GLOBAL and not any(isinstance(one, KaizenPlugin) for one in self.plugins):
+                self.plugins.append(_GLOBAL[0])
+
+        made._kaizen = True  # type: ignore[attr-defined]
+        PluginManager.__init__ = made
+
+    def detach() -> None:
+        if plugin in _GLOBAL:
+            _GLOBAL.clear()
+
+    return detach
+
+
+_GLOBAL: list[KaizenPlugin] = []
 
 
 # --- on the tool itself

@@ -46,15 +46,21 @@ _AGENTS: ContextVar[tuple[str, ...]] = ContextVar("kaizen_llamaindex_agents", de
 
 
 def attach(
-    kaizen: Kaizen | AsyncKaizen | None, *parts: Any, identity: bool = True, always_ask: bool = False
+    kaizen: Kaizen | AsyncKaizen | None = None, *parts: Any, identity: bool = True, always_ask: bool = False
 ) -> AttachPoint:
-    """Attach agents and workflows in place; what they take and give stays as it is.
+    """Attach agents and workflows in place, or, without any, every agent of this process; what they take and give stays as it is.
 
     The agent that is run first acts as the client's own; those that it hands over to, or calls as tools, as ``AGENT/name`` unless
     ``identity`` is False. Of a workflow that is no agent's only the run is told: guard the tools that its steps call.
     Raises Misconfigured for another thing or a setting that cannot be used.
     """
     point = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
+    if not parts:
+        _GLOBAL[:] = [point]
+        for kind in (AgentWorkflow, BaseWorkflowAgent):
+            for name in ("run", "_call_tool"):
+                if not hasattr(getattr(kind, name), "_kaizen"):
+                    setattr(kind, name, _for_all(name, getattr(kind, name)))
     for part in parts:
         if not isinstance(part, Workflow):
             raise Misconfigured(f"attach: {type(part).__name__} is no agent or workflow of LlamaIndex")
@@ -90,7 +96,32 @@ def guard_tool(kaizen: Kaizen | AsyncKaizen | None, tool: T) -> T:
     return tool
 
 
-def _put(part: Any, name: str, made: Callable[..., Any]) -> None:
+def detach() -> None:
+    """Take off what ``attach`` without agents put on; those that were attached one by one stay so."""
+    _GLOBAL.clear()
+
+
+_GLOBAL: list[AttachPoint] = []
+
+
+def _for_all(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of all agents; one that was attached by itself has its own before this one."""
+
+    @functools.wraps(inner)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not _GLOBAL:
+            return inner(self, *args, **kwargs)
+        attached = vars(self).get("_kaizen_all")
+        if attached is None or attached.point is not _GLOBAL[0]:
+            attached = _Attached(_GLOBAL[0], self)
+            _put(self, "_kaizen_all", attached)
+        return (attached.run if name == "run" else attached.call_tool)(*args, **kwargs)
+
+    method._kaizen = inner  # type: ignore[attr-defined]
+    return method
+
+
+def _put(part: Any, name: str, made: Any) -> None:
     # Agents are pydantic models: an attribute that is no field of theirs is put past their own ``__setattr__``.
     object.__setattr__(part, name, made)
 
@@ -109,12 +140,12 @@ class _Attached:
     """One workflow: its runs, and the calls of the agents in it."""
 
     def __init__(self, point: AttachPoint, part: Any) -> None:
-        self._point = point
+        self.point = point
         self._part = part
-        self._run = _inner(part.run)
-        self._call_tool = _inner(getattr(part, "_call_tool", None))
+        self._run = _inner(part, "run")
+        self._call_tool = _inner(part, "_call_tool")
         self._handed: OrderedDict[str, dict[str, tuple[str, ...]]] = OrderedDict()
-        self.run = functools.wraps(self._run)(functools.partial(_Attached._running, self))
+        self.run = functools.wraps(type(part).run)(functools.partial(_Attached._running, self))
         self.call_tool = functools.partial(_Attached._called, self)
         vars(self.run)["_kaizen_inner"], vars(self.call_tool)["_kaizen_inner"] = self._run, self._call_tool
 
@@ -129,9 +160,9 @@ class _Attached:
         if outer is not None and ACT.get() is not None:
             # A tool of another agent's runs this one: its order is no word of the user's.
             above = _AGENTS.get()
-            outer.message(words, kaizen=self._point.agent(above), to=self._first)
+            outer.message(words, kaizen=self.point.agent(above), to=self._first)
             return self._begun(outer, (*above, self._first), args, kwargs, own=False)
-        return self._begun(outer or self._point.run(words).begin(), (), args, kwargs, own=outer is None)
+        return self._begun(outer or self.point.run(words).begin(), (), args, kwargs, own=outer is None)
 
     def _begun(
         self, run: Running, agents: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any], *, own: bool
@@ -161,7 +192,7 @@ class _Attached:
             said = getattr(response, "content", None) if response is not None else result
             if isinstance(said, str):
                 who = self._handed.get(run.id, {}).get(str(getattr(result, "current_agent_name", "")), agents)
-                run.message(said, kaizen=self._point.agent(who))
+                run.message(said, kaizen=self.point.agent(who))
         except Exception:  # noqa: BLE001  # a listed boundary
             # Whoever awaits the handler gets it too; here it only means that the run was not completed.
             return
@@ -181,12 +212,12 @@ class _Attached:
         call = Call(
             tool=tool.metadata.get_name(), arguments=tool_input, agents=agents, fn=getattr(tool, "real_fn", None)
         )
-        said = await self._point.abefore(call)
+        said = await self.point.abefore(call)
         if isinstance(said, Refused):
             return _output(tool, tool_input, said)
         within = _AGENTS.set(agents)
         try:
-            with said.running(), self._point.noted(said) as kept:
+            with said.running(), self.point.noted(said) as kept:
                 output = await self._call_tool(ctx, tool, tool_input)
                 kept.content, kept.failed = output.content, bool(output.is_error)
             return output
@@ -214,7 +245,7 @@ class _Attached:
                 self._handed.popitem(last=False)
             handed[to] = agents[: agents.index(to) + 1] if to in agents else (*agents, to)
         if run is not None and isinstance(to, str):
-            run.message(str(tool_input.get("reason") or "handoff"), kaizen=self._point.agent(agents), to=to)
+            run.message(str(tool_input.get("reason") or "handoff"), kaizen=self.point.agent(agents), to=to)
         return output
 
 
@@ -222,8 +253,11 @@ _ENDING: set[asyncio.Task[None]] = set()
 """Tasks that wait for the end of a run; a loop keeps no more than a weak hold of them."""
 
 
-def _inner(fn: Any) -> Any:
-    return getattr(fn, "_kaizen_inner", fn)
+def _inner(part: Any, name: str) -> Any:
+    """The framework's own method, below whatever of ours is on it."""
+    method = getattr(part, name, None)
+    below = getattr(method, "_kaizen", None)
+    return getattr(method, "_kaizen_inner", method) if below is None else functools.partial(below, part)
 
 
 def _words(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Semantic Kernel: a filter around every function of a kernel, and the runs of agents and orchestrations.
 
-    attach(kaizen, agent)                                       an agent, an orchestration or a kernel: what follows, and its runs
-    kernel.add_filter("function_invocation", kaizen_filter(kaizen))   the filter alone
+    attach(kaizen, agent)               an agent, an orchestration or a kernel, with its runs
+    attach(kaizen)                      every kernel and every chat completion agent of this process
+    kernel.add_filter("function_invocation", kaizen_filter(kaizen))      the filter alone
 
 Functions that a model calls, that the host invokes and that stream all go through this one kind of filter. A refusal becomes the
 function's result.
@@ -10,6 +11,7 @@ function's result.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,7 +24,7 @@ from kaizen_security.integrations.runs import MAX_TEXT, RUNNING, Running
 
 try:
     from semantic_kernel import Kernel
-    from semantic_kernel.agents import Agent
+    from semantic_kernel.agents import Agent, ChatCompletionAgent
     from semantic_kernel.agents.orchestration.handoffs import HANDOFF_PLUGIN_NAME, HandoffAgentActor
     from semantic_kernel.agents.orchestration.orchestration_base import OrchestrationBase
     from semantic_kernel.filters import FilterTypes
@@ -52,14 +54,17 @@ def kaizen_filter(
 
 
 def attach(
-    kaizen: Kaizen | AsyncKaizen | None, *parts: Any, identity: bool = True, always_ask: bool = False
+    kaizen: Kaizen | AsyncKaizen | None = None, *parts: Any, identity: bool = True, always_ask: bool = False
 ) -> AttachPoint:
-    """Attach kernels, agents and orchestrations in place; their functions, signatures and results stay as they are.
+    """Attach kernels, agents and orchestrations in place, or, without any, all kernels and chat completion agents of this process.
 
+    Their functions, signatures and results stay as they are.
     An agent alone acts as the client's own agent; members of an orchestration, and agents that another one calls as a function, as
     ``AGENT/name``, unless ``identity`` is False. Raises Misconfigured for another thing or a setting that cannot be used.
     """
     point = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
+    if not parts:
+        _attach_all(point)
     for part in parts:
         if isinstance(part, Kernel):
             _attach_kernel(point, part)
@@ -72,6 +77,47 @@ def attach(
                 f"attach: {type(part).__name__} is no kernel, agent or orchestration of Semantic Kernel"
             )
     return point
+
+
+def detach() -> None:
+    """Take off what ``attach`` without parts put on."""
+    _GLOBAL.clear()
+
+
+_GLOBAL: list[AttachPoint] = []
+
+
+def _attach_all(point: AttachPoint) -> None:
+    _GLOBAL[:] = [point]
+    inner = Kernel.construct_call_stack
+    if hasattr(inner, "_kaizen"):
+        return
+
+    @functools.wraps(inner)
+    def construct_call_stack(self: Any, filter_type: Any, inner_function: Any) -> Any:
+        if _GLOBAL and filter_type == FilterTypes.FUNCTION_INVOCATION:
+            inner_function = partial(_filtered, _GLOBAL[0], next=inner_function)
+        elif _GLOBAL and filter_type == FilterTypes.AUTO_FUNCTION_INVOCATION:
+            inner_function = partial(_named, next=inner_function)
+        return inner(self, filter_type, inner_function)
+
+    construct_call_stack._kaizen = True  # type: ignore[attr-defined]
+    Kernel.construct_call_stack = construct_call_stack
+    for method, around in (("invoke", _streamed), ("invoke_stream", _streamed), ("get_response", _answered)):
+        setattr(ChatCompletionAgent, method, _for_all(getattr(ChatCompletionAgent, method), method, around))
+
+
+def _for_all(inner: Callable[..., Any], name: str, around: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of all agents; one that was attached by itself has its own before this one."""
+
+    @functools.wraps(inner)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not _GLOBAL:
+            return inner(self, *args, **kwargs)
+        return around(_GLOBAL[0], partial(inner, self), self.name, None, ())(*args, **kwargs)
+
+    method._kaizen = inner  # type: ignore[attr-defined]
+    return method
 
 
 # --- functions
@@ -124,14 +170,17 @@ def _call_filter(filter_: Callable[..., Any]) -> Callable[[Any, Next], Awaitable
 
     async def kaizen_call_filter(context: Any, next: Next) -> None:  # noqa: A002
         _innermost(context.kernel, filter_)
-        call = context.function_call_content
-        token = _CALL_ID.set(str(getattr(call, "id", "") or "unnamed"))
-        try:
-            await next(context)
-        finally:
-            _CALL_ID.reset(token)
+        await _named(context, next)
 
     return kaizen_call_filter
+
+
+async def _named(context: Any, next: Next) -> None:  # noqa: A002
+    token = _CALL_ID.set(str(getattr(context.function_call_content, "id", "") or "unnamed"))
+    try:
+        await next(context)
+    finally:
+        _CALL_ID.reset(token)
 
 
 def _attach_kernel(point: AttachPoint, kernel: Any) -> None:
@@ -191,11 +240,17 @@ class _Shared:
 def _attach_agent(point: AttachPoint, agent: Any, shared: _Shared | None, name: tuple[str, ...]) -> None:
     _attach_kernel(point, agent.kernel)
     for method in ("invoke", "invoke_stream"):
-        inner = getattr(agent, method)
-        inner = getattr(inner, "_kaizen_inner", inner)
+        inner = _inner(agent, method)
         _put(agent, method, _streamed(point, inner, agent.name, shared, name))
-    inner = getattr(agent.get_response, "_kaizen_inner", agent.get_response)
+    inner = _inner(agent, "get_response")
     _put(agent, "get_response", _answered(point, inner, agent.name, shared, name))
+
+
+def _inner(part: Any, name: str) -> Any:
+    """The framework's own method, below whatever of ours is on it."""
+    method = getattr(part, name)
+    below = getattr(method, "_kaizen", None)
+    return getattr(method, "_kaizen_inner", method) if below is None else partial(below, part)
 
 
 def _put(part: Any, name: str, made: Callable[..., Any]) -> None:
@@ -293,7 +348,7 @@ def _attach_orchestration(point: AttachPoint, orchestration: Any) -> None:
     shared = _Shared()
     for member in orchestration._members:
         _attach_agent(point, member, shared, (member.name,))
-    inner = getattr(orchestration.invoke, "_kaizen_inner", orchestration.invoke)
+    inner = _inner(orchestration, "invoke")
 
     async def invoke(*args: Any, **kwargs: Any) -> Any:
         run = point.run(_words(args, kwargs, "task")).begin()
