@@ -37,6 +37,20 @@ def signature(action: Action, evidence: Iterable[Finding]) -> str:
     return hashlib.sha256(json.dumps([done, findings]).encode()).hexdigest()
 
 
+def acceptance(action: Action) -> str:
+    """SHA-256, hex, of a definition that a person accepts as it is now: a tool of an MCP server, by its server, name and digest.
+
+    ``action`` as it leaves the tenant: the load of the definition, or a call of the tool that was held back for it.
+    """
+    return signature(replace(action, kind="skill_load", target=""), ())
+
+
+def can_accept(action: Action, evidence: Iterable[Finding]) -> bool:
+    """Whether a finding is that a definition is another than it was pinned as, so that a person may accept it."""
+    found = tuple(evidence)
+    return bool(found and action.hash and action.publisher) and all(one.detection == "tool_pins" for one in found)
+
+
 def can_suppress(evidence: Iterable[Finding]) -> bool:
     """Whether a person may call it a false positive at all."""
     return not any(finding.detection in NEVER or finding.source.startswith("policy") for finding in evidence)
@@ -70,6 +84,10 @@ class Suppressions:
             return False
         seen, said = outward(action, self.key), outward_verdict(verdict, self.key)
         return signature(seen, said.evidence) in self.signatures
+
+    def accepts(self, action: Action) -> bool:
+        """Whether a person accepted the definition whose load ``action`` is."""
+        return bool(self.signatures) and acceptance(outward(action, self.key)) in self.signatures
 
     def settle(self, action: Action, verdict: Verdict) -> Verdict:
         """``settled`` when they cover it, else the very same verdict."""

@@ -295,6 +295,11 @@ class Kaizen(Noting):
         if self._audit is not None:
             self._audit.wake()
 
+    def wake(self) -> None:
+        """Renew policy and deliver in the background from now on. The first verdict does it by itself."""
+        if self._asleep:
+            self._rouse()
+
     def flush(self, timeout: float = 5.0) -> bool:
         """Deliver every report and step; false when some are still waiting after ``timeout`` seconds (they are in the spool)."""
         until = monotonic() + timeout

@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from kaizen_security.client.client import Kaizen
 from kaizen_security.client.clock import now
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import InvalidInput, Unreachable
 from kaizen_security.contract.step import End
 from kaizen_security.contract.verdict import Mode
@@ -303,6 +304,11 @@ class Gateway:
     def _fresh(self, agent: str, upstream: Upstream) -> Desk:
         known = self._agents[agent]
         kaizen = known.kaizen
+
+        def accepts(load: Action) -> bool:
+            # Asked of the rules in force: they are replaced as a whole when a bundle comes.
+            return kaizen.rules.suppressed.accepts(load)
+
         ward = self._wardens.get((agent, upstream.name))
         if ward is None:
             ward = self._wardens[agent, upstream.name] = Warden(
@@ -311,6 +317,7 @@ class Gateway:
                 enforcing=lambda: kaizen.rules.mode is Mode.ENFORCE,
                 now=now,
                 locked=self._locked,
+                accepts=accepts,
             )
         named = [""]
 

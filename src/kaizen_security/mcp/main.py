@@ -13,6 +13,7 @@ from kaizen_security.mcp import config
 
 if TYPE_CHECKING:
     from kaizen_security.client.client import Kaizen
+    from kaizen_security.contract.action import Action
     from kaizen_security.mcp.desk import Desk
     from kaizen_security.mcp.frames import Message
 
@@ -62,6 +63,8 @@ def _serve(command: Sequence[str], name: str, environment: Mapping[str, str]) ->
     except KaizenError:
         shim.process.kill()
         raise
+    # What people decide has to be heard also while nothing is called.
+    kaizen.wake()
     try:
         return shim.run(desk)
     finally:
@@ -99,12 +102,17 @@ def desk_of(kaizen: Kaizen, name: str, run_id: str, environment: Mapping[str, st
     def run(message: Message) -> str:
         return said(message, META_RUN) or (run_id if named else rolling())
 
+    def accepts(load: Action) -> bool:
+        # Asked of the rules in force: they are replaced as a whole when a bundle comes.
+        return kaizen.rules.suppressed.accepts(load)
+
     ward = Warden(
         Shelf(config.pins_folder(environment, kaizen.settings.data)),
         name,
         enforcing=lambda: kaizen.rules.mode is Mode.ENFORCE,
         now=now,
         locked=config.locked(environment),
+        accepts=accepts,
     )
     return Desk(kaizen, Relay(server=name, run=run, ids=kaizen.ids.new, ward=ward))
 

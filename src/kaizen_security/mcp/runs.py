@@ -6,11 +6,11 @@ process started are one run, until none of them was called for a while.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from kaizen_security.client.lock import locked_within
 from kaizen_security.contract.fields import MAX_NAME
 from kaizen_security.mcp.frames import Message
 
@@ -20,6 +20,8 @@ IDLE = 1800.0
 """Seconds without a call after which a client's next call begins another run."""
 AGAIN = 5.0
 """Seconds for which a shim does not look whether others have begun another run."""
+PATIENCE = 0.2
+"""Seconds that another shim may hold the file."""
 FORGOTTEN = 7 * 86400.0
 
 
@@ -64,17 +66,16 @@ class Rolling:
         if not self._path:
             raise FileNotFoundError
         os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            counted = os.read(fd, 20)
+        with open(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+            if not locked_within(file.fileno(), PATIENCE):
+                raise TimeoutError
+            counted = file.read(20)
             count = int(counted) if counted.isdigit() else 0
-            if counted and now - os.fstat(fd).st_mtime > IDLE:
+            if counted and now - os.fstat(file.fileno()).st_mtime > IDLE:
                 count += 1
-            os.pwrite(fd, b"%d" % count, 0)
-            os.utime(fd, (now, now))
-        finally:
-            os.close(fd)
+            file.seek(0)
+            file.write(b"%d" % count)
+            os.utime(self._path, (now, now))
         return count
 
     def tidy(self) -> None:

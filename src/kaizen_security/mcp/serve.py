@@ -51,13 +51,20 @@ def _bound(host: str, port: int) -> socket.socket:
 
 async def _serve(setup: Setup, bound: socket.socket, pins: str, locked: bool) -> None:
     pool = Pool()
-    gateway = Gateway(setup, attach=lambda agent: Kaizen(agent=agent), shelf=Shelf(pins), pool=pool, locked=locked)
+    gateway = Gateway(setup, attach=_attached, shelf=Shelf(pins), pool=pool, locked=locked)
     server = _Server(uvicorn.Config(gateway.app(), log_level="warning", access_log=False, lifespan="off"))
     try:
         await server.serve([bound])
     finally:
         pool.close()
         await asyncio.to_thread(gateway.close)
+
+
+def _attached(agent: str) -> Kaizen:
+    kaizen = Kaizen(agent=agent)
+    # What people decide has to be heard also while nothing is called.
+    kaizen.wake()
+    return kaizen
 
 
 class _Server(uvicorn.Server):

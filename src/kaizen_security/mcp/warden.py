@@ -20,7 +20,7 @@ from kaizen_security.mcp.frames import Message
 from kaizen_security.mcp.hidden import hidden, visible
 from kaizen_security.mcp.inbound import Arrival, Nothing, Report, brought
 from kaizen_security.mcp.orders import DEFINITION, orders_in_result, signs, weight
-from kaizen_security.mcp.pins import INSTRUCTIONS, SERVER, Held, Pins, Ruling, Why, introduced, judged, settle
+from kaizen_security.mcp.pins import INSTRUCTIONS, SERVER, Held, Pins, Ruling, Why, accept, introduced, judged, settle
 from kaizen_security.mcp.shelf import Shelf
 
 LISTS = {"prompts/list": "prompts", "resources/list": "resources", "resources/templates/list": "resourceTemplates"}
@@ -50,6 +50,7 @@ _LETTERS_ONLY = re.compile(r"[\W_]+")
 class Warden(Nothing):
     """One server's. ``enforcing`` and ``now`` are asked each time; ``locked``: nothing is trusted on first use.
 
+    ``accepts`` whether a person accepted, elsewhere, the definition whose load is given
     ``server``  what its owner calls it: its pins stand under this name
     """
 
@@ -61,12 +62,14 @@ class Warden(Nothing):
         enforcing: Callable[[], bool],
         now: Callable[[], float],
         locked: bool = False,
+        accepts: Callable[[Action], bool] = lambda load: False,
     ) -> None:
         self._shelf = shelf
         self._server = server
         self._enforcing = enforcing
         self._now = now
         self._locked = locked
+        self._accepts = accepts
         self._held: Mapping[str, Held] = {}
         self._accepted: frozenset[str] = frozenset()
         self._told: set[tuple[str, str]] = set()
@@ -85,6 +88,7 @@ class Warden(Nothing):
                 self._refresh()
         except Misconfigured as err:
             return self._finding(Why.DAMAGED, action.tool, (str(err),))
+        self._let_in()
         held = self._held.get(SERVER) or self._held.get(action.tool)
         if held is not None:
             return self._finding(held.why, action.tool, held.said)
@@ -95,6 +99,20 @@ class Warden(Nothing):
     def _refresh(self) -> None:
         mark = self._shelf.mark(self._server)
         self._take(self._shelf.pins(self._server), mark)
+
+    def _let_in(self) -> None:
+        """What is held and a person accepted in the console is accepted here."""
+        if not self._held:
+            return
+        wanted = {name: one.digest for name, one in self._held.items() if self._accepts(self._about(one.digest, name))}
+        if not wanted:
+            return
+
+        def change(pins: Pins) -> Pins:
+            same = [name for name, mark in wanted.items() if name in pins.held and pins.held[name].digest == mark]
+            return accept(pins, same, self._now())
+
+        self._take(self._shelf.change(self._server, change), self._shelf.mark(self._server))
 
     def _take(self, pins: Pins, mark: object) -> None:
         self._held, self._accepted, self._mark = pins.held, pins.accepted, mark
@@ -155,10 +173,11 @@ class Warden(Nothing):
         except Misconfigured as err:
             return Arrival(reason=f"tools cannot be compared with their pins: {err}")
         self._take(pins, self._shelf.mark(self._server))
+        self._let_in()
         reports = tuple(
             Report(self._loads(one), (self._finding(one.why, one.name, one.said),), blocked=one.why.holds)
             for one in rulings
-            if (one.why.holds or one.why.flags) and self._untold(one)
+            if (one.name in self._held or one.why is Why.TWICE or one.why.flags) and self._untold(one)
         )
         self._told |= {(one.name, one.digest) for one in rulings}
         bad = {one.name for one in rulings if one.why is Why.TWICE} | self._held.keys()
@@ -176,8 +195,11 @@ class Warden(Nothing):
         )
 
     def marked(self, action: Action) -> Action:
-        """As it is pinned, and whether a person has accepted that."""
-        mark = self._pinned.get(action.tool, "") if action.metadata.get("method") == "tools/call" else ""
+        """As it is pinned, or held back, and whether a person has accepted that."""
+        if action.metadata.get("method") != "tools/call":
+            return action
+        held = self._held.get(action.tool)
+        mark = held.digest if held is not None else self._pinned.get(action.tool, "")
         if not mark:
             return action
         known = {**action.metadata, "accepted": True} if mark in self._accepted else action.metadata
@@ -206,13 +228,14 @@ class Warden(Nothing):
         except Misconfigured as err:
             return Arrival(reason=f"the server cannot be compared with its pins: {err}")
         self._take(pins, self._shelf.mark(self._server))
+        self._let_in()
         reports = tuple(
             Report(self._about(held.digest, name), (self._finding(held.why, name, held.said),), blocked=True)
-            for name, held in pins.held.items()
+            for name, held in self._held.items()
             if name in (SERVER, INSTRUCTIONS)
         )
         arrival = Arrival(reports=reports)
-        return _rewritten(arrival, reply, "instructions", None) if INSTRUCTIONS in pins.held else arrival
+        return _rewritten(arrival, reply, "instructions", None) if INSTRUCTIONS in self._held else arrival
 
     def _about(self, mark: str, name: str) -> Action:
         return Action(kind="skill_load", tool=name, publisher=self._server, hash=mark, metadata={"source": "mcp"})

@@ -7,7 +7,7 @@ from kaizen_security.contract.codec import decode_action
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.declared import extended
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.suppression import can_suppress, signature
+from kaizen_security.contract.suppression import acceptance, can_accept, can_suppress, signature
 from kaizen_security.server.context import Context
 from kaizen_security.store.base import Agent, Status, Suppression, VerdictRow
 
@@ -15,7 +15,8 @@ from kaizen_security.store.base import Agent, Status, Suppression, VerdictRow
 async def set_status(context: Context, organisation: int, verdict_id: str, status: Status) -> VerdictRow | None:
     """Note a status; None when there is no such row.
 
-    ``false_positive`` also suppresses that exact signature for that agent, and any other status takes that back.
+    ``false_positive`` also suppresses that exact signature for that agent, and any other status takes that back; of a tool that is
+    held back because it changed, it accepts the definition as it is now, and shims and gateways let it in with the next bundle.
     Raises InvalidInput when it may not be suppressed: what a policy denies is changed in the policy.
     """
     row = await context.call(context.store.verdict, organisation, verdict_id)
@@ -27,9 +28,11 @@ async def set_status(context: Context, organisation: int, verdict_id: str, statu
 
 
 async def _suppress(context: Context, organisation: int, row: VerdictRow, status: Status) -> None:
-    name = signature(action_of(row), row.evidence)
+    action = action_of(row)
+    accepts = can_accept(action, row.evidence)
+    name = acceptance(action) if accepts else signature(action, row.evidence)
     if status is Status.FALSE_POSITIVE:
-        if not can_suppress(row.evidence):
+        if not accepts and not can_suppress(row.evidence):
             raise InvalidInput("status", "cannot be false_positive: a policy denies this; change the policy")
         entry = Suppression(agent=row.agent, signature=name, verdict_id=row.id, created_at=context.clock())
         await context.call(context.store.suppress, organisation, entry)

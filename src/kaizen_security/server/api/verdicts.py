@@ -85,7 +85,8 @@ SET_STATUS = Operation(
     description=(
         "`false_positive` suppresses that exact signature (vectors/suppression.json) for that agent, here and with its bundle at "
         "its sidecars, clients and proxies, until another status takes it back; what a policy denies, a secret or a canary "
-        "cannot be suppressed."
+        "cannot be suppressed. Of an MCP tool that is held back because its definition changed, it accepts the definition as it "
+        "is now."
     ),
     parameters=(VERDICT_ID,),
 )

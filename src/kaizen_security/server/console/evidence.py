@@ -11,9 +11,11 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.score import Came, Score
-from kaizen_security.contract.suppression import can_suppress
+from kaizen_security.contract.suppression import can_accept, can_suppress
 from kaizen_security.server.console.lines import Line, line, text_of
 from kaizen_security.server.console.words import (
+    ACCEPTED,
+    ACCEPTED_MEANS,
     DECIDED_BY,
     ORIGIN_WORD,
     STATUS_MEANS,
@@ -22,7 +24,8 @@ from kaizen_security.server.console.words import (
     TriageStep,
     triage_steps,
 )
-from kaizen_security.store.base import VerdictRow
+from kaizen_security.server.triage import action_of
+from kaizen_security.store.base import Status, VerdictRow
 
 MAX_FACTS: Final = 100
 """Facts of one action that are shown; what is left out is counted."""
@@ -79,11 +82,14 @@ def drawer(row: VerdictRow, beside: Sequence[VerdictRow], now: float) -> Drawer:
     others = sorted(
         {other.id: other for other in (*beside, row)}.values(), key=lambda other: (other.created_at, other.id)
     )
+    acceptable = can_accept(action_of(row), row.evidence)
+    accepted = acceptable and row.status is Status.FALSE_POSITIVE
+    releasable = bool(row.evidence) and can_suppress(row.evidence)
     return Drawer(
         line=shown_line,
-        status_word=STATUS_WORD[row.status],
-        status_means=STATUS_MEANS[row.status],
-        steps=triage_steps(row.status, releasable=bool(row.evidence) and can_suppress(row.evidence)),
+        status_word=ACCEPTED if accepted else STATUS_WORD[row.status],
+        status_means=ACCEPTED_MEANS if accepted else STATUS_MEANS[row.status],
+        steps=triage_steps(row.status, releasable=releasable, acceptable=acceptable),
         findings=tuple(finding_view(finding) for finding in row.evidence),
         score=None if row.score is None else _score(row.score),
         silence=_silence(shown_line.shown),

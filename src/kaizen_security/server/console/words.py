@@ -60,6 +60,10 @@ STATUS_MEANS: Final = {
     Status.RESOLVED: "Nothing is left to do.",
     Status.FALSE_POSITIVE: "The same finding on the same target is not flagged again for this agent, until this is opened again.",
 }
+ACCEPTED: Final = "Accepted"
+ACCEPTED_MEANS: Final = (
+    "Shims and gateways of this agent let this definition in as soon as they hear of it, within seconds."
+)
 
 DECIDED_BY: Final = {
     Origin.CLAIM: (
@@ -93,15 +97,24 @@ _RESOLVE = TriageStep(path="status", value="resolved", word="Resolve", means="No
 _FALSE = TriageStep(
     path="status", value="false_positive", word="False positive", means="Do not flag this again for this agent"
 )
+_ACCEPT = TriageStep(
+    path="status",
+    value="false_positive",
+    word="Accept this definition",
+    means="It is right as it is now: let it in at every shim and gateway of this agent",
+)
 _LEARN = TriageStep(
     path="learn", value="", word="Learn", means="This is normal: add it to the agent's declaration and baseline"
 )
 _REOPEN = TriageStep(path="status", value="open", word="Reopen", means="Somebody should look again")
 
 
-def triage_steps(status: Status, *, releasable: bool) -> tuple[TriageStep, ...]:
-    """What a person may do next with a verdict; ``releasable``: its findings may be called false or normal."""
-    flagged = (_FALSE, _LEARN) if releasable else ()
+def triage_steps(status: Status, *, releasable: bool, acceptable: bool) -> tuple[TriageStep, ...]:
+    """What a person may do next with a verdict.
+
+    ``releasable``: its findings may be called false or normal; ``acceptable``: it holds a changed definition back
+    """
+    flagged = (_ACCEPT,) if acceptable else (_FALSE, _LEARN) if releasable else ()
     match status:
         case Status.OPEN:
             return (_ACKNOWLEDGE, _RESOLVE, *flagged)
