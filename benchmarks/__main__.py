@@ -23,6 +23,7 @@ ALL = (
     "mcp",
     "sandbox",
     "typescript",
+    "kernel",
 )
 
 

@@ -6,8 +6,6 @@ The Inspector is called on the event loop: it takes microseconds. What blocks (a
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,7 +20,7 @@ from starlette.routing import Route
 
 from kaizen_security.contract import reasons, spellings
 from kaizen_security.contract.action import Action, Json, told
-from kaizen_security.contract.bundle import Bundle, encode_bundle, encode_policy, key_hash, seal, signing_key
+from kaizen_security.contract.bundle import Bundle, encode_policy, key_hash, seal, signing_key
 from kaizen_security.contract.codec import (
     Report,
     decode_action,
@@ -41,7 +39,9 @@ from kaizen_security.contract.policy import MODES
 from kaizen_security.contract.step import Result, Step, told_step
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.runtime.agents import AgentKey
+from kaizen_security.runtime.clock import now
 from kaizen_security.runtime.inspector import Inspector
+from kaizen_security.runtime.joining import Joiner
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.http import (
     MAX_BATCH_BODY,
@@ -52,6 +52,7 @@ from kaizen_security.sidecar.http import (
     on_socket,
     read,
     seconds,
+    tag_of,
 )
 from kaizen_security.sidecar.identity import Identities, Identity, tells
 from kaizen_security.sidecar.turns import Turns
@@ -88,6 +89,7 @@ class Sidecar:
         holding.learned = self._learned
         self.spool_refused = 0
         self.witness: Callable[[Step], None] = lambda step: None  # told of every step and report; must not wait
+        self.joiner = Joiner(now)
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="heavy")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -215,6 +217,7 @@ class Sidecar:
         await self._ready(action.agent)
         before = self.inspector.known(action)
         verdict = self.inspector.inspect(action)
+        self.joiner.note(replace(action, id=verdict.action_id))
         if before is None or before.pending is None:
             self.emit(action, verdict)
         elif verdict.pending is None:
@@ -258,6 +261,7 @@ class Sidecar:
             else:
                 self._hold(step.agent)
                 self.inspector.note(step)
+                self.joiner.note(step)
                 self.witness(step)
             await turns.pause()
         return len(steps)
@@ -286,7 +290,10 @@ class Sidecar:
                 verdict = replace(verdict, notes=(*verdict.notes, said[:MAX_TEXT]))
         else:
             verdict = self.inspector.observe(action)
-        return verdict, self.emit(action, verdict), before
+        joined = self.joiner.see(replace(action, id=verdict.action_id))
+        if joined.note:
+            verdict = replace(verdict, notes=(*verdict.notes, joined.note))
+        return verdict, self.emit(joined.action, verdict), before
 
     def _report(self, document: Json, identity: Identity | None, field: str) -> Report:
         said = text(document, "agent", field and field + ".", limit=MAX_NAME) if isinstance(document, dict) else ""
@@ -370,7 +377,7 @@ class Sidecar:
     async def bundle(self, request: Request, identity: Identity | None) -> Response:
         """``GET /v1/bundle``: sealed under the key that was presented; without one (Unix socket) under the empty key."""
         bundle = await self._bundle_of(request, identity)
-        agent, tag = bundle.agent, _tag(bundle)
+        agent, tag = bundle.agent, tag_of(bundle)
         if request.headers.get("if-none-match") == tag:
             held = self._hold(agent)
             wait = min(seconds(request.query_params.get("wait", "")), LONGEST_WAIT)
@@ -380,7 +387,7 @@ class Sidecar:
             except TimeoutError:
                 return Response(status_code=304, headers={"ETag": tag})
             bundle = held.bundle or bundle
-            tag = _tag(bundle)
+            tag = tag_of(bundle)
         sealed = seal(bundle, signing_key(key_hash(bearer(request))))
         return Response(sealed, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-store"})
 
@@ -391,7 +398,3 @@ class Sidecar:
         if held.bundle is None:
             raise Unreachable("no bundle of this agent has arrived from the control plane yet")
         return held.bundle
-
-
-def _tag(bundle: Bundle) -> str:
-    return '"' + hashlib.sha256(json.dumps(encode_bundle(bundle), sort_keys=True).encode()).hexdigest()[:32] + '"'

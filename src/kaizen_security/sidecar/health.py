@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,8 +21,9 @@ def routes(
     holding: Holding,
     reasoning: SidecarReasoning,
     spool_refused: Callable[[], int],
+    joined: Mapping[str, int],
 ) -> list[Route]:
-    """``spool_refused``: verdicts that the spool could not take."""
+    """``spool_refused``: verdicts that the spool could not take; ``joined``: calls and effects of one deed, and what had none."""
 
     async def healthz(request: Request) -> Response:
         """Alive; on the Unix socket also what was lost, and why."""
@@ -45,6 +46,7 @@ def routes(
                 "waiting": uplink.spool.pending,
                 "lost": {**uplink.spool.lost},
                 "losses": losses,
+                "joined": {**joined},
                 "holds": holding.figures(),
                 "reasoning": reasoning.state(),
                 "bundles_refused": uplink.bundles_refused,

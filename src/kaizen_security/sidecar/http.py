@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -13,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from kaizen_security.contract.action import Json
+from kaizen_security.contract.bundle import Bundle, encode_bundle
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Misconfigured, Refused, TooLarge, Unreachable
 from kaizen_security.contract.fields import obj, parse
 from kaizen_security.sidecar.identity import Unknown
@@ -31,6 +34,11 @@ _DISCARD = 32 << 20
 _SEPARATORS = (b",", b"[", b"{")
 T = TypeVar("T")
 _ENCODER = msgspec.json.Encoder()
+
+
+def tag_of(bundle: Bundle) -> str:
+    """The ETag of a bundle: the same for the same content."""
+    return '"' + hashlib.sha256(json.dumps(encode_bundle(bundle), sort_keys=True).encode()).hexdigest()[:32] + '"'
 
 
 class Problem(KaizenError):

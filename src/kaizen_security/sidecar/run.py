@@ -101,7 +101,12 @@ class Parts:
             [
                 *self.reasoning.routes(sidecar.who),
                 *health.routes(
-                    self.inspector, self.uplink, self.holding, self.reasoning, lambda: sidecar.spool_refused
+                    self.inspector,
+                    self.uplink,
+                    self.holding,
+                    self.reasoning,
+                    lambda: sidecar.spool_refused,
+                    sidecar.joiner.counts,
                 ),
             ]
         )

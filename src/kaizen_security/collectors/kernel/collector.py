@@ -224,6 +224,15 @@ class Collector:
             found[name] = sum(struct.unpack(f"={len(value) // 8}Q", value))
         return found
 
+    def run_times(self) -> dict[str, tuple[int, int]]:
+        """Nanoseconds and calls of each program since BPF statistics were switched on (sysctl kernel.bpf_stats_enabled)."""
+        found = {}
+        for name, fd in self._programs.items():
+            with open(f"/proc/self/fdinfo/{fd}") as file:
+                said = dict(line.split(":", 1) for line in file if ":" in line)
+            found[name] = int(said.get("run_time_ns", "0")), int(said.get("run_cnt", "0"))
+        return found
+
     # --- its life -----------------------------------------------------------------------------------------------------------
 
     def pin(self, name: str) -> Path:
