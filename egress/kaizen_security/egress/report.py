@@ -289,9 +289,11 @@ class Reporter:
         sink = self._sink()
         backoff = FIRST_BACKOFF
         while not self._abandon.is_set():
+            # Looked at before reading: what the keeper writes last must not be taken for what is not there.
+            last = self._stopping.is_set() and not self._keeper.is_alive()
             batch = self._spool.read(BATCH)
             if not batch.records:
-                if self._stopping.is_set() and not self._keeper.is_alive():
+                if last:
                     return
                 self._kept.wait(1.0)
                 self._kept.clear()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -114,10 +116,11 @@ class Resolver:
 @pytest.fixture
 def pod(tmp_path: Path, authority) -> Iterator[Pod]:  # type: ignore[no-untyped-def]
     ca, ca_file = authority
-    shared = tmp_path / "ca.pem"
+    # Where another user may read it; pytest's own folders are this user's alone.
+    readable = tempfile.mkdtemp()
+    Path(readable).chmod(0o755)
+    shared = Path(readable) / "ca.pem"
     shared.write_bytes(ca_file.read_bytes())
-    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        folder.chmod(0o755)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert("api.internal", "attacker.example", "undeclared.internal").configure_cert(context)
     with namespace(f"{PLACE}/32", f"{RESOLVER}/32", f"{SIX}/128") as space:
@@ -148,6 +151,7 @@ def pod(tmp_path: Path, authority) -> Iterator[Pod]:  # type: ignore[no-untyped-
         plane.stop()
         origin.stop()
         secure.stop()
+    shutil.rmtree(readable)
 
 
 def test_a_client_that_knows_no_proxy_is_seen_by_its_tls_name(pod: Pod):
