@@ -22,6 +22,7 @@ from kaizen_security.detections import (
     taint,
     tenant,
     tool_pins,
+    unasked,
     volume,
 )
 from kaizen_security.observer.detection import Detection
@@ -38,6 +39,7 @@ BUILTIN: tuple[Detection, ...] = (
     novelty,
     tenant,
     alignment,
+    unasked,
     volume,
     sequence,
     drift,

@@ -63,6 +63,10 @@ NEVER_DELEGATED = frozenset({Effect.REMOVE, Effect.SECRET})
 """Nobody but the user can ask for these; what a source says does not count, whoever named the source."""
 
 
+GRAVE = frozenset({Effect.REMOVE, Effect.SECRET, Effect.PAY, Effect.ACCESS})
+"""What cannot be taken back."""
+
+
 def wanted(words: Iterable[str]) -> frozenset[Effect]:
     """The classes that the (stemmed) words of a request speak of."""
     found = set(words)

@@ -23,7 +23,10 @@ from kaizen_security.observer.scores import Scores
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """What one call teaches: hashes only. ``words`` are those of its tool and short arguments."""
+    """What one call teaches: hashes only. ``words`` are those of its tool and short arguments.
+
+    ``unasked``  the request does not ask for what the tool does; None where that says nothing
+    """
 
     tool: str
     slots: tuple[int, ...]
@@ -31,12 +34,14 @@ class Deed:
     flows: tuple[int, ...]
     words: tuple[int, ...]
     fields: tuple[int, ...] = ()
+    unasked: bool | None = None
 
 
-ROOM: Mapping[str, int] = {"slots": 768, "values": 576, "flows": 256, "ratified": 96}
+ROOM: Mapping[str, int] = {"slots": 768, "values": 576, "flows": 256, "ratified": 96, "unasked": 20}
 CELLS: Mapping[str, int] = {"words": 1024, "filled": 192, "fresh": 192}
 """Together with the rooms of ``baseline`` chosen so that a full baseline stays within 64 KB, in memory and as a document."""
 MOST_TOOLS = 64
+MOST_ASKED = 20
 WANDERING = 12
 """Values of an argument before it can be said that they are mostly new."""
 MOST_REQUESTS = 32
@@ -49,6 +54,7 @@ class Habits:
     """``runs`` and ``calls`` learned; ``scores`` of the runs that were scored before they were learned.
 
     ``tools``     in how many runs each was used
+    ``asked``     in how many runs the user asked for what a tool does that cannot be taken back; ``unasked``: those used without
     ``ratified``  acts (``question.signature``) that a person called normal
     """
 
@@ -56,11 +62,13 @@ class Habits:
     calls: int = 0
     scores: Scores = field(default_factory=Scores)
     tools: Tools = field(default_factory=lambda: Tools(MOST_TOOLS))
+    asked: Tools = field(default_factory=lambda: Tools(MOST_ASKED))
     requests: Requests = field(default_factory=lambda: Requests(MOST_REQUESTS))
     slots: Few = field(default_factory=lambda: Few(ROOM["slots"]))
     values: Few = field(default_factory=lambda: Few(ROOM["values"]))
     flows: Few = field(default_factory=lambda: Few(ROOM["flows"]))
     ratified: Few = field(default_factory=lambda: Few(ROOM["ratified"]))
+    unasked: Few = field(default_factory=lambda: Few(ROOM["unasked"]))
     words: Counts = field(default_factory=lambda: Counts(CELLS["words"]))
     filled: Counts = field(default_factory=lambda: Counts(CELLS["filled"]))
     fresh: Counts = field(default_factory=lambda: Counts(CELLS["fresh"]))
@@ -72,6 +80,11 @@ class Habits:
         self.runs += 1
         for deed in deeds:
             self._deed(deed)
+        for tool, unasked in {(deed.tool, deed.unasked) for deed in deeds if deed.unasked is not None}:
+            if unasked:
+                self.unasked.add(fingerprint(tool))
+            else:
+                self.asked.add(fingerprint(tool))
         used = sorted({fingerprint(deed.tool) for deed in deeds})
         asked = sorted({fingerprint(word) for word in request})
         for mark in used:
@@ -94,6 +107,12 @@ class Habits:
         """Whether the values of an argument are new more often than not: then that one is new says nothing."""
         filled = self.filled[name]
         return filled >= WANDERING and 2 * self.fresh[name] >= filled
+
+    def asked_for(self, tool: str) -> int:
+        """In how many runs the tool was used and the request asked for it; 0 when it was ever used without."""
+        one = fingerprint(tool)
+        # With all room taken nobody knows which tools are left out.
+        return 0 if one in self.unasked or len(self.unasked) >= ROOM["unasked"] else self.asked[one]
 
     def weight(self, word: int) -> float:
         """How much a word of a call tells: the rarer in calls, the more. From 0."""
@@ -126,11 +145,13 @@ class Habits:
             calls=self.calls + other.calls,
             scores=self.scores.plus(other.scores),
             tools=self.tools.plus(other.tools),
+            asked=self.asked.plus(other.asked),
             requests=self.requests.merge(other.requests),
             slots=self.slots.merge(other.slots),
             values=self.values.merge(other.values),
             flows=self.flows.merge(other.flows),
             ratified=self.ratified.merge(other.ratified),
+            unasked=self.unasked.merge(other.unasked),
             words=self.words.plus(other.words),
             filled=self.filled.plus(other.filled),
             fresh=self.fresh.plus(other.fresh),
@@ -143,6 +164,7 @@ class Habits:
             "calls": self.calls,
             "scores": self.scores.to_json(),
             "tools": self.tools.to_json(),
+            "asked": self.asked.to_json(),
             "requests": self.requests.to_json(),
             **{name: getattr(self, name).to_json() for name in (*ROOM, *CELLS)},
         }
@@ -157,6 +179,7 @@ class Habits:
         found.runs, found.calls = (_count(doc, key, name) for key in ("runs", "calls"))
         found.scores = Scores.from_json(doc.get("scores"), name + ".scores")
         found.tools = Tools.from_json(doc.get("tools", []), MOST_TOOLS, name + ".tools")
+        found.asked = Tools.from_json(doc.get("asked", []), MOST_ASKED, name + ".asked")
         found.requests = Requests.from_json(doc.get("requests", []), MOST_REQUESTS, name + ".requests")
         for table, room in ROOM.items():
             setattr(found, table, Few.from_json(doc.get(table, ""), room, f"{name}.{table}"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
-from kaizen_security.observer.effects import NEVER_DELEGATED, Effect, of_tool, only_reads
+from kaizen_security.observer.effects import GRAVE, NEVER_DELEGATED, Effect, of_tool, only_reads
 from kaizen_security.observer.entities import PLACES, Kind, fingerprint, tokens, words_of_name
 from kaizen_security.observer.habits import Deed, Habits
 from kaizen_security.observer.origins import Call, Named, Origin, Origins, Reached, Source, Value, values
@@ -296,10 +296,19 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
         tuple(seen.flows),
         tuple(call.words.values()),
         tuple(seen.fields),
+        _unasked(call, origins, plainly=plainly),
     )
     worst = None if seen.worst is None else (seen.worst[1], seen.worst[2])
     told, where = max((far.share, far.origin), (near.share, near.origin), key=lambda one: one[0])
     return Reading(signals, deed, worst, away > 0, plainly, told, asked, where)
+
+
+def _unasked(call: Call, origins: Origins, *, plainly: bool) -> bool | None:
+    if not call.effects & GRAVE or not origins.asked.words:
+        return None
+    # A request may hand things over to what a source says: then nobody knows all that it asks for.
+    handed = Effect.OPEN in origins.asked.effects and not call.effects & NEVER_DELEGATED
+    return None if handed and not plainly else not plainly
 
 
 def slot_of(tool: str, field: str) -> int:

@@ -61,6 +61,7 @@ TABLE = {
     "novelty": Weight(7, Blocks.NEVER),
     "tenant": Weight(7, Blocks.NEVER),
     "alignment": Weight(8, Blocks.ENFORCE, Asks.DOUBTS),
+    "unasked": Weight(8, Blocks.ENFORCE, Asks.ALL),
     "sequence": Weight(9, Blocks.NEVER),
     "volume": Weight(10, Blocks.NEVER),
     "drift": Weight(11, Blocks.NEVER),

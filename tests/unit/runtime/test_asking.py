@@ -264,7 +264,7 @@ def test_a_value_of_untrusted_origin_in_the_band_is_held_and_normal_once_it_is_l
     held = pay(inspector)
     assert held.blocked
     assert held.pending is not None
-    assert [one.detection for one in held.evidence] == ["provenance"]
+    assert [one.detection for one in held.evidence] == ["provenance", "unasked"]
     inspector.answer(held.pending.id, Word.LEARN, "ada")
     kept = inspector.agents.lane(AgentKey("", "a")).observer.baseline.to_json()
     assert kept["habits"]["parts"][0]["ratified"] != ""
