@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kaizen_security.contract.action import Json
-from kaizen_security.reasoners import bedrock
+from kaizen_security.reasoners import bedrock, google
 from kaizen_security.reasoners.bedrock import BedrockRole
 from kaizen_security.reasoners.choice import judge_of, read_choice
 from kaizen_security.testing.judging import DEADLINE, SOON, a_question, check_reasoner
@@ -20,6 +20,7 @@ STATED: dict[str, dict[str, Json]] = {
     "azure-dated": {"provider": "azure", "model": "my deployment", "api_key": KEY, "api_version": "2024-10-21"},
     "anthropic": {"provider": "anthropic", "model": "m", "api_key": KEY},
     "bedrock-key": {"provider": "bedrock", "model": "vendor.m-1:0", "api_key": KEY, "region": "eu-central-1"},
+    "google": {"provider": "google", "model": "gemini-x", "api_key": KEY},
     "local": {"provider": "local"},
 }
 
@@ -73,6 +74,23 @@ def test_each_brings_its_key_as_its_provider_wants_it(name):
         wrong = judge_at({**STATED[name], "api_key": "sk-wrong"}, server.url).attempt(a_question(), 10.0)
         assert (wrong.outcome, server.refused) == ("refused", 1)
         assert "sk-wrong" not in wrong.problem
+
+
+def test_vertex_ai_is_asked_with_a_token():
+    key = "ya29.a-token"
+    with ModelServer(key=key) as server:
+        base = f"{server.url}/v1/projects/p/locations/europe-west4/publishers/google"
+        choice = read_choice({"provider": "google", "model": "gemini-x", "api_key": key, "base_url": base})
+        judge = judge_of(choice, HASHING, permitted=(server.url.removeprefix("http://"),))
+        found = judge.attempt(a_question(), 10.0)
+        assert found.outcome == "answered", found.problem
+        (heard,) = server.heard
+        assert heard.headers["authorization"] == f"Bearer {key}"
+        assert heard.path.endswith("/publishers/google/models/gemini-x:generateContent")
+    assert (
+        google.vertex_url("global", "p")
+        == "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google"
+    )
 
 
 def test_boto3_signs_what_it_asks(a_role):

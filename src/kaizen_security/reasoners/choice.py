@@ -12,11 +12,12 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.fields import MAX_NAME, obj, text
 from kaizen_security.net import outbound
-from kaizen_security.reasoners import anthropic, bedrock, openai
+from kaizen_security.reasoners import anthropic, bedrock, google, openai
 from kaizen_security.reasoners.anthropic import Anthropic
 from kaizen_security.reasoners.azure import Azure
 from kaizen_security.reasoners.base import Judge
 from kaizen_security.reasoners.bedrock import Bedrock, BedrockRole
+from kaizen_security.reasoners.google import Google
 from kaizen_security.reasoners.local import Local
 from kaizen_security.reasoners.openai import OpenAI
 from kaizen_security.reasoners.speech import Speech, Spoken
@@ -38,16 +39,19 @@ class Provider(StrEnum):
     AZURE = "azure"
     ANTHROPIC = "anthropic"
     BEDROCK = "bedrock"
+    GOOGLE = "google"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """Of one day (UTC). 0 means none of it. Money in whatever the prices are in; without prices money is not counted.
 
+    ``agent_calls``                    of one agent, so that one cannot use up what is there for all; 0: as many as there are
     ``input_price``, ``output_price``  of a million tokens
     """
 
     calls: int = 500
+    agent_calls: int = 0
     tokens: int = 2_000_000
     money: float = 10.0
     input_price: float = 0.0
@@ -84,6 +88,7 @@ class Choice:
         return {
             Provider.OPENAI: openai.BASE_URL,
             Provider.ANTHROPIC: anthropic.BASE_URL,
+            Provider.GOOGLE: google.BASE_URL,
             Provider.BEDROCK: bedrock.base_url(self.region) if self.region else "",
         }.get(self.provider, "")
 
@@ -181,6 +186,7 @@ def _budget(said: Json, before: Budget) -> Budget:
 
     return Budget(
         calls=int(number("calls_per_day", before.calls, 1e7)),
+        agent_calls=int(number("calls_per_agent_per_day", before.agent_calls, 1e7)),
         tokens=int(number("tokens_per_day", before.tokens, 1e12)),
         money=number("money_per_day", before.money, 1e9),
         input_price=number("input_price", before.input_price, 1e6),
@@ -213,7 +219,7 @@ def _checked(choice: Choice) -> Choice:
         raise InvalidInput("region", "must be a region of AWS, like eu-central-1")
     if not choice.place:
         raise InvalidInput("region" if provider is Provider.BEDROCK else "base_url", "must be stated")
-    needs = provider in (Provider.AZURE, Provider.ANTHROPIC) or choice.place == openai.BASE_URL
+    needs = provider in (Provider.AZURE, Provider.ANTHROPIC, Provider.GOOGLE) or choice.place == openai.BASE_URL
     if needs and not choice.key:
         raise InvalidInput("api_key", "must be stated")
     scheme, host, _, _ = outbound.split(choice.place)
@@ -244,6 +250,7 @@ def shown(choice: Choice) -> dict[str, Json]:
         "entra": choice.entra,
         "budget": {
             "calls_per_day": budget.calls,
+            "calls_per_agent_per_day": budget.agent_calls,
             "tokens_per_day": budget.tokens,
             "money_per_day": budget.money,
             "input_price": budget.input_price,
@@ -289,4 +296,6 @@ def speech_of(choice: Choice) -> Speech:
         return Azure(model=model, base_url=url, key=key, version=choice.version, entra=choice.entra)
     if choice.provider is Provider.ANTHROPIC:
         return Anthropic(model=model, base_url=url, key=key)
+    if choice.provider is Provider.GOOGLE:
+        return Google(model=model, base_url=url, key=key)
     return Bedrock(model=model, base_url=url, key=key)

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from kaizen_security.contract.action import Json
+from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.observer.question import Answer, Question
 from kaizen_security.observer.raising import RAISING
@@ -42,6 +42,7 @@ FAILURES = 5
 REST = 30.0
 """Seconds that it rests the first time, twice as long each further one."""
 LONGEST_REST = 900.0
+_OTHERS = ("", "")
 _TOKEN = re.compile(r"~[0-9a-f]{16}")
 _BROKEN = frozenset({Outcome.LATE, Outcome.BUSY, Outcome.FAILED, Outcome.REFUSED})
 """What counts against a model. Not a shapeless answer, or who can talk it into one could switch the check off for others."""
@@ -91,6 +92,39 @@ class Breaker:
             if self._failures >= FAILURES:
                 self._until = self._clock() + min(LONGEST_REST, REST * 2.0 ** min(self._rests, 16))
                 self._rests += 1
+
+
+class Shares:
+    """How many calls each agent has had of the day (UTC); ``most`` of one, 0 for no bound. Forgotten when the process ends."""
+
+    def __init__(self, most: int, clock: Clock) -> None:
+        self._most = most
+        self._clock = clock
+        self._day = 0
+        self._taken: Counter[tuple[str, str]] = Counter()
+
+    def _today(self) -> Counter[tuple[str, str]]:
+        day = usage.day_of(self._clock())
+        if day != self._day:
+            self._day = day
+            self._taken.clear()
+        return self._taken
+
+    def spent(self, action: Action) -> bool:
+        """Whether that agent has had its share."""
+        taken = self._today()
+        who = (action.organisation, action.agent)
+        # Names that nobody has seen before are no way around: when there are too many of them, they share.
+        return (
+            bool(self._most)
+            and (taken[who] if who in taken or len(taken) < REMEMBERED else taken[_OTHERS]) >= self._most
+        )
+
+    def take(self, action: Action) -> None:
+        """A call for that agent."""
+        taken = self._today()
+        who = (action.organisation, action.agent)
+        taken[who if who in taken or len(taken) < REMEMBERED else _OTHERS] += 1
 
 
 class _Known(NamedTuple):
@@ -147,6 +181,7 @@ class Reasoning:
         self._threshold = threshold
         self._remembered = remembered
         self._breaker = Breaker(clock)
+        self._shares = Shares(self.budget.agent_calls, clock)
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._slots = threading.BoundedSemaphore(at_once)
         self._closed = False
@@ -191,7 +226,7 @@ class Reasoning:
         return None
 
     async def _ask(self, question: Question, deadline: float, counts: Counter[str]) -> Answer | None:
-        skipped = await self._skipped()
+        skipped = await self._skipped(question.action)
         if skipped:
             counts[skipped] += 1
             await self._count(counts)
@@ -209,20 +244,21 @@ class Reasoning:
             raise
         return await self._heard(attempt)
 
-    async def _skipped(self) -> str:
+    async def _skipped(self, action: Action) -> str:
         """Why nobody is asked, ``""`` when somebody is; then a slot is taken."""
         try:
             today = await self._today()
         except KaizenError as err:
             self.problem = f"the usage cannot be read: {err}"
             return "uncounted"
-        if not self.judge.local and usage.exhausted(self.budget, today):
+        if not self.judge.local and (usage.exhausted(self.budget, today) or self._shares.spent(action)):
             return "over_budget"
         if not self._slots.acquire(blocking=False):
             return "crowded"
         if not self._breaker.may():
             self._slots.release()
             return "resting"
+        self._shares.take(action)
         return ""
 
     async def _attempt(self, question: Question, deadline: float) -> Attempt:

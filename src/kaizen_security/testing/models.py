@@ -70,7 +70,8 @@ Line: TypeAlias = Turn | Raw | Late
 
 
 class ModelServer:
-    """``key``: who does not bring it is refused (as Bearer, ``x-api-key`` or ``api-key``); for AWS a pair of key id and secret.
+    """``key``: who does not bring it is refused (as Bearer, ``x-api-key``, ``api-key`` or ``x-goog-api-key``); for AWS a pair of
+    key id and secret.
 
     Lines that were said are used up in order; after them ``otherwise`` answers. A line may be a function of the request.
     """
@@ -137,6 +138,7 @@ class ModelServer:
             headers.get("authorization", "").removeprefix("Bearer "),
             headers.get("x-api-key"),
             headers.get("api-key"),
+            headers.get("x-goog-api-key"),
         )
         return self._key in brought
 

@@ -14,7 +14,7 @@ from kaizen_security.observer.question import Answer, Question, Word
 from kaizen_security.reasoners.base import Attempt, Outcome
 from kaizen_security.reasoners.choice import Budget
 from kaizen_security.runtime import usage
-from kaizen_security.runtime.reasoning import FAILURES, FRESH, REST, Reasoning, shape_of
+from kaizen_security.runtime.reasoning import FAILURES, FRESH, REMEMBERED, REST, Reasoning, Shares, shape_of
 from kaizen_security.runtime.usage import MemoryLedger, report, total
 from kaizen_security.store.base import StoreFull
 from kaizen_security.testing.judging import a_question
@@ -164,6 +164,28 @@ def test_a_budget_holds_for_the_day_and_is_whole_again_the_next(setting, budget,
     assert one.counts()["over_budget"] == 2
     one.at += usage.DAY
     assert one.ask(other(9))[0] is not None
+
+
+def test_an_agent_has_its_share_of_the_day_and_no_more(setting):
+    judge = Scripted()
+    one = setting(judge, budget=Budget(calls=100, agent_calls=2))
+    questions = [other(number) for number in range(5)]
+    for question in questions[:3]:
+        one.ask(question)
+    assert one.counts()["over_budget"] == 1
+    (answer,) = one.ask(replace(questions[3], action=replace(questions[3].action, agent="another")))
+    assert answer is not None
+    one.at += usage.DAY
+    (answer,) = one.ask(questions[4])
+    assert answer is not None
+
+
+def test_names_that_nobody_knows_are_no_way_around_a_share(setting):
+    shares = Shares(3, lambda: NOW)
+    for number in range(REMEMBERED + 3):
+        shares.take(Action(agent=f"a{number}"))
+    assert shares.spent(Action(agent="never seen"))
+    assert not shares.spent(Action(agent="a7"))
 
 
 def test_a_budget_holds_over_a_restart(setting):

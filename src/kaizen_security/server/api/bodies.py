@@ -24,7 +24,7 @@ Headers = Annotated[
         extra_json_schema={"maxProperties": MAX_HEADERS},
     ),
 ]
-Provider = Literal["off", "local", "openai", "azure", "anthropic", "bedrock", ""]
+Provider = Literal["off", "local", "openai", "azure", "anthropic", "bedrock", "google", ""]
 Which = Annotated[
     Literal["blocks", "flags", "all", ""],
     Meta(description="blocked; flagged or blocked (when not said); every row"),
@@ -173,6 +173,7 @@ class ExportChange(Body):
 class NewBudget(Body):
     """Of one day in UTC; prices are of a million tokens, and money is in their currency."""
 
+    calls_per_agent_per_day: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
     calls_per_day: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
     tokens_per_day: Annotated[int, Meta(ge=0, le=10**12)] | None = None
     money_per_day: Annotated[float, Meta(ge=0, le=1e9)] | None = None

@@ -84,7 +84,7 @@ class Removed(Shown):
 class ModelState(Shown):
     """How the model stands."""
 
-    provider: Literal["off", "local", "openai", "azure", "anthropic", "bedrock"]
+    provider: Literal["off", "local", "openai", "azure", "anthropic", "bedrock", "google"]
     local: Annotated[bool, Meta(description="nothing leaves the server")]
     resting: Annotated[bool, Meta(description="after failures in a row, it is not asked for a while")]
     problem: Annotated[str, Meta(description="of the last question")] | None
@@ -95,6 +95,7 @@ class Budget(Shown):
     """Of one day in UTC; prices are of a million tokens, and money is in their currency."""
 
     calls_per_day: Count
+    calls_per_agent_per_day: Count
     tokens_per_day: Count
     money_per_day: Amount
     input_price: Amount
@@ -104,7 +105,7 @@ class Budget(Shown):
 class Model(Shown):
     """The choice of a model, without its key."""
 
-    provider: Literal["off", "local", "openai", "azure", "anthropic", "bedrock"]
+    provider: Literal["off", "local", "openai", "azure", "anthropic", "bedrock", "google"]
     model: str
     base_url: str
     place: Annotated[str, Meta(description="where questions go")]

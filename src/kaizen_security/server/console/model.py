@@ -28,6 +28,7 @@ PROVIDER_WORD: Final = {
     Provider.AZURE: "Azure OpenAI",
     Provider.ANTHROPIC: "Anthropic",
     Provider.BEDROCK: "Amazon Bedrock",
+    Provider.GOOGLE: "Google Gemini or Vertex AI",
 }
 _DONE: Final = {
     "chosen": "The model is chosen. What no rule settles is put to it from now on.",
