@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,12 +14,14 @@ from starlette.responses import JSONResponse, Response
 from kaizen_security.contract.errors import Unreachable
 from kaizen_security.mcp import answers
 from kaizen_security.mcp.desk import Desk
+from kaizen_security.mcp.events import LargeEvent
 from kaizen_security.mcp.frames import LIMITS, Shape, Unreadable, read
 from kaizen_security.mcp.large import Large
-from kaizen_security.mcp.reach import Reply
+from kaizen_security.mcp.reach import Returned
 from kaizen_security.mcp.relay import Moves
 
 HEADER_MISMATCH = -32020
+T = TypeVar("T")
 PASSED_ON = frozenset(
     "accept content-type mcp-protocol-version mcp-session-id last-event-id traceparent tracestate".split()
 )
@@ -47,7 +52,7 @@ async def body_of(request: Request) -> bytes | None:
     return bytes(found)
 
 
-async def read_all(reply: Reply) -> bytes | Large:
+async def read_all(reply: Returned) -> bytes | Large:
     """The reply's body; one with more than ``LIMITS.frame`` bytes is on disk, and is the caller's to close."""
     found = bytearray()
     large: Large | None = None
@@ -114,7 +119,7 @@ def unreachable(desk: Desk, sent: bytes, err: Unreachable) -> Response:
     return Response(lost(desk, sent, f"the server cannot be reached ({err})"), 502, media_type="application/json")
 
 
-def foreign(reply: Reply, desk: Desk, sent: bytes, *, too_large: bool) -> Response:
+def foreign(reply: Returned, desk: Desk, sent: bytes, *, too_large: bool) -> Response:
     """An answer that is no message: its status passes, its words do not, since nobody looked at them."""
     why = (
         "the server's answer is too large"
@@ -137,7 +142,7 @@ def lost(desk: Desk, sent: bytes, why: str) -> bytes:
     return joined(lines) if lines else json.dumps({"error": {"code": "bad_gateway", "message": why}}).encode()
 
 
-def back(reply: Reply) -> dict[str, str]:
+def back(reply: Returned) -> dict[str, str]:
     """The headers of an answer that reach the client."""
     kept = {name: value for name, value in reply.headers.items() if name in PASSED_BACK or name.startswith("mcp-")}
     if kept.get("content-type", "").startswith("text/event-stream"):
@@ -148,3 +153,37 @@ def back(reply: Reply) -> dict[str, str]:
 def problem(status: int, message: str) -> Response:
     """An answer of the gateway's own."""
     return JSONResponse({"error": {"code": str(status), "message": message}}, status)
+
+
+async def settled(desk: Desk, way: Callable[[bytes], Moves], data: bytes) -> Moves:
+    """What goes where."""
+    return await aside(desk, lambda: way(data))
+
+
+async def aside(desk: Desk, settles: Callable[[], T]) -> T:
+    """Aside only where a verdict may have to be waited for: changing threads twice costs more than judging."""
+    return await asyncio.to_thread(settles) if desk.waits else settles()
+
+
+async def passed(desk: Desk, event: LargeEvent) -> AsyncIterator[bytes]:
+    """A large event, as it came or with what stands in its place."""
+    try:
+        whole, instead = await aside(desk, lambda: desk.large(event.large))
+        if not whole:
+            yield event.carrying(instead)
+            return
+        yield event.head
+        for piece in event.large.chunks():
+            yield piece
+        yield event.tail
+    finally:
+        event.large.close()
+
+
+async def chunks(body: Large) -> AsyncIterator[bytes]:
+    """A large body in pieces; then it is forgotten."""
+    try:
+        for piece in body.chunks():
+            yield piece
+    finally:
+        body.close()

@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -33,21 +32,26 @@ from kaizen_security.mcp.desk import Desk
 from kaizen_security.mcp.events import Events, LargeEvent, TooLong
 from kaizen_security.mcp.exchange import (
     HEADER_MISMATCH,
+    aside,
     back,
     body_of,
+    chunks,
     foreign,
     joined,
     loopback,
     mismatch,
     onward,
+    passed,
     problem,
     read_all,
     refused,
+    settled,
     unreachable,
 )
 from kaizen_security.mcp.frames import LIMITS, Message
+from kaizen_security.mcp.hosted import Hosted
 from kaizen_security.mcp.large import Large
-from kaizen_security.mcp.reach import Pool, Reply
+from kaizen_security.mcp.reach import Pool, Returned
 from kaizen_security.mcp.relay import Moves, Relay
 from kaizen_security.mcp.runs import META_RUN, said
 from kaizen_security.mcp.shelf import Shelf
@@ -55,7 +59,6 @@ from kaizen_security.mcp.upstreams import Setup, Upstream
 from kaizen_security.mcp.warden import Warden
 
 SESSION = "mcp-session-id"
-T = TypeVar("T")
 MAX_SESSIONS = 10_000
 """Sessions that are remembered; the one used longest ago is forgotten, and its client starts anew."""
 IDLE = 300.0
@@ -90,6 +93,10 @@ class Gateway:
         self._shelf = shelf
         self._pool = pool
         self._locked = locked
+        inherited = config.for_server(config.environment())
+        self._hosted = {
+            one.name: Hosted(one.command, {**inherited, **one.env}) for one in setup.upstreams.values() if one.command
+        }
         self._agents: dict[str, _Agent] = {}
         self._attaching = asyncio.Lock()
         self._wardens: dict[tuple[str, str], Warden] = {}
@@ -162,7 +169,7 @@ class Gateway:
         desk = self._desk(agent, upstream, request.headers.get(SESSION, ""))
         if desk is None:
             return problem(404, "this session is not known here")
-        moves = await _settled(desk, desk.client, body)
+        moves = await settled(desk, desk.client, body)
         if not moves.to_server:
             return refused(moves)
         try:
@@ -174,15 +181,22 @@ class Gateway:
             self._remember(agent, upstream, session, desk)
         return await self._answer(request, upstream, reply, desk, moves, sent=moves.to_server[0])
 
-    async def _send(self, request: Request, upstream: Upstream, body: bytes | None) -> Reply:
+    async def _send(self, request: Request, upstream: Upstream, body: bytes | None) -> Returned:
         headers = onward(request)
         if not self._setup.agents and "authorization" in request.headers:
             headers["authorization"] = request.headers["authorization"]
         headers |= {name.lower(): value for name, value in upstream.headers.items()}
-        return await self._pool.send(request.method, upstream.url, headers, body)
+        return await self._reach(upstream, request.method, headers, body)
+
+    async def _reach(self, upstream: Upstream, method: str, headers: Mapping[str, str], body: bytes | None) -> Returned:
+        """The server's answer, whether it is reached over the network or started here. Raises Unreachable."""
+        hosted = self._hosted.get(upstream.name)
+        if hosted is not None:
+            return await hosted.send(method, headers, body)
+        return await self._pool.send(method, upstream.url, headers, body)
 
     async def _answer(
-        self, request: Request, upstream: Upstream, reply: Reply, desk: Desk, moves: Moves, *, sent: bytes
+        self, request: Request, upstream: Upstream, reply: Returned, desk: Desk, moves: Moves, *, sent: bytes
     ) -> Response:
         """The server's answer, by its kind."""
         kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -197,25 +211,27 @@ class Gateway:
             if moves.to_client:
                 return Response(joined(moves.to_client), 200, media_type="application/json")
             return Response(b"", reply.status, back(reply))
-        moves_back = await _settled(desk, desk.server, body)
+        moves_back = await settled(desk, desk.server, body)
         lines = [*moves_back.to_client, *moves.to_client]
         if not lines:
             return foreign(reply, desk, sent, too_large=False)
         return Response(joined(lines), reply.status, back(reply), media_type="application/json")
 
-    async def _large(self, reply: Reply, desk: Desk, body: Large, moves: Moves, *, sent: bytes, json: bool) -> Response:
+    async def _large(
+        self, reply: Returned, desk: Desk, body: Large, moves: Moves, *, sent: bytes, json: bool
+    ) -> Response:
         """A large body, passed on from the disk, so that memory stays flat."""
-        whole, instead = await _aside(desk, lambda: desk.large(body)) if json and not moves.to_client else (False, b"")
+        whole, instead = await aside(desk, lambda: desk.large(body)) if json and not moves.to_client else (False, b"")
         if whole:
             headers = back(reply) | {"content-length": str(body.size)}
-            return StreamingResponse(_chunks(body), reply.status, headers)
+            return StreamingResponse(chunks(body), reply.status, headers)
         body.close()
         if not instead:
             return foreign(reply, desk, sent, too_large=True)
         return Response(joined([instead, *moves.to_client]), 200, media_type="application/json")
 
     async def _stream(
-        self, request: Request, upstream: Upstream, reply: Reply, desk: Desk, first: list[bytes]
+        self, request: Request, upstream: Upstream, reply: Returned, desk: Desk, first: list[bytes]
     ) -> AsyncIterator[bytes]:
         """A server's events, each looked at; what is allowed passes byte for byte."""
         for line in first:
@@ -225,13 +241,13 @@ class Gateway:
             async for chunk in reply.pieces():
                 for event in events.feed(chunk):
                     if isinstance(event, LargeEvent):
-                        async for piece in _passed(desk, event):
+                        async for piece in passed(desk, event):
                             yield piece
                         continue
                     if not event.data:
                         yield event.raw
                         continue
-                    moves = await _settled(desk, desk.server, event.data)
+                    moves = await settled(desk, desk.server, event.data)
                     for answer in moves.to_server:
                         await self._tell(request, upstream, answer)
                     data = moves.to_client[0] if moves.to_client else b""
@@ -247,7 +263,7 @@ class Gateway:
         headers = {**onward(request), "content-type": "application/json"}
         headers |= {name.lower(): value for name, value in upstream.headers.items()}
         try:
-            told = await read_all(await self._pool.send("POST", upstream.url, headers, answer))
+            told = await read_all(await self._reach(upstream, "POST", headers, answer))
             if isinstance(told, Large):
                 told.close()
         except Unreachable as err:
@@ -336,43 +352,15 @@ class Gateway:
             self._sessions.popitem(last=False)
             self._count("session forgotten, too many of them")
 
+    async def stop(self) -> None:
+        """End the servers that were started here."""
+        for hosted in self._hosted.values():
+            await hosted.close()
+
     def close(self) -> None:
         """Deliver what every agent still has to report."""
         for agent in self._agents.values():
             agent.kaizen.close()
-
-
-async def _settled(desk: Desk, way: Callable[[bytes], Moves], data: bytes) -> Moves:
-    """What goes where."""
-    return await _aside(desk, lambda: way(data))
-
-
-async def _aside(desk: Desk, settles: Callable[[], T]) -> T:
-    """Aside only where a verdict may have to be waited for: changing threads twice costs more than judging."""
-    return await asyncio.to_thread(settles) if desk.waits else settles()
-
-
-async def _passed(desk: Desk, event: LargeEvent) -> AsyncIterator[bytes]:
-    """A large event, as it came or with what stands in its place."""
-    try:
-        whole, instead = await _aside(desk, lambda: desk.large(event.large))
-        if not whole:
-            yield event.carrying(instead)
-            return
-        yield event.head
-        for piece in event.large.chunks():
-            yield piece
-        yield event.tail
-    finally:
-        event.large.close()
-
-
-async def _chunks(body: Large) -> AsyncIterator[bytes]:
-    try:
-        for piece in body.chunks():
-            yield piece
-    finally:
-        body.close()
 
 
 def _run_of(session: str) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from kaizen_security.client import wire
@@ -21,6 +22,24 @@ AT_ONCE = 64 << 10
 MAX_TRAILERS = 64
 KEPT = 64
 """Connections that are kept for each server."""
+
+
+class Returned(Protocol):
+    """What a server answered, however it is reached: ``async for`` its ``pieces``, then ``close``."""
+
+    @property
+    def status(self) -> int:
+        """The status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Names in lower case."""
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises Unreachable when it breaks off."""
+
+    def close(self) -> None:
+        """Let go."""
 
 
 class Reply:

@@ -57,6 +57,7 @@ async def _serve(setup: Setup, bound: socket.socket, pins: str, locked: bool) ->
         await server.serve([bound])
     finally:
         pool.close()
+        await gateway.stop()
         await asyncio.to_thread(gateway.close)
 
 

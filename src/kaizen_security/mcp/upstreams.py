@@ -17,11 +17,16 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
-    """One server. ``headers`` go with every request to it, and are not shown anywhere."""
+    """One server: reached at ``url``, or started by ``command`` with the variables ``env`` besides the gateway's own.
+
+    ``headers`` go with every request to it. Neither they nor command and variables are shown anywhere.
+    """
 
     name: str
-    url: str
+    url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    command: tuple[str, ...] = field(default=(), repr=False)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +55,8 @@ def key_hash(key: str) -> str:
 def load(path: str, environment: Mapping[str, str]) -> Setup:
     """The settings in a TOML file. Raises Misconfigured naming the entry.
 
-    ``[servers.NAME]`` has ``url`` and ``headers``; a header's value ``env:VARIABLE`` is that variable's. ``[agents]`` has names and
-    the SHA-256 of their keys.
+    ``[servers.NAME]`` has ``url`` and ``headers``, or ``command`` and ``env``; a value ``env:VARIABLE`` is that variable's.
+    ``[agents]`` has names and the SHA-256 of their keys.
     """
     try:
         with open(path, "rb") as file:
@@ -82,22 +87,33 @@ def one(said: str) -> Upstream:
 
 
 def _upstream(path: str, name: str, entry: object, environment: Mapping[str, str]) -> Upstream:
-    if not isinstance(entry, dict) or set(entry) - {"url", "headers"}:
-        raise Misconfigured(f"{path}: servers.{name} must have url, and may have headers")
-    headers = entry.get("headers", {})
-    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
-        raise Misconfigured(f"{path}: servers.{name}.headers must be a table of texts")
+    if isinstance(entry, dict) and set(entry) <= {"url", "headers"}:
+        headers = _table(path, name, "headers", entry.get("headers", {}), environment)
+        return Upstream(name=_name(path, name), url=_url(path, name, entry.get("url")), headers=headers)
+    if isinstance(entry, dict) and set(entry) <= {"command", "env"}:
+        command = entry.get("command")
+        if not isinstance(command, list) or not command or not all(isinstance(word, str) and word for word in command):
+            raise Misconfigured(f"{path}: servers.{name}.command must be a list of words")
+        variables = _table(path, name, "env", entry.get("env", {}), environment)
+        return Upstream(name=_name(path, name), command=tuple(command), env=variables)
+    raise Misconfigured(f"{path}: servers.{name} must have url, and may have headers; or command, and may have env")
+
+
+def _table(path: str, name: str, key: str, table: object, environment: Mapping[str, str]) -> dict[str, str]:
+    """Names and texts; ``env:VARIABLE`` is that variable's value. Raises Misconfigured."""
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise Misconfigured(f"{path}: servers.{name}.{key} must be a table of texts")
     found = {}
-    for header, value in headers.items():
+    for field_, value in table.items():
         if value.startswith("env:"):
             variable = value.removeprefix("env:")
             value = environment.get(variable, "")
             if not value:
                 raise Misconfigured(
-                    f"{path}: servers.{name}.headers.{header} needs the variable {variable}, which is not set"
+                    f"{path}: servers.{name}.{key}.{field_} needs the variable {variable}, which is not set"
                 )
-        found[header] = value
-    return Upstream(name=_name(path, name), url=_url(path, name, entry.get("url")), headers=found)
+        found[field_] = value
+    return found
 
 
 def _name(where: str, name: str) -> str:

@@ -1,7 +1,8 @@
-// What the conformance suite of the protocol asks of a server, on the official TypeScript SDK: `node conformance_server.mjs PORT`.
+// What the conformance suite of the protocol asks of a server, on the official TypeScript SDK: `node conformance_server.mjs PORT|stdio`.
 import { randomUUID } from "node:crypto";
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import { createMcpExpressApp } from "@modelcontextprotocol/sdk/server/express.js";
+import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import * as types from "@modelcontextprotocol/sdk/types.js";
 
@@ -114,4 +115,5 @@ app.all("/mcp", async (request, response) => {
   }
   await transport.handleRequest(request, response, request.body);
 });
-app.listen(Number(process.argv[2]), "127.0.0.1");
+if (process.argv[2] === "stdio") await server().connect(new StdioServerTransport());
+else app.listen(Number(process.argv[2]), "127.0.0.1");

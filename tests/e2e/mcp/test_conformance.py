@@ -86,6 +86,21 @@ def test_the_conformance_suite_comes_to_the_same_results_through_the_gateway(pla
         assert [one for one in through if one[2] == "FAILURE"] == []
 
 
+def test_the_conformance_suite_passes_against_a_server_that_the_gateway_starts(place, conformance, tmp_path):
+    """The suite speaks HTTP only; so a server over standard input and output is measured by it as well."""
+    shutil.copy(HERE / "conformance_server.mjs", place("node") / "conformance_server.mjs")
+    settings = tmp_path / "gateway.toml"
+    command = json.dumps(["node", str(place("node") / "conformance_server.mjs"), "stdio"])
+    settings.write_text(f"[servers.peer]\ncommand = {command}\n")
+    gateway = Gateway(tmp_path, "--config", str(settings))
+    try:
+        found = settled(conformance(gateway.url("peer")))
+    finally:
+        assert "Traceback" not in gateway.end()
+    assert [one for one in found if one[2] == "FAILURE"] == []
+    assert len([one for one in found if one[2] == "SUCCESS"]) >= 40
+
+
 METHODS = [
     ["--method", "tools/list"],
     ["--method", "tools/call", "--tool-name", "echo", "--tool-arg", "message=hi"],
