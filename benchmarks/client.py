@@ -4,8 +4,9 @@ Beside each other in one run, rounds interleaved: an empty call, ``inspect`` wit
 as a process of its own, on the same machine), a guarded tool, and the naive client that most people write: a queue, a thread, and
 one POST with ``urllib`` for each verdict. Budgets are those of the speed table: repeated action 1 µs, enqueue 5 µs (p50), 15 µs
 (p99), longest stall 5 ms, import 50 ms. On shared cores compare CPU and ratios, not wall time: the longest stall is also measured
-for the empty call, and without what the machine took (``benchmarks/stalls.py``). New targets are judged by policy and declaration;
-the baseline lookup is the sidecar's and, like the scan for secrets, in ``benchmarks/observer.py``.
+for the empty call, and without what the machine took (``benchmarks/stalls.py``). New targets are judged by policy and declaration.
+The lookup in the baseline and the scan for secrets are the sidecar's: both stand beside, in the same run, each by itself. What a
+whole verdict costs there is in ``benchmarks/observer.py``.
 """
 
 from __future__ import annotations
@@ -32,10 +33,19 @@ from benchmarks.kept import keep, quote
 from benchmarks.stalls import Stalls
 from kaizen_security import Action, Kaizen, Policy
 from kaizen_security.client.spool import Spool
+from kaizen_security.observer.baseline import Baseline, features
+from kaizen_security.observer.credentials import find
 
 KEY = "kz_live_" + "b" * 43
 ACTION = Action(tool="search_orders", target="api.internal:443", metadata={"source": "sdk"})
 CALLS = 5000
+CLEAN = json.dumps(
+    {
+        "query": "orders of the last week that were sent back",
+        "notes": "the customer asked for a copy of the invoice " * 40,
+    }
+)[:2048]
+"""Arguments in which there is nothing to find."""
 
 
 @dataclass(slots=True)
@@ -230,6 +240,14 @@ def _names(fresh: Iterator[int]) -> list[str]:
     return [f"h{next(fresh)}.example:443" for _ in range(CALLS)]
 
 
+def _learned() -> Baseline:
+    """What an agent does that has called twelve tools at forty hosts."""
+    baseline = Baseline(replica="one")
+    for i in range(2000):
+        baseline.learn(features(Action(tool=f"tool_{i % 12}", target=f"api{i % 40}.example:443")))
+    return baseline
+
+
 def _run(figures: Figures, url: str, data: str, rounds: int) -> dict[str, dict[str, float]]:
     policies = [Policy("blocklist", {"domains": _bad(10_000)})]
     local = Kaizen(policies=policies, data=data)
@@ -245,6 +263,7 @@ def _run(figures: Figures, url: str, data: str, rounds: int) -> dict[str, dict[s
     background: list[float] = []
     fresh = count()
     watch = Stalls()
+    baseline = _learned()
     for _ in range(rounds):
         # Longer than the others, so that it meets as many pauses of the machine as they do.
         figures.measure("empty call", lambda i: None, 20 * CALLS)
@@ -257,6 +276,9 @@ def _run(figures: Figures, url: str, data: str, rounds: int) -> dict[str, dict[s
                 f"  … {n} entries",
                 lambda i, one=one: one.inspect(tool="fetch", target=names[i]),  # type: ignore[misc]  # noqa: B023
             )
+        new = [Action(tool="tool_1", target=name) for name in _names(fresh)]
+        figures.measure("lookup in the baseline", lambda i: all(map(baseline.knows, features(new[i]))))  # noqa: B023
+        figures.measure("scan for secrets, 2 KB", lambda i: find(CLEAN), CALLS // 5)
         figures.measure("inspect and report", lambda i: reporting.inspect(ACTION))
         cpu = time.process_time()
         reporting.flush(60)

@@ -13,6 +13,8 @@ _ROWS = (
     ("inspect, new targets", "`inspect(tool=, target=)`, a new target, policy and declaration"),
     ("  … 1 entries", "the same with 1 denied domain"),
     ("  … 100000 entries", "the same with 100,000 denied domains"),
+    ("lookup in the baseline", "the sidecar's lookup of a new action in a baseline of 12 tools and 40 hosts"),
+    ("scan for secrets, 2 KB", "the sidecar's scan of 2 KB of clean arguments for secrets"),
     ("inspect and report", "`inspect` and its report"),
     ("guarded call and report", "a guarded call and its report"),
     ("naive queue and POST", "what most people write: a queue, a thread, a POST each"),

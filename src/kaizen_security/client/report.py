@@ -2,8 +2,8 @@
 
 What is kept when: ``add`` puts a report into memory; ``WINDOW`` seconds later, as soon as the interpreter lets our thread run, it
 is in the spool (``client.spool``), where it survives the end of the process. ``urgent`` (a block, a flag) returns when it is in the
-spool. At exit, ``close`` and ``flush`` everything goes to the spool first and is then delivered for as long as the deadline allows.
-A fork leaves the parent's reports with the parent.
+spool, and with it up to ``SLICE`` of the reports that waited before it. At exit, ``close`` and ``flush`` everything goes to the
+spool first and is then delivered for as long as the deadline allows. A fork leaves the parent's reports with the parent.
 """
 
 from __future__ import annotations
@@ -93,6 +93,8 @@ class Reporter:
         """Report it; when this returns it is in the spool."""
         record = self._record(packed(action, verdict, self._ids.new(), at, run_id))
         if record is not None:
+            # What came before goes with it, as far as that takes half a millisecond: it is what the block or the flag came of.
+            self._drain(SLICE)
             self.spool.append(record, urgent=True)
         self._rouse()
 

@@ -262,7 +262,7 @@ def short(value: str) -> str:
 
 def _cost(text: str) -> int:
     """Bytes in a document: an ASCII character that has to be escaped there takes up to six."""
-    if text.isascii() and text.isalnum():
+    if _PLAIN.issuperset(text):
         return len(text)
     return sum(
         1 if char in _PLAIN else len(dumps(char, ensure_ascii=False).encode("utf-8", "surrogatepass")) - 2
@@ -296,7 +296,7 @@ class Names:
         )
 
     def __contains__(self, name: str) -> bool:
-        return self._place(name) >= 0
+        return _GAP + name.encode("utf-8", "surrogatepass") + _GAP in self._text
 
     def __getitem__(self, name: str) -> int:
         at = self._place(name)
