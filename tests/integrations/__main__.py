@@ -22,8 +22,9 @@ ENVIRONMENTS = {
         "claude_agent",
         "otel",
         "auto",
+        "examples",
     ),
-    "b": ("crewai", "semantic_kernel", "google_adk", "llamaindex", "bedrock"),
+    "b": ("crewai", "semantic_kernel", "google_adk", "llamaindex", "bedrock", "examples"),
     "lowest": ("openai_agents", "langchain", "pydantic_ai", "claude_agent", "otel"),
 }
 """Environment (``requirements/frameworks-NAME.lock``) to the adapters that are tested in it."""
