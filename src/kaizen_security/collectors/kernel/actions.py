@@ -256,6 +256,7 @@ def redacted(words: tuple[str, ...]) -> tuple[str, ...]:
             continue
         for hit in find(word):
             word = word.replace(hit.value, "[redacted]")
+        word = _HEADER.sub(r"\1 [redacted]", word)
         name, sign, value = word.partition("=")
         if _SECRET.search(name) and name.startswith("-"):
             hide = not sign
@@ -266,6 +267,7 @@ def redacted(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(clean)
 
 
+_HEADER = re.compile(r"(?i)((?:proxy-)?authorization:|cookie:|x-[a-z-]*(?:key|token|secret):).+")
 _SECRET = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|bearer)s?$"
 )
