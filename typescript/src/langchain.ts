@@ -3,7 +3,7 @@
  *
  * A blocked call answers with the refusal as the tool's output, which the model reads; the run goes on.
  */
-import { actionOfCall, type GuardOptions, noted, ran } from "./client/guard.js";
+import { actionOfCall, type GuardOptions, through } from "./client/guard.js";
 import type { Kaizen } from "./client/kaizen.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: arguments and results are the tool's own
@@ -28,13 +28,9 @@ export function guardTool<T extends object>(kaizen: Kaizen, tool: T, options: Om
   if (typeof run !== "function") return tool;
   const how = { source: "langchain", ...options };
   const refused = (why: string) => (one.responseFormat === "content_and_artifact" ? [why, undefined] : why);
-  const isStream = Object.prototype.toString.call(run) === "[object AsyncGeneratorFunction]";
   const guarded = async (input: Any, ...rest: Any[]): Promise<unknown> => {
     const call = actionOfCall(kaizen, one.name, [input], how);
-    const verdict = await kaizen.inspect(call);
-    if (verdict.blocked) return refused(`Blocked by Kaizen: ${verdict.reason}`);
-    if (isStream) return noted(kaizen, call, run.call(tool, input, ...rest) as AsyncGenerator);
-    return ran(kaizen, call, () => run.call(tool, input, ...rest));
+    return through(kaizen, call, () => run.call(tool, input, ...rest), refused);
   };
   return Object.create(tool, { [method]: { value: guarded, configurable: true, writable: true } }) as T;
 }

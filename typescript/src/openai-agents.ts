@@ -4,7 +4,7 @@
  * A tool is guarded in place: the SDK knows agents that are tools by their object, and no copy is left that is not guarded. A blocked
  * call answers the model with the refusal as its output; the run goes on. Hosted tools run at the provider and are left alone.
  */
-import { actionOfCall, type GuardOptions, ran } from "./client/guard.js";
+import { actionOfCall, type GuardOptions, through } from "./client/guard.js";
 import type { Kaizen } from "./client/kaizen.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: arguments and results are the SDK's own
@@ -27,11 +27,8 @@ export function guardTool<T extends object>(kaizen: Kaizen, tool: T, options: Om
   const one = tool as AnyTool;
   const name = one.name ?? one.type ?? "tool";
   const how = { source: "openai-agents", ...options };
-  const judged = async (argument: unknown, kind: string, refused: (why: string) => unknown, run: () => Promise<unknown>) => {
-    const call = actionOfCall(kaizen, name, [argument], { kind, ...how });
-    const verdict = await kaizen.inspect(call);
-    return verdict.blocked ? refused(`Blocked by Kaizen: ${verdict.reason}`) : ran(kaizen, call, run);
-  };
+  const judged = (argument: unknown, kind: string, refused: (why: string) => unknown, run: () => Promise<unknown>) =>
+    through(kaizen, actionOfCall(kaizen, name, [argument], { kind, ...how }), run, refused);
   const { invoke, shell, editor } = one;
   if (typeof invoke === "function") {
     one.invoke = (context, input, details) =>

@@ -3,7 +3,7 @@
  *
  * A blocked tool throws KaizenBlocked, which the SDK gives to the model as the tool's error; the run goes on.
  */
-import { actionOfCall, type GuardOptions, noted, ran } from "./client/guard.js";
+import { actionOfCall, type GuardOptions, noted, through } from "./client/guard.js";
 import type { Kaizen } from "./client/kaizen.js";
 
 /** What we need of a tool: `execute`, if it has one. */
@@ -28,9 +28,7 @@ export function guardTool<T extends object>(kaizen: Kaizen, name: string, tool: 
           yield* noted(kaizen, call, execute.call(this, input, context) as AsyncGenerator);
         }
       : async function (this: unknown, input: unknown, context: unknown) {
-          const call = actionOfCall(kaizen, name, [input], how);
-          await kaizen.enforce(call);
-          return last(await ran(kaizen, call, () => execute.call(this, input, context)));
+          return last(await through(kaizen, actionOfCall(kaizen, name, [input], how), () => execute.call(this, input, context)));
         };
   // Not a spread: what a tool keeps under names that are not enumerable belongs to it too.
   return Object.create(Object.getPrototypeOf(tool), {

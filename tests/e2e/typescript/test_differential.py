@@ -17,9 +17,8 @@ def node(sdk, monkeypatch):
     monkeypatch.setenv("PATH", environment()["PATH"])
 
 
-@pytest.mark.parametrize("seed", [11, 12])
-def test_python_and_typescript_agree_on_everything(seed):
-    found = differential.disagreements(2000, seed)
+def test_python_and_typescript_agree_on_everything():
+    found = differential.disagreements(3000, seed=11)
     assert found == [], json.dumps(found[0])
 
 

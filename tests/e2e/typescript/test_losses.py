@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kaizen_security.client.journal import Journal
 from tests.e2e.typescript.conftest import KEY
 from tests.unit.client.upstream import until
 
@@ -193,6 +195,18 @@ def test_nothing_of_the_key_or_the_arguments_is_on_disk(agents):
     assert any(b"h.example" in data for data in kept)
     assert not any(b"CANARY" in data or KEY.encode() in data for data in kept)
     assert {path.stat().st_mode & 0o077 for path in Path(agents.data).rglob("*")} == {0}
+
+
+def test_its_journals_are_in_the_format_of_the_python_clients(agents):
+    agents.ran("for (let i = 0; i < 300; i++) kaizen.inspectSync({ tool: `t${i}` });\nawait kaizen.close(0.1);")
+    [left] = Path(agents.data).rglob("*.left.own")
+    owner = left.name[:16]
+    left.rename(left.with_name(f"{owner}.own"))
+    journal = Journal.adopt(str(left.parent), owner, segment_bytes=1 << 20)
+    records, _ = journal.read(1000, 1 << 20)
+    assert [json.loads(record)["action"]["tool"] for record in records] == names(300)
+    assert journal.gaps == {}
+    journal.abandon()
 
 
 def test_a_process_that_is_frozen_goes_on_where_it_was(agents):

@@ -2,6 +2,7 @@
 import type { Action } from "../contract/action.js";
 import { action } from "../contract/action.js";
 import { Misconfigured } from "../contract/errors.js";
+import { acting, isTold } from "./acts.js";
 import type { Kaizen } from "./kaizen.js";
 import { plain } from "./plain.js";
 
@@ -62,20 +63,38 @@ export function guarded<F extends Tool>(kaizen: Kaizen, tool: F, options: GuardO
         return yield* noted(kaizen, call, tool.apply(this, args) as AsyncGenerator);
       }
     : async function (this: unknown, ...args: Parameters<F>) {
-        const call = actionOfCall(kaizen, name, args, options);
-        await kaizen.enforce(call);
-        return ran(kaizen, call, () => tool.apply(this, args));
+        return through(kaizen, actionOfCall(kaizen, name, args, options), () => tool.apply(this, args));
       };
   Object.defineProperty(wrapper, "name", { value: tool.name, configurable: true });
   Object.defineProperty(wrapper, "length", { value: tool.length, configurable: true });
   return wrapper as Guarded<F>;
 }
 
+/**
+ * Judge a call, and run it if that is allowed; else it is refused with why, or (without `refused`) KaizenBlocked is thrown. A call that
+ * an attachment further out had judged just runs.
+ */
+export async function through(
+  kaizen: Kaizen,
+  call: Action,
+  run: () => unknown,
+  refused?: (why: string) => unknown,
+): Promise<unknown> {
+  if (isTold(call)) return run();
+  if (refused === undefined) {
+    await kaizen.enforce(call);
+  } else {
+    const verdict = await kaizen.inspect(call);
+    if (verdict.blocked) return refused(`Blocked by Kaizen: ${verdict.reason}`);
+  }
+  return ran(kaizen, call, run);
+}
+
 /** Run an action that was allowed, and note what it brought back. A stream that it returns is noted as it is read. */
 export async function ran<T>(kaizen: Kaizen, call: Action, run: () => T): Promise<Awaited<T>> {
   let result: Awaited<T>;
   try {
-    result = await run();
+    result = await acting(call, run);
   } catch (err) {
     kaizen.noteResult(call, null, true);
     throw err;

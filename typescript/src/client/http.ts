@@ -94,7 +94,7 @@ export class Upstream {
       return await read(request, body, wanted.maxBytes ?? MAX_REPLY);
     } catch (err) {
       request?.destroy();
-      throw err;
+      throw isLate ? new Late() : err;
     } finally {
       clearTimeout(timer);
     }

@@ -4,7 +4,6 @@
  * It never breaks its host: besides `KaizenBlocked` (`enforce`, `guard`) nothing of ours is thrown after construction, nothing is waited
  * for longer than the stated deadline (a person: `holdSeconds`), and what is lost is counted in `lost`.
  */
-import { AsyncLocalStorage } from "node:async_hooks";
 import { join } from "node:path";
 import type { Action } from "../contract/action.js";
 import { boundaryKey } from "../contract/boundary.js";
@@ -12,6 +11,7 @@ import { keyHash } from "../contract/bundle.js";
 import type { Step } from "../contract/codec.js";
 import { KaizenBlocked, Unreachable } from "../contract/errors.js";
 import type { Mode, Verdict } from "../contract/verdict.js";
+import { shared } from "./context.js";
 import { type Guarded, type GuardOptions, guarded, type Tool } from "./guard.js";
 import { Upstream } from "./http.js";
 import { Ids, now } from "./ids.js";
@@ -27,16 +27,8 @@ import type { Rules } from "./rules.js";
 import { load, type Settings, tenantSecret } from "./settings.js";
 import { Spool } from "./spool.js";
 
-/** The run that the current context belongs to. ESM and CommonJS copies of this module share it. */
-const RUN = shared();
-
-function shared(): AsyncLocalStorage<string> {
-  const all = globalThis as { [key: symbol]: AsyncLocalStorage<string> | undefined };
-  const name = Symbol.for("kaizen.run");
-  const found = all[name] ?? new AsyncLocalStorage<string>();
-  all[name] = found;
-  return found;
-}
+/** The run that the current context belongs to. */
+const RUN = shared<string>("kaizen.run");
 
 /**
  * What a client is told. What is left out is read from the environment, then from the settings file, then the default holds.
