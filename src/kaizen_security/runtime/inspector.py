@@ -81,6 +81,10 @@ class Inspector:
         """
         return self._judge(action, completed=True)
 
+    def refused(self, action: Action) -> Verdict:
+        """The verdict on what its client says that it refused: judged and not learned, and nobody is asked about it any more."""
+        return self._judge(action, completed=False, asking=False)
+
     def knows(self, action: Action) -> bool:
         """Whether this very action (same id, same deed) was judged before and is remembered."""
         return self.known(action) is not None
@@ -93,7 +97,7 @@ class Inspector:
             known = self._verdicts.get((AgentKey(action.organisation, action.agent), action.id))
         return known[1] if known is not None and known[0] == _mark(action) else None
 
-    def _judge(self, action: Action, *, completed: bool) -> Verdict:
+    def _judge(self, action: Action, *, completed: bool, asking: bool = True) -> Verdict:
         if not action.id:
             action = replace(action, id=self._ids())
         key = AgentKey(action.organisation, action.agent)
@@ -110,7 +114,7 @@ class Inspector:
                     return known
                 # Asked again before it runs: what was denied since then, by a new policy or after what its run has read, is
                 # denied now. Nothing else of the first verdict changes, and nothing is learned twice.
-                verdict = self._line(lane, action, completed=False, again=known.allowed)
+                verdict = self._line(lane, action, completed=False, again=known.allowed, asking=asking)
                 if self.holds is not None and known.pending is not None and verdict.pending is None:
                     self.holds.withdraw(key, action)
                 if verdict.allowed and known.allowed:
@@ -118,12 +122,19 @@ class Inspector:
                 self._remember(key, action.id, mark, verdict)
                 return verdict
             self.inspected += not completed
-            verdict = self._line(lane, action, completed=completed, fresh=True)
+            verdict = self._line(lane, action, completed=completed, fresh=True, asking=asking)
             self._remember(key, action.id, mark, verdict)
             return verdict
 
     def _line(
-        self, lane: Lane, action: Action, *, completed: bool, again: bool = False, fresh: bool = False
+        self,
+        lane: Lane,
+        action: Action,
+        *,
+        completed: bool,
+        again: bool = False,
+        fresh: bool = False,
+        asking: bool = True,
     ) -> Verdict:
         now = self._time(lane, action.at)
         observer = lane.observer
@@ -132,7 +143,7 @@ class Inspector:
         try:
             observer.note(action, now)
             weighed = observer.weighed(action, now)
-            if self.holds is not None and not completed:
+            if self.holds is not None and not completed and asking:
                 weighed = self._held(self.holds, lane, action, weighed, now)
             if not again or weighed.verdict.blocked:
                 observer.learn(action, weighed, now, completed=completed)

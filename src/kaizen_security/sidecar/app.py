@@ -281,7 +281,7 @@ class Sidecar:
         before = self.inspector.knows(action)
         if claim is not None and claim.blocked:
             # The client refused it, so it did not happen: judged, and never learned.
-            verdict = self.inspector.inspect(action)
+            verdict = self.inspector.refused(action)
             self.inspector.note(
                 Result(run_id=action.run_id, action_id=verdict.action_id, failed=True, agent=action.agent, at=action.at)
             )

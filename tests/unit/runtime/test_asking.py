@@ -173,6 +173,15 @@ def test_the_report_of_a_held_action_holds_nothing_further(desk):
     assert len(desk.holds.listing()) == 1
 
 
+def test_what_a_client_has_refused_by_itself_asks_nobody(desk):
+    # It waited too long for us, say: in boundary form, so it is not the deed that it asked about.
+    action = Action(tool="pay", id="c1", run_id="r", agent="a", metadata={"arguments.to": {"type": "text"}})
+    verdict = desk.inspector.refused(action)
+    assert (verdict.blocked, verdict.pending) == (True, None)
+    assert desk.holds.listing() == ()
+    assert desk.inspector.profile("a")["seen"] == 0
+
+
 def test_every_change_is_told_once_with_the_newest_state(desk):
     hold = desk.held()
     desk.ask(2)
