@@ -56,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--user", default="", metavar="NAME", help="as root: run the agent as this user")
     parser.add_argument("--data", type=Path, help="where reports wait for delivery (default: KAIZEN_DATA/run)")
+    parser.add_argument(
+        "--tui", action="store_true", help="show its actions as they happen; its output goes to DATA/output.log"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
@@ -72,12 +75,13 @@ def run(args: argparse.Namespace) -> int:
     if any(not 0 < port < 65536 for port in args.local):
         raise Misconfigured("--local must be a port from 1 to 65535")
     environ = dict(os.environ)
+    data = args.data or _data(environ)
     plan = Plan(
         agent=args.agent or environ.get("KAIZEN_AGENT") or Path(command[0]).name,
         mode=Mode.ENFORCE if args.enforce else Mode.OBSERVE,
         command=tuple(command),
         environ=environ,
-        data=args.data or _data(environ),
+        data=data,
         want=None if args.rung == "auto" else Way(args.rung),
         fail_closed=args.fail == "closed",
         allow=tuple(args.allow),
@@ -88,20 +92,48 @@ def run(args: argparse.Namespace) -> int:
         namespace=args.namespace,
         proxy=args.proxy,
         authority=args.authority,
-        user=args.user,
+        user=_user(args.user),
+        output=str(data / "output.log") if args.tui else "",
     )
 
     def say(text: str) -> None:
         if not args.quiet:
             print("\n".join(f"kaizen: {line}" for line in text.splitlines()), file=sys.stderr, flush=True)
 
+    view = None
+    if args.tui:
+        from kaizen_security.launch.view import View
+
+        data.mkdir(parents=True, exist_ok=True)
+        view = View(plan.agent, plan.output)
     try:
-        outcome = Run(plan, say).run()
+        outcome = Run(plan, say, view.tell).run() if view is not None else Run(plan, say).run()
     except NotStarted as err:
         print(f"kaizen run: {err}", file=sys.stderr)
         return err.status
+    finally:
+        if view is not None:
+            view.close()
     say(summary(plan.agent, outcome))
     return outcome.status
+
+
+def _user(name: str) -> tuple[int, int, tuple[int, ...]] | None:
+    """The user that the agent becomes: the one named, else the one who called sudo; None: as we are. Raises Misconfigured."""
+    import pwd
+
+    if os.geteuid() != 0:
+        if name:
+            raise Misconfigured("--user needs root")
+        return None
+    name = name or os.environ.get("SUDO_USER", "")
+    if not name or name == "root":
+        return None
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError as err:
+        raise Misconfigured(f"--user: there is no user {name}") from err
+    return entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(name, entry.pw_gid))
 
 
 def _data(environ: dict[str, str]) -> Path:

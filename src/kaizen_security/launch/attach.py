@@ -17,7 +17,7 @@ from kaizen_security.contract.verdict import Verdict
 from kaizen_security.launch.clock import new_id
 from kaizen_security.launch.kernel import KernelRung
 from kaizen_security.launch.outlet import Outlet
-from kaizen_security.launch.plan import Plan
+from kaizen_security.launch.plan import COLLECTOR_KEY, Plan
 from kaizen_security.launch.policies import Policies
 
 LOOK = 0.5
@@ -71,7 +71,8 @@ class Attached:
     def run(self, began: Callable[[int], None]) -> Mapping[str, int]:
         """Attach, ``began`` with how many processes, wait, let go; what was counted."""
         plan = self._plan
-        settings = config.load({"agent": plan.agent}, plan.environ)
+        own_key = plan.environ.get(COLLECTOR_KEY, "")
+        settings = config.load({"agent": plan.agent, **({"api_key": own_key} if own_key else {})}, plan.environ)
         with ExitStack() as after:
             url = settings.sidecar or settings.base_url
             if settings.api_key or settings.sidecar:

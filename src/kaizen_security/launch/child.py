@@ -35,6 +35,7 @@ class Order:
     ``hidden``    paths that it must not reach; ``resolver`` a resolv.conf of ours, empty: the system's
     ``confined``  drop capabilities and put the seccomp filter in force, with ``unix`` and ``io_uring`` permitted or not
     ``ports``     TCP only to these, by Landlock, and no UDP; None: the namespace or the kernel programs decide
+    ``output``    a file for what it prints; empty: where we print
     ``user``      uid, gid and further groups to become; None: stay
     """
 
@@ -50,6 +51,7 @@ class Order:
     io_uring: bool = False
     ports: tuple[int, ...] | None = None
     user: tuple[int, int, tuple[int, ...]] | None = None
+    output: str = ""
 
 
 def become(order: Order, talk: socket.socket) -> NoReturn:
@@ -127,6 +129,10 @@ def _run(order: Order, talk: socket.socket) -> NoReturn:
     ):
         signal.signal(number, signal.SIG_DFL)
     os.set_inheritable(talk.fileno(), False)
+    if order.output:
+        file = os.open(order.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
     try:
         os.execvpe(order.command[0], list(order.command), dict(order.env))  # noqa: S606 - a command's words need no shell
     except OSError as err:

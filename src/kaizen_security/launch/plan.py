@@ -9,6 +9,9 @@ from pathlib import Path
 
 from kaizen_security.contract.verdict import Mode
 
+COLLECTOR_KEY = "KAIZEN_COLLECTOR_KEY"
+"""Variable with the key (of scope collector) for what is seen from outside the agent; it is not handed on."""
+
 
 class Way(StrEnum):
     """How the agent is held, the strongest last."""
@@ -23,7 +26,9 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One run. ``want`` is the way that was asked for, None: the strongest that is to be had.
+    """One run. ``user``: uid, gid and further groups that the agent gets (None: ours); ``output``: a file for all that it prints.
+
+    ``want`` is the way that was asked for, None: the strongest that is to be had.
 
     ``allow``      destinations declared on the command line, besides those of the agent's declaration
     ``watch``      paths whose opens are told; ``refuse`` paths that may not be opened or executed in enforce mode
@@ -48,7 +53,8 @@ class Plan:
     namespace: bool = False
     proxy: str = ""
     authority: str = ""
-    user: str = ""
+    user: tuple[int, int, tuple[int, ...]] | None = None
+    output: str = ""
 
     @property
     def enforce(self) -> bool:

@@ -27,7 +27,7 @@ from kaizen_security.launch.kernel import KernelRung
 from kaizen_security.launch.names import Names
 from kaizen_security.launch.notify import Notices
 from kaizen_security.launch.outlet import Outlet
-from kaizen_security.launch.plan import Outcome, Plan, Reached, Way
+from kaizen_security.launch.plan import COLLECTOR_KEY, Outcome, Plan, Reached, Way
 from kaizen_security.launch.policies import Policies
 from kaizen_security.launch.proxy import OwnProxy, client_variables, extended_store
 from kaizen_security.launch.seccomp import name_of, socket_kind
@@ -49,13 +49,22 @@ class NotStarted(KaizenError):
 
 
 class Run:
-    """One run. ``run`` does all of it; ``say`` gets lines for people."""
+    """One run. ``run`` does all of it; ``say`` gets lines for people, ``heard`` every action that we saw."""
 
-    def __init__(self, plan: Plan, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        say: Callable[[str], None],
+        heard: Callable[[Action, Verdict], None] = lambda action, verdict: None,
+    ) -> None:
         self.plan = plan
         self.id = new_id()
         self._say = say
-        self._settings = config.load({"agent": plan.agent}, plan.environ)
+        self._heard = heard
+        # Reports of the kernel are not the agent's word: they may go under a key that it never gets to see.
+        self._environ = dict(plan.environ)
+        own_key = self._environ.pop(COLLECTOR_KEY, "")
+        self._settings = config.load({"agent": plan.agent, **({"api_key": own_key} if own_key else {})}, self._environ)
         self._names = Names()
         self._outlet: Outlet | None = None
         self._sockets: list[tuple[str, socket.socket]] = []
@@ -151,7 +160,10 @@ class Run:
                 raise Misconfigured("--proxy must be http://HOST:PORT")
             return host, int(port)
         self._own = OwnProxy(
-            agent=self.plan.agent, mode=self.plan.mode.value, data=self.plan.data / "egress", environ=self.plan.environ
+            agent=self.plan.agent,
+            mode=self.plan.mode.value,
+            data=self.plan.data / "egress",
+            environ={**self._environ, "KAIZEN_API_KEY": self._settings.api_key},
         )
         after.callback(self._own.stop)
         return self._own.place
@@ -171,6 +183,7 @@ class Run:
         self._seen("connect", target, {"transport": target, "method": name, "pid": str(pid)})
 
     def _tell(self, action: Action, verdict: Verdict) -> None:
+        self._heard(action, verdict)
         if self._outlet is not None:
             self._outlet.tell(action, verdict)
 
@@ -227,7 +240,7 @@ class Run:
         return Order(
             command=plan.command,
             env={
-                **plan.environ,
+                **self._environ,
                 **client_variables(url, authority),
                 "KAIZEN_AGENT": plan.agent,
                 "KAIZEN_RUN": plan.environ.get("KAIZEN_RUN") or self.id,
@@ -239,6 +252,8 @@ class Run:
             resolver=str(resolver) if inside else "",
             confined=confined,
             unix=plan.unix,
+            user=plan.user,
+            output=plan.output,
             io_uring=way is Way.KERNEL,
             ports=(proxy[1], *local) if way is Way.PROXY and plan.enforce else None,
         )

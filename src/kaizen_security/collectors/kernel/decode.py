@@ -17,6 +17,7 @@ from kaizen_security.collectors.kernel.shapes import (
     Kind,
     Reason,
 )
+from kaizen_security.contract.canonical_values import builder
 
 _PROTOCOLS = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
 _NAMED = (Kind.QUESTION, Kind.ANSWER, Kind.HELLO, Kind.UNIX)
@@ -86,26 +87,29 @@ def decode(data: memoryview | bytes, *, boot: float = 0.0) -> Event:
         if kind is Kind.UNIX:
             # A path ends with a zero byte; an abstract name begins with one, and is shown with an @ as others show it.
             name = "@" + name[1:] if name.startswith("\0") else name.partition("\0")[0]
-    return Event(
-        kind=kind,
-        at=boot + at / 1e9,
-        agent=agent,
-        pid=tgid,
-        tid=tid,
-        parent=parent,
-        uid=uid,
-        cgroup=cgroup,
-        comm=_text(comm),
-        reason=reason,
-        address=address,
-        port=port,
-        protocol=protocol,
-        name=name,
-        file=file,
-        args=args,
-        more=more,
-        cookie=cookie,
+    return _event(
+        kind,
+        boot + at / 1e9,
+        agent,
+        tgid,
+        tid,
+        parent,
+        uid,
+        cgroup,
+        _text(comm),
+        reason,
+        address,
+        port,
+        protocol,
+        name,
+        file,
+        args,
+        more,
+        cookie,
     )
+
+
+_event = builder(Event)
 
 
 @lru_cache(maxsize=4096)
