@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Misconfigured, TooLarge
-from kaizen_security.contract.fields import obj
 from kaizen_security.store.base import LastAdministrator, LimitReached, StoreFull, StoreUnavailable
 
 MAX_BODY = 1 << 20
@@ -147,11 +146,6 @@ def parse_json(data: bytes) -> Json:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as err:
         raise InvalidInput("body", "is not valid JSON") from err
     return document
-
-
-async def read_object(request: Request, *, limit: int = MAX_BODY) -> dict[str, Json]:
-    """The body as a JSON object. Raises InvalidInput, TooLarge, ApiError."""
-    return obj(parse_json(await read_body(request, limit=limit)), "body")
 
 
 Number = TypeVar("Number", int, float)
