@@ -79,12 +79,13 @@ clean:
 	rm -rf .venv .venv-frameworks-* .kaizen build dist
 
 .PHONY: deploy-check lock-deploy
-deploy-check:   ## deployment templates by their own tools, in an environment of its own
+deploy-check:   ## deployment templates by their own tools, attachments by the vendors' libraries, in an environment of its own
 	@test -x .venv-deploy/bin/cfn-lint || ($(PYTHON) -m venv .venv-deploy && .venv-deploy/bin/pip install -q --require-hashes -r requirements/deploy.lock)
 	.venv-deploy/bin/cfn-lint deploy/aws/cloudformation.yaml
 	.venv-deploy/bin/kubernetes-validate --strict --quiet deploy/k8s/sandbox/sandbox.yaml
 	for file in deploy/aws/terraform/*.tf; do .venv-deploy/bin/hcl2tojson $$file >/dev/null || exit 1; done
 	.venv-deploy/bin/hadolint deploy/docker/Dockerfile egress/Dockerfile
+	PYTHONPATH=src .venv-deploy/bin/python -m pytest --noconftest -o addopts= -o filterwarnings= -p no:cacheprovider -q tests/boxes
 
 lock-deploy:
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate deploy/requirements.in -o requirements/deploy.lock
