@@ -20,11 +20,15 @@ const MAX_SEGMENTS = 8;
 const MAX_VALUE = 512;
 
 const split = (names: string): ReadonlySet<string> => new Set(names.split(" "));
-const NUMBERS = split("status port bytes_in bytes_out bytes_up bytes_down duration duration_ms exit_status items pid ppid");
-const SWITCHES = split("sensitive blocked failed encrypted relayed truncated dry accepted host_differs sni_differs");
-const NAMES = split("source method protocol transport direction alpn tls framework outcome mode phase ended");
-const HOSTS = split("sni host server address resolved");
-const TYPES = split("text url email host path number boolean null list object bytes");
+const NUMBERS = /* @__PURE__ */ split(
+  "status port bytes_in bytes_out bytes_up bytes_down duration duration_ms exit_status items pid ppid",
+);
+const SWITCHES = /* @__PURE__ */ split(
+  "sensitive blocked failed encrypted relayed truncated dry accepted host_differs sni_differs",
+);
+const NAMES = /* @__PURE__ */ split("source method protocol transport direction alpn tls framework outcome mode phase ended");
+const HOSTS = /* @__PURE__ */ split("sni host server address resolved");
+const TYPES = /* @__PURE__ */ split("text url email host path number boolean null list object bytes");
 
 const TOKEN = /^~[0-9a-f]{16}$/;
 const WORD = /^(?:[A-Za-z]{0,16}[0-9]{0,4}|v[0-9]{1,4})$/;
@@ -36,9 +40,9 @@ const PORT = /^(.*?)(?::([0-9]{1,5}))?$/;
 const LABELS = /^(?:[\p{L}\p{N}_-]{1,63}\.)*[\p{L}\p{N}_-]{1,63}\.?$/u;
 const IPV6 = /^\[?[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9]{1,15})?\]?$/;
 const TOP_LEVEL = /^(?:[A-Za-z]{2,18}|xn--[A-Za-z0-9-]{2,59})$/;
-const EMAIL = new RegExp(`^[^${SPACE}@/?#]{1,128}@[\\p{L}\\p{N}_.-]{1,253}$`, "u");
+const EMAIL = /* @__PURE__ */ new RegExp(`^[^${SPACE}@/?#]{1,128}@[\\p{L}\\p{N}_.-]{1,253}$`, "u");
 const PART = "(?:[A-Za-z_][A-Za-z0-9_-]{0,31}|~[0-9a-f]{16})";
-const FACT_PATH = new RegExp(`^${PART}(?:\\.${PART}|\\[[0-9]{1,4}\\])*$`);
+const FACT_PATH = /* @__PURE__ */ new RegExp(`^${PART}(?:\\.${PART}|\\[[0-9]{1,4}\\])*$`);
 
 /** The key for `outward`, from a secret of the tenant (at least 16 random bytes; never the API key, whose hash the server has). */
 export function boundaryKey(secret: Uint8Array): Buffer {

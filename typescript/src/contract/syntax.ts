@@ -24,14 +24,21 @@ export function chars(ranges: readonly Range[], classes = "", negated = false): 
   return { type: "chars", ranges, classes, negated };
 }
 
-const DOT = chars([[10, 10]], "", true);
-const ANY = chars([[0, 0x10ffff]]);
+const DOT = /* @__PURE__ */ chars([[10, 10]], "", true);
+const ANY = /* @__PURE__ */ chars([[0, 0x10ffff]]);
 const FLAGS = /^\(\?([a-zA-Z]+)\)/;
 const GROUP = /^\(\?(?::|P<[\p{L}\p{Nl}\p{No}_][\p{L}\p{N}_]{0,63}>)/u;
 const BRACES = /^\{([0-9]{0,4})(,?)([0-9]{0,4})\}/;
 const HEX = /^(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))/;
 const OCTAL = /^(?:0[0-7]{0,2}|[1-3][0-7]{2})/;
-const SIMPLE = new Map([..."afnrtv"].map((char, at) => [char, [7, 12, 10, 13, 9, 11][at] as number]));
+const SIMPLE = new Map([
+  ["a", 7],
+  ["f", 12],
+  ["n", 10],
+  ["r", 13],
+  ["t", 9],
+  ["v", 11],
+]);
 const EDGES = new Map([
   ["A", "^"],
   ["Z", "$"],

@@ -19,10 +19,16 @@ const PORTS: ReadonlyMap<string, number> = new Map([
   ["wss", 443],
   ["ftp", 21],
 ]);
+function listed(names: string): ReadonlySet<string> {
+  return new Set(names.split(" "));
+}
+
 /** Schemes that name no host. */
-const OPAQUE = new Set("about arn blob cid data file geo javascript mailto news npm pypi sms tel unix urn view-source".split(" "));
+const OPAQUE = /* @__PURE__ */ listed(
+  "about arn blob cid data file geo javascript mailto news npm pypi sms tel unix urn view-source",
+);
 /** Schemes whose authority is a bucket, which is no host. */
-const BUCKETS = new Set("s3 s3a s3n gs gcs r2 az abfs abfss wasb wasbs dbfs".split(" "));
+const BUCKETS = /* @__PURE__ */ listed("s3 s3a s3n gs gcs r2 az abfs abfss wasb wasbs dbfs");
 const MAX = 4096;
 const REMEMBERED = 4096;
 const SHORT = 256;
@@ -35,7 +41,7 @@ const AUTHORITY_ENDS = /[/?#]/;
 const SPECIAL_ENDS = /[/?#\\]/;
 const PORT = /^([\s\S]*?)(?::([0-9]*))?$/;
 const LABEL = /^[a-z0-9_-]+$/;
-const WHITE = new RegExp(`[${SPACE}]`);
+const WHITE = /* @__PURE__ */ new RegExp(`[${SPACE}]`);
 const PATH = /^(?:[/\\~]|\.{1,2}(?:[/\\]|$))/;
 const WINDOWS = /^[A-Za-z]:(?:[\\/]|$)/;
 
@@ -258,11 +264,9 @@ function nearest(name: string): string {
 
 const URL_ONLY = new Set(["file", "skill_load", "exec", "message"]);
 /** Last labels that are a top-level domain, or look like one, but in a tool's target are nearly always a file's ending. */
-const FILES = new Set(
-  (
-    "bat bin cab cat cc cfg cpp cs css csv dat db doc docx env exe gz html ini java js json key lock log md mk mov mp pdf pem " +
-    "php pl png ps pub py rb rs sh so sql srt tar tex tf txt xml yaml yml zip"
-  ).split(" "),
+const FILES = /* @__PURE__ */ listed(
+  "bat bin cab cat cc cfg cpp cs css csv dat db doc docx env exe gz html ini java js json key lock log md mk mov mp pdf pem " +
+    "php pl png ps pub py rb rs sh so sql srt tar tex tf txt xml yaml yml zip",
 );
 let topLevel: Set<string> | undefined;
 

@@ -10,10 +10,10 @@ import { FOLDS, UNASSIGNED } from "./tables.js";
 export const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 
 const NOT_ASCII = /[^\0-\x7f]/;
-const LEADING = new RegExp(`^[${SPACE}]+`);
-const TRAILING = new RegExp(`[${SPACE}]+$`);
-const ONE_SPACE = new RegExp(`^[${SPACE}]$`);
-const SPACES = new RegExp(`[${SPACE}]+`);
+const LEADING = /* @__PURE__ */ new RegExp(`^[${SPACE}]+`);
+const TRAILING = /* @__PURE__ */ new RegExp(`[${SPACE}]+$`);
+const ONE_SPACE = /* @__PURE__ */ new RegExp(`^[${SPACE}]$`);
+const SPACES = /* @__PURE__ */ new RegExp(`[${SPACE}]+`);
 const NOT_PRINTABLE = /[\0-\x1f\x7f]/;
 
 /** Whether there is nothing but ASCII in it. */
