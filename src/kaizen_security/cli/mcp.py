@@ -82,8 +82,12 @@ def _gateway(args: argparse.Namespace) -> int:
     if not setup.upstreams:
         print("kaizen mcp gateway: name a server with --server NAME=URL or in --config FILE", file=sys.stderr)
         return 2
-    folder = args.pins or config.pins_folder(environment, load({}).data)
-    return serve(setup, host=args.host, port=args.port, pins=folder, locked=config.locked(environment))
+    data = load({}).data
+    folder = args.pins or config.pins_folder(environment, data)
+    sessions = os.path.join(data, "mcp", f"gateway-{args.port}") if data and args.port else ""
+    return serve(
+        setup, host=args.host, port=args.port, pins=folder, sessions=sessions, locked=config.locked(environment)
+    )
 
 
 def _key(agent: str) -> int:

@@ -28,6 +28,7 @@ from kaizen_security.contract.errors import InvalidInput, Unreachable
 from kaizen_security.contract.step import End
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.mcp import config
+from kaizen_security.mcp.book import Book
 from kaizen_security.mcp.desk import Desk
 from kaizen_security.mcp.events import Events, LargeEvent, TooLong
 from kaizen_security.mcp.exchange import (
@@ -77,7 +78,7 @@ class _Agent:
 
 
 class Gateway:
-    """The endpoints. ``attach`` gives the client library of an agent; ``pool`` reaches the servers."""
+    """The endpoints. ``attach`` gives the client library of an agent; ``pool`` reaches the servers; ``book`` knows old sessions."""
 
     def __init__(
         self,
@@ -87,11 +88,13 @@ class Gateway:
         shelf: Shelf,
         pool: Pool,
         locked: bool = False,
+        book: Book | None = None,
     ) -> None:
         self._setup = setup
         self._attach = attach
         self._shelf = shelf
         self._pool = pool
+        self._book = book or Book("")
         self._locked = locked
         inherited = config.for_server(config.environment())
         self._hosted = {
@@ -179,6 +182,7 @@ class Gateway:
         session = reply.headers.get(SESSION, "")
         if session and not request.headers.get(SESSION):
             self._remember(agent, upstream, session, desk)
+            self._book.opened(agent, upstream.name, session)
         return await self._answer(request, upstream, reply, desk, moves, sent=moves.to_server[0])
 
     async def _send(self, request: Request, upstream: Upstream, body: bytes | None) -> Returned:
@@ -297,6 +301,7 @@ class Gateway:
         reply.close()
         if reply.status < 400:
             del self._sessions[agent, upstream.name, session]
+            self._book.ended(agent, upstream.name, session)
             desk.kaizen.note(End(run_id=_run_of(session), agent=agent, at=now()))
         return Response(b"", reply.status, back(reply))
 
@@ -307,6 +312,10 @@ class Gateway:
         if not session:
             return self._fresh(agent, upstream)
         desk = self._sessions.get((agent, upstream.name, session))
+        if desk is None and self._book.knows(agent, upstream.name, session):
+            # From before this gateway was started: the server decides whether it still goes on.
+            desk = self._fresh(agent, upstream)
+            self._remember(agent, upstream, session, desk)
         if desk is not None:
             self._sessions.move_to_end((agent, upstream.name, session))
         return desk

@@ -10,6 +10,7 @@ import uvicorn
 
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.mcp.book import Book
 from kaizen_security.mcp.exchange import loopback
 from kaizen_security.mcp.http import Gateway
 from kaizen_security.mcp.reach import Pool
@@ -17,14 +18,14 @@ from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup
 
 
-def serve(setup: Setup, *, host: str, port: int, pins: str, locked: bool) -> int:
+def serve(setup: Setup, *, host: str, port: int, pins: str, sessions: str, locked: bool) -> int:
     """Serve; 0. Says where it listens once it does. Raises Misconfigured for a port that cannot be had, or that would be open."""
     if not setup.agents and not loopback(host):
         raise Misconfigured(
             f"--host {host}: whoever reaches this port would be believed; give the agents keys ([agents]) first"
         )
     with _bound(host, port) as bound, asyncio.Runner(loop_factory=_loop()) as runner:
-        runner.run(_serve(setup, bound, pins, locked))
+        runner.run(_serve(setup, bound, pins, sessions, locked))
     return 0
 
 
@@ -49,9 +50,9 @@ def _bound(host: str, port: int) -> socket.socket:
     return bound
 
 
-async def _serve(setup: Setup, bound: socket.socket, pins: str, locked: bool) -> None:
+async def _serve(setup: Setup, bound: socket.socket, pins: str, sessions: str, locked: bool) -> None:
     pool = Pool()
-    gateway = Gateway(setup, attach=_attached, shelf=Shelf(pins), pool=pool, locked=locked)
+    gateway = Gateway(setup, attach=_attached, shelf=Shelf(pins), pool=pool, locked=locked, book=Book(sessions))
     server = _Server(uvicorn.Config(gateway.app(), log_level="warning", access_log=False, lifespan="off"))
     try:
         await server.serve([bound])

@@ -68,7 +68,7 @@ def python(name: str) -> Path:
 def node() -> Path:
     """The folder of an npm project with the TypeScript SDK and the reference servers. Raises Absent."""
     _usable_node()
-    return _kept(f"node-{_mark(NODE)}", lambda place: _project(place, *NODE))
+    return _kept(f"node-{_mark(NODE)}", lambda place: project(place, *NODE))
 
 
 def newer_node() -> Path:
@@ -77,7 +77,7 @@ def newer_node() -> Path:
     binary = BINARY.get(platform.machine(), "")
     if sys.platform != "linux" or not binary:
         raise Absent(f"the registry has no Node 22 for {sys.platform} on {platform.machine()}")
-    return _kept(f"newer-node-{_mark(NEWER_NODE)}", lambda place: _project(place, binary, *NEWER_NODE))
+    return _kept(f"newer-node-{_mark(NEWER_NODE)}", lambda place: project(place, binary, *NEWER_NODE))
 
 
 def runtime(project: Path) -> Path:
@@ -98,7 +98,8 @@ def _usable_node() -> None:
         raise Absent(f"node {version} is older than {OLDEST_NODE}")
 
 
-def _project(place: Path, *packages: str) -> None:
+def project(place: Path, *packages: str) -> None:
+    """An npm project with these packages. Raises Absent."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     (place / "package.json").write_text('{"private": true}')

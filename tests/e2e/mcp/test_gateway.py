@@ -13,14 +13,15 @@ import pytest
 from kaizen_security.mcp.upstreams import key_hash
 from tests.e2e.mcp.http_peer import SESSION, HttpPeer
 from tests.e2e.mcp.shimmed import bare, peak
+from tests.e2e.mcp.talking import free_port
 
 
 class Gateway:
     """``kaizen mcp gateway`` on a free port, and a client."""
 
-    def __init__(self, tmp_path, *words, **environment):
+    def __init__(self, tmp_path, *words, port=0, **environment):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kaizen_security.cli", "mcp", "gateway", "--port", "0", *words],
+            [sys.executable, "-m", "kaizen_security.cli", "mcp", "gateway", "--port", str(port), *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -254,3 +255,34 @@ def test_a_large_reply_that_nobody_asked_for_does_not_pass(gateway, peer):
     ):
         peer.answers["tools/call"] = (200, kind, body)
         assert len(running.post(request(1, "tools/call", name="look")).content) < 1000
+
+
+def test_a_gateway_that_is_started_anew_knows_the_sessions_of_its_agents_and_nothing_is_initialised_again(
+    tmp_path, peer
+):
+    settings = tmp_path / "gateway.toml"
+    settings.write_text(
+        f'[servers.desk]\nurl = "{peer.url}"\n'
+        f'[agents]\nbilling = "{key_hash("key-b")}"\nsearch = "{key_hash("key-s")}"\n'
+    )
+    port = free_port()
+    first = Gateway(tmp_path, "--config", str(settings), port=port)
+    first.post(request(1, "initialize", protocolVersion="2025-06-18"), authorization="Bearer key-b")
+    assert "Traceback" not in first.end()
+    before = len(peer.reached)
+    second = Gateway(tmp_path, "--config", str(settings), port=port)
+    called = request(2, "tools/call", name="look")
+    answer = second.post(called, authorization="Bearer key-b", mcp_session_id=SESSION)
+    assert answer.json()["result"]["content"][0]["text"] == "did look"
+    # Another agent's it is not, and what nobody opened is nobody's.
+    assert second.post(called, authorization="Bearer key-s", mcp_session_id=SESSION).status_code == 404
+    assert second.post(called, authorization="Bearer key-b", mcp_session_id="made-up").status_code == 404
+    assert [json.loads(body)["method"] for _, body in peer.reached[before:]] == ["tools/call"]
+    headers = {"mcp-session-id": SESSION, "authorization": "Bearer key-b"}
+    assert second.call.delete("/desk/mcp", headers=headers).status_code == 200
+    assert "Traceback" not in second.end()
+    third = Gateway(tmp_path, "--config", str(settings), port=port)
+    assert third.post(called, authorization="Bearer key-b", mcp_session_id=SESSION).status_code == 404
+    assert "Traceback" not in third.end()
+    [book] = tmp_path.rglob("sessions")
+    assert SESSION not in book.read_text()
