@@ -11,11 +11,12 @@ from pathlib import Path
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.codec import encode_action, encode_verdict
 from kaizen_security.contract.step import Step
-from kaizen_security.contract.verdict import Mode, Verdict
+from kaizen_security.contract.verdict import Verdict
 from kaizen_security.observer.gap import words
 from kaizen_security.observer.gap.expectation import Expectation
 from kaizen_security.observer.gap.learned import Learned
 from kaizen_security.observer.gap.ledger import Ledger
+from kaizen_security.observer.rules import Rules
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.sidecar.shelf import read, write
 
@@ -28,7 +29,7 @@ SKEW = 60.0
 
 
 class Gaps:
-    """``report(action, verdict)`` puts a verdict on its way; ``mode()`` is the agent's. Not for several threads."""
+    """``report(action, verdict)`` puts a verdict on its way; ``rules()`` are what is in force. Not for several threads."""
 
     def __init__(
         self,
@@ -38,12 +39,12 @@ class Gaps:
         clock: Clock,
         *,
         report: Callable[[Action, Verdict], object],
-        mode: Callable[[], tuple[Mode, str]],
+        rules: Callable[[], Rules],
     ) -> None:
         self._file = file
         self._clock = clock
         self._report = report
-        self._mode = mode
+        self._rules = rules
         self._kept = b""
         self.recent: deque[dict[str, Json]] = deque(maxlen=KEPT)
         self.found = 0
@@ -72,9 +73,13 @@ class Gaps:
         now = self._clock()
         if self.ledger.due > now:
             return
-        mode, version = self._mode()
+        rules = self._rules()
         for gap in self.ledger.wake(now):
-            action, verdict = words.action(gap), words.verdict(gap, mode, version)
+            action, verdict = words.action(gap), words.verdict(gap, rules.mode, rules.version)
+            if rules.paused or rules.suppressed.cover(action, verdict):
+                # A person said so: of this agent for now, or of this very gap.
+                self.ledger.counts["not said, as a person wants it"] += 1
+                continue
             self.found += 1
             self.recent.append(
                 {"at": round(now, 3), "action": encode_action(action), "verdict": encode_verdict(verdict)}

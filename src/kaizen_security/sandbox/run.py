@@ -13,7 +13,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -23,8 +24,9 @@ from kaizen_security.client.dial import check_key_may_go
 from kaizen_security.collectors.files import Files
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.boundary import boundary_key
+from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
-from kaizen_security.contract.verdict import Mode
+from kaizen_security.observer.rules import Rules
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.clock import new_id, now
 from kaizen_security.sandbox.app import Receiver
@@ -46,6 +48,18 @@ PATIENCE = 30.0
 """Seconds until the proxy must listen."""
 
 
+class _Parts(Parts):
+    """A sidecar's parts; ``told`` hears of each bundle that was put in force, from whatever thread brought it."""
+
+    def __init__(self, told: Callable[[str, Bundle], None], settings: SidecarSettings) -> None:
+        self._told = told
+        super().__init__(settings)
+
+    def _on_bundle(self, agent: str, bundle: Bundle) -> None:
+        super()._on_bundle(agent, bundle)
+        self._told(agent, bundle)
+
+
 class Sandbox:
     """The parts of one sandbox."""
 
@@ -58,7 +72,8 @@ class Sandbox:
         except OSError as err:
             raise Misconfigured(f"the data directory {settings.data} cannot be used: {err.strerror}") from err
         self.socket = settings.data / "kaizen.sock"
-        self.parts = Parts(
+        self.parts = _Parts(
+            self._bundle,
             SidecarSettings(
                 socket=self.socket,
                 data=settings.data,
@@ -69,7 +84,7 @@ class Sandbox:
                 hold_seconds=0,
                 model=settings.model,
                 canaries=settings.canaries,
-            )
+            ),
         )
         key = boundary_key(self.parts.shelf.boundary_secret)
         self.parts.uplink.outgoing = lambda action, verdict: closed(action, verdict, key)
@@ -79,16 +94,20 @@ class Sandbox:
             settings.data / "learned.json",
             now,
             report=self.parts.sidecar.emit,
-            mode=self._mode,
+            rules=self._rules,
         )
         self.parts.sidecar.witness = self.gaps.note
         self.receiver = Receiver(settings.agent, self.parts.sidecar, self.gaps, self.token, self._health)
         self.files = Files(settings.watch) if settings.watch else None
         self.fence: Fence | None = None
 
-    def _mode(self) -> tuple[Mode, str]:
-        rules = self.parts.agents.lane(AgentKey("", self.settings.agent)).observer.rules
-        return rules.mode, rules.version
+    def _bundle(self, agent: str, bundle: Bundle) -> None:
+        """A bundle is in force: where nothing was declared here, what the control plane says is declared."""
+        if agent == self.settings.agent and not self.settings.declared:
+            self.gaps.ledger.expect(replace(self.settings.expectation, declaration=bundle.declaration))
+
+    def _rules(self) -> Rules:
+        return self.parts.agents.lane(AgentKey("", self.settings.agent)).observer.rules
 
     def look(self) -> None:
         """Note the files that were touched since the last time."""
