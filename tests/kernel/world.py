@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
 import struct
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 RESOLVER = "127.0.0.9"
 
@@ -17,11 +20,29 @@ def question(name: str, kind: int = 1, more: bytes = b"") -> bytes:
     return struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, 1) + more
 
 
+_LOCK = Path(tempfile.gettempdir()) / "kaizen-tests-kernel.lock"
+_holding = 0
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Addresses and ports here are the same in every test process: one process at a time has them."""
+    global _holding  # noqa: PLW0603 - a process has one lock
+    with _LOCK.open("w") as file:
+        if not _holding:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        _holding += 1
+        try:
+            yield
+        finally:
+            _holding -= 1
+
+
 @contextlib.contextmanager
 def resolver(names: Mapping[str, str], address: str = RESOLVER) -> Iterator[list[str]]:
     """Answers for ``names`` at port 53 of ``address``; what it was asked, in order."""
     asked: list[str] = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with alone(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((address, 53))
 
         def serve() -> None:
@@ -60,6 +81,12 @@ def listener(
 ) -> Iterator[tuple[int, list[bytes]]]:
     """Listens at ``address``: the port, and the first bytes of each connection (or each datagram) that came."""
     heard: list[bytes] = []
+    with alone(), _listening(address, port, kind, heard) as bound:
+        yield bound, heard
+
+
+@contextlib.contextmanager
+def _listening(address: str, port: int, kind: socket.SocketKind, heard: list[bytes]) -> Iterator[int]:
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((address, port))
@@ -87,7 +114,7 @@ def listener(
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        yield sock.getsockname()[1], heard
+        yield sock.getsockname()[1]
     finally:
         with socket.socket(sock.family, kind) as end:
             end.connect(sock.getsockname()[:2])

@@ -1,4 +1,4 @@
-"""Landlock (landlock(7)), which needs no privilege: TCP only to the proxy's port, signals only to the agent's own processes.
+"""Landlock (landlock(7)), which needs no privilege: TCP only to the proxy's port; no tracing and no signals but among the agent's.
 
 For where namespaces are refused, as in most containers. Landlock knows ports, not addresses: a server elsewhere that listens on the
 proxy's very port can be reached, and UDP is none of its business (the seccomp filter refuses that).
@@ -17,6 +17,7 @@ from kaizen_security.collectors.kernel.linux import PR_SET_NO_NEW_PRIVS, prctl, 
 _VERSION = 1
 _NET_PORT = 2
 _CONNECT_TCP = 1 << 1
+_MAKE_BLOCK = 1 << 11
 _SCOPE_ABSTRACT_UNIX, _SCOPE_SIGNAL = 1, 2
 NETWORK, SCOPES = 4, 6
 """The versions that brought rules on ports, and scopes."""
@@ -31,18 +32,24 @@ def abi() -> int:
 
 
 def ruleset(version: int, *, network: bool) -> bytes:
-    """The attributes of a ruleset (struct landlock_ruleset_attr) as that version takes them."""
+    """The attributes of a ruleset (struct landlock_ruleset_attr) as that version takes them.
+
+    Every ruleset keeps a process from tracing others outside of it, but an empty one is refused: making block devices, which no
+    agent does, is what it names.
+    """
     scoped = _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL if version >= SCOPES else 0
-    return struct.pack("=QQQ", 0, _CONNECT_TCP if network else 0, scoped)[: 24 if version >= SCOPES else 16]
+    size = 24 if version >= SCOPES else 16 if version >= NETWORK else 8
+    return struct.pack("=QQQ", _MAKE_BLOCK, _CONNECT_TCP if network else 0, scoped)[:size]
 
 
 def restrict(ports: Iterable[int] | None) -> None:
-    """Permit TCP connections to ``ports`` only (None: to all), and keep signals and abstract sockets among the agent's processes.
+    """Permit TCP connections to ``ports`` only (None: to all). Processes outside can neither be traced nor, from version 6 on, be
+    signalled or reached by abstract sockets.
 
     Raises OSError where this kernel cannot do what was asked for.
     """
     version = abi()
-    if version < (SCOPES if ports is None else NETWORK):
+    if version < (1 if ports is None else NETWORK):
         raise OSError(errno.EOPNOTSUPP, f"this kernel's Landlock is of version {version}")
     about = ruleset(version, network=ports is not None)
     rules = syscall("landlock_create_ruleset", ctypes.create_string_buffer(about, len(about)), len(about), 0)

@@ -60,34 +60,36 @@ def kaizen(tmp_path: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
+def pins_of(agent: str) -> list[Path]:
+    return [path for path in left_behind() if path.name.startswith(f"kaizen-{agent}-")]
+
+
 def attached(process: subprocess.Popen[str]) -> str:
     assert process.stderr is not None
     return process.stderr.readline()
 
 
 def test_an_attached_agent_is_held_and_let_go_and_nothing_stays(agent, tmp_path: Path):
-    before = set(left_behind())
     assert turn(agent) == 0
     process = kaizen(tmp_path, "attach", "--pid", str(agent.pid), "--enforce", "--agent", "late")
     assert "attached to 1 processes of late" in attached(process)
     assert turn(agent) == 1
-    assert set(left_behind()) - before
+    assert pins_of("late")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "1 refused in the kernel" in said
     assert turn(agent) == 0
-    assert set(left_behind()) == before
+    assert pins_of("late") == []
 
 
 def test_what_a_killed_one_left_is_taken_away_by_name(agent, tmp_path: Path):
-    before = set(left_behind())
     process = kaizen(tmp_path, "attach", "--pid", str(agent.pid), "--enforce", "--fail", "open", "--agent", "lost")
     attached(process)
     process.kill()
     process.communicate()
     assert turn(agent) == 1
-    (left,) = set(left_behind()) - before
+    (left,) = pins_of("lost")
     done = kaizen(tmp_path, "attach", "--detach", left.name)
     assert done.communicate()[1] == ""
     assert turn(agent) == 0
