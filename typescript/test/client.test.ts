@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { plain } from "../src/client/plain.js";
 import { load } from "../src/client/settings.js";
@@ -69,6 +70,21 @@ describe("settings", () => {
     }
     for (const url of ["https://api.example", "http://127.0.0.1:1", "http://[::1]:1", "http://a.localhost:1"]) made(url)();
   });
+});
+
+test("no log of a client shows its secrets", () => {
+  const tenantKey = "ab".repeat(16);
+  const kaizen = new Kaizen({ apiKey: "kz_live_secret", tenantKey, baseUrl: "http://127.0.0.1:9", data, sync: false });
+  for (const shown of [
+    inspect(kaizen, { depth: 9 }),
+    JSON.stringify(kaizen),
+    inspect(kaizen.settings),
+    JSON.stringify({ ...kaizen.settings }),
+  ]) {
+    expect(shown).toContain("default");
+    expect(shown).not.toMatch(/kz_live_secret|abab/);
+  }
+  expect(kaizen.settings.apiKey).toBe("kz_live_secret");
 });
 
 describe("what a caller states", () => {

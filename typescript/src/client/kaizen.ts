@@ -309,6 +309,15 @@ export class Kaizen {
     unwatch(this);
   }
 
+  /** What a log shows: a client holds the key. */
+  toJSON(): { agent: string; mode: Mode; problem: string } {
+    return { agent: this.settings.agent, mode: this.rules.mode, problem: this.problem };
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return `Kaizen ${JSON.stringify(this)}`;
+  }
+
   /** `close`, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();

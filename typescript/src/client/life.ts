@@ -13,27 +13,23 @@ export interface Living {
 /** Seconds that a process which ends by itself waits for the delivery of its reports; what is left is in the spool. */
 const EXIT_SECONDS = 3;
 
-const living = new Set<WeakRef<Living>>();
+// Held, not only looked after: what was reported by a client that nobody refers to any more has to be saved too.
+const living = new Set<Living>();
 const tried = new WeakSet<Living>();
 let isListening = false;
 let until = Number.POSITIVE_INFINITY;
 
-function each(): Living[] {
-  return [...living].map((ref) => ref.deref()).filter((one) => one !== undefined);
-}
-
-/** Look after `one` until its process ends. */
+/** Look after `one` until it is closed or its process ends. */
 export function watch(one: Living): void {
-  for (const ref of living) if (ref.deref() === undefined) living.delete(ref);
-  living.add(new WeakRef(one));
+  living.add(one);
   if (isListening) return;
   isListening = true;
   // Also after process.exit and after an exception that nobody caught; no signal is heard, since that would change what it does.
   process.on("exit", () => {
-    for (const one of each()) one.save();
+    for (const one of living) one.save();
   });
   process.on("beforeExit", () => {
-    const waiting = each().filter((one) => one.isWaiting && !tried.has(one));
+    const waiting = [...living].filter((one) => one.isWaiting && !tried.has(one));
     if (waiting.length === 0) return;
     until = Math.min(until, performance.now() + EXIT_SECONDS * 1000);
     for (const one of waiting) {
@@ -46,5 +42,5 @@ export function watch(one: Living): void {
 
 /** It needs no looking after any more. */
 export function unwatch(one: Living): void {
-  for (const ref of living) if (ref.deref() === one) living.delete(ref);
+  living.delete(one);
 }

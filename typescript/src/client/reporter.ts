@@ -68,6 +68,7 @@ export class Reporter {
 
   /** Report it soon. Microseconds; no input or output. */
   add(action: Action, verdict: Verdict, at: number, runId: string): void {
+    if (this.isClosed) return;
     this.queue.push(this.entry(action, verdict, at, runId));
     if (this.timer === undefined) this.wake(WINDOW);
     if (this.queue.length - this.first > MAX_QUEUE) this.drain(SLICE);
@@ -75,6 +76,7 @@ export class Reporter {
 
   /** Report it; when this returns it is in the spool. */
   urgent(action: Action, verdict: Verdict, at: number, runId: string): void {
+    if (this.isClosed) return;
     const record = this.record(this.entry(action, verdict, at, runId));
     if (record !== undefined) this.spool.extend([record], true);
     if (this.timer === undefined) this.wake(WINDOW);
@@ -92,12 +94,10 @@ export class Reporter {
     const hold = setTimeout(() => {}, timeout * 1000);
     try {
       this.drain();
-      if (this.delivering !== undefined) await this.delivering;
-      this.delivering = this.deliver(until, false);
-      return await this.delivering;
+      while (this.delivering !== undefined) await this.delivering;
+      return await this.delivery(until, false);
     } finally {
       clearTimeout(hold);
-      this.delivering = undefined;
     }
   }
 
@@ -143,9 +143,7 @@ export class Reporter {
       if (this.queue.length > this.first) await new Promise((resolve) => setImmediate(resolve));
     }
     if (!this.isClosed && performance.now() >= this.retryAt && this.delivering === undefined) {
-      this.delivering = this.deliver(performance.now() + EXCHANGE * 1000, true);
-      await this.delivering;
-      this.delivering = undefined;
+      await this.delivery(performance.now() + EXCHANGE * 1000, true);
     }
     this.timer = undefined;
     if (this.queue.length > this.first) this.wake(WINDOW);
@@ -193,6 +191,17 @@ export class Reporter {
   }
 
   // --- delivery
+
+  /** `deliver`, of which there is one at a time. */
+  private async delivery(until: number, inBackground: boolean): Promise<boolean> {
+    const delivering = this.deliver(until, inBackground);
+    this.delivering = delivering.catch(() => false);
+    try {
+      return await delivering;
+    } finally {
+      this.delivering = undefined;
+    }
+  }
 
   /** From the spool to the server, until all is there, time is up or the server does not take it now. */
   private async deliver(until: number, inBackground: boolean): Promise<boolean> {

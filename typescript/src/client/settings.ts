@@ -143,6 +143,8 @@ export function load(options: Partial<Record<keyof Settings, unknown>>, environm
     else if (line !== undefined) values[setting] = converted(setting, line[0], `${path}, line ${line[1]}: ${inFile}`);
   }
   if (values["baseUrl"] === "") values["baseUrl"] = BASE_URL;
+  // Whoever logs or copies the settings does not get these by accident.
+  for (const hidden of ["apiKey", "tenantKey"]) Object.defineProperty(values, hidden, { enumerable: false });
   return values as unknown as Settings;
 }
 
