@@ -17,25 +17,33 @@ LEAD = 2.0
 GRACE = 5.0
 """Seconds that it may come after the call, or the run, is told to have ended: retries, what a library does aside."""
 
+LONGEST = 3600.0
+"""Seconds for which a call without a result, and a run in which nothing more is told, still count as under way: an agent that
+leaves one open must not have everything explained by it for good."""
+
 _SYSTEM = tuple("/usr /lib /lib32 /lib64 /bin /sbin /opt /proc/self /dev /sys /etc/ld.so.cache /etc/localtime".split())
 """What every program reads."""
 
 
 def covers_run(account: Account, at: float) -> bool:
     """Whether something at that time belongs to the run."""
-    return account.begun - LEAD <= at <= (account.ended or float("inf")) + GRACE
+    return account.begun - LEAD <= at <= _end(account) + GRACE
+
+
+def _end(account: Account) -> float:
+    return account.ended or account.last + LONGEST
 
 
 def away(account: Account, at: float) -> float:
     """Seconds between a time and the run: 0 while it was under way."""
-    return max(0.0, account.begun - at, at - (account.ended or float("inf")))
+    return max(0.0, account.begun - at, at - _end(account))
 
 
 def covers_call(account: Account, call: Told, at: float) -> bool:
     """Whether something at that time may be of that call."""
     if account.timeless:
         return covers_run(account, at)
-    ended = call.ended or account.ended or float("inf")
+    ended = call.ended or min(_end(account), call.begun + LONGEST)
     return call.begun - LEAD <= at <= ended + GRACE
 
 

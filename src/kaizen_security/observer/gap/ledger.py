@@ -15,7 +15,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.step import Claim, Effect, End, Message, Request, Result, Step
 from kaizen_security.observer.gap import told as account_of
-from kaizen_security.observer.gap.align import LEAD, away, covers_run, explaining, needs_no_call
+from kaizen_security.observer.gap.align import LEAD, LONGEST, away, covers_run, explaining, needs_no_call
 from kaizen_security.observer.gap.books import Books
 from kaizen_security.observer.gap.expectation import NOTHING_EXPECTED, Compiled, Expectation
 from kaizen_security.observer.gap.learned import Learned
@@ -110,6 +110,7 @@ class Ledger:
                 account.timeless = True
                 account.begun = max(self._last_end, now - self.rules.expectation.patience)
             self._accounts[run_id] = account
+            self._wait(account, now + LONGEST)
             if len(self._accounts) > self.bounds.runs:
                 self._forget(self._accounts.popitem(last=False)[1])
         account.begun = min(account.begun, at)
@@ -120,6 +121,7 @@ class Ledger:
         for call in account.calls:
             self._calls.pop((account.run_id, call.id), None)
         self.losses["runs forgotten before they ended"] += not account.ended
+        account.closed = True
 
     def _tell(self, action: Action, run_id: str, stated: float, now: float) -> None:
         account = self._account(run_id, stated, now)
@@ -251,7 +253,9 @@ class Ledger:
     def _wait(self, what: Seen | Account, due: float) -> None:
         heapq.heappush(self._due, (due, next(self._order), what))
         if len(self._due) > 4 * self.bounds.effects:
-            self._due = [one for one in self._due if isinstance(one[2], Account) or not one[2].settled]
+            self._due = [
+                one for one in self._due if not (one[2].closed if isinstance(one[2], Account) else one[2].settled)
+            ]
             heapq.heapify(self._due)
 
     @property
@@ -272,12 +276,25 @@ class Ledger:
         while self._due and self._due[0][0] <= now:
             what = heapq.heappop(self._due)[2]
             if isinstance(what, Account):
+                if not self._is_over(what, now):
+                    continue
                 yield from self._books.missing(what, self._effects.values())
                 self._close(what)
             else:
                 yield from self._judge(what)
         while self._fresh:
             yield self._fresh.popleft()
+
+    def _is_over(self, account: Account, now: float) -> bool:
+        """Whether a run can be looked through; one in which nothing was told for long ends with its last step."""
+        if account.ended:
+            return True
+        if now - account.last < LONGEST:
+            self._wait(account, account.last + LONGEST)
+            return False
+        account.ended = account.last
+        self.counts["runs that nobody ended"] += 1
+        return True
 
     def _before(self, effect: Seen) -> Account | None:
         """The run that ended last before the effect."""
@@ -286,6 +303,7 @@ class Ledger:
 
     def _close(self, account: Account) -> None:
         """A run is over and looked through: it teaches if nothing was wrong in it."""
+        account.closed = True
         if self.learned.learning and not account.unseen:
             sent = self._books.totals(account, self._effects.values())
             self.learned.run(account.strange, sent)

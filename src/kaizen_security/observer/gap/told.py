@@ -95,6 +95,8 @@ class Account:
     sent: dict[str, int] = field(default_factory=dict)
     """Bytes by host, of connections whose bytes are known."""
     omitted: int = 0
+    closed: bool = False
+    """Looked through: it is over, or nothing more was told of it for too long."""
 
 
 def told(action: Action, at: float) -> Told:

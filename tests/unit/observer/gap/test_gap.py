@@ -9,6 +9,7 @@ from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.step import Claim, Effect, End, Message, Request, Result
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.observer.gap import words
+from kaizen_security.observer.gap.align import LONGEST
 from kaizen_security.observer.gap.expectation import AFTERWARDS, NOTHING_EXPECTED, read_expectation
 from kaizen_security.observer.gap.learned import ENOUGH, Learned
 from kaizen_security.observer.gap.ledger import CLOSE, Bounds, Ledger
@@ -289,6 +290,19 @@ def test_a_gap_is_of_the_run_that_was_under_way():
     assert [(gap.run_id, gap.target) for gap in story.tick(10).gaps] == [("r2", "attacker.example:443")]
 
 
+def test_a_call_that_is_left_open_does_not_explain_for_good():
+    story = Story(RESEARCH).ask().call("fetch", url="https://gist.github.com/").see("gist.github.com:443")
+    assert story.tick(1800).see("gist.github.com:443").tick(10).gaps == []
+    assert story.tick(LONGEST).see("gist.github.com:443").tick(10).kinds == ["connection after the run"]
+
+
+def test_a_run_that_nobody_ends_is_looked_through_all_the_same():
+    story = Story(SUPPORT).ask().call().back()
+    assert story.tick(60).gaps == []
+    assert story.tick(LONGEST + 10).kinds == ["reported but not seen"]
+    assert story.ledger.counts["runs that nobody ended"] == 1
+
+
 def test_a_flood_does_not_wash_an_effect_away():
     story = Story(SUPPORT, bounds=Bounds(effects=8)).ask().call()
     story.ledger.note(Action("connect", target="attacker.example:443", metadata={"source": "egress"}), story.now)
@@ -308,7 +322,16 @@ def test_what_is_remembered_is_bounded():
     assert len(ledger._accounts) == 4
     assert len(ledger._effects) == 16
     assert len(ledger._calls) == 4
-    assert len(ledger._due) < 8
+    story.tick(LONGEST + 10)
+    assert len(ledger._due) == 0
+
+
+def test_runs_that_are_begun_and_never_ended_cost_bounded_memory():
+    story = Story(SUPPORT, bounds=Bounds(runs=4, effects=16))
+    for number in range(1000):
+        story.ledger.note(Request(run_id=f"r{number}", text="x", at=story.now), story.now)
+    assert len(story.ledger._due) <= 4 * 16 + 1
+    assert story.ledger.losses["runs forgotten before they ended"] == 996
 
 
 # --- learning ---------------------------------------------------------------------------------------------------------------
