@@ -257,7 +257,10 @@ def certificate(directory, amount):
         scheme="https",
     )
     try:
-        said = place.ran("timed(n, 'tls')\nwhile not kaizen.problem: kaizen.flush(1)\nsay(problem=kaizen.problem)\nkaizen.close(0.2)", n)
+        said = place.ran(
+            "timed(n, 'tls')\nwhile not kaizen.problem: kaizen.flush(1)\nsay(problem=kaizen.problem)\nkaizen.close(0.2)",
+            n,
+        )
         assert "certificate" in said["problem"], said
         assert place.arrived() == set()
         assert place.later(SSL_CERT_FILE=str(directory / "ca.pem")) == {}
