@@ -245,3 +245,20 @@ def test_a_declaration_is_sent_until_it_is_taken(agents, sidecar):
     )
     assert out == "false\n"
     assert sidecar.manifests == {"a b/c": {"tools": ["search"], "destinations": ["api.example"], "purpose": "p"}}
+
+
+def test_steps_go_before_anybody_asks_and_an_attach_point_reports_what_it_decided(agents, sidecar):
+    out = agents.ran(
+        "const said = await kaizen.ready();\n"
+        "const handed = await kaizen.run('find it', () => kaizen.handOver());\nawait sleep(150);\n"
+        "const action = { ...(await new Promise((done) => { kaizen.onVerdict = (_, seen) => done(seen); "
+        "kaizen.inspectSync({ tool: 'held back' }); })) };\n"
+        "kaizen.report(action, evaluate({ tool: 'held back' }, [{ mode: 'blocklist', rules: "
+        "{ skill_patterns: ['held back'] } }]));\n"
+        "console.log(said, handed, await kaizen.flush());",
+        sidecar=sidecar.url,
+    )
+    assert out == "true true true\n"
+    assert [step["step"] for step in sidecar.steps] == ["request", "end"]
+    assert sidecar.asked == []
+    assert "blocked by policy: malicious skill pattern" in [report["verdict"]["reason"] for report in sidecar.reports]
