@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check unit e2e redteam bench soak bpf copy spec lock format dev setup clean ts-check ts-test ts-bench
+.PHONY: run test check unit e2e redteam bench bench-proxy soak bpf copy spec lock format dev setup clean ts-check ts-test ts-bench
 
 run:            ## start everything and run the demonstration (ONCE=1: exit when it is done)
 	@$(PYTHON) bootstrap.py run
@@ -38,6 +38,9 @@ integrations-lowest: dev   ## the oldest versions that are supported
 
 bench: dev
 	$(BIN)/python -m benchmarks
+
+bench-proxy: dev   ## the egress proxy beside squid, tinyproxy, envoy and mitmproxy (KAIZEN_BENCH_BIN: a folder of theirs; LONG=1)
+	$(BIN)/python -m benchmarks.proxy --keep $(if $(LONG),--long)
 
 soak: dev       ## the full form of every soak (NAMES: some of them); results in benchmarks/results/
 	$(BIN)/python -m tests.soak $(NAMES)

@@ -153,13 +153,23 @@ def _fields(block: bytes) -> Fields:
     found = []
     index: dict[bytes, list[bytes]] = {}
     for line in lines:
-        name, _, value = line.partition(b":")
-        lower, value = name.lower(), value.strip(b" \t")
-        found.append((lower, name, value))
-        index.setdefault(lower, []).append(value)
+        entry = _known_entry(line) if len(line) <= MAX_LINE else _entry(line)
+        found.append(entry)
+        if entry[0] in index:
+            index[entry[0]].append(entry[2])
+        else:
+            index[entry[0]] = [entry[2]]
     return Fields(tuple(found), index)
 
 
+def _entry(line: bytes) -> Entry:
+    name, _, value = line.partition(b":")
+    return (name.lower(), name, value.strip(b" \t"))
+
+
+MAX_LINE = 256
+"""Bytes of a line that is remembered."""
+_known_entry = lru_cache(maxsize=1024)(_entry)
 _known_fields = lru_cache(maxsize=256)(_fields)
 
 
