@@ -64,6 +64,8 @@ class Origin:
                 connection.sendall(PLAIN)
                 return True
             first = bytes(buffer[:n])
+            if not first.startswith(b"stay "):
+                return True  # the rest of a request that came in two pieces
             self.sinks[fd] = int(first.split()[1]) + first.index(b"\n") + 1
         self.sinks[fd] -= n
         if not self.sinks[fd]:

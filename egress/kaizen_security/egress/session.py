@@ -52,10 +52,10 @@ class Session:
         "wire",
     )
 
-    def __init__(self, proxy: Proxy, sock: socket.SocketType, peer: str) -> None:
+    def __init__(self, proxy: Proxy, sock: socket.SocketType, peer: str, wire: Wire | None = None) -> None:
         self.proxy = proxy
         self.loop = proxy.loop
-        self.wire = Wire(proxy.loop, sock)
+        self.wire = wire or Wire(proxy.loop, sock)
         self.peer = peer
         self.buffer = b""
         self.due = proxy.loop.now + proxy.config.header_timeout
@@ -243,7 +243,8 @@ class Session:
             self.loop,
             self.wire,
             origin,
-            pipe=self.proxy.pipe,
+            # What TLS encrypts has to pass through this process.
+            pipe=self.proxy.pipe if type(self.wire) is Wire else None,
             idle=self.proxy.config.idle_timeout,
             done=self._tunnel_done,
             peek=self._seen if peek else None,

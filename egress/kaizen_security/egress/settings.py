@@ -32,6 +32,8 @@ class Config:
     ``credentials``         ``{agent: key}`` or ``{agent: "sha256:<hex>"}``: proxy credentials besides ``api_key``
     ``sources``             whose these are, by the peer's network: ``{"10.1.2.0/24": agent}``; the longest prefix counts
     ``require_credentials`` also of private and loopback peers; of public peers they are always required
+    ``tls_cert``, ``tls_key``   clients speak TLS to the proxy; ``tls_client_ca``: they show a certificate of it, whose common name
+                            is the agent
     ``via``                 add a Via field to plain requests
     ``header_timeout``      for a request's head; ``connect_timeout`` for name and connection; ``idle_timeout`` without a byte;
                             ``keepalive_timeout`` between requests
@@ -68,6 +70,9 @@ class Config:
     credentials: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[tuple[IPv4Network | IPv6Network, str], ...] = ()
     require_credentials: bool = False
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
     via: bool = False
     header_timeout: float = 30.0
     connect_timeout: float = 15.0

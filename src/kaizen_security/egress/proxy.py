@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from kaizen_security.egress.policies import Policies
 from kaizen_security.egress.redirected import Redirected, original
 from kaizen_security.egress.report import Record, Reporter, Sink, Upstream
 from kaizen_security.egress.rules import Refusal, Rules
+from kaizen_security.egress.secured import Secured, server_context
 from kaizen_security.egress.session import Session
 from kaizen_security.egress.settings import Config
 from kaizen_security.egress.supply import ControlPlane, Source
@@ -37,7 +39,7 @@ from kaizen_security.egress.witness import Witness
 
 FIXED = tuple(
     "host port listen_fd transparent_host transparent_port dns_host dns_port dns_upstream dns_label_bytes api_url sidecar api_key "
-    "agent mode policy_refresh data spool_bytes splice epoll kill_switch".split()
+    "agent mode policy_refresh data spool_bytes splice epoll kill_switch tls_cert tls_key tls_client_ca".split()
 )
 """Settings that a reload does not change."""
 NOBODY = compile_declaration(Declaration(destinations=("nobody.invalid",)))
@@ -87,6 +89,7 @@ class Proxy:
         spool = Spool(config.data / "spool", max_bytes=config.spool_bytes)
         self.reporter = Reporter(spool, sink or (lambda: Upstream(upstream, config.api_key)), saw=saw)
         self.seen = Witness(self.loop, self.policies, self.reporter, gate=lambda: self.gate, counts=self.counts)
+        self._tls = server_context(config) if config.tls_cert else None
         self.doors: list[Door] = []
         self.transparent_port = 0
         self.nameserver: NameServer | None = None
@@ -240,14 +243,19 @@ class Proxy:
         return len(self.sessions) < self.config.max_connections
 
     def _welcome(self, sock: socket.SocketType, peer: str) -> None:
-        session = Session(self, sock, peer)
+        session = Session(self, sock, peer) if self._tls is None else self._secured(self._tls, sock, peer)
         self.sessions.add(session)
-        if not self.config.credentials and not self.config.api_key and not is_private(peer):
+        if not (self.config.credentials or self.config.api_key or self.config.tls_client_ca or is_private(peer)):
             self.counts["peers refused"] += 1
             self.loop.watch(session)
             session.finish(answer.failed(403, "this proxy serves private networks only"))
             return
         session.start()
+
+    def _secured(self, context: ssl.SSLContext, sock: socket.SocketType, peer: str) -> Session:
+        plain = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
+        plain.setblocking(False)
+        return Secured(self, context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), peer)
 
     def _welcome_redirected(self, sock: socket.SocketType, peer: str) -> None:
         try:

@@ -56,14 +56,17 @@ class Wire:
         if self.out:
             self.out = b"".join((self.out, data))
             return False
-        try:
-            sent = self.sock.send(data)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
+        sent = self._give(data)
         if sent == len(data):
             return True
         self.out = memoryview(data)[sent:]
         return False
+
+    def _give(self, data: bytes | memoryview) -> int:
+        try:
+            return self.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
 
     def flush(self) -> bool:
         """Send what is left; True when nothing is. Raises OSError."""
