@@ -21,7 +21,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kaizen_security.client.spool import Spool
 from kaizen_security.collectors.files import Files
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.codec import decode_report, decode_step
@@ -29,7 +28,6 @@ from kaizen_security.contract.fields import parse
 from kaizen_security.contract.step import Step
 from kaizen_security.egress.config import Config
 from kaizen_security.egress.proxy import Proxy
-from kaizen_security.egress.report import Reporter
 from kaizen_security.observer.gap.ledger import Ledger
 from kaizen_security.observer.gap.words import Gap
 from kaizen_security.redteam.lying import agent
@@ -91,9 +89,7 @@ class Stage:
             require_credentials=True,
             data=self._folder / "egress",
         )
-        self._proxy = Proxy(config)
-        spool = Spool(self._folder / "reports", max_bytes=64 << 20)
-        self._proxy.reporter = Reporter(spool, lambda: self)
+        self._proxy = Proxy(config, sink=lambda: self)
         self.address = self._proxy.start()
         for name in config.credentials:
             self._proxy.policies.settle(name)
