@@ -101,9 +101,12 @@ def hold(args: argparse.Namespace, heard: Callable[[Action, Verdict], None]) -> 
         if not args.quiet:
             print(f"kaizen: {text}", file=sys.stderr, flush=True)
 
-    counts = attached.run(
-        lambda n: say(f"attached to {n} processes of {plan.agent}; connections that were open before are not seen")
-    )
+    def began(number: int, trouble: str) -> None:
+        say(f"attached to {number} processes of {plan.agent}; connections that were open before are not seen")
+        if trouble:
+            say(trouble)
+
+    counts = attached.run(began)
     seen = ", ".join(f"{n} {name}" for name, n in sorted(counts.items()) if n)
     say(f"let go of {plan.agent}: {seen or 'nothing was seen'}")
     return 0

@@ -68,8 +68,8 @@ class Attached:
         """Let go. From a signal handler too."""
         self._stopping.set()
 
-    def run(self, began: Callable[[int], None]) -> Mapping[str, int]:
-        """Attach, ``began`` with how many processes, wait, let go; what was counted."""
+    def run(self, began: Callable[[int, str], None]) -> Mapping[str, int]:
+        """Attach, ``began`` with how many processes and what is not in force, wait, let go; what was counted."""
         plan = self._plan
         own_key = plan.environ.get(COLLECTOR_KEY, "")
         settings = config.load({"agent": plan.agent, **({"api_key": own_key} if own_key else {})}, plan.environ)
@@ -86,16 +86,13 @@ class Attached:
             after.callback(rung.close)
             if self._outlet is not None:
                 policies = Policies(url, settings.api_key, plan.agent, rung.in_force)
-                bundle = policies.first()
-                if bundle is not None:
-                    rung.in_force(bundle)
-                policies.start()
+                rung.begin_with(policies)
                 after.callback(policies.stop)
             for _ in range(2):
                 for pid in self._processes():
                     rung.mark(pid)
             rung.start()
-            began(len(rung.marked()))
+            began(len(rung.marked()), rung.trouble)
             while rung.marked() and not self._stopping.wait(LOOK):
                 pass
             rung.stop()

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from socket import AF_INET, AF_INET6
@@ -64,24 +64,34 @@ def _listening(folder: Path) -> Iterator[tuple[Sink, dict[str, Place]]]:
     """The sink, and where each canary goes."""
     sink, places = Sink(), dict[str, Place]()
     host, six = outward_address(AF_INET), outward_address(AF_INET6)
-    fixed = {"quic": 443, "dns-labels": 53, "doh": 443}
+    fixed = {"quic": 443, "dns-labels": 53}
     for name in CANARIES:
         listen = sink.udp if name in ("udp", "quic", "dns-labels") else sink.tcp
         at = six if name == "ipv6" else host
+        # Names over HTTPS can be asked for at any port; the others are what they are by theirs.
+        ports = (443, 0) if name == "doh" else (fixed.get(name, 0),)
         try:
             if name == "unix":
                 path = folder / "canary.sock"
                 sink.unix(name, path)
                 places[name] = Place(host="", port=0, token=new_id()[:16], path=str(path))
             else:
-                places[name] = Place(host=at, port=listen(name, at, fixed.get(name, 0)), token=new_id()[:16])
+                places[name] = Place(host=at, port=_first(listen, name, at, ports), token=new_id()[:16])
         except OSError:
-            continue  # that port is another's: this canary cannot be tried
+            continue  # that port is another's, or takes root: this canary cannot be tried
     sink.start()
     try:
         yield sink, places
     finally:
         sink.close()
+
+
+def _first(listen: Callable[[str, str, int], int], name: str, host: str, ports: tuple[int, ...]) -> int:
+    """Listen at the first of ``ports`` that can be had. Raises OSError."""
+    for port in ports[:-1]:
+        with suppress(OSError):
+            return listen(name, host, port)
+    return listen(name, host, ports[-1])
 
 
 def measure(way: Way, mode: Mode, environ: Mapping[str, str]) -> Coverage:
@@ -167,7 +177,7 @@ def _about(name: str, place: Place, report: Mapping[str, Json]) -> bool:
     if name == "quic":
         return target.endswith(":443") and transport == "quic"
     if name == "doh":
-        return target.endswith(":443") and transport != "quic"
+        return target.endswith(f":{place.port}") and transport != "quic"
     return bool(place.port) and target.endswith(f":{place.port}")
 
 

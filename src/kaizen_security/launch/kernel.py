@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,7 +23,10 @@ from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.verdict import Mode, Verdict
 from kaizen_security.launch.clock import new_id, now
 from kaizen_security.launch.plan import Plan
+from kaizen_security.launch.policies import Policies
 from kaizen_security.launch.space import NAMES, PROXY, TRANSPARENT
+
+log = logging.getLogger(__name__)
 
 WINDOW = 1.0
 """Seconds within which the same deed on the same target is told once, and counted as often as it happened."""
@@ -98,7 +102,7 @@ class KernelRung:
         self._changed: SimpleQueue[FileEvent] = SimpleQueue()
         self._files = self._watch()
         self.trouble = ""
-        """Why the newest policy is not in force here, empty when it is."""
+        """What of policy and declaration is not in force here, and why; empty when all is."""
         self.in_force(None)
         if plan.enforce:
             self._collector.pin(pin_name(plan.agent, run_id))
@@ -119,6 +123,15 @@ class KernelRung:
             self._collector.close()
             raise Misconfigured(f"files cannot be watched: {err}") from err
 
+    def begin_with(self, policies: Policies) -> None:
+        """Put in force what ``policies`` says now, and whatever it says later; ``trouble`` says where it says nothing."""
+        bundle = policies.first()
+        if bundle is not None:
+            self.in_force(bundle)
+        elif policies.trouble:
+            self.trouble = f"policy and declaration have not arrived ({policies.trouble}); they are asked for again"
+        policies.start()
+
     def in_force(self, bundle: Bundle | None) -> None:
         """Put a policy in force, whole, or keep the one before and say why in ``trouble``."""
         plan = self._plan
@@ -136,7 +149,8 @@ class KernelRung:
             self._table.put(rules, flags)
             self.trouble = ""
         except Misconfigured as err:
-            self.trouble = str(err)
+            self.trouble = f"the newest policy is NOT in force in the kernel: {err}"
+            log.error("%s", self.trouble)
 
     def mark(self, pid: int) -> None:
         """That process, and all that it starts, is the agent. Raises OSError."""

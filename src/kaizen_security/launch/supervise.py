@@ -119,10 +119,7 @@ class Run:
         if settings.api_key or settings.sidecar:
             url = settings.sidecar or settings.base_url
             policies = Policies(url, settings.api_key, plan.agent, rung.in_force)
-            bundle = policies.first()
-            if bundle is not None:
-                rung.in_force(bundle)
-            policies.start()
+            rung.begin_with(policies)
             after.callback(policies.stop)
         return ""
 
@@ -224,6 +221,7 @@ class Run:
                     raise
                 way, why = Way.PROXY, f"{why}; no namespace: {err}"
                 continue
+            lacks += [self._rung.trouble] if self._rung is not None and self._rung.trouble else []
             return Reached(way=way, why=why, lacks=tuple(lacks)), talk
 
     def _order(self, way: Way, proxy: tuple[str, int], folder: Path) -> Order:

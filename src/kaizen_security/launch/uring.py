@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import mmap
 import os
 import socket
@@ -41,8 +40,3 @@ def connect(sock: socket.socket, host: str, port: int) -> None:
             raise OSError(-result, os.strerror(-result))
     finally:
         os.close(ring)
-
-
-def refused(err: OSError) -> bool:
-    """Whether that error is somebody's no, rather than nobody's answer."""
-    return err.errno in (errno.EPERM, errno.EACCES, errno.ENOSYS)

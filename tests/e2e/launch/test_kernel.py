@@ -105,6 +105,14 @@ def test_what_was_pinned_is_gone_when_the_run_is_over(tmp_path: Path):
     assert not [path for path in left_behind() if path.name.startswith("kaizen-pinned-")]
 
 
+def test_a_policy_that_has_not_arrived_is_said_and_the_rest_is_held(tmp_path: Path):
+    env = {"KAIZEN_API_URL": "http://127.0.0.1:1", "KAIZEN_API_KEY": "kz_live_" + "0" * 32}
+    with server() as port, proxy(tmp_path / "p", {}) as url:
+        done = kaizen_run("--enforce", "--proxy", url, *python(f"{REACH}\nreach({port})"), env=env, data=tmp_path)
+    assert said(done) == ["EPERM"]
+    assert "policy and declaration have not arrived" in done.stderr
+
+
 def test_refused_paths_are_refused_and_told(tmp_path: Path):
     secret = tmp_path / "key.pem"
     secret.write_text("the key")

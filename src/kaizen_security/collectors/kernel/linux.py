@@ -27,9 +27,8 @@ _COMMON = {
     "landlock_restrict_self": 446,
 }
 
-CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWPID = 0x00020000, 0x10000000, 0x40000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 MS_BIND, MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 4096, 16384, 1 << 18, 2, 4
-MNT_DETACH = 2
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 24, 38, 47, 2, 4
 CAP_NET_ADMIN = 12
 FAN_CLOEXEC, FAN_NONBLOCK, FAN_CLASS_CONTENT, FAN_REPORT_DFID_NAME = 1, 2, 4, 0x400 | 0x800
@@ -60,11 +59,6 @@ def unshare(flags: int) -> None:
     _checked("unshare", _LIBC.unshare(ctypes.c_int(flags)))
 
 
-def setns(fd: int, flags: int) -> None:
-    """Enter the namespace behind ``fd``. Raises OSError."""
-    _checked("setns", _LIBC.setns(ctypes.c_int(fd), ctypes.c_int(flags)))
-
-
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     """mount(2). Raises OSError."""
     _checked(
@@ -73,11 +67,6 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
             os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode() or None
         ),
     )
-
-
-def unmount(target: str) -> None:
-    """Take a mount away, at once, however many are inside. Raises OSError."""
-    _checked(f"umount {target}", _LIBC.umount2(os.fsencode(target), ctypes.c_int(MNT_DETACH)))
 
 
 def prctl(option: int, *arguments: int) -> int:
