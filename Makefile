@@ -34,7 +34,7 @@ integrations: dev   ## every framework's own runner, newest versions, in environ
 	$(BIN)/python -m tests.integrations a b
 
 integrations-lowest: dev   ## the oldest versions that are supported
-	$(BIN)/python -m tests.integrations lowest
+	$(BIN)/python -m tests.integrations lowest lowest-b lowest-c
 
 bench: dev
 	$(BIN)/python -m benchmarks
@@ -74,6 +74,8 @@ lock-frameworks:   ## the same for the frameworks' environments
 	$(LOCK) requirements/frameworks-a.in -o requirements/frameworks-a.lock
 	$(LOCK) requirements/frameworks-b.in -o requirements/frameworks-b.lock
 	$(LOCK) --resolution lowest-direct requirements/frameworks-lowest.in -o requirements/frameworks-lowest.lock
+	$(LOCK) --resolution lowest-direct requirements/frameworks-lowest-b.in -o requirements/frameworks-lowest-b.lock
+	$(LOCK) --resolution lowest-direct requirements/frameworks-lowest-c.in -o requirements/frameworks-lowest-c.lock
 
 setup dev:
 	@$(PYTHON) bootstrap.py dev

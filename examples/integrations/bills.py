@@ -87,7 +87,7 @@ class Bills:
 
     def _line(self, heard: Any) -> Turn:
         document = heard.document
-        if not any(document.get(key) for key in ("tools", "toolConfig")):
+        if heard.dialect != "agent" and not any(document.get(key) for key in ("tools", "toolConfig")):
             return Turn(text="fine")  # a request beside the conversation, for a title or the like
         return self._turns.popleft() if self._turns else Turn(text="Done.")
 

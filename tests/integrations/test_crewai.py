@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -97,6 +98,11 @@ class TestCrewAI(Suite):
         assert kaizen.current_run == ""
         assert kaizen.flush()
         assert kaizen.lost == {}
+
+    def test_many_runs_at_once_keep_apart(self, models, attach):
+        if version("crewai") < "1.15.28":
+            pytest.skip("its own store of what tasks gave breaks when crews of one process run at once")
+        super().test_many_runs_at_once_keep_apart(models, attach)
 
     @pytest.mark.shows("block", "refuse")
     def test_an_agent_that_writes_its_calls_as_text(self, models, attach):

@@ -152,10 +152,12 @@ class TestGoogleADK(Suite):
         place = tmp_path / "written"
         agent = LlmAgent(name="assistant", model=model(models.url), code_executor=UnsafeLocalCodeExecutor())
         models.say(f"I write it.\n```python\nopen({str(place)!r}, 'w').close()\n```", "I could not.")
-        said_ = self.driver.run(runner_of(agent, attach()), "async", PROMPT)
-        assert "I could not." in said_
+        found = asyncio.run(events(runner_of(agent, attach()), PROMPT))
+        assert "I could not." in said(found)
         assert not place.exists()
-        assert BLOCKED in str(models.heard[-1].document)
+        parts = [part for event in found if event.content for part in event.content.parts or ()]
+        told = [part.code_execution_result.output for part in parts if part.code_execution_result]
+        assert [BLOCKED in one for one in told] == [True]
 
     def test_two_runners_that_share_a_tool_report_to_their_own_client(self, models, attach):
         world, seen = World(), []

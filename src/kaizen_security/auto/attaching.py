@@ -22,6 +22,9 @@ ADAPTERS: Final = {
     "langchain_core": "langchain",
     "pydantic_ai": "pydantic_ai",
     "crewai": "crewai",
+    "google.adk": "google_adk",
+    "llama_index.core": "llamaindex",
+    "semantic_kernel": "semantic_kernel",
 }
 """A framework's top module to the adapter that can attach to all of it; the others need an object of yours: see the reference."""
 

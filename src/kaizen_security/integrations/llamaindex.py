@@ -30,7 +30,7 @@ try:
     from llama_index.core.tools.types import AsyncBaseTool, BaseTool
     from llama_index.core.workflow import Workflow
 except ImportError as err:
-    raise HookUnavailable("llamaindex: needs llama-index-core 0.14 or newer (pip install llama-index-core)") from err
+    raise HookUnavailable("llamaindex: needs llama-index-core 0.14.15 or newer (pip install llama-index-core)") from err
 
 if TYPE_CHECKING:
     from kaizen_security.client.aio import AsyncKaizen
@@ -370,14 +370,16 @@ def _signature(fn: Any) -> inspect.Signature | None:
 
 
 def _output(tool: Any, given: Any, refused: Refused) -> Any:
-    return ToolOutput(
+    output = ToolOutput(
         content=refused.text,
         tool_name=tool.metadata.get_name(),
         raw_input=dict(given) if isinstance(given, Mapping) else {"input": given},
         raw_output=refused.text,
         is_error=True,
-        exception=refused.error(),
     )
+    if hasattr(output, "exception"):
+        output._exception = refused.error()  # versions before 0.14.6 carry none
+    return output
 
 
 def _raise(refused: Refused) -> Any:
