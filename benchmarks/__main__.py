@@ -21,6 +21,7 @@ ALL = (
     "console",
     "proxy",
     "mcp",
+    "integrations",
     "sandbox",
     "typescript",
     "kernel",

@@ -17,6 +17,10 @@ MAX_TOTAL = 256 << 10
 MAX_DEPTH = 16
 
 
+class Plain(dict[str, Json]):
+    """A document that ``plain`` made already, and gives back as it is."""
+
+
 class _Budget:
     __slots__ = ("nodes", "text")
 
@@ -32,6 +36,8 @@ def plain(value: object) -> Json:
     No ``repr``, ``str`` or property of a foreign object is called: they may be slow, have effects, or raise. What is over a bound
     is cut, and says so with ``…``.
     """
+    if type(value) is Plain:
+        return value
     return _plain(value, 0, _Budget())
 
 

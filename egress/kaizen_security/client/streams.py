@@ -27,7 +27,7 @@ from kaizen_security.contract.errors import Misconfigured, Unreachable
 
 T = TypeVar("T")
 
-AT_ONCE = 64
+AT_ONCE = 16
 """Talks at a time in one event loop; a thousand parallel tasks must not make the sidecar late for each other."""
 KEPT = 8
 """Sockets that are kept between questions."""

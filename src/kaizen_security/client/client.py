@@ -27,6 +27,7 @@ from kaizen_security.contract.verdict import Mode, Verdict
 
 if TYPE_CHECKING:
     from kaizen_security.client.audit import Audit
+    from kaizen_security.client.beat import Beat
     from kaizen_security.client.rules import Rules
     from kaizen_security.client.run import Run
 
@@ -104,6 +105,7 @@ class Kaizen(Noting):
         self._link = self._attached.link
         self._later = Later(self._link) if self._link is not None else None
         self._named = Named(self)
+        self._beat: Beat | None = None
         self._reporter = self._attached.reporter
         self._renewal = self._attached.renewal(self._judging.apply, self._judging.missing)
         self._first_look()
@@ -235,6 +237,19 @@ class Kaizen(Noting):
 
         return Run(self, request or "", run_id or self.ids.new())
 
+    def attached(self, source: str) -> None:
+        """There is an attach point for that feed (``langchain`` …) here: the sidecar is told every 30 seconds, and at the end.
+
+        One that falls silent without a goodbye is a *dark agent*, which the sidecar reports.
+        """
+        if self._link is None or self._closed:
+            return
+        if self._beat is None:
+            from kaizen_security.client.beat import Beat
+
+            self._beat = Beat(self._link, self.settings.agent, self.ids.new())
+        self._beat.attached(source)
+
     def named(self, name: str) -> Kaizen:
         """The client of a sub-agent, ``AGENT/name``: this one's settings and policies, an identity and a baseline of its own.
 
@@ -292,6 +307,8 @@ class Kaizen(Noting):
         if self._renewal is not None and not self._closed:
             self._renewal.start()
         self._attached.manifest.wake()
+        if self._beat is not None:
+            self._beat.wake()
         if self._audit is not None:
             self._audit.wake()
 
@@ -328,6 +345,8 @@ class Kaizen(Noting):
             self._audit.stop()
         if self._later is not None:
             self._later.stop()
+        if self._beat is not None:
+            self._beat.stop()
         self._named.close(until)
         if self._link is not None:
             with suppress(Unreachable):  # what it did not take is counted by close
@@ -349,6 +368,8 @@ class Kaizen(Noting):
         self._named.reset()
         if self._later is not None:
             self._later.after_fork()
+        if self._beat is not None:
+            self._beat.after_fork(self.ids.new())
         if self._audit is not None:
             self._audit.after_fork()
             self._audit.wake()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kaizen_security.client import rules as rules_of
-from kaizen_security.client.arguments import plain
+from kaizen_security.client.arguments import Plain, plain
 from kaizen_security.client.attach import Attachment
 from kaizen_security.client.fields import completed
 from kaizen_security.client.hold import answered
@@ -112,7 +112,8 @@ class Judge:
         self.report(action, replace(verdict, action_id=action.id), action.at, action.run_id)
 
     def _full(self, action: Action, at: float, run_id: str) -> Action:
-        known = plain(dict(action.metadata))
+        metadata = action.metadata
+        known = metadata if type(metadata) is Plain else plain(dict(metadata))
         return completed(
             action,
             known if isinstance(known, dict) else {},

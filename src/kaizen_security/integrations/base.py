@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from kaizen_security.client.acts import ACT, Reported, act_of, is_told
 from kaizen_security.client.aio import AsyncKaizen
-from kaizen_security.client.arguments import plain
+from kaizen_security.client.arguments import Plain, plain
 from kaizen_security.client.client import Kaizen
 from kaizen_security.client.guard import Stated, stated_of
 from kaizen_security.contract.action import Action, Json
@@ -144,6 +144,8 @@ class AttachPoint:
         if not allowed.kaizen.settings.sidecar:
             return  # nobody else knows what to do with a result
         document = plain(content)
+        if isinstance(document, dict):
+            document = Plain(document)
         allowed.kaizen.note_result(allowed.action, document, failed=failed)
         if allowed.run is not None:
             allowed.run.brought(allowed.kaizen, allowed.action, document, failed=failed)
@@ -209,7 +211,7 @@ class AttachPoint:
         kaizen = self.agent(call.agents)
         stated = stated_of(call.fn) if call.fn is not None else None
         arguments = _arguments(call.arguments)
-        metadata: dict[str, Json] = {"source": self.source, "arguments": arguments}
+        metadata = Plain(source=self.source, arguments=arguments)
         if call.sensitive or (stated is not None and stated.sensitive):
             metadata["sensitive"] = True
         action = Action(
@@ -271,6 +273,7 @@ def attach_point(
 ) -> AttachPoint:
     """An attach point for ``kaizen``, or, when that is None, for the client of this process (``default``)."""
     client = default() if kaizen is None else kaizen.sync if isinstance(kaizen, AsyncKaizen) else kaizen
+    client.attached(source)
     return AttachPoint(client, source, identity, always_ask)
 
 

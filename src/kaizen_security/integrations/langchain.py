@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -173,16 +174,27 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
         place = self.place(run_id)
         return Call(
             tool=str(tool.name),
-            arguments=given
-            if isinstance(given, str)
-            else tool._filter_injected_args(given)
-            if hasattr(tool, "_filter_injected_args") and isinstance(given, dict)
-            else given,
+            arguments=_without_injected(tool, given) if isinstance(given, dict) else given,
             id=call_id,
             agents=() if place is None else place.agents,
             run=None if place is None else place.running,
             fn=getattr(tool, "func", None) or getattr(tool, "coroutine", None),
         )
+
+
+_INJECTED: dict[tuple[int, frozenset[str]], tuple[Any, frozenset[str]]] = {}
+
+
+def _without_injected(tool: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that the model made. LangChain finds out which the others are by the function's types, each time anew."""
+    names = frozenset(given)
+    known = _INJECTED.get((id(tool), names))
+    if known is None or known[0]() is not tool:
+        left = tool._filter_injected_args(given) if hasattr(tool, "_filter_injected_args") else given
+        if len(_INJECTED) > MOST:
+            _INJECTED.clear()
+        known = _INJECTED[id(tool), names] = (weakref.ref(tool), names - frozenset(left))
+    return {name: value for name, value in given.items() if name not in known[1]} if known[1] else given
 
 
 def _again(agents: tuple[str, ...], identity: bool, always_ask: bool) -> KaizenCallbackHandler:

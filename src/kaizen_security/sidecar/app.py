@@ -141,7 +141,7 @@ class Sidecar:
             raise
 
     @staticmethod
-    def _agent(identity: Identity | None, said: str) -> str:
+    def agent(identity: Identity | None, said: str) -> str:
         if identity is not None and identity.agent:
             if said and said != identity.agent:
                 raise Problem(403, "forbidden", "this API key is bound to another agent", field="agent")
@@ -198,7 +198,7 @@ class Sidecar:
         """``POST /v1/inspect``: one action or a list of them, before they run."""
 
         def actions(document: dict[str, Json]) -> Action | list[Action]:
-            agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
+            agent = self.agent(identity, text(document, "agent", limit=MAX_NAME))
             if "actions" not in document:
                 return self._action(document.get("action"), agent, identity, "action")
             found = array(document, "actions", limit=MAX_BATCH)
@@ -228,7 +228,7 @@ class Sidecar:
     def _action(self, document: Json, agent: str, identity: Identity | None, field: str) -> Action:
         action = decode_action(document, agent=agent, field=field)
         # Whose agent it is comes from the key, not from the document; this sidecar serves one organisation.
-        self._agent(identity, action.agent)
+        self.agent(identity, action.agent)
         action = replace(action, organisation="")
         return told(action) if tells(identity) else action
 
@@ -242,11 +242,11 @@ class Sidecar:
         """``POST /v1/steps``: the other steps of a run. An action among them is judged as a report after the fact."""
 
         def decoded(document: dict[str, Json]) -> list[Step]:
-            agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
+            agent = self.agent(identity, text(document, "agent", limit=MAX_NAME))
             found = array(document, "steps", limit=MAX_BATCH)
             steps = [decode_step(item, agent=agent, field=f"steps[{i}]") for i, item in enumerate(found)]
             for step in steps:
-                self._agent(identity, step.agent)
+                self.agent(identity, step.agent)
             return [told_step(step) for step in steps] if tells(identity) else steps
 
         steps = await read(request, decoded, aside=self._aside, limit=MAX_BATCH_BODY)
@@ -297,8 +297,8 @@ class Sidecar:
 
     def _report(self, document: Json, identity: Identity | None, field: str) -> Report:
         said = text(document, "agent", field and field + ".", limit=MAX_NAME) if isinstance(document, dict) else ""
-        report = decode_report(document, agent=self._agent(identity, said), field=field)
-        self._agent(identity, report.action.agent)
+        report = decode_report(document, agent=self.agent(identity, said), field=field)
+        self.agent(identity, report.action.agent)
         return replace(report, action=told(report.action)) if tells(identity) else report
 
     async def batch(self, request: Request, identity: Identity | None) -> Response:
@@ -333,7 +333,7 @@ class Sidecar:
     async def manifest(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/agents/{agent}/manifest``: handed on to the control plane, and in force here at once."""
         named = plain(request.path_params["agent"], "agent", limit=MAX_NAME)
-        agent = self._agent(identity, named)
+        agent = self.agent(identity, named)
         handed = await self._declare(agent, await read(request, decode_declaration, aside=self._aside))
         status = "handed on" if handed else "kept until the control plane can be reached"
         return answer({"agent": agent, "status": status}, 200 if handed else 202)
@@ -358,7 +358,7 @@ class Sidecar:
 
     async def profile(self, request: Request, identity: Identity | None) -> Response:
         """``GET /v1/agents/{agent}/profile``: what the agent declared and what was learned of it here."""
-        agent = self._agent(identity, plain(request.path_params["agent"], "agent", limit=MAX_NAME))
+        agent = self.agent(identity, plain(request.path_params["agent"], "agent", limit=MAX_NAME))
         held = await self._ready(agent)
         bundle = held.bundle or Bundle(agent=agent, version=0)
         about = {"agent": agent, "declaration": encode_declaration(bundle.declaration), "mode": bundle.mode.value}
@@ -393,7 +393,7 @@ class Sidecar:
 
     async def _bundle_of(self, request: Request, identity: Identity | None) -> Bundle:
         said = plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME)
-        agent = self._agent(identity, said) or "default"
+        agent = self.agent(identity, said) or "default"
         held = await self._ready(agent)
         if held.bundle is None:
             raise Unreachable("no bundle of this agent has arrived from the control plane yet")

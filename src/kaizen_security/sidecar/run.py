@@ -13,6 +13,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import uvicorn
 from starlette.applications import Starlette
@@ -29,6 +30,7 @@ from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.sidecar import health
 from kaizen_security.sidecar.app import Sidecar
 from kaizen_security.sidecar.connections import Protocol
+from kaizen_security.sidecar.heartbeats import Heartbeats
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.identity import Identities
 from kaizen_security.sidecar.profiles import SECONDS, Profiles
@@ -92,6 +94,9 @@ class Parts:
             admit=self.uplink.admit,
         )
         self.sidecar = Sidecar(self.inspector, self.uplink, identities, self.holding)
+        self.heartbeats = Heartbeats(
+            clock, lambda: uuid4().hex, self.sidecar.emit, self.sidecar.who, self.sidecar.agent
+        )
         self.reasoning = SidecarReasoning(settings.model, self.inspector, self.shelf, clock, report=self.sidecar.emit)
 
     def app(self) -> Starlette:
@@ -100,6 +105,7 @@ class Parts:
         return sidecar.app(
             [
                 *self.reasoning.routes(sidecar.who),
+                *self.heartbeats.routes(),
                 *health.routes(
                     self.inspector,
                     self.uplink,
@@ -168,6 +174,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     parts.relay.start()
     parts.reasoning.start()
     saving, telling = asyncio.create_task(_keep_saving(settings, parts)), asyncio.create_task(_keep_telling(parts))
+    watching = asyncio.create_task(_keep_watching(parts))
     serving = asyncio.create_task(server.serve(sockets=sockets))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
@@ -182,11 +189,18 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     await serving
     saving.cancel()
     telling.cancel()
+    watching.cancel()
     await parts.reasoning.close()
     parts.agents.save()
     await asyncio.to_thread(parts.profiles.tell)
     await asyncio.to_thread(parts.relay.stop)
     await asyncio.to_thread(parts.uplink.stop)
+
+
+async def _keep_watching(parts: Parts) -> None:
+    while True:
+        await asyncio.sleep(5.0)
+        parts.heartbeats.settle()
 
 
 async def _keep_saving(settings: Settings, parts: Parts) -> None:

@@ -32,6 +32,8 @@ def attach(sidecars, tmp_path, request):
 
     def made(mode="enforce", agent="", source="langchain", point=None, **settings):
         name = agent or f"{request.node.name[:80]}-{len(clients)}"
+        # A busy machine must not look like a sidecar that does not answer.
+        settings = {"deadline": 20.0, **settings}
         kaizen = Kaizen(agent=name, sidecar=f"unix://{sidecars(mode).socket}", data=tmp_path / "client", **settings)
         clients.append(kaizen)
         return kaizen, attach_point(kaizen, source, **(point or {}))

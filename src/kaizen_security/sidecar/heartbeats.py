@@ -1,0 +1,145 @@
+"""Heartbeats: which attach points of which agents are alive, and which fell silent without a word: a dark agent.
+
+An agent whose guard was never loaded, was taken out or died goes on working unseen. Each attach point says every 30 seconds that it
+is there, and says goodbye when its process ends; one that does neither for ``SILENCE`` seconds is reported once, as a verdict with
+the finding ``dark agent``. What was heard lives in memory: a sidecar that starts anew knows who reports next.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.errors import InvalidInput
+from kaizen_security.contract.fields import MAX_NAME, array, boolean, obj, text
+from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.verdict import Verdict
+from kaizen_security.sidecar.http import Problem, answer, on_socket, read
+from kaizen_security.sidecar.identity import Identity
+
+SILENCE = 95.0
+"""Seconds without a sign of life, three of which are due meanwhile, after which an attach point is dark."""
+FORGOTTEN = 86_400.0
+"""Seconds after which one that is dark, or said goodbye, is not listed any more."""
+MOST = 4096
+"""Attach points that are remembered; the one heard longest ago makes room."""
+MOST_AT_ONCE = 64
+
+
+@dataclass(slots=True)
+class _Point:
+    """``heard`` in Unix seconds; ``state``: ``alive``, ``dark`` or ``left``."""
+
+    agent: str
+    process: str
+    source: str
+    heard: float
+    state: str = "alive"
+
+
+class Heartbeats:
+    """``report`` puts a verdict on its way to the control plane; ``who`` says who asks."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        ids: Callable[[], str],
+        report: Callable[[Action, Verdict], bool],
+        who: Callable[[Request], Awaitable[Identity | None]],
+        agent: Callable[[Identity | None, str], str],
+    ) -> None:
+        self.evicted = 0
+        self._clock = clock
+        self._ids = ids
+        self._report = report
+        self._who = who
+        self._agent = agent
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="heavy")
+        self._points: OrderedDict[tuple[str, str, str], _Point] = OrderedDict()
+
+    def routes(self) -> list[Route]:
+        """``POST /v1/heartbeats`` for attach points; ``GET`` lists them, on the Unix socket."""
+        return [
+            Route("/v1/heartbeats", self._beat, methods=["POST"]),
+            Route("/v1/heartbeats", self._listed, methods=["GET"]),
+        ]
+
+    def beat(self, agent: str, process: str, sources: tuple[str, ...], *, leaving: bool) -> None:
+        """A sign of life of a process's attach points, or its goodbye."""
+        now = self._clock()
+        for source in sources:
+            key = (agent, process, source)
+            point = self._points.setdefault(key, _Point(agent, process, source, now))
+            point.heard, point.state = now, "left" if leaving else "alive"
+            self._points.move_to_end(key)
+        while len(self._points) > MOST:
+            self._points.popitem(last=False)
+            self.evicted += 1
+
+    def settle(self) -> int:
+        """Report those that fell silent since; how many these were."""
+        now, found = self._clock(), 0
+        for key, point in list(self._points.items()):
+            silent = now - point.heard
+            if silent > FORGOTTEN:
+                del self._points[key]
+            elif point.state == "alive" and silent > SILENCE:
+                point.state = "dark"
+                found += 1
+                self._report(*_dark(point, self._ids(), silent, now))
+        return found
+
+    def shown(self) -> list[dict[str, Json]]:
+        """All of them, heard last first."""
+        return [
+            {"agent": one.agent, "process": one.process, "source": one.source, "heard": one.heard, "state": one.state}
+            for one in reversed(self._points.values())
+        ]
+
+    async def _beat(self, request: Request) -> Response:
+        identity = await self._who(request)
+
+        def decoded(document: dict[str, Json]) -> tuple[str, str, tuple[str, ...], bool]:
+            agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
+            process = text(document, "process", limit=MAX_NAME)
+            points = array(document, "points", limit=MOST_AT_ONCE)
+            sources = tuple(
+                text(obj(one, f"points[{i}]"), "source", f"points[{i}].", limit=MAX_NAME)
+                for i, one in enumerate(points)
+            )
+            if not process or not all(sources):
+                raise InvalidInput("process" if not process else "points", "must say which")
+            return agent, process, sources, boolean(document, "leaving", "")
+
+        agent, process, sources, leaving = await read(request, decoded, aside=self._aside)
+        self.beat(agent, process, sources, leaving=leaving)
+        return answer({"heard": len(sources)})
+
+    async def _listed(self, request: Request) -> Response:
+        await self._who(request)
+        if not on_socket(request):
+            raise Problem(403, "forbidden", "who is attached is told on the Unix socket only")
+        return answer({"points": list(self.shown())})
+
+
+def _dark(point: _Point, id_: str, silent: float, now: float) -> tuple[Action, Verdict]:
+    action = Action(kind="attach_point", metadata={"source": point.source}, id=id_, agent=point.agent, at=now)
+    said = f"the attach point {point.source} has been silent for {silent:.0f} seconds and said no goodbye"
+    finding = Finding(
+        kind="dark agent",
+        value=point.source,
+        source="sidecar",
+        detection="heartbeat",
+        field="metadata.source",
+        expected="a sign of life every 30 seconds, or a goodbye when the process ends",
+        observed=said,
+        advice="See whether the process is still there: if it is, what it does is not seen at this rung any more.",
+    )
+    return action, Verdict(reason=f"dark agent: {said}.", evidence=(finding,), action_id=id_, at=now)
