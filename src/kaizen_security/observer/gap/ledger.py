@@ -92,11 +92,11 @@ class Ledger:
             case Result():
                 self._result(step, now)
             case Message():
-                account = self._account(step.run_id, step.at, now)
+                account = self._turn(step.run_id, step.at, now)
                 if len(account.said) < account_of.MAX_NAMED:
                     account.said.update(account_of.places_of(step.text))
             case Request():
-                self._account(step.run_id, step.at, now)
+                self._turn(step.run_id, step.at, now)
             case End():
                 self._end(self._account(step.run_id, step.at, now), step.at or now, now)
 
@@ -117,6 +117,15 @@ class Ledger:
         account.last = max(account.last, at)
         return account
 
+    def _turn(self, run_id: str, stated: float, now: float) -> Account:
+        """The run, which goes on if it had ended: a conversation has further turns under the same name."""
+        account = self._account(run_id, stated, now)
+        if account.ended and account.last > account.ended:
+            account.ended = 0.0
+            account.closed = False
+            self._wait(account, now + LONGEST)
+        return account
+
     def _forget(self, account: Account) -> None:
         for call in account.calls:
             self._calls.pop((account.run_id, call.id), None)
@@ -124,7 +133,7 @@ class Ledger:
         account.closed = True
 
     def _tell(self, action: Action, run_id: str, stated: float, now: float) -> None:
-        account = self._account(run_id, stated, now)
+        account = self._turn(run_id, stated, now)
         if action.id and (run_id, action.id) in self._calls:
             return
         if len(account.calls) >= self.bounds.calls:

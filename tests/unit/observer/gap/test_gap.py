@@ -290,6 +290,16 @@ def test_a_gap_is_of_the_run_that_was_under_way():
     assert [(gap.run_id, gap.target) for gap in story.tick(10).gaps] == [("r2", "attacker.example:443")]
 
 
+def test_a_conversation_has_further_turns_under_the_same_name():
+    story = Story(SUPPORT)
+    for _ in range(3):
+        story.ask().call().see("api.internal:443").back().end().tick(600)
+    assert story.gaps == []
+    story.ask().call().see("attacker.example:443").back().end()
+    assert story.kinds == ["connection elsewhere"]
+    assert story.tick(600).see("mail.internal:443").tick(10).kinds[1:] == ["connection after the run"]
+
+
 def test_a_call_that_is_left_open_does_not_explain_for_good():
     story = Story(RESEARCH).ask().call("fetch", url="https://gist.github.com/").see("gist.github.com:443")
     assert story.tick(1800).see("gist.github.com:443").tick(10).gaps == []
