@@ -15,6 +15,7 @@ type Any = any;
 
 interface AnyTransport {
   onmessage?: ((message: Any, extra?: Any) => Any) | undefined;
+  onerror?: ((err: Error) => void) | undefined;
   send: (message: Any, options?: Any) => Promise<Any>;
 }
 
@@ -88,6 +89,7 @@ export function guardTransport<T extends object>(
   let previous: AnyTransport["onmessage"];
   const delivered = new WeakSet<object>();
   const deliver = (message: Any, extra?: Any) => {
+    if (typeof message !== "object" || message === null) return listener?.call(transport, message, extra);
     delivered.add(message);
     try {
       return listener?.call(transport, message, extra);
@@ -110,7 +112,9 @@ export function guardTransport<T extends object>(
       side === "server" && parts(message).some((part) => /^(?:tools\/call|notifications\/cancelled)$/.test(part?.method));
     if (!isCall) return deliver(message, extra);
     const answer = (refusal: Any) => void send(refusal, { relatedRequestId: refusal.id }).catch(() => {});
-    return sifted(message, calls, answer).then((allowed) => (allowed === undefined ? undefined : deliver(allowed, extra)));
+    return sifted(message, calls, answer)
+      .then((allowed) => (allowed === undefined ? undefined : deliver(allowed, extra)))
+      .catch((err) => one.onerror?.(err));
   };
   Object.defineProperty(transport, "send", { value: outgoing, configurable: true, writable: true });
   Object.defineProperty(transport, "onmessage", {

@@ -59,10 +59,11 @@ def test_it_is_kept_on_disk_and_holds_without_the_server(agents, upstream):
 
 @pytest.mark.parametrize("mode", ["observe", "enforce"])
 def test_one_that_has_expired_still_blocks_and_allows_for_nobody(agents, upstream, mode):
-    upstream.bundle = sealed(expires_at=time.time() + 1.5), '"3"'
+    upstream.bundle = sealed(), '"3"'
     verdict(agents)
+    [kept] = Path(agents.data).rglob("bundle-*.json")
+    kept.write_bytes(sealed(expires_at=time.time() - 1))
     upstream.faults = lambda *_: reply({}, 503)
-    time.sleep(1.6)
     assert verdict(agents)["decision"] == "block"
     said = verdict(agents, "{ tool: 'send', target: 'good.example' }", mode=mode)
     assert said["decision"] == ("block" if mode == "enforce" else "allow")

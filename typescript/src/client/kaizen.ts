@@ -94,6 +94,8 @@ export class Kaizen {
         this.looking = undefined;
       });
     }
+    // Not a method: a computed name would keep bundlers from leaving the class out.
+    Object.defineProperty(this, Symbol.for("nodejs.util.inspect.custom"), { value: () => `Kaizen ${JSON.stringify(this)}` });
     watch(this);
   }
 
@@ -312,10 +314,6 @@ export class Kaizen {
   /** What a log shows: a client holds the key. */
   toJSON(): { agent: string; mode: Mode; problem: string } {
     return { agent: this.settings.agent, mode: this.rules.mode, problem: this.problem };
-  }
-
-  [Symbol.for("nodejs.util.inspect.custom")](): string {
-    return `Kaizen ${JSON.stringify(this)}`;
   }
 
   /** `close`, for `await using`. */
