@@ -17,6 +17,7 @@ char LICENSE[] SEC("license") = "GPL";
 	} name SEC(".maps")
 
 MAP(marks, BPF_MAP_TYPE_HASH, __u32, struct mark, 65536);
+MAP(ended, BPF_MAP_TYPE_LRU_HASH, __u32, struct mark, 16384);
 MAP(agents, BPF_MAP_TYPE_ARRAY, __u32, struct agent, 64);
 MAP(settings, BPF_MAP_TYPE_ARRAY, __u32, struct settings, 1);
 MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, COUNTERS);
@@ -396,6 +397,12 @@ SEC("tp_btf/sched_process_exit") int BPF_PROG(exited, struct task_struct *task)
 	if (task->signal->live.counter)
 		return 0;
 	__u32 tgid = task->tgid;
+	struct mark *mark = bpf_map_lookup_elem(&marks, &tgid);
+	if (!mark)
+		return 0;
+	/* What it did to files may be told after it has ended. */
+	struct mark copy = *mark;
+	bpf_map_update_elem(&ended, &tgid, &copy, BPF_ANY);
 	bpf_map_delete_elem(&marks, &tgid);
 	return 0;
 }

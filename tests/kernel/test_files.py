@@ -26,7 +26,11 @@ def secret(tmp_path: Path) -> Path:
 def watch(agent, secret: Path):
     seen: list[FileEvent] = []
     watched = FileWatch(
-        (), (str(secret.parent),), agent=lambda pid: agent.collector.agent_of(pid) == 0, told=seen.append, enforce=True
+        (),
+        (str(secret.parent),),
+        agent=lambda pid, ended: agent.collector.agent_of(pid, ended=ended) == 0,
+        told=seen.append,
+        enforce=True,
     )
     yield seen
     watched.close()
@@ -75,7 +79,11 @@ def test_a_refused_program_is_not_executed(agent, tmp_path: Path):
     program.write_bytes(Path("/bin/true").read_bytes())
     program.chmod(0o755)
     watched = FileWatch(
-        (), (str(program),), agent=lambda pid: agent.collector.agent_of(pid) == 0, told=seen.append, enforce=True
+        (),
+        (str(program),),
+        agent=lambda pid, ended: agent.collector.agent_of(pid, ended=ended) == 0,
+        told=seen.append,
+        enforce=True,
     )
     try:
         assert agent.run("sh", "-c", str(program)).returncode == 126
@@ -92,7 +100,11 @@ def test_what_is_only_watched_is_told_and_done(agent, tmp_path: Path):
     place.mkdir()
     (place / "old").write_text("x")
     watched = FileWatch(
-        (str(place),), (), agent=lambda pid: agent.collector.agent_of(pid) == 0, told=seen.append, enforce=True
+        (str(place),),
+        (),
+        agent=lambda pid, ended: agent.collector.agent_of(pid, ended=ended) == 0,
+        told=seen.append,
+        enforce=True,
     )
     try:
         code = """
@@ -112,4 +124,4 @@ open('old').read(); open('new', 'w').close(); os.rename('new', 'newer'); os.unli
 @pytest.mark.root
 def test_a_path_that_is_not_there_is_a_mistake_in_the_settings():
     with pytest.raises(Misconfigured, match="/no/such/file is to be watched and is not there"):
-        FileWatch(("/no/such/file",), (), agent=bool, told=print, enforce=False)
+        FileWatch(("/no/such/file",), (), agent=lambda pid, ended: False, told=print, enforce=False)

@@ -115,7 +115,7 @@ class KernelRung:
             return FileWatch(
                 plan.watch,
                 plan.refuse,
-                agent=lambda pid: self._collector.agent_of(pid) == NUMBER,
+                agent=lambda pid, ended: self._collector.agent_of(pid, ended=ended) == NUMBER,
                 told=self._changed.put,
                 enforce=plan.enforce,
             )

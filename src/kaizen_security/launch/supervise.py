@@ -276,14 +276,14 @@ class Run:
             become(order, theirs)
         theirs.close()
         self._pid = pid
-        if self._rung is not None:
-            self._rung.mark(pid)
         try:
             said, fds = _heard(ours)
             roles = said.get("roles")
             sockets = [socket.socket(fileno=fd) for fd in fds]
             self._sockets = list(zip(roles if isinstance(roles, list) else [], sockets, strict=False))
             lacks = _texts(said.get("lacks"))
+            if self._rung is not None:
+                self._rung.mark(pid)  # from here on it is the agent; what its namespace needed was ours
             ours.send(b"go")
             said, fds = _heard(ours)
             lacks += _texts(said.get("lacks"))

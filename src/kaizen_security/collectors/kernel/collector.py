@@ -159,9 +159,10 @@ class Collector:
                 found.append(int(struct.unpack("=I", key)[0]))
         return found
 
-    def agent_of(self, pid: int) -> int | None:
-        """Whose process that is."""
-        value = self.map("marks").get(struct.pack("=I", pid))
+    def agent_of(self, pid: int, *, ended: bool = False) -> int | None:
+        """Whose process that is; ``ended``: or was, if it has ended since."""
+        key = struct.pack("=I", pid)
+        value = self.map("marks").get(key) or (self.map("ended").get(key) if ended else None)
         return None if value is None else int(MARK.unpack(value)[0])
 
     def map(self, name: str) -> bpf.Map:

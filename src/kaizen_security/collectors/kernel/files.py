@@ -42,8 +42,9 @@ class FileEvent:
 class FileWatch:
     """Watches ``watched`` and ``refused`` paths (files, or directories with all below them).
 
-    ``agent`` says whether a process is the agent's; ``told`` gets each event, from the watch's own thread; it must open no file,
-    or it would wait for itself. ``enforce``: opening or executing a ``refused`` path gets EPERM.
+    ``agent`` says whether a process is the agent's, or (its second argument) was until it ended; ``told`` gets each event, from the
+    watch's own thread, and must open no file, or it would wait for itself. ``enforce``: opening or executing a ``refused`` path
+    gets EPERM.
     Raises Misconfigured for a path that is not there, OSError where fanotify is not to be had.
     """
 
@@ -52,7 +53,7 @@ class FileWatch:
         watched: Iterable[str],
         refused: Iterable[str],
         *,
-        agent: Callable[[int], bool],
+        agent: Callable[[int, bool], bool],
         told: Callable[[FileEvent], None],
         enforce: bool,
     ) -> None:
@@ -110,7 +111,9 @@ class FileWatch:
                     os.close(fd)
 
     def _one(self, mask: int, fd: int, pid: int) -> None:
-        ours = pid != os.getpid() and self._agent(pid)
+        asked = mask & (_OPEN_PERM | _EXEC_PERM) != 0
+        # Who asks is waiting for us; what was done may be told after its process has ended.
+        ours = pid != os.getpid() and self._agent(pid, not asked)
         refuse = ours and self._enforce and mask & (_OPEN_PERM | _EXEC_PERM) != 0 and self._is_refused(fd)
         if mask & (_OPEN_PERM | _EXEC_PERM):
             os.write(self._asked, struct.pack("=iI", fd, _DENY if refuse else _ALLOW))
@@ -133,7 +136,7 @@ class FileWatch:
             for mask, _, pid, info in _records(os.read(self._changes, 1 << 16)):
                 if mask & _OVERFLOW:
                     self.counts["overflow"] += 1
-                elif self._agent(pid):
+                elif self._agent(pid, True):
                     method = "delete" if mask & (_DELETE | _DELETE_SELF) else "rename"
                     self.counts["seen"] += 1
                     self._told(FileEvent(pid=pid, method=method, path=_path(info)))

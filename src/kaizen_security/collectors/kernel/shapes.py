@@ -81,6 +81,7 @@ PERMIT = struct.Struct("=I8H")
 RESOLVED = struct.Struct("=QI8HI64s")
 VALUE_SIZES = {
     "marks": MARK.size,
+    "ended": MARK.size,
     "agents": AGENT.size,
     "settings": SETTINGS.size,
     "names": PERMIT.size,
