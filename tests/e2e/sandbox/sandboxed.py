@@ -18,9 +18,9 @@ TOKEN = "a-token-of-the-tests-own-1234"
 class Sandboxed:
     """``kaizen sandbox`` on free ports. Use as a context."""
 
-    def __init__(self, data, declaration, *, hosts=None, more=(), environ=None, allow=True):
+    def __init__(self, data, declaration, *, hosts=None, more=(), environ=None, further=None):
         self.data = data
-        egress = {"hosts": hosts or {}, "allow_loopback": allow, "connect_timeout": 3}
+        egress = {"hosts": hosts or {}, "allow_loopback": True, "connect_timeout": 3, **(further or {})}
         data.mkdir(parents=True, exist_ok=True)
         (data / "further.json").write_text(json.dumps(egress))
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("KAIZEN_", "KZ_"))}

