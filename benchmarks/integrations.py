@@ -22,11 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.framework_calls import ARGUMENTS, CALLS, search
+
 ROOT = Path(__file__).resolve().parents[1]
-FRAMEWORKS = ROOT / ".venv-frameworks-a" / "bin" / "python"
+ENVIRONMENTS = {"a": ("langchain", "pydantic_ai", "openai_agents"), "b": tuple(CALLS)}
+"""What is measured in which of the frameworks' environments."""
 RESULT = ROOT / "benchmarks" / "results" / "integrations.json"
-ARGUMENTS = {"query": "orders of the last week", "limit": 20}
-FOUND = "42 orders, of which 3 are open; the oldest is of Monday. " * 8
 
 
 @contextmanager
@@ -84,11 +85,6 @@ def compared(bare: Callable[[], object], judged: Callable[[], object], calls: in
     for key in ("p50_us", "p99_us", "cpu_us"):
         row[f"more_{key}"] = round(row[f"judged_{key}"] - row[f"bare_{key}"], 1)
     return row
-
-
-def search(query: str, limit: int = 10) -> str:
-    """Look for orders."""
-    return FOUND
 
 
 # --- what is compared
@@ -157,7 +153,7 @@ def openai_agents(kaizen: Any) -> tuple[Callable[[], object], Callable[[], objec
     return run(bare), run(judged)
 
 
-COMPARED = {"base": base, "langchain": langchain, "pydantic_ai": pydantic_ai, "openai_agents": openai_agents}
+COMPARED = {"base": base, "langchain": langchain, "pydantic_ai": pydantic_ai, "openai_agents": openai_agents, **CALLS}
 
 
 def rows(names: list[str], calls: int) -> list[dict[str, Any]]:
@@ -217,19 +213,23 @@ def main() -> int:
         print(json.dumps(rows(args.only, args.calls)))
         return 0
     found = rows(["base"], args.calls)
-    if FRAMEWORKS.exists():
-        names = [name for name in COMPARED if name != "base"]
+    for environment, names in ENVIRONMENTS.items():
+        python = ROOT / f".venv-frameworks-{environment}" / "bin" / "python"
+        if not python.exists():
+            print(
+                f"environment {environment} is not set up, so these are left out: {', '.join(names)} (make integrations)"
+            )
+            continue
         settings = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "KAIZEN_SERVER_PYTHON": sys.executable}
-        command = [str(FRAMEWORKS), "-m", "benchmarks.integrations", "--calls", str(args.calls // 4), "--only", *names]
+        command = [str(python), "-m", "benchmarks.integrations", "--calls", str(args.calls // 4), "--only", *names]
         done = subprocess.run(command, cwd=ROOT, env={**os.environ, **settings}, stdout=subprocess.PIPE, check=True)
-        found += json.loads(done.stdout)
-    else:
-        print("the frameworks' own calls are left out: make integrations sets their environment up")
+        # Frameworks print words of their own; ours come last.
+        found += json.loads(done.stdout.decode().splitlines()[-1])
     event = hook()
-    print(f"{'what':<14}{'mode':<9}{'bare p50':>10}{'more p50':>10}{'more p99':>10}{'more CPU':>10}   µs")
+    print(f"{'what':<17}{'mode':<9}{'bare p50':>10}{'more p50':>10}{'more p99':>10}{'more CPU':>10}   µs")
     for row in found:
         figures = (row["bare_p50_us"], row["more_p50_us"], row["more_p99_us"], row["more_cpu_us"])
-        print(f"{row['what']:<14}{row['mode']:<9}" + "".join(f"{figure:>10}" for figure in figures))
+        print(f"{row['what']:<17}{row['mode']:<9}" + "".join(f"{figure:>10}" for figure in figures))
     print(f"a hook's event: {event}")
     load = os.getloadavg()[0]
     Path(args.json).write_text(json.dumps({"load": round(load, 1), "rows": found, "hook": event}, indent=1) + "\n")
