@@ -176,11 +176,13 @@ def test_what_an_earlier_run_of_the_conversation_brought_is_known_for_what_it_is
 def test_a_tool_stays_the_object_that_it_was(models, attach):
     world = World()
     tools = [function_tool(one) for one in world.tools()]
-    before = [(one.name, one.params_json_schema, one.description, one.__wrapped__) for one in tools]
+    before = [(one.name, one.params_json_schema, one.description, getattr(one, "__wrapped__", None)) for one in tools]
     agent = Agent(name="assistant", model=TestOpenAIAgents.driver.model(models.url), tools=tools)
     models.say(asks(read()), "Done.")
     Runner.run_sync(agent, PROMPT, hooks=KaizenHooks(attach()))
-    assert [(one.name, one.params_json_schema, one.description, one.__wrapped__) for one in tools] == before
+    assert [
+        (one.name, one.params_json_schema, one.description, getattr(one, "__wrapped__", None)) for one in tools
+    ] == before
 
 
 def test_a_shell_is_asked_about_before_it_runs(models, attach):
