@@ -29,7 +29,7 @@ _CODED = re.compile(rf"(?<![\w+/=])[A-Za-z0-9+/_-]{{{CODED},4096}}={{0,2}}(?![\w
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _PARAGRAPH = re.compile(r"[ \t\r]*\n[ \t\r]*\n\s*")
 _QUOTE = re.compile("[\"'`\u00ab]")
-_APART = re.compile(r"(?<!\S)\S(?: \S){2,}(?!\S)")
+_APART = re.compile(r"(?<!\S)[^\W\d_](?: [^\W\d_]){2,}(?!\S)")
 
 
 def plain(text: str) -> str:

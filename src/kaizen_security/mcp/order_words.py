@@ -50,7 +50,7 @@ def kind(name: str, weight: int, stems: str, *patterns: str) -> Kind:
 
 _NOT = (
     r"(?:do(?:es)? not|do(?:es)?n'?t|never|mustn'?t|must not|should not|shouldn'?t|need not|cannot|avoid"
-    r"|without|no need to|not)\b"
+    r"|without|no need to|and not)\b"
 )
 _TELL = (
     _one_of(

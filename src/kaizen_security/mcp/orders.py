@@ -110,10 +110,10 @@ def _of_kinds(plain: str, found: Mapping[str, Sign], kinds: _Kinds) -> Iterable[
 
 def _strangers(plain: str, strangers: Mapping[str, str]) -> Iterable[Sign]:
     for name, server in strangers.items():
-        # A short name, or one without a joint, is a word like any other, unless it is written as a name.
-        jointed = len(name) >= 6 and re.search(r"[_\-A-Z]", name) and name.lower() in plain
-        if jointed or (len(name) >= 3 and f"`{name.lower()}`" in plain):
-            yield Sign("another server's tool", 2, f"{name} of {server}"[:120])
+        # A short name, or one without a joint, is a word like any other, and says little also where it is written as a name.
+        jointed = len(name) >= 6 and re.search(r"[_\-A-Z]", name)
+        if (jointed and name.lower() in plain) or (len(name) >= 3 and f"`{name.lower()}`" in plain):
+            yield Sign("another server's tool", 2 if jointed else 1, f"{name} of {server}"[:120])
             return
 
 

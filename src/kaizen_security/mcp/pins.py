@@ -171,7 +171,7 @@ class _Around:
         strangers = {
             other: pins.server
             for other, (pins, _) in self._strangers.items()
-            if other not in self._pins.tools and other != name
+            if other not in self._pins.tools and other not in self._listed
         }
         found = signs(texts(tool), strangers=strangers)
         if weight(found) < DEFINITION:
