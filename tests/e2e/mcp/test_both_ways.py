@@ -62,8 +62,10 @@ class Talk:
         raise AssertionError("the server ended")
 
     def end(self):
+        # Not by the end of its input: a server that still keeps a task stays for as long as that lives.
         self.process.stdin.close()
-        self.heard += self.process.stdout.readlines()
+        self.process.terminate()
+        self.process.stdout.read()
         self.process.stdout.close()
         self.process.wait(20)
 
