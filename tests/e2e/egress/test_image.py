@@ -47,21 +47,21 @@ class Image:
                 (root / name).symlink_to(os.readlink(f"/{name}"))
             elif Path(f"/{name}").is_dir():
                 self.binds.append((f"/{name}", f"/{name}"))
-        for folder in ("opt", "var/lib", "var/log", "tmp", "dev", "home", "python"):
+        for folder in ("opt", "var/lib", "var/log", "tmp", "dev", "home"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         (root / "etc").mkdir()
         for name in ("passwd", "group", "shadow", "gshadow", "login.defs", "nsswitch.conf", "ld.so.cache"):
             if Path("/etc", name).exists():
                 shutil.copy(Path("/etc", name), root / "etc" / name)
-        # The Python that runs this test, where the base image has its own.
+        # The Python that runs this test, where the base image has its own; in its own place, where it finds its libraries.
         if sys.base_prefix != "/usr":
-            self.binds.append((sys.base_prefix, "/python"))
-            self.env["PATH"] = f"/python/bin:{self.env['PATH']}"
+            self.binds.append((sys.base_prefix, sys.base_prefix))
+            self.env["PATH"] = f"{sys.base_prefix}/bin:{self.env['PATH']}"
 
     def command(self, words: list[str]) -> list[str]:
         """``words`` in the image: as its user, with its environment."""
         for _, inside in self.binds:
-            (self.root / inside[1:]).mkdir(exist_ok=True)
+            (self.root / inside[1:]).mkdir(parents=True, exist_ok=True)
         mounts = "".join(f"mount --bind -o ro {shlex.quote(out)} {self.root}{inside}\n" for out, inside in self.binds)
         mounts += f"touch {self.root}/dev/null; mount --bind /dev/null {self.root}/dev/null\n"
         mounts += f"touch {self.root}/dev/urandom; mount --bind /dev/urandom {self.root}/dev/urandom\n"
