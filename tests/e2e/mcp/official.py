@@ -108,7 +108,7 @@ def project(place: Path, *packages: str) -> None:
 
 
 def _run(words: list[str], place: Path) -> None:
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300, cwd=place)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=900, cwd=place)
     said = done.stdout + done.stderr
     if done.returncode and any(sign in said for sign in UNREACHABLE):
         raise Absent(f"the registry cannot be reached: {said.strip().splitlines()[-1][:200]}")
