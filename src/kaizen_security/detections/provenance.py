@@ -44,7 +44,7 @@ def detect(action: Action, context: Context) -> tuple[Said, ...]:
         source="baseline",
         detection="provenance",
         field=f"arguments.{value.field}"[:256],
-        expected=f"a {value.kind} that the user named, or that this agent has used here before",
+        expected=f"{_article(value.kind)} {value.kind} that the user named, or that this agent has used here before",
         observed=f"it stands {place(origin)}; {explained(scored)}",
         advice=ABOUT.advice,
         attack="injection",
@@ -59,6 +59,10 @@ def place(origin: Origin | None) -> str:
     tool = origin.tool or "a tool"
     where = f"result {origin.result + 1} of the run ({tool}, {origin.path})"
     return f"in a field of {where}" if origin.sentence < 0 else f"only in free text of {where}"
+
+
+def _article(kind: str) -> str:
+    return "an" if kind[0] in "aeio" else "a"  # "a URL"
 
 
 def explained(scored: Scored) -> str:

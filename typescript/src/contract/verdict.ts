@@ -8,7 +8,15 @@ export type Decision = "allow" | "block";
 export type Mode = "observe" | "enforce";
 
 /** Detections whose findings observe lets through with a flag and enforce blocks; the others block always or never. */
-export const ENFORCED: ReadonlySet<string> = new Set(["taint", "memory", "declaration", "provenance", "alignment", "reasoning"]);
+export const ENFORCED: ReadonlySet<string> = new Set([
+  "taint",
+  "memory",
+  "declaration",
+  "provenance",
+  "alignment",
+  "unasked",
+  "reasoning",
+]);
 
 /** What one detection says of one action: the rule, the field, what was expected, what was seen, what to do about it. */
 export interface Finding {
