@@ -129,6 +129,8 @@ def _get(settings: dict[str, str], path: str, within: float) -> dict[str, object
 def _exchange(place: str, method: str, path: str, body: bytes, within: float) -> dict[str, object]:
     """One HTTP/1.1 exchange with ``Connection: close`` (RFC 9112 9.6): the answer ends where the connection does."""
     until = monotonic() + within
+    if sys.platform == "win32":
+        raise NoAnswer("this system has no Unix sockets")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
         held.settimeout(within)
         held.connect(place)
