@@ -116,7 +116,9 @@ open('old').read(); open('new', 'w').close(); os.rename('new', 'newer'); os.unli
     finally:
         watched.close()
     found = {(event.method, os.path.basename(event.path)) for event in seen}
-    assert found >= {("open", "old"), ("write", "new"), ("rename", "new"), ("rename", "newer"), ("delete", "old")}
+    assert found >= {("open", "old"), ("rename", "new"), ("rename", "newer"), ("delete", "old")}
+    # A file's name is that of when the event is read, and by then it may have been renamed.
+    assert found & {("write", "new"), ("write", "newer")}
     assert not any(event.refused for event in seen)
     (place / "newer").read_text()
 

@@ -58,12 +58,20 @@ class Bucket:
         """Take ``n``; False when nothing is left. One take may go beyond what is left: bytes that have come cannot be unsent."""
         if not self._limit:
             return True
-        self._left = min(self._limit, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < (1.0 if n else 1e-9):
+        self._regain(now)
+        if self._left < 1.0:
             return False
         self._left -= n
         return True
+
+    def opens(self, now: float) -> bool:
+        """Whether a connection is worth beginning: a hundredth is there, so a cut one is not begun again for a few bytes."""
+        self._regain(now)
+        return self._left >= self._limit / 100
+
+    def _regain(self, now: float) -> None:
+        self._left = min(self._limit, self._left + (now - self._at) * self._rate)
+        self._at = now
 
 
 class Meter:
@@ -79,7 +87,7 @@ class Meter:
 
     def begin(self, now: float) -> str:
         """One more connection: what is used up, ``""`` when nothing is."""
-        if not (self.up.take(0, now) and self.down.take(0, now)):
+        if not (self.up.opens(now) and self.down.opens(now)):
             return "bytes"
         return "" if self.connections.take(1, now) else "connections"
 

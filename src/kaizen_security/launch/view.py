@@ -30,7 +30,7 @@ class View:
         try:
             from rich.live import Live
         except ImportError as err:
-            raise Misconfigured("--tui draws with rich: pip install 'kaizen-security[demo]'") from err
+            raise Misconfigured("--tui draws with rich: pip install '.[demo]' in the checkout") from err
         self._title = f"{agent} (its output: {output})"
         self._rows: deque[tuple[str, str, str, str]] = deque(maxlen=ROWS)
         self._counts: Counter[str] = Counter()

@@ -163,10 +163,10 @@ def test_pins_of_mcp_servers_are_kept(tmp_path):
 
 
 WRAP = """
-from kaizen_security.setup.wrap import _replace
+from kaizen_security.setup.wrap import replaced
 path = sys.argv[1]
-_replace(path, b"old", 0o644)
-_replace(path, b"whole", 0o600)
+replaced(path, b"old", 0o644)
+replaced(path, b"whole", 0o600)
 with open(path) as file:
     assert file.read() == "whole"
 """
