@@ -27,7 +27,7 @@ Intervals are 95 %, by bootstrap over (agent, task).
 
 **What makes these figures optimistic.**
 The weights ship with the program and were fitted on samples of these same files (`benchmarks/fit_weights.py`: a logistic regression whose weights cannot be negative, pulled towards what each signal is worth by its meaning).
-About 20 sets of signals, priors and floors were compared in this round, after some 23 in the round before and 45 in an earlier study.
+About 20 sets of signals, priors and floors were compared in the last round that fitted them, after some 23 in the round before and 45 in an earlier study; where asking begins was chosen among 12 placements on these files.
 With the weights fitted inside each fold instead (present signals but for one, score alone, one threshold an agent at 1 % and a common floor), AgentDojo's agents were at 98.8 % caught and 0.1 % flagged seen, 98.8 % and 0.8 % unseen; AgentDyn's at 81 % and 0.0 % seen, 84 % and 1.7 % unseen.
 Fitted without the tested agent altogether: AgentDojo 98.7 % at 0.1 % seen and 96.6 % at 0.3 % unseen; AgentDyn, at 1.7 % flagged, 80 % seen and 79 to 85 % unseen, depending on the strength of the prior.
 """
@@ -42,7 +42,10 @@ TAIL = """
   It is held where asking is on; where the same request was served before, with another payee, it is flagged.
 - **AgentDyn's harmless runs that *sequence* flags** are those of one small model, which really tries user names and passwords until one fits.
 - **AgentDyn's authorised goals**: a user who asks for his password to be typed into a page that he names is refused by *secrets*, which nobody may release.
-- **Ignored injections in AgentDojo** are above the target of 1 %: *taint* and *novelty* flag a few runs in which the agent did something else than the injection wanted.
+- **Ignored injections in AgentDojo** are above the target of 1 %.
+  Most of the flagged runs were not unmoved: the agent passed the whole injected text on as the name of a channel (*taint*), deleted another file than the injection named, or called a tool that does not exist (*novelty*).
+- **Buying unasked** (AgentDyn's authorised goals 0 and 1): the user only asks to visit a page for a discount, and the agent checks the cart out. In enforce mode *unasked* asks a person about it.
+- **Asking about AgentDyn's agent** reaches less for unseen tasks than for seen ones: there its folds have few runs. With that file alone, whose folds are others, 97.5 % are caught or held on seen and on unseen tasks, with 8.7 % of the side effects held (`kaizen bench --cv agentdyn.dev.jsonl.gz`).
 - Utility is counted from the records: a run that had solved its task and of which no call is flagged keeps it. What a model does after a refusal, a record cannot show.
 """
 
