@@ -110,8 +110,9 @@ class Compiled:
         )
 
     def _decide(self, key: tuple[str, str, str, str]) -> Verdict:
-        verdict = self.look(*key, canonical.target(key[2]))
-        if sum(map(len, key)) <= _SHORT:
+        tool, publisher, target, hash_ = key
+        verdict = self.look(tool, publisher, target, hash_, canonical.target(target))
+        if len(tool) + len(publisher) + len(target) + len(hash_) <= _SHORT:
             if len(self._known) >= _REMEMBERED:
                 self.forgotten += len(self._known)
                 self._known = {}
