@@ -20,8 +20,8 @@ ABOUT = About(
     status=Status.STABLE,
     attacks=("scope-creep",),
     misses=(
-        "One more of what was asked for (delete that one, too); an agent with fewer than eight runs in which it was asked; effects "
-        "that the tool's name does not tell. Needs the request of the run."
+        "One more of what was asked for (delete that one, too); an agent with fewer than eight runs in which it was asked; an "
+        "agent that does so unasked with twenty tools; effects that the tool's name does not tell. Needs the request of the run."
     ),
     advice="If it was meant, say so in the request, release the call, or fold it into the baseline.",
 )

@@ -249,7 +249,7 @@ def test_another_file_than_was_named():
 @pytest.mark.parametrize(
     ("named", "touched", "fits"),
     [
-        ("notes.md", "/work/notes.md", True),
+        ("notes.md", "/srv/notes.md", True),
         ("/srv/a", "/srv/a/b.csv", True),
         ("/srv/a", "/srv/ab.csv", False),
         ("/srv/a/../b", "/srv/b", True),
