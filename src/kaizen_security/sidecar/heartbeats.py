@@ -30,6 +30,8 @@ FORGOTTEN = 86_400.0
 """Seconds after which one that is dark, or said goodbye, is not listed any more."""
 MOST = 4096
 """Attach points that are remembered; the one heard longest ago makes room."""
+MOST_OF_ONE = 256
+"""Attach points of one agent; a further one is not taken while all of these are alive."""
 MOST_AT_ONCE = 64
 
 
@@ -76,12 +78,25 @@ class Heartbeats:
         now = self._clock()
         for source in sources:
             key = (agent, process, source)
+            if key not in self._points and not self._room(agent):
+                self.evicted += 1
+                continue
             point = self._points.setdefault(key, _Point(agent, process, source, now))
             point.heard, point.state = now, "left" if leaving else "alive"
             self._points.move_to_end(key)
         while len(self._points) > MOST:
             self._points.popitem(last=False)
             self.evicted += 1
+
+    def _room(self, agent: str) -> bool:
+        # Else an agent could push out, with made-up ones, its own point that falls silent. What is over makes room.
+        own = [(key, point.state) for key, point in self._points.items() if point.agent == agent]
+        if len(own) < MOST_OF_ONE:
+            return True
+        over = next((key for key, state in own if state != "alive"), None)
+        if over is not None:
+            del self._points[over]
+        return over is not None
 
     def settle(self) -> int:
         """Report those that fell silent since; how many these were."""

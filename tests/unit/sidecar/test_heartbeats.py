@@ -12,7 +12,7 @@ import pytest
 from kaizen_security import Kaizen
 from kaizen_security.integrations.base import attach_point
 from kaizen_security.sidecar import heartbeats
-from kaizen_security.sidecar.heartbeats import FORGOTTEN, MOST, SILENCE, Heartbeats
+from kaizen_security.sidecar.heartbeats import FORGOTTEN, MOST, MOST_OF_ONE, SILENCE, Heartbeats
 from tests.e2e.sidecar_process import Process, until
 
 
@@ -65,8 +65,26 @@ def test_one_that_says_goodbye_is_not_dark_and_one_that_comes_back_is_alive(watc
 def test_what_is_remembered_is_bounded_and_counted(watched):
     beats, _, _ = watched
     for i in range(MOST + 3):
-        beats.beat("a", str(i), ("langchain",), leaving=False)
+        beats.beat(f"a{i}", "1", ("langchain",), leaving=False)
     assert (len(beats.shown()), beats.evicted) == (MOST, 3)
+
+
+def test_no_agent_pushes_out_its_own_silent_point_with_made_up_ones(watched):
+    beats, _, _ = watched
+    beats.beat("a", "real", ("langchain",), leaving=False)
+    for i in range(MOST + 3):
+        beats.beat("a", str(i), ("made-up",), leaving=False)
+    assert "real" in {point["process"] for point in beats.shown()}
+    assert (len(beats.shown()), beats.evicted) == (MOST_OF_ONE, MOST + 4 - MOST_OF_ONE)
+
+
+def test_processes_that_have_ended_make_room_for_those_that_come(watched):
+    beats, _, _ = watched
+    for i in range(MOST_OF_ONE + 3):
+        beats.beat("a", str(i), ("langchain",), leaving=True)
+    beats.beat("a", "new", ("langchain",), leaving=False)
+    assert beats.evicted == 0
+    assert "new" in {point["process"] for point in beats.shown()}
 
 
 @pytest.fixture
