@@ -12,7 +12,7 @@ import time
 from kaizen_security.client.http import Connection
 
 
-def until(condition, what, patience=20.0):
+def until(condition, what, patience=60.0):
     """Poll until ``condition()`` holds. Fails after ``patience`` seconds."""
     end = time.monotonic() + patience
     while time.monotonic() < end:

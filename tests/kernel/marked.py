@@ -17,7 +17,7 @@ class Marked:
     def __init__(self, collector: Collector) -> None:
         self.collector = collector
 
-    def run(self, *words: str, timeout: float = 60.0, number: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, timeout: float = 300.0, number: int = 0) -> subprocess.CompletedProcess[str]:
         """One program to its end."""
         return subprocess.run(words, capture_output=True, text=True, timeout=timeout, preexec_fn=self._marks(number))
 
@@ -25,7 +25,7 @@ class Marked:
         """One program that goes on."""
         return subprocess.Popen(words, preexec_fn=self._marks(0))  # noqa: PLW1509 - one system call, before anything runs
 
-    def python(self, code: str, *words: str, timeout: float = 60.0) -> str:
+    def python(self, code: str, *words: str, timeout: float = 300.0) -> str:
         """What a Python program prints."""
         done = self.run(sys.executable, "-S", "-c", code, *words, timeout=timeout)
         assert done.returncode == 0, done.stderr

@@ -176,7 +176,7 @@ def test_nothing_is_refused_and_nothing_is_a_gap(agent, packages: tuple[Path, in
 def in_own_names(agent, words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run with a resolv.conf of the test's own, in a mount namespace, and without the host's proxies."""
     names = folder / "resolv.conf"
-    names.write_text(f"nameserver {RESOLVER}\noptions attempts:1 timeout:5\n")
+    names.write_text(f"nameserver {RESOLVER}\noptions attempts:1 timeout:30\n")
     script = 'mount --bind "$1" "$(readlink -f /etc/resolv.conf)" && shift && exec "$@"'
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     outer = ["unshare", "--mount", "sh", "-c", script, "names", str(names), *words]
@@ -184,7 +184,7 @@ def in_own_names(agent, words: list[str], folder: Path) -> subprocess.CompletedP
         outer,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         cwd=folder,
         env=kept,
         preexec_fn=lambda: agent.collector.mark(os.getpid(), 0),

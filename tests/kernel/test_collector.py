@@ -13,7 +13,7 @@ from kaizen_security.collectors.kernel.shapes import Kind
 CONNECTS = """
 import os, socket, sys
 def connect(port):
-    try: socket.create_connection(("127.0.0.1", port), timeout=5)
+    try: socket.create_connection(("127.0.0.1", port), timeout=60)
     except OSError: pass
 """
 

@@ -22,10 +22,10 @@ def said(work):
     except OSError as err: print(errno.errorcode.get(err.errno, type(err).__name__))
 def ask(packet):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5); sock.connect(("{RESOLVER}", 53)); sock.send(packet)
+        sock.settimeout(60); sock.connect(("{RESOLVER}", 53)); sock.send(packet)
         return socket.inet_ntoa(sock.recv(512)[-4:])
 def reach(host, port, data=b"x"):
-    with socket.create_connection((host, port), timeout=5) as sock:
+    with socket.create_connection((host, port), timeout=60) as sock:
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR); sock.recv(1)
         return "reached"
@@ -146,7 +146,7 @@ def test_a_hello_on_a_names_address_has_to_name_a_declared_host(agent, table):
 said(lambda: ask({question("api.example")!r}))
 said(lambda: reach("127.0.0.2", 443, hello("api.example")))
 for data in (hello("attacker.example"), b"GET / HTTP/1.0", hello("api.example")[:40], b"\\x16\\x03\\x01"):
-    sock = socket.create_connection(("127.0.0.2", 443), timeout=5)
+    sock = socket.create_connection(("127.0.0.2", 443), timeout=60)
     sock.sendall(data); sock.settimeout(0.3)
     try: sock.recv(1); print("answered")
     except TimeoutError: print("silence")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import os
+import select
 import socket
 import struct
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+
+from tests.e2e.sidecar_process import until
 
 RESOLVER = "127.0.0.9"
 
@@ -20,22 +21,32 @@ def question(name: str, kind: int = 1, more: bytes = b"") -> bytes:
     return struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, 1) + more
 
 
-_LOCK = Path(tempfile.gettempdir()) / "kaizen-tests-kernel.lock"
-_holding = 0
+_LOCK = "\0kaizen-tests-kernel"
+"""An abstract unix socket: like the ports, there is one of it in a network namespace, whoever asks and wherever its files are."""
+_held: list[socket.socket] = []
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """Addresses and ports here are the same in every test process: one process at a time has them."""
-    global _holding  # noqa: PLW0603 - a process has one lock
-    with _LOCK.open("w") as file:
-        if not _holding:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        _holding += 1
+    if _held:
+        yield
+        return
+    with socket.socket(socket.AF_UNIX) as lock:
+        until(lambda: _bound(lock), "the ports of the test's world", 600.0)
+        _held.append(lock)
         try:
             yield
         finally:
-            _holding -= 1
+            _held.clear()
+
+
+def _bound(lock: socket.socket) -> bool:
+    try:
+        lock.bind(_LOCK)
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -79,45 +90,64 @@ def resolver(names: Mapping[str, str], address: str = RESOLVER) -> Iterator[list
 def listener(
     address: str, port: int = 0, kind: socket.SocketKind = socket.SOCK_STREAM
 ) -> Iterator[tuple[int, list[bytes]]]:
-    """Listens at ``address``: the port, and the first bytes of each connection (or each datagram) that came."""
-    heard: list[bytes] = []
-    with alone(), _listening(address, port, kind, heard) as bound:
-        yield bound, heard
+    """Listens at ``address``: the port, and the first bytes of each connection (or each datagram) that came.
+
+    A connection is closed when its first bytes have come, and never before; of one that stayed silent to the end: ``(nothing)``.
+    """
+    with alone(), Listener(address, port, kind) as listening:
+        yield listening.port, listening.heard
 
 
-@contextlib.contextmanager
-def _listening(address: str, port: int, kind: socket.SocketKind, heard: list[bytes]) -> Iterator[int]:
-    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((address, port))
-    if kind is socket.SOCK_STREAM:
-        sock.listen(64)
+class Listener:
+    """See ``listener``; any protocol that a socket of ``kind`` can have by default, or ``protocol``."""
 
-    def serve() -> None:
-        while True:
-            try:
-                if kind is socket.SOCK_DGRAM:
-                    data = sock.recv(4096)
+    def __init__(self, address: str, port: int, kind: socket.SocketKind, protocol: int = 0) -> None:
+        self.heard: list[bytes] = []
+        self._sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind, protocol)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._sock.bind((address, port))
+        self._stream = kind is socket.SOCK_STREAM
+        if self._stream:
+            self._sock.listen(64)
+        self._sock.setblocking(False)
+        self.port: int = self._sock.getsockname()[1]
+        self._peers: list[socket.socket] = []
+        self._stop, self._stopped = os.pipe()
+        self._thread = threading.Thread(target=self._work)
+
+    def __enter__(self) -> Listener:
+        self._thread.start()
+        return self
+
+    def _work(self) -> None:
+        ready: list[object] = []
+        while self._stop not in ready:
+            ready, _, _ = select.select([self._stop, self._sock, *self._peers], [], [])
+            # Whatever was sent before the end was said is here by now.
+            self._take()
+
+    def _take(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                if self._stream:
+                    self._peers.append(self._sock.accept()[0])
                 else:
-                    with sock.accept()[0] as peer:
-                        peer.settimeout(3)
-                        try:
-                            data = peer.recv(4096)
-                        except TimeoutError:
-                            data = b"(nothing)"
-            except OSError:
-                return
-            if data == b"end":
-                return
-            heard.append(data)
+                    self.heard.append(self._sock.recv(4096))
+        for peer in list(self._peers):
+            with contextlib.suppress(BlockingIOError):
+                try:
+                    self.heard.append(peer.recv(4096, socket.MSG_DONTWAIT))
+                except ConnectionResetError:
+                    self.heard.append(b"(nothing)")
+                self._peers.remove(peer)
+                peer.close()
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield sock.getsockname()[1]
-    finally:
-        with socket.socket(sock.family, kind) as end:
-            end.connect(sock.getsockname()[:2])
-            end.send(b"end")
-        thread.join()
-        sock.close()
+    def __exit__(self, *err: object) -> None:
+        os.write(self._stopped, b"x")
+        self._thread.join()
+        for peer in self._peers:
+            self.heard.append(b"(nothing)")
+            peer.close()
+        for fd in (self._stop, self._stopped):
+            os.close(fd)
+        self._sock.close()

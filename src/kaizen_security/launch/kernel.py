@@ -192,6 +192,7 @@ class KernelRung:
             counts = self._files.counts
             found |= {"watched files": counts["seen"], "files refused": counts["refused"]}
             found["lost: file queue full"] = counts["overflow"]
+            found["lost: file not to be looked at"] = counts["unreadable"] + counts["undecided"]
         return {**found, **self._translator.counts, **self._repeats.counts}
 
     def stop(self) -> None:

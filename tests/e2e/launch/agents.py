@@ -18,7 +18,7 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 def kaizen_run(
-    *words: str, env: Mapping[str, str], data: Path, timeout: float = 60.0
+    *words: str, env: Mapping[str, str], data: Path, timeout: float = 300.0
 ) -> subprocess.CompletedProcess[str]:
     """`kaizen run` as this user."""
     whole = {**clean(), **env, "KAIZEN_DATA": str(data)}
@@ -27,7 +27,7 @@ def kaizen_run(
 
 
 def as_nobody(
-    *words: str, env: Mapping[str, str], data: Path, timeout: float = 60.0
+    *words: str, env: Mapping[str, str], data: Path, timeout: float = 300.0
 ) -> subprocess.CompletedProcess[str]:
     """`kaizen run` as a user without any privilege, on a copy of the package that this user can read. Root only."""
     place = data / "package"

@@ -27,14 +27,15 @@ def python(code: str) -> list[str]:
     return ["--", sys.executable, "-S", "-c", code]
 
 
-def rows_of(line: Line, agent: str, at_least: int) -> list[dict]:
+def rows_of(line: Line, agent: str, *kinds: str) -> list[dict]:
+    """Its rows, once there is one of each kind."""
     connection = Connection(line.environment["KAIZEN_API_URL"])
     found = connection.json(
         "GET", f"/v1/verdicts?agent={agent}", headers={"Authorization": f"Bearer {line.environment['KAIZEN_API_KEY']}"}
     )
     connection.close()
     rows = found["verdicts"]
-    return rows if len(rows) >= at_least else []
+    return rows if {row["action"]["kind"] for row in rows}.issuperset(kinds) else []
 
 
 def said(done) -> list[str]:
@@ -45,7 +46,7 @@ def said(done) -> list[str]:
 REACH = """
 import errno, socket
 def reach(port):
-    try: socket.create_connection(("127.0.0.1", port), timeout=5); print("reached")
+    try: socket.create_connection(("127.0.0.1", port), timeout=60); print("reached")
     except OSError as err: print(errno.errorcode[err.errno])
 """
 
@@ -142,7 +143,7 @@ def test_what_it_did_is_reported_as_ground_truth(tmp_path: Path):
             data=tmp_path,
         )
         assert said(done) == ["reached"], done.stderr
-        rows = until(lambda: rows_of(line, "seen-below", at_least=2), "the rows")
+        rows = until(lambda: rows_of(line, "seen-below", "exec", "connect"), "the rows")
     found = {(row["action"]["kind"], row["action"]["target"]): row for row in rows}
     assert ("connect", f"127.0.0.1:{port}") in found, json.dumps(rows)[:2000]
     row = found["connect", f"127.0.0.1:{port}"]

@@ -20,7 +20,7 @@ IGNORES_THE_PROXY = """
 import socket, sys
 host, port = sys.argv[1], int(sys.argv[2])
 try:
-    with socket.create_connection((host, port), timeout=10) as sock:
+    with socket.create_connection((host, port), timeout=60) as sock:
         sock.sendall(b"GET / HTTP/1.0\\r\\nHost: " + host.encode() + b"\\r\\n\\r\\n")
         answer = b""
         while chunk := sock.recv(4096):
@@ -53,13 +53,13 @@ def test_udp_raw_vsock_and_the_hosts_loopback_are_shut(tmp_path: Path):
     code = """
 import errno, socket, sys
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-udp.settimeout(5); udp.connect(("192.0.2.7", 443)); udp.send(b"x")
+udp.settimeout(60); udp.connect(("192.0.2.7", 443)); udp.send(b"x")
 try: udp.recv(10)
 except OSError as err: print(errno.errorcode[err.errno])
 for family, kind in ((socket.AF_VSOCK, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_RAW), (socket.AF_PACKET, socket.SOCK_RAW)):
     try: socket.socket(family, kind)
     except OSError as err: print(errno.errorcode[err.errno])
-try: socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5)
+try: socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=60)
 except OSError as err: print(errno.errorcode[err.errno])
 """
     with server() as port, proxy(tmp_path / "p", {}) as url:
@@ -74,7 +74,7 @@ except OSError as err: print(errno.errorcode[err.errno])
 def test_where_namespaces_are_not_wanted_landlock_and_seccomp_leave_only_the_proxy(tmp_path: Path):
     code = """
 import errno, socket, sys, urllib.request
-print(urllib.request.urlopen("http://api.example:%s/" % sys.argv[1], timeout=10).read().decode())
+print(urllib.request.urlopen("http://api.example:%s/" % sys.argv[1], timeout=60).read().decode())
 for family, kind in ((socket.AF_INET, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM)):
     try: socket.socket(family, kind).connect(("127.0.0.1", int(sys.argv[1])))
     except OSError as err: print(errno.errorcode[err.errno])

@@ -12,7 +12,6 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from kaizen_security.collectors.kernel import linux
@@ -25,6 +24,10 @@ _MOVED_FROM, _MOVED_TO, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x40, 0x80, 0x200, 0
 _ALLOW, _DENY = 1, 2
 _HEAD = struct.Struct("=IBBHQii")
 _INFO = struct.Struct("=BBH8sIi")
+PATIENCE = 30.0
+"""Seconds that ``close`` waits for what is left to be told."""
+LAST = 64
+"""Looks at what is left, when closing: others may go on opening watched files."""
 MOST_DIRECTORIES = 4096
 """Directories below the watched paths that are marked; more are refused when the watch begins."""
 
@@ -61,7 +64,9 @@ class FileWatch:
         self._told = told
         self._enforce = enforce
         self.counts: Counter[str] = Counter()
-        """overflow: the kernel's queue was full, so removals or writes were lost (opens never are, they wait)."""
+        """seen, refused; ``overflow``: the kernel's queue was full, so removals or writes were lost (opens never are, they wait);
+        ``unreadable``: opens that the kernel refused since we had no descriptor left; ``undecided``: we could not tell whose it is.
+        """
         self._refused = {_identity(path) for path in _all(refused)}
         self._roots = tuple(os.path.realpath(path) for path in refused if os.path.isdir(path))
         self._asked = linux.fanotify_init(permission=True)
@@ -90,32 +95,52 @@ class FileWatch:
         poll = select.poll()
         for fd in (self._asked, self._changes, self._end):
             poll.register(fd, select.POLLIN)
-        while True:
-            ready = {fd for fd, _ in poll.poll()}
-            if self._asked in ready:
+        try:
+            while self._end not in {fd for fd, _ in poll.poll()}:
                 self._answer()
-            if self._changes in ready:
                 self._changed()
-            if self._end in ready:
-                return
+            for _ in range(LAST):  # what was done before the end is told before it
+                if not self._answer() | self._changed():
+                    break
+        finally:
+            # Whoever waits for an answer is let through, should this thread ever end before its time.
+            self._close()
+            os.close(self._end)
 
-    def _answer(self) -> None:
-        with suppress(BlockingIOError):
-            for mask, fd, pid, _ in _records(os.read(self._asked, 1 << 16)):
-                if mask & _OVERFLOW:
-                    self.counts["overflow"] += 1
-                    continue
-                try:
-                    self._one(mask, fd, pid)
-                finally:
-                    os.close(fd)
+    def _answer(self) -> bool:
+        data = self._read(self._asked)
+        for mask, fd, pid, _ in _records(data):
+            if mask & _OVERFLOW:
+                self.counts["overflow"] += 1
+                continue
+            try:
+                self._one(mask, fd, pid)
+            finally:
+                os.close(fd)
+        return bool(data)
+
+    def _read(self, group: int) -> bytes:
+        """What is there now, of one group; nothing when there is nothing."""
+        try:
+            return os.read(group, 1 << 16)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            # No descriptor for that file (EMFILE): its open was refused by the kernel itself, whoever asked.
+            self.counts["unreadable"] += 1
+            return b""
 
     def _one(self, mask: int, fd: int, pid: int) -> None:
         asked = mask & (_OPEN_PERM | _EXEC_PERM) != 0
-        # Who asks is waiting for us; what was done may be told after its process has ended.
-        ours = pid != os.getpid() and self._agent(pid, not asked)
-        refuse = ours and self._enforce and mask & (_OPEN_PERM | _EXEC_PERM) != 0 and self._is_refused(fd)
-        if mask & (_OPEN_PERM | _EXEC_PERM):
+        ours = refuse = False
+        try:
+            # Who asks is waiting for us; what was done may be told after its process has ended.
+            ours = pid != os.getpid() and self._agent(pid, not asked)
+            refuse = asked and ours and self._enforce  # and so it stays where the file itself cannot be looked at
+            refuse = refuse and self._is_refused(fd)
+        except OSError:
+            self.counts["undecided"] += 1
+        if asked:
             os.write(self._asked, struct.pack("=iI", fd, _DENY if refuse else _ALLOW))
         if ours:
             path = os.readlink(f"/proc/self/fd/{fd}")
@@ -131,25 +156,23 @@ class FileWatch:
         path = os.readlink(f"/proc/self/fd/{fd}")
         return any(path.startswith(root + "/") for root in self._roots)
 
-    def _changed(self) -> None:
-        with suppress(BlockingIOError):
-            for mask, _, pid, info in _records(os.read(self._changes, 1 << 16)):
-                if mask & _OVERFLOW:
-                    self.counts["overflow"] += 1
-                elif self._agent(pid, True):
-                    method = "delete" if mask & (_DELETE | _DELETE_SELF) else "rename"
-                    self.counts["seen"] += 1
-                    self._told(FileEvent(pid=pid, method=method, path=_path(info)))
+    def _changed(self) -> bool:
+        data = self._read(self._changes)
+        for mask, _, pid, info in _records(data):
+            if mask & _OVERFLOW:
+                self.counts["overflow"] += 1
+            elif self._agent(pid, True):
+                method = "delete" if mask & (_DELETE | _DELETE_SELF) else "rename"
+                self.counts["seen"] += 1
+                self._told(FileEvent(pid=pid, method=method, path=_path(info)))
+        return bool(data)
 
     # --- its life -----------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Watch no longer; whoever waits is let through."""
-        os.write(self._stop, b"x")
-        self._thread.join(5.0)
-        os.close(self._stop)
-        os.close(self._end)
-        self._close()
+        """Tell what is left and watch no longer; whoever waits is let through. All was told when this returns."""
+        os.close(self._stop)  # the thread hears the hang-up, if there is one still
+        self._thread.join(PATIENCE)
 
     def _close(self) -> None:
         for fd in (self._asked, self._changes):
