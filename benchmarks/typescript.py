@@ -2,8 +2,8 @@
 
 Beside each other in one process of Node, rounds interleaved: an empty call, ``inspect`` and ``inspectSync`` of a repeated action,
 new targets against 1 and 100,000 entries, and a call with its report (a server that answers runs as a process of its own). Then the
-import, in CPU beyond a bare Node's, and its size, minified and compressed. Budgets: enqueue 5 µs, decision 10 µs (p50),
-package 40 KB, import 20 ms. On shared cores compare CPU, not wall time. Takes a minute, needs Node and npm.
+import, in CPU beyond a bare Node's, its size, minified and compressed, and the size of npm's file. Budgets: enqueue 5 µs,
+decision 10 µs (p50), package 40 KB, import 20 ms. On shared cores compare CPU, not wall time. Takes a minute, needs Node and npm.
 """
 
 from __future__ import annotations
@@ -42,13 +42,15 @@ def measure() -> dict[str, Any]:
         esbuild = TYPESCRIPT / "node_modules" / ".bin" / "esbuild"
         words = [str(esbuild), str(entry), "--bundle", "--minify", "--platform=node", "--format=esm"]
         bundled = subprocess.run(words, check=True, capture_output=True).stdout
-    found["package"] = {"minified": len(bundled), "gzipped": len(gzip.compress(bundled, 9))}
+        packed = subprocess.run(["npm", "pack", "--dry-run", "--json"], check=True, capture_output=True, cwd=TYPESCRIPT)
+    tarball = json.loads(packed.stdout)[0]["size"]
+    found["package"] = {"minified": len(bundled), "gzipped": len(gzip.compress(bundled, 9)), "tarball": tarball}
     return found
 
 
 def lines(found: dict[str, Any]) -> list[str]:
     """The figures as the page shows them."""
-    loading, size = found["import"], found["package"]["gzipped"] / 1024
+    loading, size = found["import"], found["package"]
     return [
         f"`python -m benchmarks typescript`; Node {found['node']}, {conditions(found)}",
         "",
@@ -57,7 +59,9 @@ def lines(found: dict[str, Any]) -> list[str]:
         *(f"| {name} | {one['p50']} | {one['p99']} | {one['cpu']} |" for name, one in found["calls"].items()),
         "",
         f"Importing it takes {loading['cpu_ms']} ms of CPU beyond Node's own start, {loading['wall_ms']} ms of wall time.",
-        f"All of it is {size:.1f} KB, minified and compressed by gzip; a bundler that needs only `evaluate` takes half.",
+        f"What an agent loads is {size['gzipped'] / 1024:.1f} KB, minified and compressed by gzip; a bundler that needs only "
+        "`evaluate` takes half.",
+        f"What npm downloads is {size['tarball'] / 1024:.1f} KB: that and the adapters, types and the licence.",
         f"A policy of 100,000 domains is compiled in {found['compile_100k_ms']} ms.",
     ]
 
@@ -74,7 +78,7 @@ def main() -> int:
         if calls[name]["p50"] > limit
     ]
     over = [*late, *(["import"] if found["import"]["cpu_ms"] > IMPORT else [])]
-    over += ["package"] if found["package"]["gzipped"] > PACKAGE else []
+    over += ["package"] if found["package"]["tarball"] > PACKAGE else []
     print("over budget: " + (", ".join(over) or "nothing"))
     return 1 if over else 0
 

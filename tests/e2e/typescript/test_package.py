@@ -17,7 +17,9 @@ from tests.e2e.typescript.conftest import TYPESCRIPT, environment
 
 ENTRIES = ("", "/vercel", "/openai-agents", "/mcp", "/langchain")
 BUDGET = 46 * 1024
-"""Bytes of all of it, minified and compressed by gzip. May only shrink."""
+"""Bytes of what an agent loads, minified and compressed by gzip. May only shrink."""
+TARBALL = 62 * 1024
+"""Bytes of what npm downloads: every entry, types, licence. May only shrink."""
 
 
 def run(words, cwd, **how):
@@ -79,6 +81,46 @@ def test_every_entry_loads_from_both_kinds_of_modules(project, entry):
     assert ("guardT" in esm) or ("Kaizen" in esm)
 
 
+def has(project, feature):
+    return run(["node", "-p", feature], project).strip() == "true"
+
+
+def test_what_import_and_require_give_is_one_and_the_same(project):
+    if not has(project, "process.features.require_module"):
+        pytest.skip("this Node gives no ESM file to require")
+    code = "import('kaizen-security').then((it) => console.log(it.Verdict === require('kaizen-security').Verdict))"
+    assert run(["node", "--input-type=commonjs", "-e", code], project) == "true\n"
+
+
+@pytest.fixture(scope="module")
+def older(project):
+    """Node as it was when it gave no ESM file to ``require`` (before 20.19)."""
+    flag = "--no-experimental-require-module"
+    known = has(project, "process.allowedNodeEnvironmentFlags.has('--experimental-require-module')")
+    return ["node", *([flag] if known else []), "--input-type=commonjs", "-e"]
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_node_that_gives_no_esm_to_require_has_every_entry(project, older, entry):
+    code = f"console.log(Object.keys(require({json.dumps('kaizen-security' + entry)})).sort().join())"
+    esm = run(["node", "--input-type=module", "-e", code.replace("require", "await import")], project)
+    assert run([*older, code], project) == esm
+
+
+def test_a_node_that_gives_no_esm_to_require_judges_and_connects(project, older):
+    used = (
+        "const { evaluate, Kaizen } = require('kaizen-security');\n"
+        "const rules = { domains: ['xn--bcher-kva.example'] };\n"
+        "console.log(evaluate({ target: 'b\u00fccher.example' }, [{ mode: 'blocklist', rules }]).reason);\n"
+        "const kaizen = new Kaizen({ apiKey: 'kz_live_x', baseUrl: 'https://127.0.0.1:1', report: false, data: '' });\n"
+        "kaizen.inspect({ tool: 'x' }).then(() => console.log(kaizen.problem)).finally(() => kaizen.close());"
+    )
+    assert run([*older, used], project).splitlines() == [
+        "blocked by policy: malicious domain",
+        "cannot reach https://127.0.0.1:1: ECONNREFUSED",
+    ]
+
+
 TYPED = """
 import { evaluate, Kaizen, type Verdict } from "kaizen-security";
 import { guardTools } from "kaizen-security/vercel";
@@ -123,6 +165,8 @@ def test_a_bundler_takes_only_what_is_used(project):
 
 
 def test_all_of_it_is_within_its_budget(project):
+    [tarball] = project.glob("*.tgz")
+    assert tarball.stat().st_size <= TARBALL
     whole = bundled(project, 'export * from "kaizen-security";')
     assert len(gzip.compress(whole.encode(), 9)) <= BUDGET
 

@@ -31,9 +31,9 @@ export interface Judging {
 
 /** One agent's rules, and whom to ask. */
 export class Judge {
-  rules: rulesOf.Rules;
+  rules: rulesOf.CompiledRules;
   readonly sequence = new Correlation();
-  private local: rulesOf.Rules;
+  private local: rulesOf.CompiledRules;
   private bundle: readonly [Bundle, Origin] | undefined;
 
   constructor(
@@ -69,7 +69,7 @@ export class Judge {
   }
 
   /** What needs nobody else, reported; undefined when the sidecar is to be asked. */
-  private alone(rules: rulesOf.Rules, stated: Action, at: number, runId: string, hasLink: boolean): Verdict | undefined {
+  private alone(rules: rulesOf.CompiledRules, stated: Action, at: number, runId: string, hasLink: boolean): Verdict | undefined {
     const { settings } = this.how;
     // A run is the agent's own: an agent that the caller names does not split its memory, as it does not split its reports.
     const action = rules.compiled.correlates ? { ...stated, runId, agent: settings.agent, organisation: "" } : stated;
@@ -93,7 +93,7 @@ export class Judge {
   }
 
   /** The sidecar's word, by our mode. It reports what it judged, so we report only what it could not know. */
-  private async together(link: Link, rules: rulesOf.Rules, action: Action, at: number, runId: string): Promise<Verdict> {
+  private async together(link: Link, rules: rulesOf.CompiledRules, action: Action, at: number, runId: string): Promise<Verdict> {
     const { settings, ids, manifest } = this.how;
     const { deadline, holdSeconds, failOpen } = settings;
     const full = completed(action, plain(action.metadata), ids.next(), settings.agent, at, runId);

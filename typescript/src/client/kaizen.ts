@@ -45,6 +45,7 @@ export type Options = { readonly [Key in keyof Settings]?: Settings[Key] | undef
 
 /** Attach one agent. Throws Misconfigured naming what cannot be used; never because something is unreachable. */
 export class Kaizen {
+  static readonly name: string = "Kaizen";
   readonly settings: Settings;
   onVerdict: ((verdict: Verdict, action: Action) => unknown) | undefined;
   private readonly ids = new Ids();

@@ -19,8 +19,6 @@ export const UNPROTECTED = "unprotected";
  * still blocks, but an allow is nobody's word any more. `missing`: why there is no policy of the organisation though there should be.
  */
 export interface Rules {
-  readonly compiled: Compiled;
-  readonly declaration: CompiledDeclaration | undefined;
   readonly declared: Declaration;
   readonly policies: readonly Policy[];
   readonly mode: Mode;
@@ -29,6 +27,12 @@ export interface Rules {
   readonly expiresAt: number;
   readonly missing: string;
   readonly origin: Origin | "local";
+}
+
+/** The same, ready to judge by. */
+export interface CompiledRules extends Rules {
+  readonly compiled: Compiled;
+  readonly declaration: CompiledDeclaration | undefined;
   readonly suppressed: Suppressions | undefined;
 }
 
@@ -37,7 +41,7 @@ function compiledDeclaration(declared: Declaration): CompiledDeclaration | undef
 }
 
 /** What the caller gave. Throws Misconfigured naming the policy and the rule. */
-export function localRules(policies: readonly Policy[], mode: Mode | ""): Rules {
+export function localRules(policies: readonly Policy[], mode: Mode | ""): CompiledRules {
   return {
     compiled: compilePolicies(policies),
     declaration: undefined,
@@ -54,7 +58,13 @@ export function localRules(policies: readonly Policy[], mode: Mode | ""): Rules 
 }
 
 /** The caller's own rules and the organisation's together: both may block, the stricter mode holds. `key`: the tenant's. */
-export function withOrganisation(local: Rules, bundle: Bundle, mode: Mode | "", origin: Origin, key: Uint8Array): Rules {
+export function withOrganisation(
+  local: CompiledRules,
+  bundle: Bundle,
+  mode: Mode | "",
+  origin: Origin,
+  key: Uint8Array,
+): CompiledRules {
   return {
     compiled: compilePolicies([...local.policies, ...bundle.policies]),
     declaration: local.declared === NOTHING_DECLARED ? compiledDeclaration(bundle.declaration) : local.declaration,
@@ -71,14 +81,14 @@ export function withOrganisation(local: Rules, bundle: Bundle, mode: Mode | "", 
 }
 
 /** The same with another declaration of the caller's own. Throws Misconfigured. */
-export function redeclared(rules: Rules, stated: Declaration): Rules {
+export function redeclared(rules: CompiledRules, stated: Declaration): CompiledRules {
   const isNothing = stated.tools.length === 0 && stated.destinations.length === 0 && stated.purpose === "";
   const declared = isNothing ? NOTHING_DECLARED : stated;
   return { ...rules, declared, declaration: compiledDeclaration(declared) };
 }
 
 /** What policy says: a block, or allow because `no policy matched`. */
-export function knownBad(rules: Rules, action: Action, sequence: Correlation): Verdict {
+export function knownBad(rules: CompiledRules, action: Action, sequence: Correlation): Verdict {
   const verdict = rules.compiled.decide(action);
   if (!rules.compiled.correlates) return verdict;
   const found = sequence.see(action);
@@ -87,13 +97,13 @@ export function knownBad(rules: Rules, action: Action, sequence: Correlation): V
 }
 
 /** Why an allow of ours would be nobody's word; empty when policy is there and in force. */
-export function unanswered(rules: Rules, now: number): string {
+export function unanswered(rules: CompiledRules, now: number): string {
   if (rules.missing !== "") return rules.missing;
   return rules.expiresAt <= now ? "the organisation's policy has expired and cannot be renewed" : "";
 }
 
 /** What the declaration says: flagged in observe, blocked in enforce; undefined when all is declared. */
-export function beyondDeclared(rules: Rules, action: Action): Verdict | undefined {
+export function beyondDeclared(rules: CompiledRules, action: Action): Verdict | undefined {
   if (rules.declaration === undefined || rules.paused) return undefined;
   const evidence = rules.declaration.undeclared(action);
   if (evidence.length === 0) return undefined;
@@ -108,7 +118,7 @@ export function beyondDeclared(rules: Rules, action: Action): Verdict | undefine
 }
 
 /** The verdict when nobody can answer: the mode's default, with the finding `unprotected`. */
-export function nobodyAnswered(rules: Rules, why: string, failOpen: boolean): Verdict {
+export function nobodyAnswered(rules: CompiledRules, why: string, failOpen: boolean): Verdict {
   const isBlocked = rules.mode === "enforce" && !failOpen;
   return new Verdict({
     decision: isBlocked ? "block" : "allow",
@@ -135,7 +145,7 @@ export function joined(said: Verdict, own: Verdict | undefined): Verdict {
  * findings would block there, and, unless `failOpen`, when it says that nobody could judge. What was blocked stays blocked; what a
  * person was asked about and released stays released.
  */
-export function tightened(rules: Rules, said: Verdict, failOpen: boolean): Verdict {
+export function tightened(rules: CompiledRules, said: Verdict, failOpen: boolean): Verdict {
   if (said.blocked || rules.mode !== "enforce") return said;
   if (said.notes.some((note) => RELEASING.has(note))) return said;
   if (said.evidence.some((one) => ENFORCED.has(one.detection))) return said.with({ decision: "block" });

@@ -1,14 +1,18 @@
 /** Errors, named for what the caller can do about them. */
 import type { Pending, Verdict } from "./verdict.js";
 
-/** The root of everything that Kaizen throws on purpose. */
+/** The root of everything that Kaizen throws on purpose. Names are stated: the build shortens those of classes, and logs show them. */
 export class KaizenError extends Error {
-  override name = "KaizenError";
+  static override readonly name: string = "KaizenError";
+  constructor(message: string) {
+    super(message);
+    this.name = new.target.name;
+  }
 }
 
 /** A document does not have the shape of the contract: `field` is its path. The problem never repeats the value. */
 export class InvalidInput extends KaizenError {
-  override name = "InvalidInput";
+  static override readonly name: string = "InvalidInput";
   readonly field: string;
   readonly problem: string;
   constructor(field: string, problem: string) {
@@ -20,12 +24,12 @@ export class InvalidInput extends KaizenError {
 
 /** A document or a field is over its bound (HTTP 413). */
 export class TooLarge extends InvalidInput {
-  override name = "TooLarge";
+  static override readonly name: string = "TooLarge";
 }
 
 /** Nobody answered within the deadline; asking again later may help. `slow`: somebody is there, and took too long. */
 export class Unreachable extends KaizenError {
-  override name = "Unreachable";
+  static override readonly name: string = "Unreachable";
   readonly slow: boolean;
   constructor(message: string, slow = false) {
     super(message);
@@ -35,7 +39,7 @@ export class Unreachable extends KaizenError {
 
 /** The other side answered and said no (`status` is its HTTP status); asking again unchanged will not help. */
 export class Refused extends KaizenError {
-  override name = "Refused";
+  static override readonly name: string = "Refused";
   readonly status: number;
   readonly field: string;
   constructor(message: string, status: number, field = "") {
@@ -47,12 +51,12 @@ export class Refused extends KaizenError {
 
 /** A setting, a policy or a declaration cannot be used as it stands; the message names it and says how to mend it. */
 export class Misconfigured extends KaizenError {
-  override name = "Misconfigured";
+  static override readonly name: string = "Misconfigured";
 }
 
 /** The action was refused; `verdict` says why. The text is what a model that was refused gets to read. */
 export class KaizenBlocked extends KaizenError {
-  override name = "KaizenBlocked";
+  static override readonly name: string = "KaizenBlocked";
   readonly verdict: Verdict;
   constructor(verdict: Verdict) {
     super(`Blocked by Kaizen: ${verdict.reason}`);
