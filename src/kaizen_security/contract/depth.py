@@ -40,6 +40,8 @@ _RUNG_OF_SOURCE = {
     "ebpf": Rung.KERNEL,
 }
 
+GROUND_TRUTH = frozenset(source for source, rung in _RUNG_OF_SOURCE.items() if rung >= Rung.EGRESS)
+"""Sources of which ``rung_of`` says that nobody who acts can lie to them."""
 
 TOLD = "-told"
 """What the name of a source ends with that was claimed by somebody who may not: the agent's own word, whatever it says."""

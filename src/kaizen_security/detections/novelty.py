@@ -36,8 +36,8 @@ _KIND = {"kind": "new kind", "tool": "new tool", "destination": "new destination
 def detect(action: Action, context: Context) -> Iterator[Said]:
     """A finding for each value that is new where new values are rare, an abstention for those where that is not known."""
     unsure: dict[str, list[str]] = {}
-    for feature in features(action):
-        if feature.dimension == "source" or context.baseline.knows(feature) or _declared(feature, action, context):
+    for feature in context.baseline.news(features(action)):
+        if feature.dimension == "source" or _declared(feature, action, context):
             continue
         learner = context.baseline.learner(feature.side, feature.dimension)
         if feature.dimension == "tool" and _asked_for(context.reading):

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action, Json
-from kaizen_security.contract.depth import Rung
+from kaizen_security.contract.depth import GROUND_TRUTH
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import obj, whole
 from kaizen_security.observer.behaviour import Behaviour
@@ -55,7 +55,11 @@ class Feature(NamedTuple):
 
 def side(action: Action) -> str:
     """``seen`` for ground truth, ``told`` for the rest."""
-    return "seen" if action.rung >= Rung.EGRESS else "told"
+    return _side(action.source)
+
+
+def _side(source: str) -> str:
+    return "seen" if source in GROUND_TRUTH else "told"
 
 
 def destination(action: Action) -> str:
@@ -73,7 +77,7 @@ def local(action: Action) -> bool:
 
 def _destination(kind: str, target: str) -> str:
     # To be known is a kind of permission: a text that other clients read as another host is not the plain host.
-    place = canonical.destination(kind, target) if target else None
+    place = canonical.destination(kind, target)
     if place is None:
         return ""
     if place.readable and not place.also:
@@ -83,21 +87,24 @@ def _destination(kind: str, target: str) -> str:
 
 def features(action: Action) -> tuple[Feature, ...]:
     """The values of ``action`` that a baseline is made of; absent ones are left out."""
-    found = _features(side(action), action.kind, action.tool, action.source, action.target)
+    found = _features(action.kind, action.tool, action.source, action.target)
     skill = skill_of(action) if action.hash else ""
     return (*found, Feature(DEFINED, skill, action.hash)) if skill else found
 
 
 @lru_cache(maxsize=1024)
-def _features(where: str, kind: str, tool: str, source: str, target: str) -> tuple[Feature, ...]:
+def _features(kind: str, tool: str, source: str, target: str) -> tuple[Feature, ...]:
     # An agent does the same things again and again, and each is asked about when it is judged and when it is learned.
-    values = (
-        ("kind", canonical.permitted(kind)),
-        ("tool", canonical.permitted(tool)),
-        ("source", source),
-        ("destination", _destination(kind, target)),
-    )
-    return tuple(Feature(where, dimension, value) for dimension, value in values if value)
+    placeless = _placeless(kind, tool, source)
+    reached = _destination(kind, target) if target else ""
+    return (*placeless, Feature(_side(source), "destination", reached)) if reached else placeless
+
+
+@lru_cache(maxsize=512)
+def _placeless(kind: str, tool: str, source: str) -> tuple[Feature, ...]:
+    # What is new in a new action is nearly always only where it goes to.
+    values = (("kind", canonical.permitted(kind)), ("tool", canonical.permitted(tool)), ("source", source))
+    return tuple(Feature(_side(source), dimension, value) for dimension, value in values if value)
 
 
 class Baseline:
@@ -184,10 +191,13 @@ class Baseline:
 
     def knows(self, feature: Feature) -> bool:
         """Whether the value was ever learned (and is remembered)."""
-        if feature.side == DEFINED:
-            # Another definition is not something new that the agent does; ``tool_pins`` speaks of it.
-            return True
-        return self._learners[feature.side, feature.dimension].count(feature.value) > 0
+        return not self.news((feature,))
+
+    def news(self, found: Iterable[Feature]) -> list[Feature]:
+        """Those of the values that were never learned (or are forgotten)."""
+        learners = self._learners
+        # Another definition is not something new that the agent does; ``tool_pins`` speaks of it.
+        return [one for one in found if (learner := learners.get(one[:2])) is not None and not learner.knows(one.value)]
 
     def learn(self, unit: Iterable[Feature]) -> None:
         """Take one unit: a lone action, or everything that one run did. Each value counts once, however often it came.

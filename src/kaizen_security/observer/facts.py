@@ -97,7 +97,7 @@ def gather(action: Action, context: Context) -> Facts:
         told=None if reading is None else reading.told,
         told_by="" if reading is None or reading.sentence is None else reading.sentence.tool,
         probability=None if reading is None else reading.probability,
-        new=tuple(one.dimension for one in features(action) if not context.baseline.knows(one)),
+        new=tuple(one.dimension for one in context.baseline.news(features(action))),
         seen=context.baseline.seen,
         declaration=context.rules.declaration,
     )

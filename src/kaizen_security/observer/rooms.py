@@ -262,7 +262,7 @@ def short(value: str) -> str:
 
 def _cost(text: str) -> int:
     """Bytes in a document: an ASCII character that has to be escaped there takes up to six."""
-    if _PLAIN.issuperset(text):
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
         return len(text)
     return sum(
         1 if char in _PLAIN else len(dumps(char, ensure_ascii=False).encode("utf-8", "surrogatepass")) - 2
@@ -273,16 +273,32 @@ def _cost(text: str) -> int:
 _GAP = b"\xff"
 """Between names: a byte that UTF-8 never has."""
 
+
+def _between(name: str) -> bytes:
+    return _GAP + name.encode("utf-8", "surrogatepass") + _GAP
+
+
+@lru_cache(maxsize=1024)
+def needle(value: str) -> bytes:
+    """``short(value)`` as it stands in every ``Names``: made once for all that are looked through."""
+    # Nearly all are words that stay as they are.
+    plain = len(value) <= LONGEST and value.isascii() and value.isprintable() and '"' not in value and "\\" not in value
+    return _GAP + value.encode() + _GAP if plain else _between(short(value))
+
+
 _CEILING = 2**63 - 1
 
 
 class Names:
-    """How often each of a few short names came, the one that came first standing first. One piece of bytes and one array."""
+    """How often each of a few short names came, the one that came first standing first. One piece of bytes and one array.
 
-    __slots__ = ("_counts", "_text")
+    ``text``  the names, in which a ``needle`` is found: a name is here when ``needle(name) in text``
+    """
+
+    __slots__ = ("_counts", "text")
 
     def __init__(self, counts: Iterable[tuple[str, int]] = ()) -> None:
-        self._text = _GAP
+        self.text = _GAP
         self._counts = array("Q")
         for name, count in counts:
             self.add(name, count)
@@ -292,19 +308,19 @@ class Names:
 
     def __iter__(self) -> Iterator[str]:
         return iter(
-            [part.decode("utf-8", "surrogatepass") for part in self._text[1:-1].split(_GAP)] if self._counts else []
+            [part.decode("utf-8", "surrogatepass") for part in self.text[1:-1].split(_GAP)] if self._counts else []
         )
 
     def __contains__(self, name: str) -> bool:
-        return _GAP + name.encode("utf-8", "surrogatepass") + _GAP in self._text
+        return _between(name) in self.text
 
     def __getitem__(self, name: str) -> int:
-        at = self._place(name)
-        return self._counts[at] if at >= 0 else 0
+        return self.count(_between(name))
 
-    def _place(self, name: str) -> int:
-        at = self._text.find(_GAP + name.encode("utf-8", "surrogatepass") + _GAP)
-        return self._text.count(_GAP, 0, at) if at >= 0 else -1
+    def count(self, sought: bytes) -> int:
+        """How often the name came that ``needle`` made ``sought`` of."""
+        at = self.text.find(sought)
+        return self._counts[self.text.count(_GAP, 0, at)] if at >= 0 else 0
 
     def items(self) -> Iterator[tuple[str, int]]:
         """Names with their counts, in order."""
@@ -312,19 +328,21 @@ class Names:
 
     def add(self, name: str, count: int = 1) -> None:
         """``count`` more of the name; a new one stands last."""
-        at = self._place(name)
-        if at >= 0:
+        sought = _between(name)
+        found = self.text.find(sought)
+        if found >= 0:
+            at = self.text.count(_GAP, 0, found)
             self._counts[at] = min(self._counts[at] + count, _CEILING)
         else:
-            self._text += name.encode("utf-8", "surrogatepass") + _GAP
+            self.text += sought[1:]
             self._counts.append(count)
 
     def pop_rarest(self) -> tuple[str, int]:
         """Take out the rarest, then first, name: which, and how often it came. Raises ValueError when there is none."""
         at = self._counts.index(min(self._counts))
-        parts = self._text[1:-1].split(_GAP)
+        parts = self.text[1:-1].split(_GAP)
         gone = parts.pop(at)
-        self._text = b"".join((_GAP, *(part + _GAP for part in parts)))
+        self.text = b"".join((_GAP, *(part + _GAP for part in parts)))
         return gone.decode("utf-8", "surrogatepass"), self._counts.pop(at)
 
     def total(self) -> int:

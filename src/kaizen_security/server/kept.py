@@ -7,12 +7,15 @@ from dataclasses import replace
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import outward, outward_verdict
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.verdict import Verdict
+
+_made = builder(Action)
 
 REMEMBERED = 8192
 _LONGEST = 512
-# Ids that the boundary leaves as they are, and never looks like anything else: others go the long way.
-_PLAIN_ID = re.compile(r"[A-Za-z0-9._:-]{0,128}")
+# Three ids that the boundary leaves as they are, and that never look like anything else: others go the long way.
+_PLAIN_IDS = re.compile(r"[A-Za-z0-9._:-]{0,128}(?:,[A-Za-z0-9._:-]{0,128}){2}")
 _SCALAR = (str, int, float, bool, type(None))
 
 
@@ -24,7 +27,7 @@ class Outward:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._known: dict[tuple[object, ...], Action] = {}
+        self._known: dict[tuple[object, ...], tuple[Action, bool]] = {}
         self.forgotten = 0
 
     def verdict(self, verdict: Verdict) -> Verdict:
@@ -34,29 +37,35 @@ class Outward:
 
     def action(self, action: Action) -> Action:
         """``outward``."""
-        plain = _PLAIN_ID.fullmatch
         common = _common(action)
-        if common is None or not (plain(action.id) and plain(action.run_id) and plain(action.act_id)):
+        if common is None or not _PLAIN_IDS.fullmatch(f"{action.id},{action.run_id},{action.act_id}"):
             return outward(replace(action, organisation=""), self._key)
-        known = self._known.get(common)
-        if known is None:
-            known = outward(action, self._key)
+        found = self._known.get(common)
+        if found is None:
+            made = outward(action, self._key)
+            found = made, made == action
             if len(self._known) >= REMEMBERED:
                 self.forgotten += len(self._known)
                 self._known = {}
-            self._known[common] = known
-        return Action(
-            kind=known.kind,
-            tool=known.tool,
-            publisher=known.publisher,
-            target=known.target,
-            hash=known.hash,
-            metadata=known.metadata,
-            id=action.id,
-            run_id=action.run_id,
-            act_id=action.act_id,
-            at=action.at,
-            agent=action.agent,
+            self._known[common] = found
+        known, as_it_was = found
+        if as_it_was and not action.organisation:
+            return action
+        return _made(  # in the order of Action's fields
+            known.kind,
+            known.tool,
+            known.publisher,
+            known.target,
+            known.hash,
+            known.metadata,
+            action.id,
+            action.run_id,
+            action.act_id,
+            action.at,
+            action.agent,
+            "",
+            (),
+            (),
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.codec import Report
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import check_json, instant
@@ -19,6 +20,7 @@ from kaizen_security.contract.verdict import Decision, Pending, Verdict
 from kaizen_security.server.api import reported
 
 _DECODER = msgspec.json.Decoder(reported.Batch)
+_made = builder(Action)
 _DECISIONS = {"allow": Decision.ALLOW, "block": Decision.BLOCK}
 _PLAIN = (str, int, float, bool, type(None))
 
@@ -30,15 +32,29 @@ def decode_batch(data: bytes, organisation: str) -> list[Report] | None:
     """
     if b"\\u0000" in data:
         return None
+    said: dict[tuple[str, str, str], Verdict] = {}
     try:
-        return [_report(found, organisation) for found in _DECODER.decode(data).reports]
+        return [_report(found, organisation, said) for found in _DECODER.decode(data).reports]
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, InvalidInput):
         return None
 
 
-def _report(found: reported.Report, organisation: str) -> Report:
-    verdict = None if found.verdict is None else _verdict(found.verdict)
+def _report(found: reported.Report, organisation: str, said: dict[tuple[str, str, str], Verdict]) -> Report:
+    verdict = None if found.verdict is None else _known(found.verdict, said)
     return Report(action=_action(found.action, found.agent, organisation), verdict=verdict)
+
+
+def _known(found: reported.ReportedVerdict, said: dict[tuple[str, str, str], Verdict]) -> Verdict:
+    """Most verdicts of a batch find nothing and say the same: they are one value, in ``said`` when it was met before."""
+    if found.evidence or found.notes or found.action_id or found.at or found.pending is not None:
+        return _verdict(found)
+    if found.confidence is not None or found.score is not None:
+        return _verdict(found)
+    key = (found.decision, found.reason or "", found.policy_version or "")
+    known = said.get(key)
+    if known is None:
+        known = said[key] = _verdict(found)
+    return known
 
 
 def _action(found: reported.Action, agent: str | None, organisation: str) -> Action:
@@ -47,21 +63,21 @@ def _action(found: reported.Action, agent: str | None, organisation: str) -> Act
         if type(value) not in _PLAIN:
             check_json(metadata, "metadata")
             break
-    return Action(
-        kind=found.kind or "tool_call",
-        tool=found.tool or "",
-        publisher=found.publisher or "",
-        target=found.target or "",
-        hash=found.hash or "",
-        metadata=metadata,
-        id=found.id or "",
-        run_id=found.run_id or "",
-        act_id=found.act_id or "",
-        at=_at(found.at),
-        agent=agent or found.agent or "default",
-        organisation=organisation,
-        delegation=tuple(found.delegation) if found.delegation else (),
-        seen_by=tuple(found.seen_by) if found.seen_by else (),
+    return _made(  # in the order of Action's fields
+        found.kind or "tool_call",
+        found.tool or "",
+        found.publisher or "",
+        found.target or "",
+        found.hash or "",
+        metadata,
+        found.id or "",
+        found.run_id or "",
+        found.act_id or "",
+        _at(found.at),
+        agent or found.agent or "default",
+        organisation,
+        tuple(found.delegation) if found.delegation else (),
+        tuple(found.seen_by) if found.seen_by else (),
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action, Json
@@ -29,8 +31,7 @@ EVALUATED_AT_ONCE = 50
 """Reports evaluated before other requests get their turn."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(NamedTuple):
     """What became of one report: our verdict on it, its row's id, and whether it was there before."""
 
     verdict: Verdict
@@ -60,9 +61,14 @@ def decode(document: Json, principal: Principal, *, field: str = "") -> Report:
         raise InvalidInput(path + "agent", "must say something")
     if principal.is_observer and report.verdict is None:
         raise InvalidInput(path + "verdict", "is missing: an observer reports verdicts")
-    # Whose agent it is, the key says; what the document says of that is not even looked at.
-    action = replace(report.action, organisation=str(principal.organisation))
-    return replace(report, action=principal.heard(action))
+    return replace(report, action=principal.heard(replace(report.action, organisation=_judged_for(principal))))
+
+
+def _judged_for(principal: Principal) -> str:
+    """Whose agent acts: the key says, what a document says of that is not even looked at. What an observer reports was judged
+    already, and nobody asks.
+    """
+    return "" if principal.is_observer else str(principal.organisation)
 
 
 def read_report(data: bytes, principal: Principal) -> Report:
@@ -72,7 +78,7 @@ def read_report(data: bytes, principal: Principal) -> Report:
 
 def read_batch(data: bytes, principal: Principal) -> tuple[list[tuple[int, Report]], list[Refusal]]:
     """The reports of a batch that can be taken with their places, and why the others cannot. Raises InvalidInput, TooLarge."""
-    quick = decode_batch(data, str(principal.organisation))
+    quick = decode_batch(data, _judged_for(principal))
     if quick is not None and len(quick) <= MAX_REPORTS and all(_is_fine(report, principal) for report in quick):
         heard = [
             replace(one, action=action) if (action := principal.heard(one.action)) is not one.action else one
@@ -246,11 +252,11 @@ class Reports:
     def _count(self, rows: Sequence[NewVerdict], appended: Appended) -> None:
         metrics = self._context.metrics
         metrics.duplicates += len(appended.duplicates)
-        for i, row in enumerate(rows):
-            if i not in appended.duplicates:
-                metrics.verdicts[row.verdict.decision.value, row.origin.value] += 1
-                metrics.flagged += row.verdict.flagged
-                metrics.held += reasons.HELD in row.verdict.notes
+        new = [row for i, row in enumerate(rows) if i not in appended.duplicates] if appended.duplicates else rows
+        for (decision, origin), count in Counter([(row.verdict.decision, row.origin) for row in new]).items():
+            metrics.verdicts[decision.value, origin.value] += count
+        metrics.flagged += sum([row.verdict.flagged for row in new])
+        metrics.held += sum([reasons.HELD in row.verdict.notes for row in new])
 
     def _show(self, organisation: int, rows: Sequence[NewVerdict], appended: Appended) -> None:
         if not self._context.live.watched(organisation):

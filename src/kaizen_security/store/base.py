@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.bundle import Fold
@@ -188,8 +188,7 @@ class Deleted:
     keys_left: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewVerdict:
+class NewVerdict(NamedTuple):
     """A row to be kept. ``action`` must have gone through ``contract.boundary.outward``; its ``agent`` says whose it is.
 
     ``further``: about an action that has a row already, so it is not counted as another one of the agent's;

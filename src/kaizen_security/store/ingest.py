@@ -6,13 +6,15 @@ One statement for many rows is one call into SQLite, during which Python's lock 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.codec import encode_finding
+from kaizen_security.contract.depth import rung_of
 from kaizen_security.contract.score import encode_score
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.store.base import Appended, NewVerdict
@@ -64,8 +66,7 @@ def prepare(row: NewVerdict) -> Prepared:
     """Everything that can be done before the writer's turn."""
     action, verdict = row.action, row.verdict
     source = action.source
-    rung = int(action.rung)
-    flagged = bool(verdict.evidence)
+    rung = int(rung_of(source))
     columns = (
         row.created_at,
         ORIGIN_CODE[row.origin],
@@ -91,7 +92,7 @@ def prepare(row: NewVerdict) -> Prepared:
         int(row.created_at // 3600),
         rung,
         not row.further,
-        flagged and not row.flagged_before,
+        verdict.flagged and not row.flagged_before,
         verdict.blocked,
     )
 
@@ -157,9 +158,7 @@ class Ingest:
         duplicates = frozenset(missing)
         for index in missing:
             ids[index] = self._older(numbers[index], rows[index])
-        for index, row in enumerate(rows):
-            if index not in duplicates:
-                self._count(numbers[index], row)
+        self._count([(numbers[i], row) for i, row in enumerate(rows) if i not in duplicates])
         return Appended(ids=tuple(map(public_id, ids)), duplicates=duplicates)
 
     def _agent(self, organisation: int, name: str) -> int:
@@ -191,14 +190,18 @@ class Ingest:
         ).fetchone()
         return int(found[0])
 
-    def _count(self, agent: int, row: Prepared) -> None:
-        counts = self._hours.setdefault((agent, row.hour), [0, 0, 0])
-        counts[0] += row.counted
-        counts[1] += row.flagged
-        counts[2] += row.blocked
-        at = row.columns[0]
-        first, last, rung = self._seen.get(agent, (at, at, 0))
-        self._seen[agent] = (min(first, at), max(last, at), max(rung, row.rung))
+    def _count(self, new: Iterable[tuple[int, Prepared]]) -> None:
+        # Most rows of a call are alike in what is counted of them; so each kind is counted once, by the times of its rows.
+        alike: dict[tuple[int, int, int, bool, bool, bool], list[float]] = defaultdict(list)
+        for agent, row in new:
+            alike[agent, row.hour, row.rung, row.counted, row.flagged, row.blocked].append(row.columns[0])
+        for (agent, hour, rung, counted, flagged, blocked), times in alike.items():
+            counts = self._hours.setdefault((agent, hour), [0, 0, 0])
+            counts[0] += counted * len(times)
+            counts[1] += flagged * len(times)
+            counts[2] += blocked * len(times)
+            first, last, deepest = self._seen.get(agent, (times[0], times[0], 0))
+            self._seen[agent] = (min(first, *times), max(last, *times), max(deepest, rung))
 
     def flush(self) -> None:
         """Write what was counted since the last time: once a group, not once a row."""

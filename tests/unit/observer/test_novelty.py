@@ -144,3 +144,20 @@ def test_clones_under_one_name_still_merge_to_the_same_state_in_every_order():
         str(first.merge(second).merge(third).to_json()) for first, second, third in itertools.permutations(clones)
     }
     assert len(states) == 1
+
+
+def test_what_it_knows_is_what_it_counted_through_parts_bases_and_copies():
+    values = ["search", "mail", "x" * 300, "ünï", 'say "hi"', "\x01", ""]
+    learner, other = make("a", capacity=4), make("b")
+    for n in range(60):
+        learner.learn_one(values[n % 5])
+        other.learn_one(values[n % 3])
+        if n % 20 == 19:
+            learner.turn()
+            other.turn()
+            learner.fold()
+    merged = learner.merge(other)
+    for one in (learner, other, merged, load(merged.to_json(), "c"), load(learner.to_json(), "a")):
+        for value in [*values, "never", "searc", "search\xff", "…"]:
+            assert one.knows(value) == (one.count(value) > 0), value
+    assert learner.forgotten

@@ -32,9 +32,8 @@ def test_a_row_comes_back_as_it_was_given(store):
         delegation=("root", "planner"),
         seen_by=("sdk", "ebpf"),
     )
-    given = replace(row(), action=action)
-    given = replace(
-        given,
+    given = row()._replace(action=action)
+    given = given._replace(
         verdict=replace(given.verdict, evidence=(UNDECLARED,), confidence=0.5, notes=("young",)),
         origin=Origin.SERVER,
     )

@@ -20,7 +20,7 @@ from typing import Self
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import array, obj, plain, text
-from kaizen_security.observer.rooms import LONGEST, Names, short
+from kaizen_security.observer.rooms import LONGEST, Names, needle, short
 
 _LONGEST_EVER = 64
 """Characters of a value in documents of any version."""
@@ -146,11 +146,18 @@ class Novelty:
 
     def count(self, x: str) -> int:
         """How often ``x`` was observed."""
-        x = short(x)
-        found = self._base.counts[x]
+        sought = needle(x)
+        found = self._base.counts.count(sought)
         for part in self._parts.values():
-            found += part.counts[x]
+            found += part.counts.count(sought)
         return found
+
+    def knows(self, x: str) -> bool:
+        """Whether ``x`` was ever observed, and is remembered."""
+        sought = needle(x)
+        if sought in self._own.counts.text or sought in self._base.counts.text:
+            return True
+        return len(self._parts) > 1 and any(sought in part.counts.text for part in self._parts.values())
 
     def values(self) -> frozenset[str]:
         """Every value that is remembered, as it is kept."""
@@ -172,7 +179,7 @@ class Novelty:
 
         0 before ``grace`` observations. Does not change the learner.
         """
-        if self.seen < self.grace or self.count(x):
+        if self.seen < self.grace or self.knows(x):
             return 0.0
         return 1.0 - self.unseen
 
