@@ -16,13 +16,16 @@ from urllib.parse import unquote_plus
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import EGRESS_KINDS, Action, Json
 from kaizen_security.observer.baseline import destination
-from kaizen_security.observer.decode import Budget, decoded
+from kaizen_security.observer.decode import SHORTEST, Budget, decoded, may_hold
 from kaizen_security.observer.entities import words_of_name
 
 MOST_PIECES = 128
 MOST_CHARACTERS = 32_768
 """Characters of one action that are looked at, before decoding."""
 MOST_DECODED_PIECES = 64
+
+UNMEASURED = 1 << 30
+"""More than any word has: whatever it is, it may be in it."""
 
 _URL = re.compile(r"(?:https?|wss?|ftp)://\S+\Z", re.IGNORECASE)
 _FACTS = frozenset({"source", "sensitive", "facts", "facts_omitted", "phase"})
@@ -41,7 +44,10 @@ class Spot(StrEnum):
 
 
 class Piece(NamedTuple):
-    """One text. ``field`` is its path, ``name`` the last name in it; ``form`` how it was encoded, ``""`` for plain."""
+    """One text. ``field`` is its path, ``name`` the last name in it; ``form`` how it was encoded, ``""`` for plain.
+
+    ``longest``  characters of its longest word, which says what cannot be in it
+    """
 
     field: str
     name: str
@@ -49,6 +55,7 @@ class Piece(NamedTuple):
     spot: Spot
     host: str
     form: str = ""
+    longest: int = UNMEASURED
 
 
 class Carried(NamedTuple):
@@ -85,15 +92,22 @@ def _carried(action: Action) -> Carried:
         text = piece.text[:left]
         cut = cut or len(text) < len(piece.text)
         left -= len(text)
-        found.append(piece._replace(text=text))
+        found.append(Piece(piece.field, piece.name, text, piece.spot, piece.host, "", longest_word(text)))
     budget = Budget()
     inner: list[Piece] = []
     for piece in found:
+        if not may_hold(piece.text, piece.longest):
+            continue
         for form, text in decoded(piece.text, budget):
-            inner.append(piece._replace(text=text, form=form))
+            inner.append(piece._replace(text=text, form=form, longest=longest_word(text)))
             if len(inner) >= MOST_DECODED_PIECES:
                 break
     return Carried((*found, *inner[:MOST_DECODED_PIECES]), host, _leaves(action, host), cut or budget.cut)
+
+
+def longest_word(text: str) -> int:
+    """Characters of the longest word of a text, or more where it is short."""
+    return max(map(len, text.split()), default=0) if len(text) >= SHORTEST else len(text)
 
 
 def _leaves(action: Action, host: str) -> bool:
@@ -117,18 +131,18 @@ def _plain(action: Action, host: str) -> Iterator[Piece]:
 def _walk(value: Json, path: str, name: str, host: str, depth: int) -> Iterator[Piece]:
     if depth > 16 or value is None or isinstance(value, bool):
         return
-    if isinstance(value, Mapping):
-        for key, below in value.items():
-            yield from _walk(below, f"{path}.{key}"[:200], str(key), host, depth + 1)
-    elif isinstance(value, (list, tuple)):
-        for below in value:
-            yield from _walk(below, path + "[]", name, host, depth + 1)
-    else:
+    if isinstance(value, (str, int, float)):
         text = str(value)
-        if _URL.match(text):
+        if "://" in text and _URL.match(text):
             yield from _url(text, path, _host_of(text))
         elif text:
             yield Piece(path, name, text, Spot.ARGUMENT, host)
+    elif isinstance(value, Mapping):
+        for key, below in value.items():
+            yield from _walk(below, f"{path}.{key}"[:200], str(key), host, depth + 1)
+    else:
+        for below in value:
+            yield from _walk(below, path + "[]", name, host, depth + 1)
 
 
 def _host_of(text: str) -> str:

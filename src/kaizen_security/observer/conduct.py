@@ -228,7 +228,10 @@ def _leaves(document: Json, path: str, depth: int) -> Iterator[tuple[str, Json]]
     left = MOST_LEAVES
     while todo and left > 0:
         path, value, depth = todo.pop()
-        if isinstance(value, Mapping) and depth < DEEPEST:
+        if isinstance(value, str):
+            left -= 1
+            yield path, value
+        elif isinstance(value, Mapping) and depth < DEEPEST:
             for name, item in list(value.items())[:left]:
                 todo.append((f"{path}.{name}"[:128] if path else str(name)[:128], item, depth + 1))
         elif isinstance(value, (list, tuple)) and depth < DEEPEST:

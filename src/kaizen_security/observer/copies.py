@@ -35,8 +35,11 @@ def plain(text: str) -> str:
 def words(text: str) -> list[str]:
     """The words of a text in order; a date, an address or a number with signs inside is one word."""
     # No word goes over white space, and most pieces between two of it are one word.
+    pieces = plain(text).split()
+    if all(map(str.isalnum, pieces)):
+        return pieces
     found: list[str] = []
-    for piece in plain(text).split():
+    for piece in pieces:
         if piece.isalnum():
             found.append(piece)
         else:

@@ -48,9 +48,9 @@ class Hit(NamedTuple):
     homes: tuple[str, ...] = ()
 
 
-def find(text: str) -> list[Hit]:
-    """The credentials in ``text``, at most ``MOST_HITS``."""
-    found = list(issued(text))
+def find(text: str, longest: int | None = None) -> list[Hit]:
+    """The credentials in ``text``, at most ``MOST_HITS``. ``longest``: characters of its longest word, where that is known."""
+    found = [] if longest is not None and longest < SHORTEST else list(issued(text))
     if "PRIVATE KEY" in text and (key := _PRIVATE.search(text)):
         found.append(Hit("private key", text[key.start() : key.start() + 512], True))
     if "://" in text:

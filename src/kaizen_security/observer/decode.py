@@ -63,6 +63,11 @@ class Budget:
         return text
 
 
+def may_hold(text: str, longest: int) -> bool:
+    """Whether anything encoded can be in a text whose longest word has so many characters."""
+    return longest >= SHORTEST or "%" in text or "\\" in text or "&#" in text
+
+
 def decoded(text: str, budget: Budget, form: str = "", depth: int = 0) -> Iterator[Decoded]:
     """Every reading of ``text`` and of what is inside it, outermost first. ``text`` itself is not among them."""
     if depth >= DEEPEST or len(text) < SHORTEST or budget.left <= 0:

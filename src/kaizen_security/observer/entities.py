@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import filterfalse
 
 from kaizen_security.contract.tables import tlds
 
@@ -39,6 +40,11 @@ PLACES = frozenset({Kind.EMAIL, Kind.HOST, Kind.URL, Kind.ACCOUNT, Kind.PHONE})
 
 LONGEST_VALUE = 80
 """Characters up to which a value is one thing; longer, it is a text that may hold some."""
+
+MOST_FINGERPRINTS = 16_384
+"""Fingerprints that a process remembers, about 2.5 MB, so that it need not compute them again."""
+
+_FINGERPRINTS: dict[int, int] = {}
 
 _TLDS = frozenset(json.loads(tlds.load()))
 
@@ -77,7 +83,15 @@ _EDGES = " \t\r\n.,;:!?\"'`()[]{}<>*/\\~#@$€£%&=|"
 
 def fingerprint(text: str) -> int:
     """64 bits of BLAKE2b: the same in every process, for what a baseline keeps."""
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    # An agent's words and names come again and again. They are known by Python's keyed hash, so that no text is kept.
+    key = hash(text)
+    found = _FINGERPRINTS.get(key)
+    if found is None:
+        found = int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+        if len(_FINGERPRINTS) >= MOST_FINGERPRINTS:
+            _FINGERPRINTS.clear()
+        _FINGERPRINTS[key] = found
+    return found
 
 
 def fold(text: str) -> str:
@@ -185,9 +199,9 @@ def tokens(text: str) -> list[str]:
 def places_in(text: str) -> list[tuple[str, Kind]]:
     """The places that stand in a longer canonical text, each once."""
     found = {}
-    for piece in text.split():
-        # Most pieces are plain words; they are passed by before anything dear is done.
-        if piece.isalpha() or piece.strip(_EDGES).isalpha():
+    # Most pieces are plain words; they are passed by before anything dear is done.
+    for piece in filterfalse(str.isalpha, text.split()):
+        if piece.strip(_EDGES).isalpha():
             continue
         for match in _ENTITY.findall(piece):
             word = canonical(match)
@@ -197,11 +211,13 @@ def places_in(text: str) -> list[tuple[str, Kind]]:
     return list(found.items())
 
 
-def whole(value: str) -> tuple[str, ...]:
-    """The tokens that must stand together where a canonical value came from: an entity is one, words are several."""
-    if " " not in value and kind_of(value) not in (Kind.WORD, Kind.TEXT):
+def whole(value: str, kind: Kind | None = None) -> tuple[str, ...]:
+    """The tokens that must stand together where a canonical value (of that ``kind``) came from: an entity is one, words are
+    several.
+    """
+    if " " not in value and (kind or kind_of(value)) not in (Kind.WORD, Kind.TEXT):
         return (value,)
-    return tuple(token for token in tokens(value))
+    return tuple(tokens(value))
 
 
 @lru_cache(maxsize=2048)

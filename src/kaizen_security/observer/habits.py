@@ -114,9 +114,10 @@ class Habits:
         # With all room taken nobody knows which tools are left out.
         return 0 if one in self.unasked or len(self.unasked) >= ROOM["unasked"] else self.asked[one]
 
-    def weight(self, word: int) -> float:
-        """How much a word of a call tells: the rarer in calls, the more. From 0."""
-        return max(0.0, log((self.calls + 2) / (self.words[word] + 0.5)))
+    def weigh(self, words: Mapping[str, int]) -> dict[int, float]:
+        """How much each word of a call tells, by its hash in this process: the rarer in calls, the more. From 0."""
+        calls, count = self.calls + 2, self.words.__getitem__
+        return {hash(word): max(0.0, log(calls / (count(mark) + 0.5))) for word, mark in words.items()}
 
     def alike(self, request: Sequence[str]) -> dict[int, float]:
         """For each tool (16 bits of its fingerprint), how alike the most alike past request that led to it is, 0 to 1.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import filterfalse
 from typing import NamedTuple
 
 from kaizen_security.contract import canonical
@@ -15,6 +17,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.observer.canaries import NO_CANARIES, Canaries
 from kaizen_security.observer.carried import Carried, Piece, Spot, carried, for_credentials
 from kaizen_security.observer.copies import distinct, rows, words
+from kaizen_security.observer.credentials import SHORTEST as LEAST_ISSUED
 from kaizen_security.observer.credentials import Hit, find, issued
 from kaizen_security.observer.decode import turned
 from kaizen_security.observer.marks import GRAM, Marks, Origin, Source
@@ -134,7 +137,7 @@ def _leaks(seen: Carried, place: str, marks: Marks, outflow: Outflow) -> tuple[l
         if len(piece.text) < SHORTEST:
             continue
         if piece.text not in read:
-            read[piece.text] = _hits(piece.text)
+            read[piece.text] = _hits(piece.text, piece.longest)
         for name, value, own, homes, origin in _credentials(piece, read[piece.text], marks):
             slot = mark(value, place, piece.field, piece.form)
             anywhere = mark(value)
@@ -147,8 +150,11 @@ def _leaks(seen: Carried, place: str, marks: Marks, outflow: Outflow) -> tuple[l
     return list(found.values()), tuple(dict.fromkeys(slots))
 
 
-def _hits(text: str) -> list[Hit]:
-    hits = find(text)
+def _hits(text: str, longest: int) -> list[Hit]:
+    hits = find(text, longest)
+    # Turned about, a text has words of the same length.
+    if longest < LEAST_ISSUED:
+        return hits
     if len(set(text[:64])) >= SHORTEST and (len(text) <= SHORT_PIECE or " " not in text):
         for form, inner in turned(text):
             hits += [hit._replace(name=f"{hit.name}, {form}") for hit in issued(inner)]
@@ -275,7 +281,7 @@ def _copies(
             if row:
                 rows_found.add(row)
     filled = dict.fromkeys(piece.field for piece in seen.pieces)
-    pairs = (*_spared(said, tool, marks), *(mark(tool, field) for field in list(filled)[:32]))
+    pairs = (*_spared(said, tool, marks), *(_field_of(tool, field) for field in list(filled)[:32]))
     copies, flows, odd = [], [], []
     for key, row_marks in found.items():
         origin, piece = key[0], pieces[key]
@@ -285,7 +291,7 @@ def _copies(
         slots = [slot, *(_flow(origin, tool, piece, step) for step in range(1, level + 1))]
         flows += slots
         usual = slots[level - 1 if level > 1 else level] in outflow.flows
-        field = mark(tool, piece.field)
+        field = _field_of(tool, piece.field)
         if level and not usual:
             odd.append(field)
         new = rows_gone >= FEWEST and not usual and outflow.settled(_way(origin, tool), field)
@@ -294,7 +300,18 @@ def _copies(
 
 
 def _way(origin: Origin, tool: str) -> int:
-    return mark(origin.source.tool, origin.part, tool)
+    return _way_of(origin.source.tool, origin.part, tool)
+
+
+# Names only, no values: an agent has few of them.
+@lru_cache(maxsize=2048)
+def _way_of(source: str, part: str, tool: str) -> int:
+    return mark(source, part, tool)
+
+
+@lru_cache(maxsize=2048)
+def _field_of(tool: str, field: str) -> int:
+    return mark(tool, field)
 
 
 def _spared(said: list[tuple[Piece, list[str]]], tool: str, marks: Marks) -> Iterator[int]:
@@ -303,7 +320,7 @@ def _spared(said: list[tuple[Piece, list[str]]], tool: str, marks: Marks) -> Ite
     Not of a result that stays behind while another one of the same tool goes along: of three articles, each copied by a call of its
     own, none is spared by the others' calls.
     """
-    held = {hash(word) for _, spoken in said for word in spoken}
+    held = {one for _, spoken in said for one in map(hash, spoken)}
     stays: list[tuple[Source, list[str]]] = []
     along: set[str] = set()
     for source, parts in marks.recent.items():
@@ -329,7 +346,7 @@ def _found(piece: Piece, spoken: list[str], marks: Marks) -> Iterator[tuple[Orig
         origin = marks.origin(row)
         if origin is not None:
             yield origin, row
-    singles = [hash(word) for word in spoken if not word.isalpha() and distinct(word)]
+    singles = [hash(word) for word in filterfalse(str.isalpha, spoken) if distinct(word)]
     if marks.numbers and (piece.spot is not Spot.ARGUMENT or len(piece.text) > LONGEST_NUMBER):
         # A number that is an argument by itself is whom to pay; within a text it is told to somebody.
         singles += map(hash, numbers(piece.text))

@@ -208,13 +208,10 @@ class Marks:
 
     def known(self, marks: list[int]) -> list[int]:
         """Those of the fingerprints that were read, in their order, each once."""
-        wanted = set(marks)
-        found = wanted & self.common.keys() if self.common else set()
-        if self.older:
-            found |= wanted & self.older.keys()
-        if self.sensitive:
-            found |= wanted & self.sensitive.keys()
-        return [mark for mark in dict.fromkeys(marks) if mark in found] if found else []
+        tables = (self.common, self.older, self.sensitive)
+        if all(table.keys().isdisjoint(marks) for table in tables if table):
+            return []  # nearly always
+        return [mark for mark in dict.fromkeys(marks) if any(mark in table for table in tables)]
 
     def origin(self, mark: int) -> Origin | None:
         """Where the fingerprint was read; None when it was not, or the user said it."""

@@ -217,12 +217,11 @@ class Observer:
         """``assess``, and beside the verdict whether the action is clean enough to be learned from."""
         context = self.context(action)
         heard = [Heard(one.ABOUT, said) for one in self.detections if (said := tuple(one.detect(action, context)))]
-        found = weigh(action, heard, self.rules, now, asking=self.limits.hold > 0)
+        score = score_of(action, context)
+        found = weigh(action, heard, self.rules, now, asking=self.limits.hold > 0, score=score)
         if found.asks and self._ratified(action):
-            found = weigh(action, heard, self.rules, now, ratified=True)
-        if context.reading is None:
-            return found
-        return replace(found, verdict=replace(found.verdict, score=score_of(action, context)))
+            found = weigh(action, heard, self.rules, now, ratified=True, score=score)
+        return found
 
     def _ratified(self, action: Action) -> bool:
         known = self.baseline.habits.ratified

@@ -1,10 +1,8 @@
 """Where the values of a run came from: the user's request, a field of a result, or a sentence of free text in one.
 
-Everything is indexed when it arrives, so that a call costs only its own values. No text is kept: of a value its hash
-(Python's keyed
-one, which differs from process to process), of a sentence which words and entities stand in it. Bounded for each run; what
-had to go
-is counted, and a value whose place was forgotten counts as of unknown origin, which never makes a call look better.
+Everything is indexed when it arrives, so that a call costs only its own values. No text is kept: of a value its hash (Python's
+keyed one, which differs from process to process), of a sentence which words and entities stand in it. Bounded for each run; what
+had to go is counted, and a value whose place was forgotten counts as of unknown origin, which never makes a call look better.
 """
 
 from __future__ import annotations
@@ -315,21 +313,22 @@ class Origins:
             return near, far
         order = list(words)
         masks: dict[int, int] = {}
-        score: dict[int, float] = {}
         for bit, word in enumerate(order):
-            weight = words[word]
             for spot in self.spots(word):
                 masks[spot] = masks.get(spot, 0) | 1 << bit
-                score[spot] = score.get(spot, 0.0) + weight
-        for spot in sorted(score, key=score.__getitem__, reverse=True)[:16]:
+        # Few different sets of words stand in many sentences.
+        weights = {mask: _weight(mask, order, words) for mask in set(masks.values())}
+        for spot in sorted(masks, key=lambda one: weights[masks[one]], reverse=True)[:16]:
             origin = self._spot[spot]
             close = near_to(self.sources[origin.result].reached)
-            for first in (spot - 2, spot - 1, spot):
-                mask = 0
-                for one in range(first, first + 3):
-                    if one in masks and self._spot[one].result == origin.result:
-                        mask |= masks[one]
-                share = _weight(mask, order, words) / total
+            row = [
+                masks[one] if one in masks and self._spot[one].result == origin.result else 0
+                for one in range(spot - 2, spot + 3)
+            ]
+            for mask in dict.fromkeys((row[0] | row[1] | row[2], row[1] | row[2] | row[3], row[2] | row[3] | row[4])):
+                if mask not in weights:
+                    weights[mask] = _weight(mask, order, words)
+                share = weights[mask] / total
                 if share > (near if close else far).share:
                     told = Told(share, origin, frozenset(word for bit, word in enumerate(order) if mask >> bit & 1))
                     near, far = (told, far) if close else (near, told)
@@ -377,7 +376,7 @@ def values(arguments: Json) -> list[Value]:
             found.append(Value(field, one, kind, ()))
             found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
         else:
-            found.append(Value(field, one, kind, tuple(map(hash, whole(one)))))
+            found.append(Value(field, one, kind, tuple(map(hash, whole(one, kind)))))
             if kind is Kind.WORD and " " in one:
                 found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
     return found[:MOST_VALUES]
@@ -386,7 +385,10 @@ def values(arguments: Json) -> list[Value]:
 def _flat(document: Json, path: str, depth: int) -> Iterable[tuple[str, str]]:
     if depth > 16 or document is None or isinstance(document, bool):
         return
-    if isinstance(document, Mapping):
+    if isinstance(document, str):
+        if document:
+            yield path or "$", document
+    elif isinstance(document, Mapping):
         for name, value in document.items():
             yield from _flat(value, f"{path}.{name}" if path else str(name), depth + 1)
     elif isinstance(document, (list, tuple)):

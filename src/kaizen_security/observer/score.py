@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp
+from operator import mul
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.observer.habits import YOUNG, Deed, Habits
@@ -32,6 +34,7 @@ from kaizen_security.observer.weights import (
 )
 
 _ORDER = tuple(WEIGHTS[name] for name in NAMES)
+_WEIGHED = tuple((name, WEIGHTS[name]) for name in NAMES if WEIGHTS[name] > 0)
 
 ARGUMENTS = ("arguments", "input", "params", "query")
 """Where clients put what a tool was called with."""
@@ -98,14 +101,15 @@ def score(call: Call, origins: Origins, habits: Habits) -> Scored:
     """The score of a call before it runs."""
     reading = read(call, origins, habits)
     logit = logit_of(reading)
-    parts = [(name, weight * reading.signals[name]) for name, weight in zip(NAMES, _ORDER, strict=True)]
+    signals = reading.signals
+    parts = [(name, weight * signals[name]) for name, weight in _WEIGHED if signals[name]]
     return Scored(
         tool=call.tool,
         logit=logit,
         probability=probability(logit),
         threshold=threshold(habits),
         mature=len(habits.scores) >= MATURE,
-        parts=tuple(sorted((part for part in parts if part[1] > 0), key=lambda part: -part[1])),
+        parts=tuple(sorted(parts, key=lambda part: -part[1])),
         steered=reading.steered,
         requested=reading.requested,
         worst=reading.worst,
@@ -122,7 +126,8 @@ def score(call: Call, origins: Origins, habits: Habits) -> Scored:
 
 def logit_of(reading: Reading) -> float:
     """The weighted sum."""
-    return BIAS + sum(weight * value for weight, value in zip(_ORDER, reading.vector(), strict=True))
+    total: float = sum(map(mul, _ORDER, reading.vector()))
+    return BIAS + total
 
 
 def probability(logit: float) -> float:
@@ -155,6 +160,7 @@ def asking(habits: Habits) -> float | None:
     return min(speaks, max(floor(ASK_BUDGET), min(floor(ASK_LEAST), own)))
 
 
+@lru_cache(maxsize=16)
 def floor(budget: float) -> float:
     """The least threshold for a budget: what at most that share of all harmless runs of unseen tasks exceeded, out of fold."""
     return FLOORS[max((known for known in FLOORS if known <= budget), default=min(FLOORS))]

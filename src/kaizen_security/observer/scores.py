@@ -20,11 +20,12 @@ ROOM = 32
 class Scores:
     """Counts and highest scores of two windows."""
 
-    __slots__ = ("_counts", "_highest")
+    __slots__ = ("_counts", "_highest", "_together")
 
     def __init__(self) -> None:
         self._counts = [0, 0]
         self._highest: list[list[float]] = [[], []]
+        self._together: list[float] | None = None
 
     def __len__(self) -> int:
         return sum(self._counts)
@@ -40,11 +41,14 @@ class Scores:
             self._counts = [0, self._counts[0]]
             self._highest = [[], self._highest[0]]
         self._counts[0] += 1
+        self._together = None
         self._highest[0] = sorted((*self._highest[0], round(score, 4)), reverse=True)[:ROOM]
 
     def exceeded_by(self, budget: float) -> float:
         """The score that at most this share (0 to 0.1) of the runs exceeded; minus infinity when there are none."""
-        highest = sorted(self._highest[0] + self._highest[1], reverse=True)
+        if self._together is None:
+            self._together = sorted(self._highest[0] + self._highest[1], reverse=True)
+        highest = self._together
         return highest[min(int(len(self) * budget), len(highest) - 1)] if highest else float("-inf")
 
     def plus(self, other: Scores) -> Scores:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
@@ -259,7 +260,7 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
     plainly = bool(call.effects & origins.asked.effects) or (bool(name) and origins.asked.covers(name[0]))
     for value, slot, anywhere in call.values:
         seen.value(value, slot, anywhere)
-    weights = {hash(word): habits.weight(mark) for word, mark in call.words.items()}
+    weights = habits.weigh(call.words)
     total = sum(weights.values()) or 1.0
     # Who asks for an effect in other words than the tool's name has asked for the tool.
     meant = {hash(word) for word in name} if plainly else frozenset()
@@ -311,6 +312,7 @@ def _unasked(call: Call, origins: Origins, *, plainly: bool) -> bool | None:
     return None if handed and not plainly else not plainly
 
 
+@lru_cache(maxsize=2048)
 def slot_of(tool: str, field: str) -> int:
     """The hash of an argument, whatever its value."""
     return fingerprint(f"{tool}|{field}")
@@ -325,4 +327,9 @@ def _meant(value: Value, source: Source, left: _Left) -> bool:
 
 def _flow(origin: Origin, tool: str, name: str, *, free: bool = False) -> int:
     where = "text" if free else origin.path.rpartition(".")[2]
-    return fingerprint(f"{origin.tool}|{where}>{tool}|{name}")
+    return _flow_of(origin.tool, where, tool, name)
+
+
+@lru_cache(maxsize=2048)
+def _flow_of(source: str, where: str, tool: str, name: str) -> int:
+    return fingerprint(f"{source}|{where}>{tool}|{name}")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
+from kaizen_security.contract.score import Score
 from kaizen_security.contract.verdict import Decision, Mode, Verdict
 from kaizen_security.observer.baseline import destination
 from kaizen_security.observer.detection import About, Abstention, Doubt, Said, Status
@@ -123,12 +124,20 @@ class Entry(NamedTuple):
 
 
 def weigh(
-    action: Action, heard: Sequence[Heard], rules: Rules, now: float, *, ratified: bool = False, asking: bool = True
+    action: Action,
+    heard: Sequence[Heard],
+    rules: Rules,
+    now: float,
+    *,
+    ratified: bool = False,
+    asking: bool = True,
+    score: Score | None = None,
 ) -> Weighed:
     """The verdict over everything that was said. ``now`` in Unix seconds.
 
     ``ratified``  a person called this act normal, so doubts about it are none
     ``asking``    somebody is there to be asked; else doubts pass, and what is certain blocks at once
+    ``score``     of the action, which the verdict carries and nothing here looks at
     """
     notes = [one.why for hear in heard for one in hear.said if isinstance(one, Abstention)]
     doubting = rules.mode is Mode.ENFORCE and not rules.paused and not ratified and asking
@@ -149,7 +158,7 @@ def weigh(
         notes.append("paused: recorded, not flagged" + (f" ({len(quiet)} findings)" if quiet else ""))
     blocking = [entry for entry in loud if _blocks(entry, rules.mode)]
     asks = asking and bool(blocking) and rules.received and all(map(_asks, blocking))
-    verdict = _verdict(action, loud, rules, notes, now)
+    verdict = _verdict(action, loud, rules, notes, now, score)
     settled = rules.suppressed.settle(action, verdict)
     if settled is not verdict:
         # Called a false positive: no flag, and its run is none the worse. To be learned it takes more (``fold``).
@@ -181,7 +190,9 @@ def _asks(entry: Entry) -> bool:
     return entry.weight.asks is Asks.ALL or (entry.weight.asks is Asks.DOUBTS and entry.doubt)
 
 
-def _verdict(action: Action, loud: list[Entry], rules: Rules, notes: list[str], now: float) -> Verdict:
+def _verdict(
+    action: Action, loud: list[Entry], rules: Rules, notes: list[str], now: float, score: Score | None
+) -> Verdict:
     blocked = any(_blocks(entry, rules.mode) for entry in loud)
     reason = reason_of(action, tuple(entry.finding for entry in loud))
     if not rules.received:
@@ -196,6 +207,7 @@ def _verdict(action: Action, loud: list[Entry], rules: Rules, notes: list[str], 
         action_id=action.id,
         policy_version=rules.version,
         at=now,
+        score=score,
     )
 
 

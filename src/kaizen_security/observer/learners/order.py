@@ -9,6 +9,7 @@ once. So an agent that goes about its work in ever new ways keeps it quiet. Each
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, Self
 
@@ -51,6 +52,7 @@ def mark(symbol: int) -> int:
     return symbol & 0xFFFF or 1
 
 
+@lru_cache(maxsize=4096)
 def context(before: Walk) -> int:
     """The hash of what came before."""
     return int.from_bytes(blake2b(repr(tuple(map(mark, before))).encode(), digest_size=8).digest(), "big")
