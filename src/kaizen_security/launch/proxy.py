@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from urllib.parse import unquote, urlsplit
 
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.errors import KaizenError, Misconfigured
@@ -22,6 +25,45 @@ _SYSTEM_STORES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyAt:
+    """Where an egress proxy listens, and the ``user:password`` that it asks for (as in a URL, percent-encoded), if any."""
+
+    host: str
+    port: int
+    credentials: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, url: str) -> ProxyAt:
+        """``http://[USER:PASSWORD@]HOST:PORT``. Raises Misconfigured."""
+        try:
+            found = urlsplit(url)
+            host, port = found.hostname, found.port
+        except ValueError:
+            host = port = None
+        if not host or not port or found.scheme != "http" or found.path not in ("", "/"):
+            raise Misconfigured("--proxy must be http://[USER:PASSWORD@]HOST:PORT")
+        return cls(host=host, port=port, credentials=found.netloc.rpartition("@")[0])
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port
+
+    def url(self, place: tuple[str, int] | None = None) -> str:
+        """For clients; ``place`` where they reach it, if elsewhere."""
+        host, port = place or self.place
+        host = f"[{host}]" if ":" in host else host
+        return f"http://{self.credentials}{'@' if self.credentials else ''}{host}:{port}"
+
+    @property
+    def header(self) -> str:
+        """``Proxy-Authorization`` as a line of a head, empty without credentials (RFC 7617)."""
+        if not self.credentials:
+            return ""
+        return f"Proxy-Authorization: Basic {b64encode(unquote(self.credentials).encode()).decode()}\r\n"
 
 
 class OwnProxy:

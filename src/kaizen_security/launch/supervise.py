@@ -19,7 +19,7 @@ from kaizen_security.collectors.kernel.collector import PINS, NotHere
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import boundary_key
-from kaizen_security.contract.errors import KaizenError, Misconfigured
+from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.launch.child import Order, become
 from kaizen_security.launch.clock import new_id, now
@@ -29,7 +29,7 @@ from kaizen_security.launch.notify import Notices
 from kaizen_security.launch.outlet import Outlet
 from kaizen_security.launch.plan import COLLECTOR_KEY, Outcome, Plan, Reached, Way
 from kaizen_security.launch.policies import Policies
-from kaizen_security.launch.proxy import OwnProxy, client_variables, extended_store
+from kaizen_security.launch.proxy import OwnProxy, ProxyAt, client_variables, extended_store
 from kaizen_security.launch.seccomp import name_of, socket_kind
 from kaizen_security.launch.space import PROXY, service_sockets
 from kaizen_security.launch.wayout import WayOut
@@ -101,14 +101,14 @@ class Run:
             lost={name.removeprefix("lost: "): n for name, n in counts.items() if n and name.startswith("lost: ")},
         )
 
-    def _kernel(self, after: ExitStack, proxy: tuple[str, int]) -> str:
+    def _kernel(self, after: ExitStack, proxy: ProxyAt) -> str:
         """The kernel rung, where it was not declined: why there is none, empty when there is."""
         plan = self.plan
         if plan.want not in (None, Way.KERNEL):
             return "asked for"
         try:
             sidecar = self._settings.sidecar.removeprefix("unix://")
-            rung = KernelRung(plan, self.id, proxy=proxy, local=self._local(), sidecar=sidecar, tell=self._tell)
+            rung = KernelRung(plan, self.id, proxy=proxy.place, local=self._local(), sidecar=sidecar, tell=self._tell)
         except NotHere as err:
             if plan.want is Way.KERNEL:
                 raise
@@ -150,12 +150,9 @@ class Run:
         self._outlet.start()
         after.callback(self._outlet.stop, 5.0)
 
-    def _proxy(self, after: ExitStack) -> tuple[str, int]:
+    def _proxy(self, after: ExitStack) -> ProxyAt:
         if self.plan.proxy:
-            host, _, port = self.plan.proxy.removeprefix("http://").rstrip("/").rpartition(":")
-            if not host or not port.isdecimal():
-                raise Misconfigured("--proxy must be http://HOST:PORT")
-            return host, int(port)
+            return ProxyAt.of(self.plan.proxy)
         self._own = OwnProxy(
             agent=self.plan.agent,
             mode=self.plan.mode.value,
@@ -163,9 +160,10 @@ class Run:
             environ={**self._environ, "KAIZEN_API_KEY": self._settings.api_key},
         )
         after.callback(self._own.stop)
-        return self._own.place
+        host, port = self._own.place
+        return ProxyAt(host=host, port=port)
 
-    def _serve(self, after: ExitStack, proxy: tuple[str, int]) -> None:
+    def _serve(self, after: ExitStack, proxy: ProxyAt) -> None:
         if self._sockets:
             self._served = WayOut(self._sockets, proxy=proxy, names=self._names, seen=self._seen)
             self._served.start()
@@ -208,7 +206,7 @@ class Run:
 
     # --- the agent ----------------------------------------------------------------------------------------------------------
 
-    def _begin(self, way: Way, why: str, proxy: tuple[str, int], folder: Path) -> tuple[Reached, socket.socket]:
+    def _begin(self, way: Way, why: str, proxy: ProxyAt, folder: Path) -> tuple[Reached, socket.socket]:
         """The child, held the way that was chosen; the next weaker one where that turns out not to be had."""
         if self.plan.want is Way.PROXY:
             way = Way.PROXY
@@ -224,7 +222,7 @@ class Run:
             lacks += [self._rung.trouble] if self._rung is not None and self._rung.trouble else []
             return Reached(way=way, why=why, lacks=tuple(lacks)), talk
 
-    def _order(self, way: Way, proxy: tuple[str, int], folder: Path) -> Order:
+    def _order(self, way: Way, proxy: ProxyAt, folder: Path) -> Order:
         plan = self.plan
         inside = way is Way.NAMESPACE or (way is Way.KERNEL and plan.namespace)
         confined = way is Way.NAMESPACE or plan.enforce
@@ -233,7 +231,7 @@ class Run:
         authority = None
         if plan.authority:
             authority = extended_store(plan.authority, folder, plan.environ.get("SSL_CERT_FILE", ""))
-        url = f"http://127.0.0.1:{PROXY}" if inside else f"http://{proxy[0]}:{proxy[1]}"
+        url = proxy.url(("127.0.0.1", PROXY) if inside else None)
         local = self._local()
         return Order(
             command=plan.command,
@@ -253,11 +251,12 @@ class Run:
             user=plan.user,
             output=plan.output,
             io_uring=way is Way.KERNEL,
-            ports=(proxy[1], *local) if way is Way.PROXY and plan.enforce else None,
+            ports=(proxy.port, *local) if way is Way.PROXY and plan.enforce else None,
         )
 
     def _local(self) -> tuple[int, ...]:
-        parts = _loopback_ports(self._settings.base_url, self._settings.sidecar)
+        ours = (self._settings.base_url, self._settings.sidecar, self.plan.environ.get("KZ_SANDBOX_URL", ""))
+        parts = _loopback_ports(*ours)
         return tuple(dict.fromkeys((*self.plan.local, *parts)))
 
     def _hidden(self, way: Way) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 
 from kaizen_security.launch.names import Malformed, Names, question
+from kaizen_security.launch.proxy import ProxyAt
 
 _SO_ORIGINAL_DST = 80
 _CHUNK = 65536
@@ -43,11 +44,9 @@ def original(sock: socket.socket) -> tuple[str, int]:
 
 
 class WayOut:
-    """Serves until ``stop``, in a thread of its own. ``proxy``: host and port of the egress proxy."""
+    """Serves until ``stop``, in a thread of its own. ``proxy``: the egress proxy."""
 
-    def __init__(
-        self, sockets: list[tuple[str, socket.socket]], *, proxy: tuple[str, int], names: Names, seen: Seen
-    ) -> None:
+    def __init__(self, sockets: list[tuple[str, socket.socket]], *, proxy: ProxyAt, names: Names, seen: Seen) -> None:
         self._sockets = sockets
         self._proxy = proxy
         self._names = names
@@ -111,7 +110,7 @@ class WayOut:
             if role == "transparent":
                 upstream = await self._through(sock)
             elif role == "proxy":
-                upstream = await self._dial(self._proxy)
+                upstream = await self._dial(self._proxy.place)
             else:
                 upstream = await self._dial(("127.0.0.1", int(role.partition(":")[2])))
         except (OSError, TimeoutError):
@@ -126,14 +125,15 @@ class WayOut:
         host, port = original(sock)
         host = self._names.name(host) or host
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        upstream = await self._dial(self._proxy)
+        head = f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n{self._proxy.header}\r\n"
+        upstream = await self._dial(self._proxy.place)
         try:
-            await self._loop.sock_sendall(upstream, f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
-            head = await asyncio.wait_for(self._head(upstream), _PATIENCE)
+            await self._loop.sock_sendall(upstream, head.encode())
+            answer = await asyncio.wait_for(self._head(upstream), _PATIENCE)
         except (OSError, TimeoutError):
             upstream.close()
             raise
-        if head.split(b" ", 2)[1:2] != [b"200"]:
+        if answer.split(b" ", 2)[1:2] != [b"200"]:
             upstream.close()
             raise ConnectionRefusedError(f"the proxy refuses {place}")
         return upstream

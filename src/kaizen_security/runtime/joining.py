@@ -1,30 +1,40 @@
-"""Calls and effects of one deed, joined: what network and kernel saw gets the ``act_id`` and the run of the call that explains it.
+"""Claims, calls and effects of one deed, joined: all that was told and seen of it gets one ``act_id`` and one run.
 
-A call is what the agent told (its client, an integration, MCP); an effect is what ground truth saw. An effect belongs to a call
-that was open at the time and names its host; two effects of one connection, the proxy's and the kernel's, are one act as well.
-Nothing is guessed where the calls of two deeds would do. What was joined is for whoever reads the rows: each is judged as its
-source saw it.
+A call is what the agent told (its client, an integration, its trace, MCP); an effect is what ground truth saw. Told twice by two
+sources, a call is one deed; seen twice, by proxy and kernel, a connection is one. An effect belongs to a call that was open at the
+time and names its host, or else to the only one that ran just then. Nothing is guessed where two deeds would do. What was joined
+is for whoever reads the rows: each is judged as its source saw it.
+
+An effect is often reported before the call that explains it, or before that call is over. It is not held back for that: what is
+known later comes from ``note`` and ``see`` as rows to be reported ``again``, under their own ids and with the act.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.step import End, Result, Step
+from kaizen_security.contract.verdict import Verdict
 from kaizen_security.runtime.clock import Clock
 
 LEAD = 0.5
 """Seconds by which an effect may be dated before its call: clocks of two processes, and calls that are told when they are over."""
 LAG = 5.0
-"""Seconds after a call's end in which its effect may still be seen."""
+"""Seconds after a call's end in which an effect at the host that it names may still be seen."""
 OPEN = 120.0
 """Seconds that a call without a result counts as open."""
 SAME = 2.0
-"""Seconds within which two sources tell of the same connection."""
+"""Seconds within which two sources tell of the same connection, or of the same call."""
+TIGHT = 0.002
+"""Seconds around a call within which an effect is of that call although it names no host: what an agent does next, asking its model
+say, follows within milliseconds, and clocks of one machine agree better than that."""
+CLEARLY = 4.0
+"""Of several calls that may be the one that was told, the nearest is, if the next is so many times further away."""
 MOST_AGENTS, MOST_CALLS = 256, 512
 
 NO_CALL = "effect without call: nothing that the agent told explains this"
@@ -32,11 +42,20 @@ ELSEWHERE = "effect elsewhere: the call that was open told of another place"
 
 
 @dataclass(slots=True, eq=False)
-class _Call:
-    id: str
+class _Deed:
+    """One act. ``told``: who told of it; ``named``: whoever did the deed named it, not we by the first that we heard of it."""
+
     act_id: str
     run_id: str
-    source: str
+    named: bool
+    told: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    action: Action
+    verdict: Verdict | None
+    deed: _Deed
     host: str
     at: float
     ended: float = 0.0
@@ -45,11 +64,29 @@ class _Call:
     def open_at(self, at: float) -> bool:
         return self.at - LEAD <= at <= (self.ended + LAG if self.ended else self.at + OPEN)
 
+    def ran_at(self, at: float) -> bool:
+        """Whether it is known to have been under way just then."""
+        return bool(self.ended) and self.at - TIGHT <= at <= self.ended + TIGHT
+
+    def names(self, host: str) -> bool:
+        return bool(self.host) and (self.host == host or host.endswith("." + self.host))
+
+
+@dataclass(slots=True, eq=False)
+class _Effect:
+    """``deed`` None: nothing explains it yet; ``verdict`` is kept to report it again."""
+
+    action: Action
+    verdict: Verdict | None
+    host: str
+    at: float
+    deed: _Deed | None = None
+
 
 @dataclass(slots=True, eq=False)
 class _Agent:
     calls: deque[_Call] = field(default_factory=lambda: deque(maxlen=MOST_CALLS))
-    effects: deque[tuple[float, str, Action]] = field(default_factory=lambda: deque(maxlen=MOST_CALLS))
+    effects: deque[_Effect] = field(default_factory=lambda: deque(maxlen=MOST_CALLS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +98,15 @@ class Joined:
 
 
 class Joiner:
-    """Of all agents of a sidecar, bounded. ``counts``: joined, effect without call, effect elsewhere, call without effect."""
+    """Of all agents of a sidecar, bounded. ``counts``: joined, effect without call, effect elsewhere, call without effect, and what
+    was told or seen twice. ``again(action, verdict)`` hears of an effect that was reported before its act was known;
+    ``background(agent, host)`` says where an agent goes without a call: its model, telemetry.
+    """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, again: Callable[[Action, Verdict], object] = lambda action, verdict: None) -> None:
         self._clock = clock
+        self._again = again
+        self.background: Callable[[str, str], bool] = lambda agent, host: False
         self._agents: OrderedDict[str, _Agent] = OrderedDict()
         self.counts: Counter[str] = Counter()
 
@@ -77,93 +119,182 @@ class Joiner:
         self._agents.move_to_end(name)
         return found
 
+    # --- what the agent told ------------------------------------------------------------------------------------------------
+
     def note(self, step: Step) -> None:
-        """A step that is no effect: a call begins, or is over."""
-        agent, now = self._agent(step.agent), self._clock()
+        """A step that is no action: a call may be over."""
         match step:
-            case Action() if step.rung < Rung.EGRESS and step.id:
-                if all(call.id != step.id for call in agent.calls):
-                    host = _host(step)
-                    act = step.act_id or step.id
-                    agent.calls.append(_Call(step.id, act, step.run_id, step.source, host, step.at or now))
             case Result():
-                for call in agent.calls:
-                    if call.id == step.action_id and not call.ended:
-                        self._over(call, step.at or now, agent)
+                agent = self._agent(step.agent)
+                over = [call for call in agent.calls if call.action.id == step.action_id and not call.ended]
             case End():
-                for call in agent.calls:
-                    if call.run_id == step.run_id and not call.ended:
-                        self._over(call, step.at or now, agent)
+                agent = self._agent(step.agent)
+                over = [call for call in agent.calls if call.action.run_id == step.run_id and not call.ended]
             case _:
                 return
+        for call in over:
+            call.ended = max(call.at, step.at or self._clock())
+            self._look_back(agent, call)
+            if call.host and not call.effects and agent.effects:
+                self.counts["call without effect"] += 1
 
-    def _over(self, call: _Call, at: float, agent: _Agent) -> None:
-        call.ended = max(call.at, at)
-        if call.host and not call.effects and agent.effects:
-            self.counts["call without effect"] += 1
-
-    def see(self, action: Action) -> Joined:
-        """An effect: with the act and the run of what explains it. What is no effect comes back as it is, noted as a call."""
-        if action.rung < Rung.EGRESS:
-            self.note(action)
+    def see(self, action: Action, verdict: Verdict | None = None, *, teller: str = "") -> Joined:
+        """A call or an effect, judged: as one of its deed. ``verdict`` is what it is reported again with; ``teller`` whose account
+        it is of, where one source tells by two ways (its hooks, and its trace).
+        """
+        agent, at = self._agent(action.agent), action.at or self._clock()
+        if action.rung >= Rung.EGRESS:
+            return self._seen(agent, action, verdict, at)
+        if not action.id:
             return Joined(action=action)
-        agent, at, host = self._agent(action.agent), action.at or self._clock(), _host(action)
-        known = self._same(agent, at, host, action)
-        if known is not None:
-            agent.effects.append((at, host, known))
+        known = next((call for call in agent.calls if call.action.id == action.id), None)
+        if known is None:
+            known = _Call(action, verdict, self._deed(agent, action, teller or action.source, at), _host(action), at)
+            agent.calls.append(known)
+        return Joined(action=_of(action, known.deed))
+
+    def _deed(self, agent: _Agent, action: Action, teller: str, at: float) -> _Deed:
+        twin = _twin(agent, action, teller, at)
+        if twin is None:
+            deed = _Deed(action.act_id or action.id, action.run_id, bool(action.act_id))
+        else:
+            deed = twin.deed
+            self.counts["one call, told twice"] += 1
+            if action.act_id and not deed.named:
+                deed.act_id, deed.run_id, deed.named = action.act_id, action.run_id, True
+                known: list[_Call | _Effect] = [*agent.calls, *agent.effects]
+                for one in known:
+                    if one.deed is deed:
+                        self._tell_again(one, deed)
+        deed.told.add(teller)
+        return deed
+
+    def _tell_again(self, one: _Call | _Effect, deed: _Deed, source: str = "") -> None:
+        if one.verdict is not None:
+            self._again(_of(one.action, deed, source), one.verdict)
+
+    def _look_back(self, agent: _Agent, call: _Call) -> None:
+        """Effects that came before it was known which call they are of."""
+        for effect in agent.effects:
+            if effect.deed is None and call.at - LEAD <= effect.at <= call.ended + LAG:
+                found, _ = self._explaining(agent, effect)
+                if found is not None:
+                    self._explain(effect, found)
+                    self._tell_again(effect, found.deed, found.action.source)
+
+    # --- what was seen ------------------------------------------------------------------------------------------------------
+
+    def _seen(self, agent: _Agent, action: Action, verdict: Verdict | None, at: float) -> Joined:
+        effect = _Effect(action, verdict, _host(action), at)
+        other = _same(agent, effect)
+        if other is not None:
             self.counts["one connection, seen twice"] += 1
-            return Joined(action=_of(action, known.act_id, known.run_id, (known.source,)))
-        open_ = [call for call in agent.calls if call.open_at(at)]
-        matching = [call for call in open_ if call.host and (call.host == host or _below(host, call.host))]
-        if len({call.act_id for call in matching}) == 1:
-            matching[0].effects += 1
-            action = _of(action, matching[0].act_id, matching[0].run_id, (matching[0].source,))
-            agent.effects.append((at, host, action))
-            self.counts["joined"] += 1
-            return Joined(action=action)
-        agent.effects.append((at, host, action))
-        return Joined(action=action, note=self._unexplained(agent, open_, matching, host))
+            deed = other.deed or _Deed(other.action.act_id or other.action.id, other.action.run_id, False)
+            effect.deed = other.deed
+            agent.effects.append(effect)
+            return Joined(action=_of(action, deed, other.action.source))
+        found, note = self._explaining(agent, effect)
+        agent.effects.append(effect)
+        if note:
+            self.counts[note.partition(":")[0]] += 1
+        if found is None:
+            return Joined(action=action, note=note)
+        self._explain(effect, found)
+        return Joined(action=_of(action, found.deed, found.action.source), note=note)
 
-    def _unexplained(self, agent: _Agent, open_: list[_Call], matching: list[_Call], host: str) -> str:
-        # An agent that tells nothing has no account to hold an effect against; of several calls to one host, one explains it.
-        if not agent.calls or not host or matching:
-            return ""
+    def _explain(self, effect: _Effect, call: _Call) -> None:
+        effect.deed = call.deed
+        call.effects += call.names(effect.host)
+        self.counts["joined"] += 1
+
+    def _explaining(self, agent: _Agent, effect: _Effect) -> tuple[_Call | None, str]:
+        """The call that the effect is of, where only one deed would do; and what is to be noted of it."""
+        host, at = effect.host, effect.at
+        open_ = [call for call in agent.calls if call.open_at(at)]
+        named = [call for call in open_ if call.names(host)]
+        found = _only(named) or _only([call for call in named if call.ran_at(at)])
+        if found is not None or named:
+            return found, ""
+        if self.background(effect.action.agent, host):
+            return None, ""
+        running = [call for call in open_ if call.ran_at(at) or (not call.ended and call.at - TIGHT <= at)]
+        found = _only(running)
         if any(call.host for call in open_):
-            self.counts["effect elsewhere"] += 1
-            return ELSEWHERE
-        if open_:
-            return ""  # a tool whose call names no place may go anywhere: the declaration judges where
-        self.counts["effect without call"] += 1
-        return NO_CALL
+            return found if found is not None and found.ended else None, ELSEWHERE if host else ""
+        # One that is not known to be over yet may have been over by then: it is looked at again when it is.
+        return (
+            (found, "")
+            if found is not None and found.ended
+            else (None, "" if open_ else self._without_call(agent, host))
+        )
 
     @staticmethod
-    def _same(agent: _Agent, at: float, host: str, action: Action) -> Action | None:
-        for when, where, other in reversed(agent.effects):
-            if (
-                abs(at - when) <= SAME
-                and where == host
-                and host
-                and other.source != action.source
-                and other.id != action.id
-            ):
-                return other
+    def _without_call(agent: _Agent, host: str) -> str:
+        # An agent that tells nothing has no account to hold an effect against.
+        return NO_CALL if agent.calls and host else ""
+
+    def act_of(self, agent: str, id_: str) -> tuple[str, str]:
+        """Act and run of the effect or call with that id; ``("", "")`` when there is none, or nothing explains it yet."""
+        known = self._agent(agent)
+        seen = (effect.deed for effect in reversed(known.effects) if effect.action.id == id_)
+        told = (call.deed for call in reversed(known.calls) if call.action.id == id_)
+        found = next((deed for deed in (*seen, *told) if deed is not None), None)
+        return (found.act_id, found.run_id) if found is not None else ("", "")
+
+
+def _only(calls: list[_Call]) -> _Call | None:
+    """The last of them when they are of one deed."""
+    return calls[-1] if len({call.deed.act_id for call in calls}) == 1 else None
+
+
+def _twin(agent: _Agent, action: Action, teller: str, at: float) -> _Call | None:
+    """The call that somebody else told of, which this one tells of as well."""
+    near = [
+        call
+        for call in agent.calls
+        if teller not in call.deed.told
+        and _same_tool(call.action.tool, action.tool)
+        and call.at - SAME <= at <= (call.ended or call.at + SAME) + SAME
+    ]
+    said = action.metadata.get("arguments")
+    alike = [call for call in near if said is not None and call.action.metadata.get("arguments") == said] or near
+    alike.sort(key=lambda call: abs(call.at - at))
+    if len({call.deed.act_id for call in alike}) > 1 and abs(alike[1].at - at) < CLEARLY * abs(alike[0].at - at):
         return None
+    return alike[0] if alike else None
 
 
-def _of(action: Action, act_id: str, run_id: str, sources: tuple[str, ...]) -> Action:
-    others = tuple(one for one in (*sources, *action.seen_by) if one != action.source)
+def _same_tool(one: str, other: str) -> bool:
+    """Whether it is the same name, perhaps with a server's before it (``mcp__notes__find``, ``find``)."""
+    long, short = (one, other) if len(one) >= len(other) else (other, one)
+    return bool(short) and long.endswith(short) and (len(long) == len(short) or long[-len(short) - 1] in "_.:/-")
+
+
+def _same(agent: _Agent, effect: _Effect) -> _Effect | None:
+    """The effect of another source that is the same connection."""
+    for other in reversed(agent.effects):
+        if (
+            effect.host
+            and other.host == effect.host
+            and abs(effect.at - other.at) <= SAME
+            and other.action.source != effect.action.source
+            and other.action.id != effect.action.id
+        ):
+            return other
+    return None
+
+
+def _of(action: Action, deed: _Deed, source: str = "") -> Action:
+    """The action as one of the deed; ``source`` has told of it too."""
+    others = tuple(one for one in (source, *action.seen_by) if one and one != action.source)
     return replace(
         action,
-        act_id=act_id or action.act_id or action.id,
-        run_id=run_id or action.run_id,
-        seen_by=(*dict.fromkeys(others), action.source),
+        act_id=deed.act_id or action.act_id or action.id,
+        run_id=deed.run_id or action.run_id,
+        seen_by=(*dict.fromkeys(others), action.source) if others else action.seen_by,
     )
 
 
 def _host(action: Action) -> str:
     found = canonical.destination("connect" if action.rung >= Rung.EGRESS else action.kind, action.target)
     return found.host if found is not None else ""
-
-
-def _below(host: str, other: str) -> bool:
-    return host.endswith("." + other)

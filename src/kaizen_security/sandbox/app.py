@@ -92,7 +92,7 @@ class Receiver:
             raise Problem(415, "unsupported", "OTLP is taken as JSON: set OTEL_EXPORTER_OTLP_PROTOCOL=http/json")
         heavy = len(data) >= HEAVY
         otlp, steps = await asyncio.get_running_loop().run_in_executor(self._aside, work) if heavy else work()
-        await self._sidecar.take(steps)
+        await self._sidecar.take(steps, teller="trace")
         self.documents += 1
         self.steps += len(steps)
         self._gaps.wake()

@@ -26,6 +26,7 @@ from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.verdict import Verdict
 from kaizen_security.observer.rules import Rules
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.clock import new_id, now
@@ -93,10 +94,11 @@ class Sandbox:
             settings.expectation,
             settings.data / "learned.json",
             now,
-            report=self.parts.sidecar.emit,
+            report=self._say,
             rules=self._rules,
         )
         self.parts.sidecar.witness = self.gaps.note
+        self.parts.sidecar.joiner.background = lambda agent, host: self.gaps.ledger.rules.infrastructure(host)
         self.receiver = Receiver(settings.agent, self.parts.sidecar, self.gaps, self.token, self._health)
         self.files = Files(settings.watch) if settings.watch else None
         self.fence: Fence | None = None
@@ -105,6 +107,12 @@ class Sandbox:
         """A bundle is in force: where nothing was declared here, what the control plane says is declared."""
         if agent == self.settings.agent and not self.settings.declared:
             self.gaps.ledger.expect(replace(self.settings.expectation, declaration=bundle.declaration))
+
+    def _say(self, action: Action, verdict: Verdict) -> None:
+        """Report a gap as part of the act whose effect or call it is about."""
+        about = action.id.removeprefix("gap-").removeprefix("bytes-").removeprefix(f"{action.run_id}-")
+        act, run = self.parts.sidecar.joiner.act_of(action.agent, about)
+        self.parts.sidecar.emit(replace(action, act_id=act, run_id=run or action.run_id) if act else action, verdict)
 
     def _rules(self) -> Rules:
         return self.parts.agents.lane(AgentKey("", self.settings.agent)).observer.rules
@@ -253,7 +261,7 @@ async def _serve(sandbox: Sandbox, proxy: Proxy, local: socket.socket, traces: s
     parts.uplink.start()
     if settings.declared:
         # Where a control plane is, it is told; where none is, this is what is in force.
-        await asyncio.to_thread(parts.uplink.manifest, settings.agent, settings.expectation.declaration)
+        await asyncio.to_thread(parts.uplink.manifest, settings.agent, settings.expectation.permitted)
     parts.reasoning.start()
     if sandbox.files is not None:
         loop.add_reader(sandbox.files.descriptor, sandbox.look)

@@ -89,7 +89,7 @@ class Sidecar:
         holding.learned = self._learned
         self.spool_refused = 0
         self.witness: Callable[[Step], None] = lambda step: None  # told of every step and report; must not wait
-        self.joiner = Joiner(now)
+        self.joiner = Joiner(now, self.emit)
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="heavy")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -217,12 +217,12 @@ class Sidecar:
         await self._ready(action.agent)
         before = self.inspector.known(action)
         verdict = self.inspector.inspect(action)
-        self.joiner.note(replace(action, id=verdict.action_id))
+        joined = self.joiner.see(replace(action, id=verdict.action_id), verdict).action
         if before is None or before.pending is None:
-            self.emit(action, verdict)
+            self.emit(joined, verdict)
         elif verdict.pending is None:
             # The row of the held action says that it was held; what came of it is a row of its own.
-            self.emit(action, replace(verdict, action_id=verdict.action_id + reasons.ANSWERED))
+            self.emit(joined, replace(verdict, action_id=verdict.action_id + reasons.ANSWERED))
         return verdict
 
     def _action(self, document: Json, agent: str, identity: Identity | None, field: str) -> Action:
@@ -252,12 +252,12 @@ class Sidecar:
         steps = await read(request, decoded, aside=self._aside, limit=MAX_BATCH_BODY)
         return answer({"noted": await self.take(steps)})
 
-    async def take(self, steps: Sequence[Step]) -> int:
-        """Take in steps of a run; how many these were."""
+    async def take(self, steps: Sequence[Step], *, teller: str = "") -> int:
+        """Take in steps of a run; how many these were. ``teller``: by which way the agent tells of them, as for ``Joiner.see``."""
         turns = Turns()
         for step in steps:
             if isinstance(step, Action):
-                await self._observe(replace(step, organisation=""), None)
+                await self._observe(replace(step, organisation=""), None, teller)
             else:
                 self._hold(step.agent)
                 self.inspector.note(step)
@@ -274,7 +274,7 @@ class Sidecar:
             raise Problem(507, "spool_full", "the spool is full: the verdict could not be kept for the control plane")
         return answer(encode_verdict(verdict), 201)
 
-    async def _observe(self, action: Action, claim: Verdict | None) -> tuple[Verdict, bool, bool]:
+    async def _observe(self, action: Action, claim: Verdict | None, teller: str = "") -> tuple[Verdict, bool, bool]:
         """Our verdict, whether it is kept, and whether the same report was here before."""
         self.witness(action)
         await self._ready(action.agent)
@@ -290,7 +290,7 @@ class Sidecar:
                 verdict = replace(verdict, notes=(*verdict.notes, said[:MAX_TEXT]))
         else:
             verdict = self.inspector.observe(action)
-        joined = self.joiner.see(replace(action, id=verdict.action_id))
+        joined = self.joiner.see(replace(action, id=verdict.action_id), verdict, teller=teller)
         if joined.note:
             verdict = replace(verdict, notes=(*verdict.notes, joined.note))
         return verdict, self.emit(joined.action, verdict), before

@@ -17,7 +17,7 @@ from kaizen_security.contract.codec import encode_finding
 from kaizen_security.contract.depth import rung_of
 from kaizen_security.contract.score import encode_score
 from kaizen_security.contract.verdict import Verdict
-from kaizen_security.store.base import Appended, NewVerdict
+from kaizen_security.store.base import Appended, NewVerdict, Origin
 from kaizen_security.store.codes import (
     DECISION_CODE,
     ORIGIN_CODE,
@@ -34,7 +34,9 @@ _COLUMNS = (
 ).split()
 _CHUNKS = (100, 25, 5, 1)
 """Rows a statement may have: few different ones, so that each stays prepared."""
-_KEY = _COLUMNS.index("action_key") - 3
+_KEY, _ORIGIN, _MORE, _RUN, _ACT = (
+    _COLUMNS.index(name) - 3 for name in ("action_key", "origin", "more", "run_id", "act_id")
+)
 _json = msgspec.json.Encoder().encode
 
 
@@ -185,10 +187,17 @@ class Ingest:
         return [i for i in chunk if ids[i] not in kept]
 
     def _older(self, agent: int, row: Prepared) -> int:
-        found = self._connection.execute(
-            "SELECT id FROM verdicts WHERE agent_id = ? AND action_key = ?", (agent, row.columns[_KEY])
+        """The row that is there already. An observer that reports it again has learned since which act it is of."""
+        columns = row.columns
+        number, act = self._connection.execute(
+            "SELECT id, act_id FROM verdicts WHERE agent_id = ? AND action_key = ?", (agent, columns[_KEY])
         ).fetchone()
-        return int(found[0])
+        if columns[_ORIGIN] == ORIGIN_CODE[Origin.OBSERVER] and columns[_ACT] not in ("", act):
+            self._connection.execute(
+                "UPDATE verdicts SET act_id = ?, run_id = ?, more = ? WHERE id = ?",
+                (columns[_ACT], columns[_RUN], columns[_MORE], number),
+            )
+        return int(number)
 
     def _count(self, new: Iterable[tuple[int, Prepared]]) -> None:
         # Most rows of a call are alike in what is counted of them; so each kind is counted once, by the times of its rows.

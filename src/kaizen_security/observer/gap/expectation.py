@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Json
@@ -52,6 +52,17 @@ class Expectation:
     patience: float = LIVE
     learn_runs: int = 0
     forced: bool = False
+
+    @property
+    def permitted(self) -> Declaration:
+        """The declaration as the other detections have it: the agent goes to its infrastructure too. One that names no
+        destinations permits all of them, and stays so.
+        """
+        declared = self.declaration
+        if not declared.destinations:
+            return declared
+        both = dict.fromkeys((*declared.destinations, *self.infrastructure))
+        return replace(declared, destinations=tuple(both))
 
 
 NOTHING_EXPECTED = Expectation()

@@ -419,3 +419,9 @@ def test_a_verdict_comes_within_two_seconds_of_the_effect_while_the_run_goes_on(
     story.ledger.note(Action("connect", target="attacker.example:443", metadata={"source": "egress"}), story.now)
     assert len(story.tick(2.0).gaps) == 1
     assert CLOSE < 2.0
+
+
+def test_infrastructure_is_permitted_where_destinations_are_declared():
+    said = {"destinations": ["api.internal"], "infrastructure": ["model.internal", "api.internal"]}
+    assert read_expectation(said).permitted.destinations == ("api.internal", "model.internal")
+    assert read_expectation({"infrastructure": ["model.internal"]}).permitted.destinations == ()
