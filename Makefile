@@ -55,6 +55,8 @@ ts-test:        ## the TypeScript SDK: vectors, units, adapters on the real fram
 	typescript/run.sh build
 	typescript/run.sh test
 	typescript/run.sh test-newest
+	typescript/run.sh test-bun
+	typescript/run.sh test-deno
 
 copy: dev       ## renew what egress/ carries of the package
 	$(BIN)/python egress/sync.py

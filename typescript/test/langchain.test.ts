@@ -4,7 +4,7 @@ import { AIMessage } from "@langchain/core/messages";
 import { DynamicTool, StructuredTool, tool } from "@langchain/core/tools";
 import { createAgent } from "langchain";
 import { describe, expect, test } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { guardTool, guardTools } from "../src/langchain.js";
 import { denying, REFUSAL } from "./kaizen.js";
 

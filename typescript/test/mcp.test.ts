@@ -6,7 +6,7 @@ import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { CallToolResultSchema } from "@modelcontextprotocol/sdk/types.js";
 import { McpServer as NewServer } from "@modelcontextprotocol/server";
 import { describe, expect, test } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { guardClient, guardServer, guardTransport } from "../src/mcp.js";
 import { denying, REFUSAL } from "./kaizen.js";
 

@@ -1,7 +1,7 @@
 /** OpenAI Agents JS on its own runner, with a model that says what the test wants. */
 import { Agent, applyPatchTool, type Model, Runner, shellTool, tool, Usage } from "@openai/agents";
 import { describe, expect, test } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { guardTool, guardTools } from "../src/openai-agents.js";
 import { denying, REFUSAL } from "./kaizen.js";
 

@@ -49,6 +49,12 @@ const FUNCTIONS: Record<string, (input: never) => unknown> = {
   network,
 };
 
+test("the runtime is the one that was asked for", () => {
+  const asked = process.env["KAIZEN_RUNTIME"];
+  const runtime = process.versions["bun"] ? "bun" : process.versions["deno"] ? "deno" : undefined;
+  expect(runtime).toBe(asked);
+});
+
 describe("canonical forms", () => {
   const { vectors } = spec<{ vectors: Vector[] }>("vectors/canonical.json");
   test.each(vectors.map((vector) => [vector.id, vector] as const))("%s", (_, vector) => {

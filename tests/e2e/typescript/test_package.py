@@ -49,7 +49,7 @@ def line(tmp_path_factory):
 def test_it_brings_nothing_with_it_and_names_no_registry(project):
     lock = json.loads((project / "package-lock.json").read_text())
     assert set(lock["packages"]) == {"", "node_modules/kaizen-security"}
-    for folder in (TYPESCRIPT, TYPESCRIPT / "node"):
+    for folder in (TYPESCRIPT, TYPESCRIPT / "runtimes"):
         assert '"resolved"' not in (folder / "package-lock.json").read_text()
 
 

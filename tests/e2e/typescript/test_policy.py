@@ -14,7 +14,7 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
 from tests.e2e.typescript.conftest import KEY
-from tests.unit.client.upstream import Upstream, reply
+from tests.unit.client.upstream import Upstream, reply, until
 
 DENIED = Policy("blocklist", {"domains": ["evil.example"]}, name="org")
 SAY = (
@@ -119,7 +119,7 @@ def test_a_change_arrives_while_the_agent_runs(agents, upstream):
         "while ((await kaizen.inspect({ tool: 'send', target: 'evil.example' })).allowed) await sleep(50);",
         options={"sync": True},
     )
-    time.sleep(0.5)
+    until(lambda: any(path.startswith("/v1/bundle") for _, path, *_ in upstream.seen))
     upstream.bundle = sealed(version=4), '"4"'
     assert agent.wait(40) == 0
 
@@ -221,7 +221,7 @@ def test_a_held_action_waits_for_a_person(agents, sidecar):
         return reply({})
 
     sidecar.faults = looked
-    said = verdict(agents, "{ tool: 'pay' }", sidecar=sidecar.url, mode="enforce", holdSeconds=10)
+    said = verdict(agents, "{ tool: 'pay' }", sidecar=sidecar.url, mode="enforce", holdSeconds=120)
     assert (said["decision"], said["notes"]) == ("allow", ["released once by a person"])
     sidecar.verdict, sidecar.faults = held, None
     said = verdict(agents, "{ tool: 'pay' }", sidecar=sidecar.url, holdSeconds=0.3)
@@ -240,7 +240,7 @@ def test_a_declaration_is_sent_until_it_is_taken(agents, sidecar):
     sidecar.faults = refusing
     out = agents.ran(
         "console.log(await kaizen.declare({ tools: ['search'], destinations: ['api.example'], purpose: 'p' }));\n"
-        "await sleep(900);",
+        "while (kaizen.manifest.isWaiting) await sleep(20);",
         sidecar=sidecar.url,
         agent="a b/c",
     )
@@ -251,7 +251,7 @@ def test_a_declaration_is_sent_until_it_is_taken(agents, sidecar):
 def test_steps_go_before_anybody_asks_and_an_attach_point_reports_what_it_decided(agents, sidecar):
     out = agents.ran(
         "const said = await kaizen.ready();\n"
-        "const handed = await kaizen.run('find it', () => kaizen.handOver());\nawait sleep(150);\n"
+        "const handed = await kaizen.run('find it', () => kaizen.handOver(60));\n"
         "const action = { ...(await new Promise((done) => { kaizen.onVerdict = (_, seen) => done(seen); "
         "kaizen.inspectSync({ tool: 'held back' }); })) };\n"
         "kaizen.report(action, evaluate({ tool: 'held back' }, [{ mode: 'blocklist', rules: "
