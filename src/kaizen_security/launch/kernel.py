@@ -99,6 +99,7 @@ class KernelRung:
         )
         self._cgroup = _own_cgroup(plan.agent, run_id) if plan.command else None
         self._thread = threading.Thread(target=self._work, name="kernel-rung", daemon=True)
+        self._policies: Policies | None = None
         self._changed: SimpleQueue[FileEvent] = SimpleQueue()
         self._files = self._watch()
         self.trouble = ""
@@ -124,13 +125,15 @@ class KernelRung:
             raise Misconfigured(f"files cannot be watched: {err}") from err
 
     def begin_with(self, policies: Policies) -> None:
-        """Put in force what ``policies`` says now, and whatever it says later; ``trouble`` says where it says nothing."""
+        """Put in force what ``policies`` says now, and from ``start`` on whatever it says later; ``trouble`` says where it says
+        nothing.
+        """
         bundle = policies.first()
         if bundle is not None:
             self.in_force(bundle)
         elif policies.trouble:
             self.trouble = f"policy and declaration have not arrived ({policies.trouble}); they are asked for again"
-        policies.start()
+        self._policies = policies
 
     def in_force(self, bundle: Bundle | None) -> None:
         """Put a policy in force, whole, or keep the one before and say why in ``trouble``."""
@@ -166,6 +169,8 @@ class KernelRung:
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()
+        if self._policies is not None:
+            self._policies.start()
 
     def _work(self) -> None:
         while not self._stopping.is_set():

@@ -75,7 +75,8 @@ class Outlet:
     def stop(self, seconds: float) -> None:
         """Deliver for at most ``seconds``; what is left is delivered by whoever next opens the folder."""
         self._stopping.set()
-        self._thread.join(seconds)
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
         for reason, number in self._spool.lost.items():
             self.counts[f"lost: {reason}"] += number
         self._spool.close()

@@ -48,7 +48,8 @@ class Policies:
     def stop(self) -> None:
         """No more looks."""
         self._stopping.set()
-        self._thread.join(DEADLINE + 1)
+        if self._thread.ident is not None:
+            self._thread.join(DEADLINE + 1)
         self._connection.close()
 
     def _work(self) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+import time
 from base64 import b64encode
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from selectors import EVENT_READ, DefaultSelector
 from urllib.parse import unquote, urlsplit
 
 from kaizen_security.client.http import Connection
@@ -78,37 +80,47 @@ class OwnProxy:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            bufsize=0,
             start_new_session=True,
         )
-        self._threads: list[threading.Thread] = []
+        self._thread = threading.Thread(target=self._listen, name="proxy-words", daemon=True)
         self._said: deque[str] = deque(maxlen=20)
-        self._ready: SimpleQueue[str] = SimpleQueue()
+        self._pipes = DefaultSelector()
         for stream in (self._process.stdout, self._process.stderr):
-            thread = threading.Thread(target=self._listen, args=(stream,), name="proxy-words", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            assert stream is not None
+            self._pipes.register(stream, EVENT_READ, bytearray())
         self.place = self._wait()
 
-    def _listen(self, stream: object) -> None:
-        for line in stream:  # type: ignore[attr-defined]  # a text stream of Popen
-            if line.startswith(READY):
-                self._ready.put(line.removeprefix(READY).strip())
-            self._said.append(line.rstrip())
-        self._ready.put("")
+    def listen(self) -> None:
+        """Read what it says from now on: nobody else would, and it would wait for ever with its pipe full."""
+        self._thread.start()
+
+    def _listen(self) -> None:
+        while self._pipes.get_map():
+            self._lines(None)
+
+    def _lines(self, seconds: float | None) -> list[str]:
+        """The lines that it said; waits for one for at most ``seconds``."""
+        lines: list[str] = []
+        for key, _ in self._pipes.select(seconds):
+            said = os.read(key.fd, 1 << 16)
+            if not said:
+                self._pipes.unregister(key.fileobj)
+            *whole, rest = (key.data + said).split(b"\n")
+            key.data[:] = rest
+            lines += [line.decode("utf-8", "replace").rstrip() for line in whole]
+        self._said += lines
+        return lines
 
     def _wait(self) -> tuple[str, int]:
-        try:
-            place = self._ready.get(timeout=PATIENCE)
-        except Empty:
-            place = ""
-        if not place:
-            self.stop()
-            raise Misconfigured(
-                "the egress proxy did not start: " + (self._said[-1] if self._said else "it said nothing")
-            )
-        host, _, port = place.rpartition(":")
-        return host, int(port)
+        until = time.monotonic() + PATIENCE
+        while self._pipes.get_map() and (left := until - time.monotonic()) > 0:
+            for line in self._lines(left):
+                if line.startswith(READY):
+                    host, _, port = line.removeprefix(READY).strip().rpartition(":")
+                    return host, int(port)
+        self.stop()
+        raise Misconfigured("the egress proxy did not start: " + (self._said[-1] if self._said else "it said nothing"))
 
     @property
     def pid(self) -> int:
@@ -141,8 +153,9 @@ class OwnProxy:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        for thread in self._threads:
-            thread.join(2.0)
+        if self._thread.ident is not None:
+            self._thread.join(2.0)
+        self._pipes.close()
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()

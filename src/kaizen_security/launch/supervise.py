@@ -147,7 +147,6 @@ class Run:
         in_tenant = settings.in_tenant or url.startswith("unix://")
         key = None if in_tenant else boundary_key(config.tenant_secret(settings))
         self._outlet = Outlet(url, settings.api_key, self.plan.data / "spool", key=key)
-        self._outlet.start()
         after.callback(self._outlet.stop, 5.0)
 
     def _proxy(self, after: ExitStack) -> ProxyAt:
@@ -164,6 +163,11 @@ class Run:
         return ProxyAt(host=host, port=port)
 
     def _serve(self, after: ExitStack, proxy: ProxyAt) -> None:
+        """Start what needs threads. Not before the fork: a child goes on with whatever locks the others held then, for ever."""
+        if self._outlet is not None:
+            self._outlet.start()
+        if self._own is not None:
+            self._own.listen()
         if self._sockets:
             self._served = WayOut(self._sockets, proxy=proxy, names=self._names, seen=self._seen)
             self._served.start()

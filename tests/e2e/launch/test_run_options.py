@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.launch.agents import kaizen_run, proxy
+from tests.e2e.launch.agents import clean, kaizen_run, proxy
 
 RUN = ("--rung", "proxy", "--proxy")
 
@@ -52,6 +53,33 @@ def test_the_collectors_key_is_not_the_agents(tmp_path: Path):
         words = [*RUN, url, "--", sys.executable, "-c", "import os; print(os.environ.get('KAIZEN_COLLECTOR_KEY'))"]
         done = kaizen_run(*words, env={"KAIZEN_COLLECTOR_KEY": "kz_live_" + "0" * 32}, data=tmp_path)
     assert done.stdout == "None\n"
+
+
+FORKING = """
+import os, sys, threading
+fork = os.fork
+def told():
+    print("threads at the fork:", sorted(one.name for one in threading.enumerate()), flush=True)
+    return fork()
+os.fork = told
+from kaizen_security.cli import main
+sys.exit(main(["run", *sys.argv[1:]]))
+"""
+
+
+def test_the_agent_is_forked_while_no_other_thread_could_hold_a_lock(tmp_path: Path):
+    # With a key that reports under, and a proxy of its own: both need threads, afterwards.
+    settings = {
+        "KAIZEN_DATA": str(tmp_path),
+        "KAIZEN_API_KEY": "kz_live_" + "0" * 43,
+        "KAIZEN_API_URL": "http://127.0.0.1:9",
+    }
+    command = [sys.executable, "-c", FORKING, "--rung", "proxy", "--", sys.executable, "-c", "print('the agent')"]
+    done = subprocess.run(
+        command, env={**clean(), **settings}, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL
+    )
+    assert done.stdout == "threads at the fork: ['MainThread']\nthe agent\n", done.stderr
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def ran(code, upstream, tmp_path):
         str(tmp_path / "data"),
         str(tmp_path),
     ]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=180, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -52,7 +52,7 @@ def seen(upstream):
 
 def test_without_it_there_is_no_hook_and_nothing_is_loaded(upstream, tmp_path):
     ran(
-        "kaizen = client()\nopen(HERE + '/f', 'w').close()\nkaizen.inspect(tool='x')\nkaizen.close()\n"
+        "kaizen = client()\nopen(HERE + '/f', 'w').close()\nkaizen.inspect(tool='x')\nassert kaizen.flush(50)\nkaizen.close()\n"
         "assert hooks == []\nassert 'kaizen_security.client.audit' not in sys.modules",
         upstream,
         tmp_path,
@@ -73,7 +73,7 @@ def test_what_the_process_does_is_reported_and_what_is_ours_is_not(upstream, tmp
             "    subprocess.run([sys.executable, '-c', '0'], check=True)\n"
             "    os.system('true')\n"
             "    kaizen.inspect(tool='flagged')\n"
-            "assert kaizen.flush(20), kaizen.problem\nassert kaizen.lost == {}, kaizen.lost\nassert len(hooks) == 1\n"
+            "assert kaizen.flush(50), kaizen.problem\nassert kaizen.lost == {}, kaizen.lost\nassert len(hooks) == 1\n"
             "kaizen.close()\nopen(HERE + '/after', 'w').close()",
             upstream,
             tmp_path,
@@ -96,7 +96,8 @@ def test_what_the_process_does_is_reported_and_what_is_ours_is_not(upstream, tmp
     assert {action["metadata"]["source"] for action in heard} == {"audit"}
     assert len({action["run_id"] for action in heard}) == 1
     assert heard[0]["run_id"]
-    assert "-c" not in json.dumps(heard)
+    # The words of the command line; a path may well have these letters in it.
+    assert not [action for action in heard if "-c" in json.dumps(action["metadata"]) or "argv" in action["metadata"]]
 
 
 DENIED = """
@@ -116,7 +117,7 @@ async def main():
     return await asyncio.to_thread(went, lambda: socket.create_connection(('127.9.9.9', 9), 0.2))
 fourth = asyncio.run(main())
 print(first, second, third, fourth, sep='|')
-kaizen.flush(20)
+kaizen.flush(50)
 """
 
 
@@ -155,7 +156,7 @@ def test_a_flood_is_bounded_and_counted(upstream, tmp_path):
     ran(
         "kaizen = client(audit=True)\n"
         "for i in range(3000): open(HERE + '/f', 'w').close()\n"
-        "assert kaizen.flush(20)\n"
+        "assert kaizen.flush(50)\n"
         f"assert set(kaizen.lost) == {{{audit.OVER!r}}}\n"
         f"pathlib.Path(HERE, 'n').write_text(str(kaizen.lost[{audit.OVER!r}]))",
         upstream,
@@ -167,8 +168,8 @@ def test_a_flood_is_bounded_and_counted(upstream, tmp_path):
 def test_a_forked_child_is_heard_and_a_parents_events_are_reported_once(upstream, tmp_path):
     ran(
         "kaizen = client(audit=True)\nopen(HERE + '/parent', 'w').close()\npid = os.fork()\n"
-        "if pid == 0:\n    open(HERE + '/child', 'w').close()\n    sys.exit(0)\n"
-        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0",
+        "if pid == 0:\n    open(HERE + '/child', 'w').close()\n    sys.exit(0 if kaizen.flush(50) else 'not delivered')\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\nassert kaizen.flush(50), kaizen.problem",
         upstream,
         tmp_path,
     )
@@ -185,7 +186,7 @@ def test_strange_events_break_nothing(upstream, tmp_path):
         "sys.audit('open', b'\\xff\\x00', 'w', 0); sys.audit('socket.getaddrinfo', 'a' * 5000, 'http')\n"
         "class Bad(os.PathLike):\n    def __fspath__(self): raise SystemExit('called')\n"
         "sys.audit('open', Bad(), 'w', 0)\n"
-        "assert kaizen.flush(20)\nassert kaizen.lost == {'audit errors': 1}, kaizen.lost",
+        "assert kaizen.flush(50)\nassert kaizen.lost == {'audit errors': 1}, kaizen.lost",
         upstream,
         tmp_path,
     )
