@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import grp
 import json
 import os
 import signal
 import socket
 import stat
+import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +21,7 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.sidecar.connections import LOOPBACK_CONNECTIONS
+from tests.e2e.launch.agents import SYSTEM_PYTHON
 from tests.e2e.sidecar_process import Process, until
 from tests.e2e.sidecar_upstream import AGENT, BOUND, FOREIGN, OWN, Upstream
 
@@ -51,6 +56,57 @@ def started(tmp_path):
 @pytest.fixture
 def sidecar(started, upstream):
     return started(api_url=upstream.url, api_key=OWN)
+
+
+SAY = """
+import json, socket, sys
+said = json.dumps({"agent": "desk", "action": {"kind": "connect", "target": "api.example:443", "id": sys.argv[2],
+    "metadata": {"source": "egress"}}}).encode()
+line = socket.socket(socket.AF_UNIX)
+line.connect(sys.argv[1])
+head = "POST /v1/verdicts HTTP/1.1", "Host: x", "Connection: close", f"Content-Length: {len(said)}", "", ""
+line.sendall("\\r\\n".join(head).encode() + said)
+print(line.makefile("rb").read().split()[1].decode())
+"""
+
+
+def says(place, id_, **user):
+    """A process of that user reports over the socket that the network saw something: the status of the answer."""
+    words = [SYSTEM_PYTHON, "-c", SAY, str(place), id_]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, cwd="/", check=False, **user)
+    return done.stdout.strip() or done.stderr
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which needs root")
+def test_what_another_users_process_says_on_an_opened_socket_is_its_own_word(started, upstream):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        place = Path(folder) / "socket" / "s.sock"
+        name = grp.getgrgid(65534).gr_name
+        one = started(api_url=upstream.url, api_key=OWN, more=("--socket", str(place), "--socket-group", name))
+        assert (stat.S_IMODE(place.stat().st_mode), place.stat().st_gid) == (0o660, 65534)
+        assert stat.S_IMODE(place.parent.stat().st_mode) == 0o750
+        assert says(place, "root") == "201"
+        assert says(place, "member", user=65534, group=65534, extra_groups=[]) == "201"
+        assert "PermissionError" in says(place, "outsider", user=65533, group=65533, extra_groups=[])
+        found = until(lambda: len(upstream.reports) >= 2 and upstream.reports, "both arrived")
+        sources = {report.action.id: report.action.source for report in found}
+        assert sources == {"root": "egress", "member": "egress-told"}
+        one.socket = place
+        assert one.inspect(agent="desk", tool="search")["decision"] == "allow"
+
+
+@pytest.mark.parametrize(
+    ("place", "group", "said"),
+    [("data/s.sock", "root", "must not be in the data directory"), ("s.sock", "no-such-group", "there is no group")],
+)
+def test_a_socket_that_cannot_be_opened_to_a_group_is_said(tmp_path, place, group, said):
+    one = Process(tmp_path / "data", more=("--socket", str(tmp_path / place), "--socket-group", group))
+    status, words = one.start(expect=False).ended()
+    assert status != 0
+    assert said in words
+    assert "Traceback" not in words
 
 
 def test_the_socket_is_for_its_owner_only_and_goes_away_at_the_end(started):

@@ -15,6 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its flags. Each has an environment variable that holds when the flag is not given."""
     parser.add_argument("--socket", help="path of the Unix socket, mode 0600 (default: DATA/kaizen.sock)")
     parser.add_argument(
+        "--socket-group",
+        metavar="GROUP",
+        help="let this group's users open the socket too (mode 0660); what they say is an agent's own word (default: nobody)",
+    )
+    parser.add_argument(
         "--host", help="loopback address for those who cannot use the socket (of OBSERVER_URL; default 127.0.0.1)"
     )
     parser.add_argument(
@@ -95,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         Settings(
             socket=Path(args.socket) if args.socket else data / "kaizen.sock",
             data=data,
+            group=args.socket_group or "",
             host=host,
             port=port,
             api_url=api_url,

@@ -48,13 +48,14 @@ from kaizen_security.sidecar.http import (
     Problem,
     answer,
     bearer,
+    is_stranger,
     on_error,
     on_socket,
     read,
     seconds,
     tag_of,
 )
-from kaizen_security.sidecar.identity import Identities, Identity, tells
+from kaizen_security.sidecar.identity import STRANGER, Identities, Identity, tells
 from kaizen_security.sidecar.turns import Turns
 from kaizen_security.sidecar.uplink import Uplink
 
@@ -124,10 +125,11 @@ class Sidecar:
         return guarded
 
     async def who(self, request: Request) -> Identity | None:
-        """Who asks: None on the Unix socket without a key, where the file's mode has answered that."""
+        """Who asks: None on the Unix socket without a key, where file mode and kernel have answered that it is our own user."""
         key = bearer(request)
+        keyless = STRANGER if is_stranger(request) else None
         if not key and on_socket(request):
-            return None
+            return keyless
         if not key:
             raise Problem(401, "unauthorized", "Authorization: Bearer <key> is missing")
         known = self.identities.remembered(key)
@@ -137,7 +139,7 @@ class Sidecar:
             return await asyncio.to_thread(self.identities.verify, key)
         except Unreachable:
             if on_socket(request):
-                return None
+                return keyless
             raise
 
     @staticmethod

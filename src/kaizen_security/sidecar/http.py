@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -18,6 +19,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.bundle import Bundle, encode_bundle
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Misconfigured, Refused, TooLarge, Unreachable
 from kaizen_security.contract.fields import obj, parse
+from kaizen_security.sidecar.connections import PEER
 from kaizen_security.sidecar.identity import Unknown
 
 MAX_BODY = 1 << 20
@@ -55,6 +57,11 @@ def on_socket(request: Request) -> bool:
     """Whether it came over the Unix socket: uvicorn gives (path, None) for one and (address, port) for TCP."""
     server = request.scope.get("server")
     return isinstance(server, tuple) and server[1] is None
+
+
+def is_stranger(request: Request) -> bool:
+    """Whether another user's process speaks over the Unix socket, which then was opened to a group. Root is none."""
+    return on_socket(request) and request.scope.get(PEER) not in (None, 0, os.geteuid())
 
 
 def answer(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

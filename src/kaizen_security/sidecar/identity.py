@@ -58,6 +58,10 @@ class Identity:
         return self.organisation == other.organisation
 
 
+STRANGER = Identity(organisation="", scope="sdk", agent="", asked_at=0.0)
+"""Another user's process on the Unix socket, without a key: it is an agent's own code until a key says that it is more."""
+
+
 def tells(identity: Identity | None) -> bool:
     """Whether it is an agent's own code that speaks: it cannot say that something else saw what it did."""
     return identity is not None and identity.scope == "sdk"

@@ -135,7 +135,11 @@ def serve(settings: Settings) -> int:
     if settings.host not in LOOPBACK:
         raise Misconfigured(f"host {settings.host}: the sidecar listens on loopback only")
     parts = Parts(settings)
-    sockets = [unix_socket(settings.socket)]
+    if settings.group and settings.data.resolve() in settings.socket.resolve().parents:
+        raise Misconfigured(
+            "a socket that is opened to a group must not be in the data directory: choose a place with --socket"
+        )
+    sockets = [unix_socket(settings.socket, settings.group)]
     try:
         if settings.port >= 0:
             sockets.append(loopback_socket(settings.host, settings.port))
@@ -223,13 +227,14 @@ async def _keep_telling(parts: Parts) -> None:
         await asyncio.to_thread(parts.profiles.tell)
 
 
-def unix_socket(path: Path) -> socket.socket:
-    """A listening Unix socket of mode 0600. Takes the place of one that nobody listens on any more.
+def unix_socket(path: Path, group: str = "") -> socket.socket:
+    """A listening Unix socket of mode 0600, or 0660 for a ``group``. Takes the place of one that nobody listens on any more.
 
     Raises Misconfigured when somebody listens there, or when the path cannot be used.
     """
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        made_folder = not path.parent.exists()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         _clear(path)
         before = os.umask(0o177)
@@ -237,6 +242,8 @@ def unix_socket(path: Path) -> socket.socket:
             made.bind(str(path))
         finally:
             os.umask(before)
+        if group:
+            _open_to(group, path, *([path.parent] if made_folder else []))
         made.listen(BACKLOG)
         made.setblocking(False)
     except OSError as err:
@@ -246,6 +253,21 @@ def unix_socket(path: Path) -> socket.socket:
         made.close()
         raise
     return made
+
+
+def _open_to(name: str, path: Path, *folders: Path) -> None:
+    """Let the users of a group open the socket. Raises Misconfigured, OSError."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        raise Misconfigured("--socket-group needs a system that says who connects (SO_PEERCRED, which Linux has)")
+    import grp  # which Windows does not have
+
+    try:
+        number = grp.getgrnam(name).gr_gid
+    except KeyError as err:
+        raise Misconfigured(f"there is no group {name}") from err
+    for one, mode in ((path, 0o660), *((folder, 0o750) for folder in folders)):
+        os.chown(one, -1, number)
+        one.chmod(mode)
 
 
 def _clear(path: Path) -> None:

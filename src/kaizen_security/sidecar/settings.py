@@ -13,6 +13,7 @@ from kaizen_security.reasoners.config import NOT_STATED, Configured
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """``socket``       the Unix socket's path (mode 0600: whoever may open it is trusted to name the agent)
+    ``group``           a group whose users may open it too (mode 0660): agents that run as other users; empty: nobody
     ``host``, ``port``  the loopback address for those who cannot use it; port 0 takes a free one, -1 none
     ``api_url``         the control plane; ``api_key`` the sidecar's own, of scope observer; empty: nothing is sent upstream
     ``data``            directory for baselines, bundles and the spool
@@ -28,6 +29,7 @@ class Settings:
 
     socket: Path
     data: Path
+    group: str = ""
     host: str = "127.0.0.1"
     port: int = 8001
     api_url: str = "http://127.0.0.1:8000"
