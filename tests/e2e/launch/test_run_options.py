@@ -86,7 +86,7 @@ def test_the_agent_is_forked_while_no_other_thread_could_hold_a_lock(tmp_path: P
     ("words", "said"),
     [
         (["--local", "0", "--", "true"], "--local must be a port"),
-        (["--proxy", "nowhere", "--", "true"], "--proxy must be http://HOST:PORT"),
+        (["--proxy", "nowhere", "--", "true"], "--proxy must be http://[USER:PASSWORD@]HOST:PORT"),
         ([], "which command?"),
         (
             ["--rung", "proxy", "--user", "no-such-user", "--", "true"],
