@@ -128,12 +128,10 @@ class Sidecar:
         """Who asks: None on the Unix socket without a key, where file mode and kernel have answered that it is our own user."""
         key = bearer(request)
         keyless = STRANGER if is_stranger(request) else None
-        if not key and on_socket(request):
-            return keyless
-        if not key:
+        if not key and not on_socket(request):
             raise Problem(401, "unauthorized", "Authorization: Bearer <key> is missing")
-        known = self.identities.remembered(key)
-        if known is not None:
+        known = self.identities.remembered(key) if key else keyless
+        if known is not None or not key:
             return known
         try:
             return await asyncio.to_thread(self.identities.verify, key)
