@@ -97,6 +97,7 @@ declarations = st.builds(
     tools=st.lists(texts, max_size=4).map(tuple),
     destinations=st.lists(texts, max_size=4).map(tuple),
     purpose=texts,
+    data=st.lists(texts, max_size=4).map(tuple),
 )
 policies = st.builds(
     Policy, st.sampled_from(["blocklist", "allowlist", "correlation"]), st.just({}), names, st.booleans()

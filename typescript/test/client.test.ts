@@ -136,6 +136,7 @@ describe("what a caller states", () => {
     expect(() => new Kaizen({ policies: [null as never] })).toThrow("policies[0]");
     await expect(kaizen.declare({ tools: "search" as never })).rejects.toThrow("declare: tools must be a list");
     await expect(kaizen.declare({ destinations: ["*"] })).rejects.toThrow("destinations[0] is *");
+    await expect(kaizen.declare({ data: ["medical"] })).rejects.toThrow("data[0] is no class of data that is known");
   });
 
   test("evaluate judges one action, or several of one run", () => {

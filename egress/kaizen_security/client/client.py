@@ -217,14 +217,18 @@ class Kaizen(Noting):
         tools: Iterable[str] | None = None,
         destinations: Iterable[str] | None = None,
         purpose: str | None = None,
+        data: Iterable[str] | None = None,
     ) -> bool:
         """Say what the agent is for; it holds here at once. True when the sidecar or the control plane has taken it.
+
+        ``data`` are classes of data that it may read and send (``contract.declaration.DataClass``); what a run reads is heard by
+        the sidecar only, so that it is the sidecar which tells when another one is met.
 
         False: nobody is attached, nobody takes it just now (then it is sent again in the background, 0.5 s later, doubling to
         60 s, until it is taken, replaced or refused), or it was refused (counted in ``lost``). Raises Misconfigured naming an
         entry that would mean nothing.
         """
-        declared = declaration_of(tools, destinations, purpose)
+        declared = declaration_of(tools, destinations, purpose, data)
         self._judging.declare(declared)
         return self._attached.manifest.declare(declared)
 

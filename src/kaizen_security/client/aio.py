@@ -113,9 +113,10 @@ class AsyncKaizen:
         tools: Iterable[str] | None = None,
         destinations: Iterable[str] | None = None,
         purpose: str | None = None,
+        data: Iterable[str] | None = None,
     ) -> bool:
         """``Kaizen.declare``; it is sent from a thread."""
-        return await asyncio.to_thread(self.sync.declare, tools, destinations, purpose)
+        return await asyncio.to_thread(self.sync.declare, tools, destinations, purpose, data)
 
     def run(self, request: str | None = None, *, run_id: str | None = None) -> Run:
         """One execution of the agent, also for ``async with``: tasks that are begun inside belong to it."""

@@ -115,12 +115,18 @@ def _policy(document: Mapping[object, object], index: int) -> Policy:
     return Policy(mode, known, name, bool(enabled))
 
 
-def declaration_of(tools: Iterable[str] | None, destinations: Iterable[str] | None, purpose: str | None) -> Declaration:
+def declaration_of(
+    tools: Iterable[str] | None,
+    destinations: Iterable[str] | None,
+    purpose: str | None,
+    data: Iterable[str] | None = None,
+) -> Declaration:
     """A declaration. Raises Misconfigured for what is no list of names."""
     return Declaration(
         tools=_names("tools", tools),
         destinations=_names("destinations", destinations),
         purpose=purpose if isinstance(purpose, str) else "",
+        data=_names("data", data),
     )
 
 

@@ -42,6 +42,8 @@ class Manifest:
         manifest: dict[str, Json] = {"tools": list(declared.tools), "destinations": list(declared.destinations)}
         if declared.purpose:
             manifest["purpose"] = declared.purpose
+        if declared.data:
+            manifest["data"] = list(declared.data)
         if not self._upstream:
             return False
         self._waiting = manifest

@@ -186,7 +186,7 @@ def redeclared(rules: Rules, declared: Declaration) -> Rules:
 
 
 def _compiled(declared: Declaration) -> CompiledDeclaration | None:
-    return compile_declaration(declared) if declared.tools or declared.destinations else None
+    return compile_declaration(declared) if declared.tools or declared.destinations or declared.data else None
 
 
 def nobody_answered(rules: Rules, why: str, *, fail_open: bool) -> Verdict:

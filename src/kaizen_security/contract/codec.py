@@ -303,6 +303,7 @@ def decode_declaration(document: Json, *, field: str = "manifest") -> Declaratio
         tools=texts(doc, "tools", path, limit=MAX_NAME),
         destinations=texts(doc, "destinations", path),
         purpose=text(doc, "purpose", path),
+        data=texts(doc, "data", path, limit=MAX_NAME),
     )
 
 
@@ -312,4 +313,5 @@ def encode_declaration(declaration: Declaration) -> dict[str, Json]:
         "tools": list(declaration.tools),
         "destinations": list(declaration.destinations),
         "purpose": declaration.purpose,
+        "data": list(declaration.data),
     }

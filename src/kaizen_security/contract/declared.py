@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from kaizen_security.contract import canonical
@@ -11,7 +12,7 @@ from kaizen_security.contract.canonical_target import EDGES, Target
 from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.compiled_ranges import Ranges
 from kaizen_security.contract.compiled_rules import Range, parse_range
-from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.declaration import DataClass, Declaration
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.finding import Finding
 
@@ -37,6 +38,8 @@ class CompiledDeclaration:
         self._ranges = {family: Ranges(family, spans) for family in (4, 6)}
         self._any_range = bool(spans)
         self._limited = bool(declaration.destinations)
+        self.data = frozenset(_class(text, i) for i, text in enumerate(declaration.data))
+        """The classes of data that are declared; empty when none are, and then none is undeclared."""
         self._said = (len(declaration.tools), len(declaration.destinations))
         self._known: dict[tuple[str, str, str], tuple[Finding, ...]] = {}
         self.forgotten = 0
@@ -164,6 +167,14 @@ def _tool(text: str, index: int) -> str:
     return name
 
 
+def _class(text: str, index: int) -> DataClass:
+    try:
+        return DataClass(canonical.permitted(text))
+    except ValueError as err:
+        known = ", ".join(DataClass)
+        raise Misconfigured(f"declaration: data[{index}] is no class of data that is known: {known}") from err
+
+
 def _span(stated: str, where: str) -> Range | None:
     """The range when ``stated`` is one: an address, a slash and a number."""
     head, slash, bits = stated.partition("/")
@@ -187,8 +198,12 @@ def _same(other: str, host: str) -> bool:
         return False
 
 
-def extended(declaration: Declaration, action: Action) -> Declaration:
-    """A declaration that covers one more action.
+UNDECLARED_DATA = "undeclared data"
+"""The kind of a finding whose value is a class of data that was not declared."""
+
+
+def extended(declaration: Declaration, action: Action, found: Iterable[Finding] = ()) -> Declaration:
+    """A declaration that covers one more action, and the classes of data that were ``found`` to be undeclared in it.
 
     An empty list means "not declared", and stays so: learning one entry must not make all others undeclared.
     """
@@ -198,7 +213,11 @@ def extended(declaration: Declaration, action: Action) -> Declaration:
     place = canonical.destination(action.kind, action.target) if action.target else None
     if destinations and place is not None and place.host and place.readable and place.host not in destinations:
         destinations = (*destinations, place.host)
-    return replace(declaration, tools=tools, destinations=destinations)
+    data = declaration.data
+    if data:
+        classes = (one.value for one in found if one.kind == UNDECLARED_DATA and one.value in set(DataClass))
+        data = tuple(dict.fromkeys((*data, *classes)))
+    return replace(declaration, tools=tools, destinations=destinations, data=data)
 
 
 def compile_declaration(declaration: Declaration) -> CompiledDeclaration:

@@ -46,13 +46,17 @@ def blocked_by_policy(kinds: Iterable[str]) -> str:
     return "blocked by policy: " + ", ".join(sorted(set(kinds)))
 
 
-def undeclared(*, tool: str = "", destination: str = "") -> str:
-    """What was used without having been declared; names both, tool first. ``destination`` is a host without its port."""
+def undeclared(*, tool: str = "", destination: str = "", data: str = "") -> str:
+    """What was used without having been declared; names all of it, tool first. ``destination`` is a host without its port, ``data``
+    the classes of data.
+    """
     said = []
     if tool:
         said.append(f"used a tool it never declared ({tool})")
     if destination:
         said.append(f"connected to a destination it never declared ({destination})")
+    if data:
+        said.append(f"handled data it never declared ({data})")
     return "undeclared: this agent " + ", ".join(said) + "."
 
 

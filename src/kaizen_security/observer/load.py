@@ -248,6 +248,7 @@ def _ledger(
 
 def book(marks: Marks, load: Load) -> None:
     """Put what an action took along into the ledgers of the run. The emptiest ledger makes room, and is counted."""
+    marks.passed |= marks.classes.keys()
     for key, places in load.ledger:
         marks.ledgers.setdefault(key, set()).update(places)
         if len(marks.ledgers) > MOST_LEDGERS:

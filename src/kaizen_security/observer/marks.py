@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.declaration import DataClass
 from kaizen_security.observer.carried import for_credentials
 from kaizen_security.observer.copies import distinct, rows, words
 from kaizen_security.observer.credentials import Hit, find, secretive
+from kaizen_security.observer.data import classes, many, people
 from kaizen_security.observer.decode import rot13
 from kaizen_security.observer.outline import LONGEST, SHORT, leaves
 from kaizen_security.observer.personal import numbers
@@ -80,6 +82,8 @@ class Marks:
 
     ``ledgers``  which characters of a secret went to a place; ``gone``: which rows of words went which way
     ``recent``  the words of each part of the latest sources, those of the user left out
+    ``classes`` of data that were read, and where first; ``given``: those that the user brought himself; ``passed``: those after
+    which an action was let through
     """
 
     told: set[int] = field(default_factory=set)
@@ -95,14 +99,21 @@ class Marks:
     ledgers: dict[tuple[str, int, int], set[int]] = field(default_factory=dict)
     gone: dict[int, set[int]] = field(default_factory=dict)
     numbers: bool = False
+    classes: dict[DataClass, Origin] = field(default_factory=dict)
+    given: set[DataClass] = field(default_factory=set)
+    passed: set[DataClass] = field(default_factory=set)
     evicted: int = 0
 
     # --- what arrives -------------------------------------------------------------------------------------------------
 
     def request(self, text: str) -> None:
         """What the user said is nobody's secret from whom he names."""
-        found = words(text[:LONGEST])
-        told = [hash(hit.value) for hit in find(text[:LONGEST])]
+        text = text[:LONGEST]
+        found, hits = words(text), find(text)
+        self.given.update(classes(text, hits))
+        if many(set(map(hash, people(text)))):
+            self.given.add(DataClass.CONTACTS)
+        told = [hash(hit.value) for hit in hits]
         told += [hash(word) for word in found if distinct(word)] + rows(found)
         self.told.update(told[: max(0, MOST_SENSITIVE - len(self.told))])
         self.asked.update(map(hash, found[: max(0, MOST_SENSITIVE - len(self.asked))]))
@@ -112,7 +123,7 @@ class Marks:
         if not action.id:
             return
         why = "its reading was marked sensitive" if action.sensitive else ""
-        if not why and any(map(_CREDENTIAL_FILES.search, _texts(action))):
+        if not why and opens_credentials(action):
             why = "it is a file for credentials"
         self.calls[action.id] = (action.tool or action.kind, why)
         if len(self.calls) > MOST_CALLS:
@@ -131,12 +142,16 @@ class Marks:
         if len(self.recent) > RECENT:
             self.recent.popitem(last=False)
         room = MOST_SENSITIVE if why else WHOLE
+        persons: set[int] = set()
         for leaf in leaves(content):
             name = leaf.path.rpartition(".")[2].strip("[]")
             for part, text in _parts(leaf.path, leaf.text):
                 origin = Origin(source, part)
                 room -= self._text(text, origin, room)
             self._credentials(leaf.text[:LONGEST], name, Origin(source, leaf.path))
+            persons.update(map(hash, people(leaf.text[:LONGEST])) if not many(persons) else ())
+        if many(persons):
+            self.classes.setdefault(DataClass.CONTACTS, Origin(source, "$"))
         return self.evicted - before
 
     def _text(self, text: str, origin: Origin, room: int) -> int:
@@ -183,6 +198,8 @@ class Marks:
         hits = find(text)
         if for_credentials(name) and len(text) <= 200 and secretive(text.strip()):
             hits.append(Hit("value of a credential's field", text.strip(), False))
+        for one in classes(text, hits):
+            self.classes.setdefault(one, origin)
         for hit in hits:
             self._secret(hit.value, hit.name, origin)
         for number in numbers(text):
@@ -218,6 +235,11 @@ class Marks:
         if mark in self.told:
             return None
         return self.sensitive.get(mark) or self.common.get(mark) or self.older.get(mark)
+
+
+def opens_credentials(action: Action) -> bool:
+    """Whether the target or an argument of an action names a file that is made for credentials."""
+    return any(map(_CREDENTIAL_FILES.search, _texts(action)))
 
 
 def _spellings(value: str) -> Iterator[str]:

@@ -29,7 +29,12 @@ _NUMBERED = re.compile(r"[-_. #]?\d+$")
 def role(agent: str, declaration: Declaration) -> str:
     """What an agent's group is known by, ``""`` when it has none: what it declared, else its name without the number at its end."""
     if declaration.tools or declaration.destinations:
-        parts = (sorted(declaration.tools), sorted(declaration.destinations), declaration.purpose)
+        parts = (
+            sorted(declaration.tools),
+            sorted(declaration.destinations),
+            declaration.purpose,
+            sorted(declaration.data),
+        )
         return f"declared {fingerprint(repr(parts)):016x}"
     stem = _NUMBERED.sub("", agent)
     return f"named {stem}" if stem and stem != agent else ""

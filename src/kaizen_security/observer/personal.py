@@ -26,8 +26,13 @@ def telephones(text: str) -> list[str]:
     """The international numbers in ``text`` when it lists several people's, digits only; else none."""
     if text.count("+") < LIST:
         return []
-    found = dict.fromkeys("".join(filter(str.isdigit, match.group())) for match in _PHONE.finditer(text))
-    return list(found)[:MOST] if len(found) >= LIST else []
+    found = international(text)
+    return found[:MOST] if len(found) >= LIST else []
+
+
+def international(text: str) -> list[str]:
+    """Every telephone number in ``text`` that begins with a country's, digits only, each once."""
+    return list(dict.fromkeys("".join(filter(str.isdigit, match.group())) for match in _PHONE.finditer(text)))
 
 
 def card_numbers(text: str) -> list[str]:

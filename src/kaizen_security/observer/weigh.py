@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.declared import UNDECLARED_DATA
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.score import Score
 from kaizen_security.contract.verdict import Decision, Mode, Verdict
@@ -229,18 +230,19 @@ def reason_of(action: Action, findings: tuple[Finding, ...]) -> str:
 
 
 def _about(findings: tuple[Finding, ...], detection: str, form: str) -> list[str]:
-    parts = {one.field: one.value for one in findings if one.detection == detection}
-    if not parts:
+    parts = {one.field: one.value for one in findings if one.detection == detection and one.kind != UNDECLARED_DATA}
+    data = dict.fromkeys(one.value for one in findings if one.kind == UNDECLARED_DATA)
+    if not parts and not (data and form == "undeclared"):
         return []
     tool, target = parts.get("tool", ""), parts.get("target", "")
     if form == "undeclared":
-        return [reasons.undeclared(tool=tool, destination=target)]
+        return [reasons.undeclared(tool=tool, destination=target, data=", ".join(data))]
     return [reasons.anomaly(kind=parts.get("kind", ""), tool=tool, destination=target)]
 
 
 def _both(action: Action, findings: tuple[Finding, ...]) -> list[str]:
     # The wire contract: a flag on an action that has both names both. The one that is in order is named for what it is.
-    fields = {one.field for one in findings}
+    fields = {one.field for one in findings if one.kind != UNDECLARED_DATA}
     where = destination(action)
     said = []
     if action.tool and "tool" not in fields and where:

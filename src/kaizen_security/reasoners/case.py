@@ -113,6 +113,8 @@ def _declaration(declaration: Declaration, key: bytes) -> dict[str, Json]:
             document[name] = kept
             if len(entries) > MOST_NAMES:
                 document[f"{name}_omitted"] = len(entries) - MOST_NAMES
+    if declaration.data:
+        document["data"] = [_name(one, key) for one in declaration.data[:MOST_NAMES]]
     if declaration.purpose:
         plain = "".join(char if char.isprintable() else " " for char in declaration.purpose)
         document["purpose"] = plain[:MAX_PURPOSE]

@@ -26,7 +26,7 @@ from kaizen_security.redteam.scenario import Deed, Effect, Expected, Move, Say, 
 
 _TOP = frozenset("id attack title story rungs times agent policies randomise baseline sessions twin twin_story".split())
 _TWIN = frozenset("twin_of story instead".split())
-_AGENT = frozenset("name purpose tools destinations".split())
+_AGENT = frozenset("name purpose tools destinations data".split())
 _SESSION = frozenset("request agent after delegation moves for".split())
 _DEED = frozenset("do tool target arguments name kind publisher hash source sensitive result injected expected".split())
 _SAY = frozenset("say to name injected".split())

@@ -99,6 +99,6 @@ async def _learn(context: Context, organisation: int, hold: Hold) -> None:
     if not any(finding.detection == "declaration" for finding in hold.verdict.evidence):
         return
     known = await context.call(context.store.agent, organisation, hold.agent)
-    wider = extended(Declaration() if known is None else known.declaration, hold.action)
+    wider = extended(Declaration() if known is None else known.declaration, hold.action, hold.verdict.evidence)
     await context.call(context.store.declare, organisation, hold.agent, wider, at=context.clock())
     await context.changed(organisation, hold.agent)

@@ -52,7 +52,7 @@ async def learn(context: Context, organisation: int, row: VerdictRow) -> Agent:
     await context.call(context.store.fold, organisation, row.agent, action)
     known = await context.call(context.store.agent, organisation, row.agent)
     declared = Declaration() if known is None else known.declaration
-    wider = extended(declared, action)
+    wider = extended(declared, action, row.evidence)
     found = await context.call(context.store.declare, organisation, row.agent, wider, at=context.clock())
     # In force here and, with the bundle, at the agent's sidecars.
     await context.changed(organisation, row.agent)

@@ -354,7 +354,7 @@ class Sidecar:
         """Somebody here said that an act is normal: what it was not declared for, it is from now on."""
         bundle = (await self._ready(hold.agent)).bundle
         if bundle is not None and any(one.detection == "declaration" for one in hold.verdict.evidence):
-            await self._declare(hold.agent, extended(bundle.declaration, hold.action))
+            await self._declare(hold.agent, extended(bundle.declaration, hold.action, hold.verdict.evidence))
 
     async def profile(self, request: Request, identity: Identity | None) -> Response:
         """``GET /v1/agents/{agent}/profile``: what the agent declared and what was learned of it here."""

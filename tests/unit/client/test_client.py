@@ -120,6 +120,15 @@ def test_a_declaration_flags_and_in_enforce_blocks(upstream):
             kaizen.declare(tools="search")
 
 
+def test_declared_classes_of_data_are_sent_and_an_unknown_one_is_refused(upstream):
+    with Kaizen(KEY, upstream.url, agent="billing") as kaizen:
+        assert kaizen.declare(data=["cards", "contacts"])
+        assert upstream.manifests == {"billing": {"tools": [], "destinations": [], "data": ["cards", "contacts"]}}
+        assert kaizen.inspect(tool="anything", target="anywhere.example:443").evidence == ()
+        with pytest.raises(Misconfigured, match=r"data\[0\] is no class of data that is known: credentials, cards"):
+            kaizen.declare(data=["medical"])
+
+
 def test_a_declaration_that_could_not_be_sent_is_sent_later(upstream):
     upstream.faults = lambda method, path: (503, {}, b"") if "manifest" in path else None
     with Kaizen(KEY, upstream.url) as kaizen:

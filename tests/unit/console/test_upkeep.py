@@ -221,11 +221,18 @@ def test_a_key_without_a_name_or_with_an_unknown_scope_is_not_made(site, admin, 
 def test_a_declaration_is_edited_and_a_wrong_one_is_refused(site, admin):
     site.keep(connect("editor", "a.example:443"), ALLOWED)
     where = "/agent/declaration?name=editor"
-    form = {"purpose": "reads mail", "tools": "read_mail\r\nsearch", "destinations": "mail.example"}
+    form = {"purpose": "reads mail", "tools": "read_mail\r\nsearch", "destinations": "mail.example", "data": "contacts"}
     assert admin.post(where, data=form).headers["location"] == "/agent?name=editor&done=declared"
     declared = site.store.agent(site.organisation, "editor").declaration
-    assert declared == Declaration(tools=("read_mail", "search"), destinations=("mail.example",), purpose="reads mail")
-    assert "read_mail\nsearch</textarea>" in admin.get(where).text
+    assert declared == Declaration(
+        tools=("read_mail", "search"), destinations=("mail.example",), purpose="reads mail", data=("contacts",)
+    )
+    shown = admin.get(where).text
+    assert "read_mail\nsearch</textarea>" in shown
+    assert "contacts</textarea>" in shown
+    answer = admin.post(where, data={**form, "data": "contacts\nmedical"})
+    assert answer.status_code == 422
+    assert "data[1] is no class of data that is known" in html.unescape(answer.text)
     answer = admin.post(where, data={**form, "destinations": "mail.example\n10.0.0.0/99"})
     assert answer.status_code == 422
     assert "10.0.0.0/99</textarea>" in answer.text

@@ -31,8 +31,13 @@ export class Manifest {
   /** Send it; true when it was taken. Else, unless it was refused, it is sent again until it is or `stop`. */
   async declare(declared: Declaration): Promise<boolean> {
     if (this.upstream === undefined) return false;
-    const { tools, destinations, purpose } = declared;
-    this.waiting = { tools: [...tools], destinations: [...destinations], ...(purpose && { purpose }) };
+    const { tools, destinations, purpose, data } = declared;
+    this.waiting = {
+      tools: [...tools],
+      destinations: [...destinations],
+      ...(purpose && { purpose }),
+      ...(data.length > 0 && { data: [...data] }),
+    };
     this.pause = FIRST_PAUSE;
     const isTaken = await this.deliver();
     this.next();

@@ -218,11 +218,12 @@ export interface StatedDeclaration {
   readonly tools?: readonly string[] | undefined;
   readonly destinations?: readonly string[] | undefined;
   readonly purpose?: string | undefined;
+  readonly data?: readonly string[] | undefined;
 }
 
 /** A declaration. Throws Misconfigured for what is no list of names. */
 export function declarationOf(stated: StatedDeclaration): Declaration {
-  const names = (what: "tools" | "destinations"): readonly string[] => {
+  const names = (what: "tools" | "destinations" | "data"): readonly string[] => {
     const found: unknown = stated[what] ?? [];
     if (!Array.isArray(found)) throw new Misconfigured(`declare: ${what} must be a list of names`);
     for (const [at, name] of found.entries()) {
@@ -230,5 +231,5 @@ export function declarationOf(stated: StatedDeclaration): Declaration {
     }
     return [...found];
   };
-  return { tools: names("tools"), destinations: names("destinations"), purpose: stated.purpose ?? "" };
+  return { tools: names("tools"), destinations: names("destinations"), purpose: stated.purpose ?? "", data: names("data") };
 }

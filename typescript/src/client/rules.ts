@@ -37,7 +37,8 @@ export interface CompiledRules extends Rules {
 }
 
 function compiledDeclaration(declared: Declaration): CompiledDeclaration | undefined {
-  return declared.tools.length > 0 || declared.destinations.length > 0 ? new CompiledDeclaration(declared) : undefined;
+  const isSomething = declared.tools.length > 0 || declared.destinations.length > 0 || declared.data.length > 0;
+  return isSomething ? new CompiledDeclaration(declared) : undefined;
 }
 
 /** What the caller gave. Throws Misconfigured naming the policy and the rule. */
@@ -82,7 +83,8 @@ export function withOrganisation(
 
 /** The same with another declaration of the caller's own. Throws Misconfigured. */
 export function redeclared(rules: CompiledRules, stated: Declaration): CompiledRules {
-  const isNothing = stated.tools.length === 0 && stated.destinations.length === 0 && stated.purpose === "";
+  const { tools, destinations, purpose, data } = stated;
+  const isNothing = tools.length + destinations.length + data.length === 0 && purpose === "";
   const declared = isNothing ? NOTHING_DECLARED : stated;
   return { ...rules, declared, declaration: compiledDeclaration(declared) };
 }

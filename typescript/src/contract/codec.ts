@@ -208,5 +208,6 @@ export function decodeDeclaration(document: unknown, field = "manifest"): Declar
     tools: texts(doc, "tools", path, MAX_NAME),
     destinations: texts(doc, "destinations", path),
     purpose: text(doc, "purpose", path),
+    data: texts(doc, "data", path, MAX_NAME),
   };
 }

@@ -15,10 +15,15 @@ export interface Declaration {
   readonly tools: readonly string[];
   readonly destinations: readonly string[];
   readonly purpose: string;
+  /** Classes of data (`DATA_CLASSES`) that it may read and send; the sidecar tells when another one is met. */
+  readonly data: readonly string[];
 }
 
+/** The classes of data that a declaration may name. */
+export const DATA_CLASSES: readonly string[] = Object.freeze(["credentials", "cards", "bank_accounts", "contacts", "marked"]);
+
 /** Nothing is undeclared. */
-export const NOTHING_DECLARED: Declaration = Object.freeze({ tools: [], destinations: [], purpose: "" });
+export const NOTHING_DECLARED: Declaration = Object.freeze({ tools: [], destinations: [], purpose: "", data: [] });
 
 const REMEMBERED = 4096;
 const SHORT = 512;
@@ -45,6 +50,11 @@ export class CompiledDeclaration {
         return name;
       }),
     );
+    for (const [at, text] of declaration.data.entries()) {
+      if (!DATA_CLASSES.includes(permitted(text))) {
+        throw new Misconfigured(`declaration: data[${at}] is no class of data that is known: ${DATA_CLASSES.join(", ")}`);
+      }
+    }
     const spans: [Range, number][] = [];
     for (const [at, text] of declaration.destinations.entries()) this.declare(at, text, spans);
     this.ranges = { 4: new Ranges(4, spans), 6: new Ranges(6, spans) };

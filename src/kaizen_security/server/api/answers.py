@@ -132,6 +132,7 @@ class Declared(Shown):
     tools: list[str]
     destinations: list[str]
     purpose: str
+    data: list[str]
 
 
 class Agent(Shown):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from kaizen_security.contract.declaration import DataClass
 from kaizen_security.contract.fields import MAX_LIST, MAX_NAME, MAX_TEXT
 from kaizen_security.exports.destinations import MAX_HEADER, MAX_HEADERS, MAX_SECRET, MAX_URL
 from kaizen_security.reasoners.choice import LONGEST, MAX_KEY
@@ -39,6 +40,13 @@ class Declaration(Body):
         Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]], Meta(max_length=MAX_LIST)] | None
     ) = None
     purpose: Annotated[str, Meta(max_length=MAX_TEXT)] | None = None
+    data: (
+        Annotated[
+            list[Said],
+            Meta(max_length=MAX_LIST, description="classes of data: " + ", ".join(DataClass)),
+        ]
+        | None
+    ) = None
 
 
 class SidecarProfile(Body):

@@ -218,10 +218,17 @@ def agent_view(agent: Agent, hours: Iterable[Hour], now: float, learned: Learnin
     )
 
 
+PLURAL = {"kind of data": "kinds of data"}
+
+
 def _declared(declaration: Declaration) -> str:
     parts = [
-        f"{len(entries)} {word}{'' if len(entries) == 1 else 's'}"
-        for entries, word in ((declaration.tools, "tool"), (declaration.destinations, "destination"))
+        f"{len(entries)} {word if len(entries) == 1 else PLURAL.get(word, word + 's')}"
+        for entries, word in (
+            (declaration.tools, "tool"),
+            (declaration.destinations, "destination"),
+            (declaration.data, "kind of data"),
+        )
         if entries
     ]
     return ", ".join(parts) or "Not declared"
@@ -229,7 +236,7 @@ def _declared(declaration: Declaration) -> str:
 
 def declaration_view(declaration: Declaration) -> DeclarationView:
     """A declaration with its lists bounded."""
-    lists = (("Tools", declaration.tools), ("Destinations", declaration.destinations))
+    lists = (("Tools", declaration.tools), ("Destinations", declaration.destinations), ("Data", declaration.data))
     return DeclarationView(
         purpose=declaration.purpose,
         lists=tuple((name, entries[:MAX_SHOWN]) for name, entries in lists),

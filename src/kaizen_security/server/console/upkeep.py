@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from kaizen_security.contract.codec import decode_declaration
+from kaizen_security.contract.declaration import DataClass
 from kaizen_security.contract.declared import compile_declaration
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.fields import MAX_NAME, plain
@@ -53,6 +54,7 @@ class _Upkeep:
                 "purpose": declared.purpose,
                 "tools": "\n".join(declared.tools),
                 "destinations": "\n".join(declared.destinations),
+                "data": "\n".join(declared.data),
             },
         )
 
@@ -67,6 +69,7 @@ class _Upkeep:
                     "tools": [*entries(said.get("tools", ""))],
                     "destinations": [*entries(said.get("destinations", ""))],
                     "purpose": " ".join(said.get("purpose", "").split()),
+                    "data": [*entries(said.get("data", ""))],
                 },
                 field="declaration",
             )
@@ -87,7 +90,8 @@ class _Upkeep:
             name=agent.name,
             back=agent_href(agent.name),
             href=agent_href(agent.name, "/agent/declaration"),
-            typed={"purpose": "", "tools": "", "destinations": ""} | said,
+            typed={"purpose": "", "tools": "", "destinations": "", "data": ""} | said,
+            classes=", ".join(DataClass),
             may_change=user.role is Role.ADMIN,
             problem=str(problem or ""),
         )
