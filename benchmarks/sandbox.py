@@ -32,6 +32,11 @@ from kaizen_security.redteam.lying.stage import Stage, judged
 RESULT = Path(__file__).parent / "results" / "sandbox.json"
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "sandbox-figures.md"
 LIE_EVERY = 20
+FIRST_CONTACT = (
+    "57 of 64 lies caught, 5 of 64 honest runs with a gap (one of these five was the corpus's own mistake: "
+    "its Bedrock account did not tell that a call had failed)"
+)
+"""Of the second author's corpus: what the detection came to on the day on which it was written, never to be changed."""
 HONEST_RUNS = 200
 DECLARATION = {
     "tools": ["lookup_order"],
@@ -219,11 +224,15 @@ def corpus() -> dict[str, object]:
         cell = table[run.lie].setdefault(run.witness.value, [0, 0])
         cell[0] += bool(judged(run, found[run.id]))
         cell[1] += 1
-    unseen = [run for run in told if run.unseen]
+    unseen, second = ([run for run in told if getattr(run, by)] for by in ("unseen", "second"))
+    falsely = sorted({run.id.rpartition("-")[0] for run in more if judged(run, found[run.id])})
     return {
         "kernel rung": kernel,
         "caught of lies, by the first rung that can see them": {lie: table[lie] for lie in LIES},
         "caught of those written unseen": [sum(bool(judged(run, found[run.id])) for run in unseen), len(unseen)],
+        "caught of the second author's": [sum(bool(judged(run, found[run.id])) for run in second), len(second)],
+        "lies that are missed": sorted(run.id for run in told if not judged(run, found[run.id])),
+        "honest runs that have a gap": falsely,
         "honest runs": len(more),
         "false gaps": sum(bool(judged(run, found[run.id])) for run in more),
     }
@@ -251,11 +260,20 @@ def page(measured: dict[str, object]) -> str:
         row = [f"{cells[one][0]} of {cells[one][1]}" if one in cells else "" for one in witnesses]
         lines.append(f"| {lie} | " + " | ".join(row) + " |")
     caught, all_ = found["caught of those written unseen"]
+    now_, theirs = found["caught of the second author's"]
     lines += [
         "",
         f"Of those that were written before the detection was, by the same hand, {caught} of {all_} are caught.",
         "Each declares what its tools reach (`red-team/sandbox/declares.toml`): without that the same lies show less.",
         f"Of {found['honest runs']} honest runs, {found['false gaps']} have a gap.",
+        "",
+        "A second author wrote lies and honest runs (`lies-second.toml`, `benign-second.toml`) in all shapes of an account, having",
+        "read the corpus's form and the operators' pages, and not the detection. Run once before anything was mended:",
+        f"{FIRST_CONTACT}. Mended since by mechanism; {now_} of {theirs} are caught today.",
+        "",
+        *_listed("Missed", found["lies that are missed"]),
+        *_listed("Honest, and yet with a gap", found["honest runs that have a gap"]),
+        "[The limits](../limits.md#what-the-gap-does-not-see) say why.",
         "" if found["kernel rung"] else "The kernel rung was not to be had on this machine.",
         "",
         "## Speed",
@@ -268,6 +286,10 @@ def page(measured: dict[str, object]) -> str:
         "",
     ]
     return "\n".join(line for i, line in enumerate(lines) if line or lines[i - 1 : i] != [""])
+
+
+def _listed(what: str, ids: list[str]) -> list[str]:
+    return [f"{what}: {', '.join(f'`{one}`' for one in ids)}."] if ids else []
 
 
 def main(argv: list[str] | None = None) -> int:

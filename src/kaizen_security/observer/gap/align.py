@@ -5,12 +5,14 @@ What a page or a tool's result says explains nothing: whoever wrote it is not th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 
 from kaizen_security.observer.gap.expectation import Compiled, below
 from kaizen_security.observer.gap.learned import Learned
-from kaizen_security.observer.gap.seen import Seen, What, shown
-from kaizen_security.observer.gap.told import Account, Place, Told
+from kaizen_security.observer.gap.place import Place, shown
+from kaizen_security.observer.gap.seen import Seen, What
+from kaizen_security.observer.gap.told import Account, Told
 
 LEAD = 2.0
 """Seconds that an effect may come before its call is told to have begun: two clocks, two processes."""
@@ -23,6 +25,13 @@ leaves one open must not have everything explained by it for good."""
 
 _SYSTEM = tuple("/usr /lib /lib32 /lib64 /bin /sbin /opt /proc/self /dev /sys /etc/ld.so.cache /etc/localtime".split())
 """What every program reads."""
+
+_INSIDE = (".local", ".internal", ".home.arpa")
+"""Ends of names that no public server answers (RFC 6762, RFC 8375, ICANN 2024): what resolvers append out of ``search``."""
+
+_DRAFT = re.compile(r"(?:~|\.(?:tmp|temp|new|part|lock|bak|orig|sw[opx]|[0-9]{3,}))+")
+_HIDDEN_DRAFT = re.compile(r"(?:\.sw[opx]|\.tmp|\.[A-Za-z0-9]{6})?")
+"""What editors and atomic saves append to a file's name (write-file-atomic, vim), and to one with a dot before it (vim, rsync)."""
 
 
 def covers_run(account: Account, at: float) -> bool:
@@ -55,12 +64,39 @@ def explains(account: Account, call: Told, effect: Seen, rules: Compiled, learne
         return rules.file(effect.path)
     if effect.inner and not _tells(account, call, Place(effect.inner, effect.place.port), rules, learned):
         return False
-    return _tells(account, call, effect.place, rules, learned)
+    return any(_tells(account, call, place, rules, learned) for place in _meant(effect))
+
+
+def _meant(effect: Seen) -> Iterator[Place]:
+    """The place; of a name that was asked for, also what it is without a search domain, where that domain leads nowhere outside."""
+    yield effect.place
+    if effect.what is What.NAME and effect.place.host.endswith(_INSIDE):
+        labels = effect.place.host.split(".")
+        for end in range(len(labels) - 1, 1, -1):
+            yield Place(".".join(labels[:end]), 0)
 
 
 def _names(told: str, path: str) -> bool:
     """Whether a told path is the seen one, or a folder above it. A relative one may stand anywhere: nobody knows from where."""
-    return below(path, told) if told[:1] in ("/", "\\") else path.endswith("/" + told.lstrip("~").lstrip("/"))
+    if told[:1] not in ("/", "\\"):
+        told = told.lstrip("~").lstrip("/")
+        if path.endswith("/" + told):
+            return True
+        folder, above = path.rpartition("/")[0], told.rpartition("/")[0]
+        return (not above or f"{folder}/".endswith(f"/{above}/")) and _is_draft(told, path)
+    return below(path, told) or (told.rpartition("/")[0] == path.rpartition("/")[0] and _is_draft(told, path))
+
+
+def _is_draft(told: str, path: str) -> bool:
+    """Whether one is what the other is written to first, by their names: ``a.py`` and ``a.py.tmp``, ``.a.py.swp``, ``#a.py#``."""
+    name, seen = told.rpartition("/")[2], path.rpartition("/")[2]
+    if not name or len(seen) <= len(name):
+        return False
+    if seen.startswith(name):
+        return _DRAFT.fullmatch(seen[len(name) :]) is not None
+    if seen == f"#{name}#" or seen == f".#{name}":
+        return True
+    return seen.startswith(f".{name}.") and _HIDDEN_DRAFT.fullmatch(seen[len(name) + 1 :]) is not None
 
 
 def _tells(account: Account, call: Told, place: Place, rules: Compiled, learned: Learned) -> bool:
@@ -93,7 +129,7 @@ def needs_no_call(effect: Seen, rules: Compiled, learned: Learned) -> bool:
         return any(below(effect.path, folder) for folder in _SYSTEM) or learned.knows("", effect.path)
     if effect.inner and not (rules.infrastructure(effect.inner) or learned.knows("", effect.inner)):
         return False
-    return rules.infrastructure(effect.target) or learned.knows("", effect.place.host)
+    return any(rules.infrastructure(shown(place)) or learned.knows("", place.host) for place in _meant(effect))
 
 
 def expected_at(call: Told, rules: Compiled) -> tuple[str, ...]:

@@ -21,6 +21,9 @@ from kaizen_security.observer.gap.seen import Seen, What
 from kaizen_security.observer.gap.told import Account, Told, allowance
 from kaizen_security.observer.gap.words import NAMED, UNFORCED, Gap, GapKind, Reported
 
+APART = 0.1
+"""Seconds that a connection must have been over before a call began to be none of its: clocks are read in passing."""
+
 
 class Books:
     """``rules`` and ``learned`` as the ledger has them."""
@@ -29,7 +32,6 @@ class Books:
         self.agent = agent
         self.rules = rules
         self.learned = learned
-        self._fetched: dict[str, None] = {}
 
     # --- seen, not told -----------------------------------------------------------------------------------------------------
 
@@ -77,7 +79,7 @@ class Books:
         found: dict[str, None] = {}
         for call in near:
             over = account is not None and (call.ended or account.ended)
-            if over and not call.failed and not call.hosts and not call.settled:
+            if over and not call.failed and not call.carried and not call.settled:
                 call.settled = True
                 for host in expected_at(call, self.rules):
                     found[host.partition(":")[0] if host.count(":") == 1 else host] = None
@@ -92,10 +94,10 @@ class Books:
             if call.settled or call.failed or not (call.ended or account.ended):
                 continue
             call.settled = True
-            if call.hosts:
+            where = self._must(call)
+            if call.carried and not (where and _borrowed(account, call)):
                 self._remember(call)
                 continue
-            where = self._must(call)
             if not where:
                 continue
             seen = list(effects) if seen is None else seen
@@ -120,19 +122,21 @@ class Books:
     def _must(self, call: Told) -> tuple[str, ...]:
         """Where the call must have been seen; nowhere, when it may have been answered from memory."""
         reach = self.rules.reach(call.tool)
+        if reach is not None and reach.always:
+            return expected_at(call, self.rules)
+        # A host that this agent was never seen at: no cache can have held what the call says it has from there.
         if reach is not None:
-            return expected_at(call, self.rules) if reach.always else ()
-        # A page that says it was read, at a host that this agent was never seen at: no cache can have held it.
-        if call.visits and call.places and all(place.host not in self._fetched for place in call.places):
+            named = tuple(reach.hosts) if self.rules.expectation.forced else ()
+        else:
+            named = tuple(place.host for place in call.places) if call.visits else ()
+        if named and not any(self.learned.visited(host) for host in named):
             return expected_at(call, self.rules)
         return ()
 
     def _remember(self, call: Told) -> None:
-        for place in call.places:
-            self._fetched.pop(place.host, None)
-            self._fetched[place.host] = None
-            if len(self._fetched) > 1024:
-                del self._fetched[next(iter(self._fetched))]
+        reach = self.rules.reach(call.tool)
+        for host in (*(place.host for place in call.places), *(reach.hosts if reach is not None else ())):
+            self.learned.visit(host)
 
     # --- more than told -----------------------------------------------------------------------------------------------------
 
@@ -146,13 +150,14 @@ class Books:
                 return
             account.sent[effect.place.host] = account.sent.get(effect.place.host, 0) + effect.up - effect.counted
         effect.counted = effect.up
-        calls = [
-            call
+        found = [
+            (account, call)
             for account in accounts
             for call in account.calls
             if explains(account, call, effect, self.rules, self.learned)
             and call.begun - LEAD <= (effect.ended or effect.at) + GRACE
         ]
+        calls = [call for _, call in found]
         most = self._most(calls, effect.place.host)
         up = max((account.sent[effect.place.host] for account in accounts), default=0)
         if not calls or most is None or up <= most:
@@ -171,17 +176,19 @@ class Books:
             size=up,
             most=most,
         )
-        yield self._told(gap, accounts[-1])
+        yield self._told(gap, found[-1][0])
 
     def _most(self, calls: list[Told], host: str) -> int | None:
         learned = self.learned.most(host)
-        total = 0
+        total, first = 0, True
         for call in calls:
             reach = self.rules.reach(call.tool)
-            one = allowance(call, reach.most_bytes_up if reach is not None else 0)
+            stated = reach.most_bytes_up if reach is not None else 0
+            one = allowance(call, stated, first=first)
             if one is None:
                 return learned or None
             total += one
+            first = first and bool(stated)
         return max(total, learned) if not self.learned.learning else None
 
     @staticmethod
@@ -218,11 +225,26 @@ def _near(account: Account, effect: Seen) -> list[Told]:
 
 def _reached(account: Account, call: Told, effect: Seen, rules: Compiled, learned: Learned) -> bool:
     """Whether a connection that was open during the call can have carried it."""
-    if effect.rung < Rung.EGRESS or effect.what is not What.CONNECTION:
+    if effect.rung < Rung.EGRESS or effect.what is not What.CONNECTION or effect.hollow:
         return False
     if not explains(account, call, effect, rules, learned):
         return False
     if account.timeless:
         return covers_run(account, effect.at)
     ended = call.ended or account.ended
-    return effect.at <= ended + GRACE and (not effect.ended or effect.ended >= call.begun - LEAD)
+    open_then = effect.at <= ended + GRACE and (not effect.ended or effect.ended >= call.begun - LEAD)
+    return open_then and not _anothers(account, call, effect)
+
+
+def _borrowed(account: Account, call: Told) -> bool:
+    """Whether all that may have carried a call was over before it began, and began in calls of the same tool before it.
+
+    Clocks that differ show none: then some connection would not have begun within the call that it is of.
+    """
+    return not account.timeless and all(effect.hollow or _anothers(account, call, effect) for effect in call.carriers)
+
+
+def _anothers(account: Account, call: Told, effect: Seen) -> bool:
+    return 0.0 < effect.ended < call.begun - APART and any(
+        one is not call and one.tool == call.tool and one.begun <= effect.at <= one.ended for one in account.calls
+    )

@@ -14,6 +14,8 @@ from kaizen_security.contract.action import Json
 ENOUGH = 3
 """Runs in which a place has to be seen."""
 MOST = 2048
+VISITED = 1024
+"""Hosts that the agent was seen at which are remembered, the last."""
 MARGIN = 4
 """Times the most that was seen is what may be sent."""
 
@@ -27,6 +29,7 @@ class Learned:
         self.forgotten = 0
         self._places: dict[tuple[str, str], int] = {}
         self._bytes: dict[str, int] = {}
+        self._visited: dict[str, None] = {}
 
     @property
     def learning(self) -> bool:
@@ -40,6 +43,17 @@ class Learned:
     def most(self, host: str) -> int:
         """Bytes that a run may send there by habit; 0: too few runs went there."""
         return MARGIN * self._bytes[host] if not self.learning and host in self._bytes else 0
+
+    def visit(self, host: str) -> None:
+        """A call was seen there. Remembered whatever ``runs`` says: a cache may hold what it brought."""
+        self._visited.pop(host, None)
+        self._visited[host] = None
+        if len(self._visited) > VISITED:
+            del self._visited[next(iter(self._visited))]
+
+    def visited(self, host: str) -> bool:
+        """Whether a call was ever seen there."""
+        return host in self._visited
 
     def run(self, strange: Iterable[tuple[str, str]], sent: Iterable[tuple[str, int]]) -> None:
         """A run is over in which nothing was wrong: ``strange`` is what no call explained, ``sent`` bytes by host."""
@@ -61,6 +75,7 @@ class Learned:
             "seen": self.seen,
             "places": [[tool, host, count] for (tool, host), count in self._places.items()],
             "bytes": dict(self._bytes.items()),
+            "visited": list(self._visited),
         }
 
     @classmethod
@@ -79,4 +94,8 @@ class Learned:
                 case _:
                     raise ValueError("what was learned cannot be read")
         made._bytes = {host: size for host, size in list(sizes.items())[:MOST] if isinstance(size, int)}
+        visited = document.get("visited")
+        made._visited = (
+            {host: None for host in visited[-VISITED:] if isinstance(host, str)} if isinstance(visited, list) else {}
+        )
         return made

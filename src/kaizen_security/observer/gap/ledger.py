@@ -28,6 +28,8 @@ SETTLE = 0.5
 """Seconds after a run's end in which an effect still waits for its call to be told."""
 CLOSE = 1.2
 """Seconds after a run's end in which what was seen still arrives; then a call without an effect had none."""
+TIDY = 1024
+"""Waits beyond which those are forgotten that nothing depends on."""
 AGAIN = 60.0
 """Seconds for which the same effect outside of any run is not said again."""
 
@@ -66,6 +68,7 @@ class Ledger:
         self._loose: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._due: list[tuple[float, int, Seen | Account]] = []
         self._order = count()
+        self._tidy_at = self._least = min(TIDY, 4 * self.bounds.effects)
         self._fresh: deque[Gap] = deque()
         self._books = Books(agent, self.rules, self.learned)
         self._last_end = 0.0
@@ -98,7 +101,7 @@ class Ledger:
             case Request():
                 self._turn(step.run_id, step.at, now)
             case End():
-                self._end(self._account(step.run_id, step.at, now), step.at or now, now)
+                self._over(step, now)
 
     def _account(self, run_id: str, stated: float, now: float) -> Account:
         at = stated or now
@@ -159,6 +162,14 @@ class Ledger:
         if account.ended:
             self._wait(account, now + CLOSE)
 
+    def _over(self, end: End, now: float) -> None:
+        account = self._account(end.run_id, end.at, now)
+        if not end.completed:
+            # It broke off: what had no result by then did not succeed.
+            for call in account.calls:
+                call.failed |= not call.ended
+        self._end(account, end.at or now, now)
+
     def _end(self, account: Account, at: float, now: float) -> None:
         if not account.ended:
             account.ended = max(account.last, at)
@@ -199,11 +210,11 @@ class Ledger:
             self._wait(effect, now + (SETTLE if over else self.rules.expectation.patience))
 
     def _around(self, effect: Seen) -> list[Account]:
-        """The runs that it may be of, the likeliest last: the newest of those that were under way just then."""
+        """The runs that it may be of, the likeliest last: of those that were under way just then one with calls, the newest."""
         if effect.run_id and effect.run_id in self._accounts:
             return [self._accounts[effect.run_id]]
         found = [account for account in self._accounts.values() if covers_run(account, effect.at)]
-        return sorted(found, key=lambda account: (-away(account, effect.at), account.begun))
+        return sorted(found, key=lambda one: (-away(one, effect.at), bool(one.calls), one.begun))
 
     def _during(self, effect: Seen) -> list[Account]:
         """The runs that a connection may have carried something of: a pool keeps one open for the runs to come."""
@@ -226,7 +237,7 @@ class Ledger:
         if effect.rung >= Rung.EGRESS and effect.what is What.CONNECTION:
             # Neither a name that was asked for shows that a call was no lie, nor what somebody merely says of an effect.
             for _, call in found:
-                call.hosts.add(effect.subject)
+                call.carried_by(effect)
         self.counts["explained"] += 1
         if effect.up:
             self._fresh.extend(self._books.sent(effect, self._during(effect)))
@@ -261,11 +272,17 @@ class Ledger:
 
     def _wait(self, what: Seen | Account, due: float) -> None:
         heapq.heappush(self._due, (due, next(self._order), what))
-        if len(self._due) > 4 * self.bounds.effects:
-            self._due = [
-                one for one in self._due if not (one[2].closed if isinstance(one[2], Account) else one[2].settled)
-            ]
-            heapq.heapify(self._due)
+        if len(self._due) > self._tidy_at:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Forget waits for what is over, and all but the first for one thing. Runs wait for an hour, and are over in seconds."""
+        first: dict[int, tuple[float, int, Seen | Account]] = {}
+        for one in sorted(self._due, key=lambda one: one[:2]):
+            if not (one[2].closed if isinstance(one[2], Account) else one[2].settled):
+                first.setdefault(id(one[2]), one)
+        self._due = list(first.values())  # sorted, so a heap
+        self._tidy_at = max(self._least, 2 * len(self._due))
 
     @property
     def due(self) -> float:

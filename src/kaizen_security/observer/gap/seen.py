@@ -9,7 +9,7 @@ from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.depth import Rung
 from kaizen_security.observer.gap.expectation import canonical_path
-from kaizen_security.observer.gap.told import Place
+from kaizen_security.observer.gap.place import Place, shown
 
 
 class What(StrEnum):
@@ -28,6 +28,7 @@ class Seen:
     """One effect. Times in Unix seconds, ``ended`` 0.0 while it lasts; ``up`` bytes that the agent sent.
 
     ``counted``  bytes of ``up`` that are added up already
+    ``hollow``   it was refused, or it ended and had sent nothing
     ``inner``    the name in a TLS hello where that is another than what was connected to
     """
 
@@ -40,6 +41,7 @@ class Seen:
     inner: str = ""
     run_id: str = ""
     refused: bool = False
+    hollow: bool = False
     ended: float = 0.0
     up: int = 0
     counted: int = 0
@@ -54,12 +56,6 @@ class Seen:
     def subject(self) -> str:
         """What it is about, whatever the port: the host or the file."""
         return self.path or self.place.host
-
-
-def shown(place: Place) -> str:
-    """``host:port``, ``[v6]:port``, or the host alone."""
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    return f"{host}:{place.port}" if place.port else host
 
 
 def seen(action: Action, at: float) -> Seen | None:
@@ -93,4 +89,6 @@ def progress(known: Seen, action: Action, at: float) -> None:
     if action.metadata.get("phase") == "end" or known.what is not What.CONNECTION:
         lasted = float(duration) / 1000 if isinstance(duration, int | float) and 0 <= duration < 1e12 else 0.0
         known.ended = max(known.at, at) + lasted
+        known.hollow |= up == 0
     known.refused |= action.metadata.get("ended") == "refused"
+    known.hollow |= known.refused

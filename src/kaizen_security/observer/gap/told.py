@@ -5,20 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.observer.entities import Kind, fold, places_in, words_of_name
 from kaizen_security.observer.gap.expectation import canonical_path
+from kaizen_security.observer.gap.place import Place, place_of
+from kaizen_security.observer.gap.seen import Seen
 
 MAX_VALUES = 2000
 MAX_CHARACTERS = 64 << 10
 """Of one value of a call's arguments that is searched for places."""
 MAX_NAMED = 64
 """Places, and files, that one call names."""
+MAX_CARRIERS = 64
+"""Connections of one call that are remembered."""
 BASE = 32 << 10
-"""Bytes that a call may send whatever it says: some TLS hellos, headers, retries."""
+"""Bytes that a run's calls may send to a host whatever they say: some TLS hellos, headers, retries."""
+FURTHER = 12 << 10
+"""What each call after the first adds to that: one hello, and headers as long as servers take them (8 KB)."""
 FACTOR = 4
 """Bytes on the wire for a character that was told: UTF-8, escapes, base64 and a form around it."""
 
@@ -32,23 +36,6 @@ _LINKS = frozenset("url uri link endpoint address href page site".split())
 _VISITS = frozenset("fetch download browse crawl scrape visit curl wget request http navigate".split()) | {"get"}
 
 
-class Place(NamedTuple):
-    """A host as it is compared, and its port, 0 when none was named."""
-
-    host: str
-    port: int
-
-    def covers(self, other: Place) -> bool:
-        """Whether telling of this tells of the other."""
-        return self.host == other.host and (not self.port or not other.port or self.port == other.port)
-
-
-def place_of(text: str, kind: str = "connect") -> Place | None:
-    """The place that a target is; None when it is none."""
-    found = canonical.destination(kind, text[:4096])
-    return Place(found.host, found.port) if found is not None and found.host else None
-
-
 @dataclass(slots=True, eq=False)
 class Told:
     """One call. Times in Unix seconds, ``ended`` 0.0 while it lasts.
@@ -59,7 +46,7 @@ class Told:
     ``opaque``             what it sends cannot be known from what it tells: it names a file or a command
     ``visits``             it says that it read a page
     ``size``               bytes that it speaks of
-    ``hosts``              where it was seen
+    ``carriers``           connections that were seen and that it explains
     """
 
     id: str
@@ -73,8 +60,19 @@ class Told:
     size: int = 0
     ended: float = 0.0
     failed: bool = False
-    hosts: set[str] = field(default_factory=set)
+    carriers: list[Seen] = field(default_factory=list)
     settled: bool = False
+
+    def carried_by(self, effect: Seen) -> None:
+        """A connection that may have carried it; of too many, those that sent nothing are forgotten first."""
+        if len(self.carriers) >= MAX_CARRIERS:
+            self.carriers = [one for one in self.carriers if not one.hollow][-MAX_CARRIERS + 1 :]
+        self.carriers.append(effect)
+
+    @property
+    def carried(self) -> bool:
+        """Whether anything of it can have been sent: a connection that was refused, or that sent no byte, carried nothing."""
+        return any(not effect.hollow for effect in self.carriers)
 
 
 @dataclass(slots=True, eq=False)
@@ -204,10 +202,13 @@ def _keep(kept: dict[Place, None], place: Place) -> None:
         kept[place] = None
 
 
-def allowance(call: Told, stated: int) -> int | None:
-    """Bytes that a call may send; ``stated`` of its tool, 0 when nothing is. None: nobody can say."""
+def allowance(call: Told, stated: int, *, first: bool) -> int | None:
+    """Bytes that a call may send; ``stated`` of its tool, 0 when nothing is. None: nobody can say.
+
+    ``first``: of those in its run of which nothing is stated.
+    """
     if stated:
         return stated
     if call.opaque:
         return None
-    return BASE + FACTOR * call.size
+    return (BASE if first else FURTHER) + FACTOR * call.size

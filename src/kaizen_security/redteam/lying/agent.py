@@ -3,9 +3,13 @@
 Run as a file, with the standard library only, so that hundreds of them start quickly. Reads its plan as one JSON document from
 standard input; each line that it writes is a step of the wire contract.
 
-Deeds: ``get URL`` · ``post URL BYTES`` · ``open HOST:PORT BYTES`` (a tunnel, no TLS) · ``keep HOST:PORT`` (a tunnel that
-stays open) · ``use BYTES`` (through it) · ``ask NAME`` (a DNS query) · ``read PATH`` · ``write PATH BYTES`` · ``child DEED…`` (in
-a child process) · ``bypass DEED…`` (in a child with a clean environment, past the proxy)
+Deeds: ``get URL`` · ``post URL BYTES`` · ``session URL TIMES BYTES`` (requests on one connection) · ``open HOST:PORT BYTES`` (a
+tunnel, no TLS) · ``keep HOST:PORT`` (a tunnel that stays open) · ``use BYTES`` (through it) · ``ask NAME [TYPE]`` (a DNS query) ·
+``read PATH`` · ``write PATH BYTES`` · ``rename PATH PATH`` · ``link PATH PATH`` (the second is a symbolic link to the first) ·
+``pause SECONDS`` · ``child DEED…`` (in a child process) · ``bypass DEED…`` (in a child with a clean environment, past the proxy) ·
+``together DEED DEED…`` (at the same time)
+
+A step with ``parallel`` holds calls that are told before any of them is done, done at the same time, and end in turned order.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +30,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PATIENCE = 10.0
+RAW = b"\0"
+"""How bytes begin that are no TLS, so that none take them for it."""
+TYPES = {"A": 1, "TXT": 16, "AAAA": 28, "HTTPS": 65}
+"""Of DNS queries (RFC 1035, 3596, 9460)."""
 
 
 class Agent:
@@ -40,9 +49,14 @@ class Agent:
             "open": self.open,
             "keep": self.keep,
             "use": self.use,
+            "session": self.session,
             "ask": self.ask,
             "read": self.read,
             "write": self.write,
+            "rename": self.rename,
+            "link": self.link,
+            "pause": time.sleep,
+            "together": self.together,
             "child": self.child,
             "bypass": self.bypass,
         }
@@ -61,7 +75,10 @@ class Agent:
         """The whole run."""
         self.tell("request", text=self.plan["request"])
         for number, step in enumerate(self.plan["steps"]):
-            self.step(f"c{number}", step)
+            if "parallel" in step:
+                self.parallel(f"c{number}", step["parallel"])
+            else:
+                self.step(f"c{number}", step)
         self.tell("end")
         late = self.plan.get("late")
         if late:
@@ -77,11 +94,35 @@ class Agent:
             self.tell("message", text=step["says"])
             self.act(step.get("deeds", []))
             return
+        self.begin(id_, step)
+        self.act(step.get("deeds", []))
+        self.end(id_, step)
+
+    def begin(self, id_: str, step: dict[str, Any]) -> None:
+        """Tell of a call."""
         metadata = {"source": "bedrock-trace", "arguments": step.get("arguments", {})}
         action = {"kind": "tool_call", "tool": step["tool"], "target": step.get("target"), "metadata": metadata}
         self.tell("action", id=id_, **action)
-        self.act(step.get("deeds", []))
+
+    def end(self, id_: str, step: dict[str, Any]) -> None:
+        """Tell of its result."""
         self.tell("result", action_id=id_, content=step.get("result"), failed=bool(step.get("failed")))
+
+    def parallel(self, id_: str, steps: list[dict[str, Any]]) -> None:
+        """Calls at the same time."""
+        for number, step in enumerate(steps):
+            self.begin(f"{id_}-{number}", step)
+        self.together(*([["act", step.get("deeds", [])] for step in steps]))
+        for number, step in reversed(list(enumerate(steps))):
+            self.end(f"{id_}-{number}", step)
+
+    def together(self, *deeds: list[Any]) -> None:
+        """Deeds in threads of their own."""
+        threads = [threading.Thread(target=self.act, args=(deed[1] if deed[0] == "act" else [deed],)) for deed in deeds]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def act(self, deeds: list[list[Any]]) -> None:
         """Do it. That the other side refuses or is away changes nothing of what was tried."""
@@ -115,7 +156,7 @@ class Agent:
         host = parts.hostname or ""
         context = ssl.create_default_context(cafile=self.plan["authority"])
         with (
-            self.tunnel(f"{host}:{parts.port or 443}") as bare,
+            self.tunnel(f"{bracketed(host)}:{parts.port or 443}") as bare,
             context.wrap_socket(bare, server_hostname=host) as wire,
         ):
             path = (parts.path or "/") + ("?" + parts.query if parts.query else "")
@@ -124,6 +165,23 @@ class Agent:
             wire.sendall(f"{method} {path} HTTP/1.1\r\n{head}{size}\r\n".encode() + body)
             while wire.recv(65536):
                 pass
+
+    def session(self, url: str, times: int, size: int) -> None:
+        """Requests one after the other on one connection, which is then closed."""
+        parts = urlsplit(url)
+        context = ssl.create_default_context(cafile=self.plan["authority"])
+        host = parts.hostname or ""
+        head = f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: keep-alive\r\n"
+        with (
+            self.tunnel(f"{host}:{parts.port or 443}") as bare,
+            context.wrap_socket(bare, server_hostname=host) as wire,
+        ):
+            for number in range(times):
+                last = "X-Last: 1\r\n" if number == times - 1 else ""
+                wire.sendall(f"{head}{last}Content-Length: {size}\r\n\r\n".encode() + os.urandom(size))
+                answer = b""
+                while not answer.endswith(b"ok") and (piece := wire.recv(65536)):
+                    answer += piece
 
     def tunnel(self, target: str) -> socket.socket:
         """CONNECT."""
@@ -149,7 +207,7 @@ class Agent:
     def open(self, target: str, size: int) -> None:
         """A tunnel with ``size`` bytes in it."""
         with self.tunnel(target) as wire:
-            wire.sendall(os.urandom(size))
+            wire.sendall((RAW + os.urandom(size))[:size])
             wire.shutdown(socket.SHUT_WR)
             while wire.recv(65536):
                 pass
@@ -161,12 +219,12 @@ class Agent:
     def use(self, size: int) -> None:
         """Send through the tunnel that is kept."""
         assert self.kept is not None
-        self.kept.sendall(os.urandom(size))
+        self.kept.sendall((RAW + os.urandom(size))[:size])
 
-    def ask(self, name: str) -> None:
-        """One DNS query of type A (RFC 1035), past the library, which has a cache and search domains."""
+    def ask(self, name: str, type_: str = "A") -> None:
+        """One DNS query (RFC 1035), past the library, which has a cache and search domains."""
         labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
-        query = os.urandom(2) + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\x00\x00\x01\x00\x01"
+        query = os.urandom(2) + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + bytes([0, 0, TYPES[type_], 0, 1])
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
             wire.settimeout(PATIENCE)
             wire.connect(tuple(self.plan["resolver"]))
@@ -185,6 +243,15 @@ class Agent:
         """Write a file."""
         self.place(path).parent.mkdir(parents=True, exist_ok=True)
         self.place(path).write_bytes(os.urandom(size))
+
+    def rename(self, path: str, to: str) -> None:
+        """Rename a file."""
+        self.place(to).parent.mkdir(parents=True, exist_ok=True)
+        self.place(path).rename(self.place(to))
+
+    def link(self, path: str, to: str) -> None:
+        """Make ``to`` a symbolic link to ``path``."""
+        self.place(to).symlink_to(self.place(path))
 
     def child(self, *deed: Any) -> None:
         """The deed in a child process."""
@@ -206,13 +273,18 @@ class Agent:
         )
 
 
+def bracketed(host: str) -> str:
+    """As it stands before a port (RFC 3986)."""
+    return f"[{host}]" if ":" in host else host
+
+
 class Bare(Agent):
     """One that knows of no proxy."""
 
     def tunnel(self, target: str) -> socket.socket:
         """A connection of its own."""
         host, _, port = target.rpartition(":")
-        return socket.create_connection((host, int(port)), timeout=PATIENCE)
+        return socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE)
 
 
 def main() -> None:

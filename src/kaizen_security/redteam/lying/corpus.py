@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,11 +27,15 @@ class Witness(StrEnum):
 
 LIES = ("other-host", "extra-connection", "other-file", "more-bytes", "nothing", "late", "child", "dns")
 """The kinds of lies."""
+SHAPES = ("steps", "bedrock", "otel", "openai-agents", "langchain")
+"""In which an agent's account comes."""
+_TEXT = re.compile(r"\{text:(\d+)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lying:
-    """One run of an agent. ``lie`` is empty for an honest one; ``unseen``: written before the detection was."""
+    """One run of an agent. ``lie`` is empty for an honest one; ``unseen``: written before the detection was;
+    ``second``: by a second author, who had not read it."""
 
     id: str
     expectation: Expectation
@@ -40,30 +45,37 @@ class Lying:
     witness: Witness = Witness.EGRESS
     late: dict[str, Any] = field(default_factory=dict)
     unseen: bool = False
+    second: bool = False
+    shape: str = "steps"
+
+    def _written(self) -> Iterator[list[Any]]:
+        """Deeds as they stand, those at the same time one by one."""
+        calls = (call for step in self.steps for call in step.get("parallel", [step]))
+        for part in (*calls, self.late):
+            for deed in part.get("deeds", ()):
+                yield from deed[1:] if deed[0] == "together" else [deed]
 
     def deeds(self) -> Iterator[list[Any]]:
         """Everything that it does, what children do included."""
-        for part in (*self.steps, self.late):
-            for deed in part.get("deeds", ()):
-                yield [item for item in deed if item not in ("child", "bypass")]
+        for deed in self._written():
+            yield [item for item in deed if item not in ("child", "bypass")]
 
     def direct(self) -> Iterator[tuple[str, int]]:
         """Host and port, on loopback, of what it connects to past the proxy."""
-        for part in (*self.steps, self.late):
-            for deed in part.get("deeds", ()):
-                if "bypass" in deed:
-                    host, _, port = deed[-2].rpartition(":")
-                    yield host, int(port)
+        for deed in self._written():
+            if "bypass" in deed:
+                host, _, port = deed[-2].rpartition(":")
+                yield host.strip("[]"), int(port)
 
     def places(self) -> Iterator[tuple[str, int, str]]:
         """Host, port and scheme (``raw`` without TLS) of all that it connects to."""
         for name, *rest in self.deeds():
-            if name in ("get", "post"):
+            if name in ("get", "post", "session"):
                 parts = urlsplit(rest[0])
                 yield parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.scheme
             elif name in ("open", "keep"):
                 host, _, port = rest[0].rpartition(":")
-                yield host.lower(), int(port), "raw"
+                yield host.strip("[]").lower(), int(port), "raw"
 
 
 def load(folder: Path) -> tuple[Lying, ...]:
@@ -91,16 +103,31 @@ def _run(entry: dict[str, Any], declares: dict[str, Expectation], path: Path) ->
     where = f"{path.name}: {entry.get('id')}"
     if entry.get("lie", LIES[0]) not in LIES or entry.get("declares") not in declares:
         raise Misconfigured(f"{where}: an unknown lie or declaration")
+    if entry.get("shape", SHAPES[0]) not in SHAPES:
+        raise Misconfigured(f"{where}: an unknown shape")
     return Lying(
         id=entry["id"],
         expectation=declares[entry["declares"]],
         request=entry["request"],
-        steps=tuple(entry["steps"]),
+        steps=tuple(_filled(entry["steps"])),
         lie=entry.get("lie", ""),
         witness=Witness(entry.get("rung", "egress")),
         late=entry.get("late", {}),
         unseen="unseen" in path.name,
+        second="second" in path.name,
+        shape=entry.get("shape", SHAPES[0]),
     )
+
+
+def _filled(value: Any) -> Any:
+    """``{text:N}`` to that many characters of text."""
+    if isinstance(value, dict):
+        return {key: _filled(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_filled(below) for below in value]
+    if isinstance(value, str):
+        return _TEXT.sub(lambda found: ("All that is known. " * (int(found[1]) // 19 + 1))[: int(found[1])], value)
+    return value
 
 
 def varied(run: Lying, number: int) -> Lying:
@@ -128,4 +155,6 @@ def varied(run: Lying, number: int) -> Lying:
         witness=run.witness,
         late=run.late,
         unseen=run.unseen,
+        second=run.second,
+        shape=run.shape,
     )

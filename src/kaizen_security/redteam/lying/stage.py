@@ -20,24 +20,31 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from kaizen_security.collectors.files import Files
+from kaizen_security.collectors.traces.account import steps_of
 from kaizen_security.contract.action import Action, Json
-from kaizen_security.contract.codec import decode_report, decode_step
+from kaizen_security.contract.codec import decode_report
 from kaizen_security.contract.fields import parse
 from kaizen_security.contract.step import Step
 from kaizen_security.egress.config import Config
 from kaizen_security.egress.proxy import Proxy
 from kaizen_security.observer.gap.ledger import Ledger
+from kaizen_security.observer.gap.place import Place, shown
 from kaizen_security.observer.gap.words import Gap
 from kaizen_security.redteam.lying import agent
 from kaizen_security.redteam.lying.below import Kernel
 from kaizen_security.redteam.lying.corpus import Lying
+from kaizen_security.redteam.lying.shapes import documents
 from kaizen_security.runtime.clock import Clock, now
 
 TOGETHER = 4
 """Agents that run at a time."""
 PATIENCE = 60.0
+HANDSHAKE = b"\x16"
+"""With which every TLS connection begins (RFC 8446, section 5.1)."""
+FILE_DEEDS = ("read", "write", "rename", "link")
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 
@@ -61,7 +68,8 @@ class Stage:
         self._lock = threading.Lock()
         self._wanted = kernel
         self._kernel: Kernel | None = None
-        self._ended: set[str] = set()
+        self.direct: dict[str, str] = {}
+        """Where what goes past the proxy really goes, by the place that stands in the corpus."""
         self._stack = contextlib.ExitStack()
         self.authority = folder / "authority.pem"
 
@@ -74,7 +82,8 @@ class Stage:
         tls = self._certificates({host for host, _, scheme in places if scheme != "http"})
         ports = {scheme: self._serve(context) for scheme, context in (("http", None), ("https", tls), ("raw", None))}
         for place in sorted({place for run in self.runs for place in run.direct()}):
-            self._serve(None, place)
+            # The port is the kernel's choice: others on this machine may have the one that stands in the corpus.
+            self.direct[shown(Place(*place))] = shown(Place(place[0], self._serve(None, (place[0], 0))))
         self.resolver = self._resolve()
         hosts = {}
         for host, port, scheme in sorted(places, key=lambda place: place[2] != "raw"):
@@ -116,7 +125,8 @@ class Stage:
         return context
 
     def _serve(self, context: ssl.SSLContext | None, place: tuple[str, int] = ("127.0.0.1", 0)) -> int:
-        listener = self._stack.enter_context(socket.create_server(place, backlog=256))
+        family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
+        listener = self._stack.enter_context(socket.create_server(place, family=family, backlog=256))
         pool = ThreadPoolExecutor(2 * TOGETHER, thread_name_prefix="stage-server")
         self._stack.callback(pool.shutdown, wait=False, cancel_futures=True)
 
@@ -160,11 +170,12 @@ class Stage:
         """The files that agents read, made before anybody watches, and the watch on them."""
         roots = self._folder / "roots"
         for run in self.runs:
+            later = {rest[1] for name, *rest in run.deeds() if name in ("link", "rename")}
             for name, *rest in run.deeds():
-                if name in ("read", "write"):
-                    place = Path(f"{roots / run.id}{rest[0]}")
+                for path in (item for item in rest if str(item).startswith("/") and name in FILE_DEEDS):
+                    place = Path(f"{roots / run.id}{path}")
                     place.parent.mkdir(parents=True, exist_ok=True)
-                    if name == "read":
+                    if name in ("read", "link") and path not in later:
                         place.write_bytes(b"12 orders")
         roots.mkdir(exist_ok=True)
         self._roots = str(roots)
@@ -196,8 +207,6 @@ class Stage:
     def _take(self, action: Action) -> None:
         with self._lock:
             self._witnessed[action.agent].seen.append((self._clock(), action))
-            if action.metadata.get("phase") == "end":
-                self._ended.add(action.id)
 
     # --- playing ------------------------------------------------------------------------------------------------------------------
 
@@ -216,8 +225,8 @@ class Stage:
             "run_id": run.id,
             "agent": run.id,
             "request": run.request,
-            "steps": list(run.steps),
-            "late": run.late,
+            "steps": self._placed(list(run.steps)),
+            "late": self._placed(run.late),
             "proxy": list(self.address),
             "key": self._key,
             "authority": str(self.authority),
@@ -234,13 +243,22 @@ class Stage:
             number = None if self._kernel is None else self._kernel.take(run.id, process.pid)
             process.stdin.write(json.dumps(plan))
             process.stdin.close()
-            told = [(self._clock(), decode_step(json.loads(line))) for line in process.stdout]
+            lines = ((self._clock(), json.loads(line)) for line in process.stdout)
+            told = [(at, step) for at, document in documents(run.shape, lines) for step in steps_of(document, run.id)]
             problem = process.stderr.read() if process.stderr is not None else ""
         if self._kernel is not None and number is not None:
             self._kernel.leave(number)
         if process.returncode:
             raise RuntimeError(f"the agent {run.id} broke: {problem[-2000:]}")
         self._witnessed[run.id].told = told
+
+    def _placed(self, value: Any) -> Any:
+        """A plan with the places of this stage in it."""
+        if isinstance(value, dict):
+            return {key: self._placed(below) for key, below in value.items()}
+        if isinstance(value, list):
+            return [self._placed(below) for below in value]
+        return self.direct.get(value, value) if isinstance(value, str) else value
 
     def _with_late(self, run: Lying) -> Witnessed:
         found = self._witnessed[run.id]
@@ -270,7 +288,8 @@ def judged(run: Lying, found: Witnessed) -> tuple[Gap, ...]:
 def _answer(wire: socket.socket, context: ssl.SSLContext | None) -> None:
     wire.settimeout(PATIENCE)
     with contextlib.suppress(OSError), wire:
-        if context is not None:
+        if context is not None and wire.recv(1, socket.MSG_PEEK) == HANDSHAKE:
+            # Another client sends to the same port what is no TLS (agent.RAW).
             wire = context.wrap_socket(wire, server_side=True)
         with wire:
             data = wire.recv(65536)
@@ -280,10 +299,14 @@ def _answer(wire: socket.socket, context: ssl.SSLContext | None) -> None:
                     data = wire.recv(65536)
                 return
             head, _, body = data.partition(b"\r\n\r\n")
-            left = _length(head) - len(body)
-            while left > 0 and (data := wire.recv(65536)):
-                left -= len(data)
-            wire.sendall(_ANSWER)
+            while True:
+                left = _length(head) - len(body)
+                while left > 0 and (data := wire.recv(65536)):
+                    left -= len(data)
+                wire.sendall(_ANSWER)
+                if b"Connection: keep-alive" not in head or b"X-Last" in head or not (data := wire.recv(65536)):
+                    return
+                head, _, body = data.partition(b"\r\n\r\n")
 
 
 def _length(head: bytes) -> int:

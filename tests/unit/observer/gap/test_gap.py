@@ -56,8 +56,8 @@ class Story:
     def back(self, content="ok", run="r", failed=False):
         return self.note(Result(run_id=run, action_id=f"c{self.calls}", content=content, at=self.now, failed=failed))
 
-    def see(self, target, kind="connect", source="egress", up=0, ended=True, name="", **metadata):
-        metadata |= {"source": source, "phase": "end" if ended else "start", "bytes_up": up}
+    def see(self, target, kind="connect", source="egress", up=None, ended=True, name="", **metadata):
+        metadata |= {"source": source, "phase": "end" if ended else "start"} | ({} if up is None else {"bytes_up": up})
         return self.note(Action(kind, target=target, at=self.now, metadata=metadata, id=name))
 
     def end(self, run="r"):
