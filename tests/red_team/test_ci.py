@@ -136,3 +136,10 @@ def test_an_outcome_that_cannot_be_written_is_said_before_anything_is_played(tmp
     assert said.stdout == ""
     assert said.stderr.startswith(f"kaizen redteam: {option}: ")
     assert "cannot be written: No such file or directory" in said.stderr
+
+
+@pytest.mark.parametrize("option", ["--junit", "--sarif"])
+def test_a_run_that_could_not_be_played_leaves_no_empty_outcome(tmp_path, option):
+    said = kaizen(option, str(tmp_path / "out"), "--agent", "billing", "--target", f"unix://{tmp_path}/nobody.sock")
+    assert said.returncode == 2
+    assert list(tmp_path.iterdir()) == []

@@ -204,8 +204,11 @@ def _check_writable(args: argparse.Namespace) -> None:
         path = getattr(args, option)
         if path is None or args.dry_run:
             continue
+        there = path.exists()
         try:
             path.open("ab").close()
+            if not there:
+                path.unlink()  # a run that fails leaves no empty file, which a build server could not read
         except OSError as err:
             raise Misconfigured(f"--{option}: {path} cannot be written: {err.strerror}") from err
 
