@@ -88,9 +88,9 @@ def name_of(tool: Json) -> str:
 
 
 def outline(name: str) -> str:
-    """What a name looks like at a glance: look-alike letters, digits, case and joints made one."""
+    """What a name looks like at a glance: look-alike letters (a capital I is an l), digits, case and joints made one."""
     plain = unicodedata.normalize("NFKC", name).translate(_ALIKE).casefold().translate(_ALIKE)
-    return re.sub(r"[\W_]+", "", plain).replace("rn", "m").replace("vv", "w")
+    return re.sub(r"[\W_]+", "", plain).replace("i", "l").replace("rn", "m").replace("vv", "w")
 
 
 def latin(word: str) -> str:

@@ -5,19 +5,21 @@ not: an order **and** its concealment, another tool **and** a changed recipient,
 So signs are counted by kind, each kind once, over all the text of one definition (``order_words`` has the kinds). What is quoted as
 an example of something that is looked for counts for nothing: text that names a threat is not the threat.
 
-Pure, linear in the text. What it does not see: orders in other languages than English, German, Spanish and French, and orders
-without any such sign.
+Pure, linear in the text. What it does not see: orders in other languages than English, German, Spanish, French and Chinese, and
+orders without any such sign.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
+from kaizen_security.mcp.order_kinds import Kind
 from kaizen_security.mcp.order_plain import MAX_TEXT, decoded, plain
-from kaizen_security.mcp.order_tongues import TONGUES
-from kaizen_security.mcp.order_words import HEAVY, KINDS, SPOKEN, Kind
+from kaizen_security.mcp.order_tongues import heavy_in, light_in
+from kaizen_security.mcp.order_words import HEAVY, KINDS, SPOKEN
 
 DEFINITION = 4
 """Weight from which a definition is held back."""
@@ -26,13 +28,19 @@ RESULT = 7
 SPOKEN_TO = 5
 """Weight from which a result is that speaks to the model, or pretends to be turns of its conversation."""
 _SPOKEN = frozenset({"words to the model that reads", "turns of a conversation that nobody had"})
-_Kinds = tuple[Kind, ...]
-_EVERY: _Kinds = (*KINDS, *TONGUES)
-_HEAVY: _Kinds = (*HEAVY, *TONGUES)
+NEAR = 600
+"""Characters on each side of a heavy sign in a result in which others count with it."""
+MAX_PLACES = 64
+"""Heavy signs of one result whose neighbourhoods are looked at one by one."""
+MAX_PLACE = 4 * NEAR
 __all__ = ["DEFINITION", "MAX_TEXT", "Sign", "orders_in_result", "signs", "signs_in_result", "weight"]
 
+_RESULT_TAG = re.compile(r"<(/?)(?:tool|function)[_ ]?(?:results?|response|output|call)s?\b", re.IGNORECASE)
 _OUT_OF_SIGHT = re.compile(r"(?:[ \t]*\n){25,}\s*\S|[ \t]{120,}\S")
-_IMAGE = re.compile(r"!\[[^\]]{0,200}\]\(\s*https?://[^)\s]{0,300}?(?:\{|\$\{|%7b|<|\[)[^)]{0,80}\)", re.IGNORECASE)
+_IMAGE = re.compile(
+    r"(?i:!\[[^\]]{0,200}\]\(\s*https?://[^)\s]{0,300}?)(?:(?i:\{|\$\{|%7b|<|\[)|[?&/][\w.-]{0,40}=?[A-Z][A-Z_]{3,40}(?=[)&/]))[^)]{0,80}\)"
+)
+"""A picture whose address has a gap to be filled: in brackets, or a word in capitals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +60,51 @@ def signs(texts: Iterable[str], *, strangers: Mapping[str, str] | None = None) -
     found: dict[str, Sign] = {}
     for text in texts:
         read = plain(text)
-        for sign in (*_in_sight(text), *_of_kinds(read, found, _EVERY), *_strangers(read, strangers or {})):
+        for sign in (
+            *_in_sight(text),
+            *_of_kinds(read, found, _every(read)),
+            *_strangers(read, strangers or {}),
+        ):
             found.setdefault(sign.kind, sign)
-        _decoded(text, found, _EVERY)
+        _decoded(text, found, lambda said: _of_kinds(said, {}, _every(said)))
     return _sorted(found)
 
 
 def signs_in_result(text: str) -> tuple[Sign, ...]:
-    """The signs in what a call brought back. Looked for only where one of the heavy ones stands, which is next to nowhere."""
-    found: dict[str, Sign] = {}
-    read = plain(text)
-    if any(_of_kinds(read, found, _HEAVY)) or _IMAGE.search(text):
-        for sign in (*_in_sight(text), *_of_kinds(read, found, (*_EVERY, SPOKEN))):
+    """The signs in what a call brought back, those of the place where they weigh most.
+
+    Looked for only around the heavy ones, which stand next to nowhere: an order and its concealment are neighbours, and a long page
+    that has a sign in each chapter gives none.
+    """
+    best = _heaviest(plain(text), tuple(_in_sight(text)))
+    _decoded(text, best, lambda said: _heaviest(said, (), whole=len(said) <= MAX_PLACE).values())
+    return _sorted(best)
+
+
+def _heaviest(read: str, seen: tuple[Sign, ...], *, whole: bool = False) -> dict[str, Sign]:
+    """The signs of the place where they weigh most, with what was ``seen``; ``whole``: all of it is one place."""
+    places = [*_around_heavy(read)] or ([read[:MAX_PLACE]] if whole or any(sign.weight > 2 for sign in seen) else [])
+    best: dict[str, Sign] = {}
+    for place in places:
+        found = {sign.kind: sign for sign in seen}
+        for sign in _of_kinds(place, found, (*_every(place, spoken=True), SPOKEN)):
             found.setdefault(sign.kind, sign)
-    _decoded(text, found, (*_EVERY, SPOKEN))
-    return _sorted(found)
+        best = max(best, found, key=lambda signs: sum(sign.weight for sign in signs.values()))
+    return best
+
+
+def _around_heavy(read: str) -> Iterator[str]:
+    """The neighbourhood of each heavy sign; of a text that is full of them, the whole text."""
+    spans = [
+        match.span()
+        for kind in (*HEAVY, *heavy_in(read, spoken=True))
+        for match in islice(kind.finds(read), MAX_PLACES + 1)
+    ]
+    if len(spans) > MAX_PLACES:
+        yield read
+        return
+    for start, end in spans:
+        yield read[max(0, start - NEAR) : end + NEAR]
 
 
 def orders_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
@@ -83,17 +121,25 @@ def _sorted(found: Mapping[str, Sign]) -> tuple[Sign, ...]:
     return tuple(sorted(found.values(), key=lambda sign: -sign.weight))
 
 
-def _decoded(text: str, found: dict[str, Sign], kinds: _Kinds) -> None:
-    """The signs of what the text says once it is decoded; that it had to be is a sign itself, where there are others."""
+def _decoded(text: str, found: dict[str, Sign], look: Callable[[str], Iterable[Sign]]) -> None:
+    """The signs of what the text says once it is decoded; that it had to be is a sign itself, where it says more than before."""
     for how, said in decoded(text):
-        signs_of_it = tuple(_of_kinds(plain(said), {}, kinds))
-        if signs_of_it:
+        signs_of_it = tuple(look(plain(said)))
+        if any(sign.kind not in found for sign in signs_of_it):
             found.setdefault(how, Sign(how, 3, said[:120]))
         for sign in signs_of_it:
             found.setdefault(sign.kind, sign)
 
 
+def _breaks_out(text: str) -> bool:
+    """Whether it ends an element that it never began, as if what follows were not the result any more."""
+    tag = _RESULT_TAG.search(text) if "</" in text else None
+    return tag is not None and bool(tag[1])
+
+
 def _in_sight(text: str) -> Iterable[Sign]:
+    if _breaks_out(text):
+        yield Sign("turns of a conversation that nobody had", 3, "the end of a result that has not begun")
     if _OUT_OF_SIGHT.search(text):
         yield Sign("text pushed out of sight", 2, "many empty lines or blanks")
     image = _IMAGE.search(text)
@@ -101,7 +147,13 @@ def _in_sight(text: str) -> Iterable[Sign]:
         yield Sign("link that carries data out", 3, image[0][:120])
 
 
-def _of_kinds(plain: str, found: Mapping[str, Sign], kinds: _Kinds) -> Iterable[Sign]:
+def _every(plain: str, *, spoken: bool = False) -> Iterator[Kind]:
+    yield from KINDS
+    yield from heavy_in(plain, spoken=spoken)
+    yield from light_in(plain)
+
+
+def _of_kinds(plain: str, found: Mapping[str, Sign], kinds: Iterable[Kind]) -> Iterable[Sign]:
     for kind in kinds:
         match = None if kind.name in found else kind.search(plain)
         if match:

@@ -43,6 +43,16 @@ _SECRET_FIELDS = (
     "mnemonic",
     "seedphrase",
     "recoveryphrase",
+    "passwort",
+    "kennwort",
+    "geheimzahl",
+    "contraseña",
+    "claveprivada",
+    "motdepasse",
+    "codesecret",
+    "密码",
+    "口令",
+    "私钥",
 )
 _LETTERS_ONLY = re.compile(r"[\W_]+")
 

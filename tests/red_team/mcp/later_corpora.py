@@ -1,4 +1,4 @@
-"""The second corpus of poisoned servers: read from its files, its hidden writing spelt out, taken through the relay."""
+"""The second and the third corpus of poisoned servers: read from their files, hidden writing spelt out, taken through the relay."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 from tests.red_team.mcp.poison import Server
 from tests.unit.mcp.relaying import request
 
-HERE = Path(__file__).parent / "second"
+HERE = Path(__file__).parent
+CORPORA = ("second", "third")
+"""Each a folder of the same files."""
 HIDDEN = re.compile(r"<<(tags|bits|selectors): ?(.*?)>>")
 WRITTEN = {
     "tags": lambda text: "".join(chr(0xE0000 + ord(sign)) for sign in text),
@@ -30,15 +32,15 @@ def spelt(value):
     return {spelt(key): spelt(below) for key, below in value.items()} if isinstance(value, dict) else value
 
 
-def cases(name):
-    return [spelt(case) for case in tomllib.loads((HERE / f"{name}.toml").read_text())["case"]]
+def cases(corpus, name):
+    return [spelt(case) for case in tomllib.loads((HERE / corpus / f"{name}.toml").read_text())["case"]]
 
 
 def prose():
-    return (HERE / "benign.txt").read_text().splitlines()
+    return [line for corpus in CORPORA for line in (HERE / corpus / "benign.txt").read_text().splitlines()]
 
 
-class SecondServer(Server):
+class LaterServer(Server):
     """The same, in more places of the protocol."""
 
     def says(self, case, text):
