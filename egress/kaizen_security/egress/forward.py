@@ -57,14 +57,20 @@ class Exchange:
         self.metered: tuple[Metered | None, Metered | None] = (None, None)
         extra = self.record.extra
         extra["method"] = head.method.decode("ascii")
-        other = rewrite.other_host(head, destination)
+        other = self._other_host()
         if other is not None:
             extra["host_differs"] = True
             self.record.findings = (disagreement(destination.name, other, "Host field"),)
-        via = session.proxy.config.via
-        self.first = rewrite.request(head, destination, websocket=self.upgrade, via=via)
+        self.first = self._first()
 
     # --- the request --------------------------------------------------------------------------------------------------------
+
+    def _other_host(self) -> str | None:
+        return rewrite.other_host(self.head, self.destination)
+
+    def _first(self) -> bytes:
+        """The head for the origin."""
+        return rewrite.request(self.head, self.destination, websocket=self.upgrade, via=self.session.proxy.config.via)
 
     def start(self) -> None:
         """Decide, then dial or use the kept connection."""

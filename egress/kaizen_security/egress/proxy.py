@@ -14,6 +14,7 @@ from kaizen_security.client.spool import Spool
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.declared import compile_declaration
+from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.egress import answer, clock
 from kaizen_security.egress.accounts import Accounts, is_private
 from kaizen_security.egress.budgets import Budgets, Metered, Meters, metered
@@ -25,6 +26,7 @@ from kaizen_security.egress.http1 import Destination
 from kaizen_security.egress.loop import SWEEP, Loop, Regular
 from kaizen_security.egress.names import Names
 from kaizen_security.egress.nameserver import NameServer, nameserver
+from kaizen_security.egress.opening import NOT_HERE, Opening
 from kaizen_security.egress.policies import Policies
 from kaizen_security.egress.redirected import Redirected, original
 from kaizen_security.egress.report import Record, Reporter, Sink, Upstream
@@ -39,7 +41,7 @@ from kaizen_security.egress.witness import Witness
 
 FIXED = tuple(
     "host port listen_fd transparent_host transparent_port dns_host dns_port dns_upstream dns_label_bytes api_url sidecar api_key "
-    "agent mode policy_refresh data spool_bytes splice epoll kill_switch tls_cert tls_key tls_client_ca".split()
+    "agent mode policy_refresh data spool_bytes splice epoll kill_switch tls_cert tls_key tls_client_ca inspect".split()
 )
 """Settings that a reload does not change."""
 NOBODY = compile_declaration(Declaration(destinations=("nobody.invalid",)))
@@ -54,6 +56,7 @@ class Proxy:
     May run on any thread of a larger program. ``source`` and ``sink`` make what answers for rules and takes reports, by default the
     control plane or sidecar of ``config``; each is called on the threads that use what it makes. ``saw`` is shown every record
     twice, when the connection has begun and when it has ended (once when it was short), on a thread of its own: it may wait.
+    ``opening`` makes what opens TLS where the settings ask for that; without it Misconfigured is raised then.
     """
 
     def __init__(
@@ -63,7 +66,10 @@ class Proxy:
         source: Callable[[], Source] | None = None,
         sink: Callable[[], Sink] | None = None,
         saw: Callable[[Record], None] | None = None,
+        opening: Callable[[Proxy], Opening] | None = None,
     ) -> None:
+        if config.inspect is not None and opening is None:
+            raise Misconfigured(NOT_HERE)
         self.config = config
         self.loop = Loop(epoll=config.epoll, failed=self._failed)
         self.counts: Counter[str] = Counter()
@@ -90,6 +96,7 @@ class Proxy:
         self.reporter = Reporter(spool, sink or (lambda: Upstream(upstream, config.api_key)), saw=saw)
         self.seen = Witness(self.loop, self.policies, self.reporter, gate=lambda: self.gate, counts=self.counts)
         self._tls = server_context(config) if config.tls_cert else None
+        self.opening = opening(self) if opening is not None and config.inspect is not None else None
         self.doors: list[Door] = []
         self.transparent_port = 0
         self.nameserver: NameServer | None = None
@@ -170,6 +177,13 @@ class Proxy:
         self.policies.settle(agent)
         for session in self._parked.pop(agent, ()):
             session.resume()
+
+    def replace(self, session: Session, other: Session) -> None:
+        """``other`` goes on with what ``session`` began."""
+        self.loop.forget(session)
+        self.sessions.discard(session)
+        self.sessions.add(other)
+        other.start()
 
     def gone(self, session: Session) -> None:
         """A session has closed."""

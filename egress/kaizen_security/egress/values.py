@@ -13,6 +13,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.declared import compile_declaration
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.egress import opening
 from kaizen_security.egress.accounts import MAX_AGENT
 from kaizen_security.egress.budgets import Budget
 from kaizen_security.egress.settings import Config
@@ -180,4 +181,5 @@ _READERS: Mapping[str, Callable[[Json], object]] = {
     "credentials": _credentials,
     "destinations": _destinations,
     "budgets": _budgets,
+    "inspect": opening.read,
 }

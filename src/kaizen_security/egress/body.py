@@ -61,10 +61,13 @@ class UntilClose:
 class Chunked:
     """Chunks (RFC 9112 section 7.1), extensions and trailers included. ``take`` raises Bad at the first wrong byte."""
 
-    __slots__ = ("_left", "_line", "_state", "_trailer", "done")
+    __slots__ = ("_left", "_line", "_state", "_trailer", "done", "payload", "trailers")
 
     def __init__(self) -> None:
         self.done = False
+        self.payload: list[bytes] | None = None
+        """A list here is given what the chunks hold."""
+        self.trailers: list[bytes] = []
         self._state = "size"
         self._left = 0
         self._line = b""
@@ -76,6 +79,8 @@ class Chunked:
         while at < len(data) and not self.done:
             if self._state == "data":
                 taken = min(self._left, len(data) - at)
+                if self.payload is not None:
+                    self.payload.append(data[at : at + taken])
                 self._left -= taken
                 at += taken
                 if not self._left:
@@ -127,6 +132,8 @@ class Chunked:
             raise Bad("a trailer is not NAME: VALUE, or they are too long")
         if match[1].lower() in _NOT_IN_TRAILERS:
             raise Bad("a trailer that frames, routes or authenticates the message")
+        if self.payload is not None:
+            self.trailers.append(line)
 
 
 Body = Length | Chunked | UntilClose

@@ -14,6 +14,7 @@ from types import FrameType
 
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.egress.config import Config
+from kaizen_security.egress.opening import Opening
 from kaizen_security.egress.proxy import Proxy
 
 READY = 30.0
@@ -22,13 +23,19 @@ READY = 30.0
 log = logging.getLogger(__name__)
 
 
-def serve(config: Config, *, again: Callable[[], Config] | None = None) -> int:
+def serve(
+    config: Config,
+    *,
+    again: Callable[[], Config] | None = None,
+    opening: Callable[[Proxy], Opening] | None = None,
+) -> int:
     """Run a proxy in this process until SIGTERM or SIGINT: exit status 0.
 
     SIGHUP reads the settings ``again``. SIGUSR2 starts a successor on the same socket; this process ends once its connections have.
+    ``opening``: see Proxy.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    proxy = Proxy(config)
+    proxy = Proxy(config, opening=opening)
     host, port = proxy.start()
     if threading.current_thread() is threading.main_thread():
         _listen_to_signals(proxy, again)

@@ -20,10 +20,10 @@ def wants_websocket(head: http1.Request) -> bool:
     )
 
 
-def other_host(head: http1.Request, destination: http1.Destination) -> str | None:
+def other_host(head: http1.Request, destination: http1.Destination, *, default: int = 80) -> str | None:
     """The place that the Host field names, if that is not the target, which is the one that counts (RFC 9112 section 3.2.2).
 
-    Raises Bad unless there is one Host (none is right in HTTP/1.0).
+    ``default``: the port of a Host without one. Raises Bad unless there is one Host (none is right in HTTP/1.0).
     """
     hosts = head.values(b"host")
     if len(hosts) > 1 or (not hosts and head.minor == 1):
@@ -31,17 +31,20 @@ def other_host(head: http1.Request, destination: http1.Destination) -> str | Non
     if not hosts:
         return None
     try:
-        named = http1.host_port(hosts[0], 80)[2]
+        named = http1.host_port(hosts[0], default)[2]
     except http1.Bad:
         return hosts[0].decode("ascii", "backslashreplace")[:512]
     return None if named == destination.name else named
 
 
-def request(head: http1.Request, destination: http1.Destination, *, websocket: bool, via: bool) -> bytes:
-    """The head for the origin. Raises Bad."""
-    name = destination.name
-    host = name.removesuffix(":80") if destination.port == 80 else name
-    first = b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, destination.path, head.minor, host.encode("ascii"))
+def request(
+    head: http1.Request, destination: http1.Destination, *, websocket: bool, via: bool, host: bytes = b""
+) -> bytes:
+    """The head for the origin; ``host``: its Host field, by default the destination. Raises Bad."""
+    if not host:
+        name = destination.name
+        host = (name.removesuffix(":80") if destination.port == 80 else name).encode("ascii")
+    first = b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, destination.path, head.minor, host)
     lines = _onward(head.fields)
     lengths = head.fields.index.get(b"content-length")
     if lengths:

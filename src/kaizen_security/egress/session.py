@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kaizen_security.egress import answer, http1
 from kaizen_security.egress.accounts import NeedsCredentials
 from kaizen_security.egress.budgets import Meters
 from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
+from kaizen_security.egress.firstbytes import first_bytes
 from kaizen_security.egress.forward import Exchange
 from kaizen_security.egress.hello import Peek
 from kaizen_security.egress.linger import LINGER, Linger
@@ -247,34 +249,11 @@ class Session:
             pipe=self.proxy.pipe if type(self.wire) is Wire else None,
             idle=self.proxy.config.idle_timeout,
             done=self._tunnel_done,
-            peek=self._seen if peek else None,
+            peek=partial(first_bytes, self) if peek else None,
             metered=self.proxy.metered(self.meters),
         )
         self.loop.forget(self)
         self.tunnel.start(up=up, down=down)
-
-    def _seen(self, data: bytes) -> bytes | None:
-        """The tunnel's first bytes: note the TLS name, and decide on it."""
-        peek, record, tunnel = self.peek, self.record, self.tunnel
-        assert peek is not None
-        assert record is not None
-        assert tunnel is not None
-        held = peek.see(data)
-        if held is None:
-            return None
-        hello = peek.hello
-        self.peek = None
-        if hello is None:
-            if not peek.readable:
-                record.extra["tls"] = "unreadable"
-            return held
-        refusal = self.proxy.seen.saw_hello(record, hello)
-        if refusal is None:
-            return held
-        self.proxy.seen.refused(self.proxy.seen.name_record(record, hello.sni), refusal)
-        self.wire.send(answer.TLS_ACCESS_DENIED)
-        tunnel.end("tls-name-refused")
-        return None
 
     def _tunnel_done(self, how: str) -> None:
         record, tunnel = self.record, self.tunnel

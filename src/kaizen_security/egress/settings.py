@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from kaizen_security.egress.budgets import Budget
+from kaizen_security.egress.opening import Inspect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Config:
     ``require_credentials`` also of private and loopback peers; of public peers they are always required
     ``tls_cert``, ``tls_key``   clients speak TLS to the proxy; ``tls_client_ca``: they show a certificate of it, whose common name
                             is the agent
+    ``inspect``             open TLS and look into what is sent, see ``opening.Inspect``; None: no
     ``via``                 add a Via field to plain requests
     ``header_timeout``      for a request's head; ``connect_timeout`` for name and connection; ``idle_timeout`` without a byte;
                             ``keepalive_timeout`` between requests
@@ -73,6 +75,7 @@ class Config:
     tls_cert: str = ""
     tls_key: str = ""
     tls_client_ca: str = ""
+    inspect: Inspect | None = None
     via: bool = False
     header_timeout: float = 30.0
     connect_timeout: float = 15.0

@@ -297,6 +297,17 @@ class Tunnel:
             return
         self.end("idle", reset=True)
 
+    def detach(self) -> tuple[Wire, Wire] | None:
+        """Let go of both wires, unread and unwatched, for somebody else to go on with; None once the origin has been heard."""
+        if self.done is None or self.down.bytes or self.client.out or self.origin.out:
+            return None
+        self.done = self.peek = None
+        self.loop.forget(self)
+        self.client.wait(0, self._client_ready)
+        self.origin.wait(0, self._origin_ready)
+        self.up.other = self.down.other = None
+        return self.client, self.origin
+
     def end(self, how: str, *, reset: bool = False) -> None:
         """Close both ends; once."""
         done, self.done = self.done, None

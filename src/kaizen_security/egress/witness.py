@@ -61,7 +61,7 @@ class Witness:
         self._counts["refused"] += 1
         if record.queued:
             self.ended(record, "refused")
-            record = self._beside(record, record.target)
+            record = self.beside(record)
         record.refusal = refusal
         record.ended = "refused"
         self._reporter.put(record)
@@ -69,18 +69,19 @@ class Witness:
     def went_over(self, record: Record, budget: Budget) -> Refusal:
         """A connection was ended because it went beyond a budget: an action of its own."""
         what = over_budget(budget, record.target, "bytes")
-        self.refused(self._beside(record, record.target), what)
+        self.refused(self.beside(record), what)
         return what
 
-    def _beside(self, record: Record, target: str) -> Record:
-        beside = self.record(record.agent, target, "connect")
+    def beside(self, record: Record, target: str = "") -> Record:
+        """A record of its own for what is found of a connection that was reported already; by default of the same target."""
+        beside = self.record(record.agent, target or record.target, "connect")
         beside.act_id = record.id
         return beside
 
     def name_record(self, record: Record, sni: str) -> Record:
         """A record for the name that was asked for inside a connection to another."""
         port = record.target.rpartition(":")[2]
-        beside = self._beside(record, f"{sni}:{port}")
+        beside = self.beside(record, f"{sni}:{port}")
         beside.extra = {"sni": sni, "address": record.extra.get("address"), "host": record.target}
         return beside
 
