@@ -34,21 +34,35 @@ def folded(char: str) -> str:
 
 
 def runs(kind: Callable[[int], str], natural: Callable[[int], str]) -> str:
-    """``<distance><letter><length>``, in hex, for every run of code points whose kind is not the natural one."""
-    found, last, first, before = [], 0, 0, ""
+    """Every run of code points whose kind is not the natural one: the letters, the distances, the lengths (``numbers``)."""
+    letters, distances, lengths, last, first, before = "", [], [], 0, 0, ""
     for code in range(0x110001):
         letter = "" if code == 0x110000 or kind(code) == natural(code) else kind(code)
         if letter == before:
             continue
         if before:
-            found.append(f"{first - last:x}{before}{code - first:x}")
+            letters += before
+            distances.append(first - last)
+            lengths.append(code - first)
             last = first
         first, before = code, letter
-    return " ".join(found)
+    return " ".join([letters, numbers(distances), numbers(lengths)])
+
+
+def numbers(values: Iterable[int]) -> str:
+    """Numbers in base 26, without anything between them: a capital letter is followed by further digits of the same number."""
+    return "".join(_number(value) for value in values)
+
+
+def _number(value: int) -> str:
+    digits = chr(ord("a") + value % 26)
+    while value := value // 26:
+        digits = chr(ord("A") + value % 26) + digits
+    return digits
 
 
 def shifted(pairs: list[tuple[str, str]]) -> str:
-    """Mappings; characters in a row that map to characters in a row as ``<first><its mapping>*<how many, in hex>``."""
+    """Mappings, those in a row that map to characters in a row as one: distances between the first ones, how many, mappings."""
     found: list[list[tuple[str, str]]] = []
     for char, to in pairs:
         run = found[-1] if found else [("", "")]
@@ -59,7 +73,9 @@ def shifted(pairs: list[tuple[str, str]]) -> str:
             run.append((char, to))
         else:
             found.append([(char, to)])
-    return several("".join(run[0]) + (f"*{len(run):x}" if len(run) > 1 else "") for run in found)
+    firsts = numbers(_distances(ord(run[0][0]) for run in found))
+    # Only ASCII, so that no editor and no terminal changes it.
+    return json.dumps(" ".join([firsts, numbers(map(len, found)), *(run[0][1] for run in found)]))
 
 
 def fronted(names: list[str]) -> str:
@@ -93,11 +109,6 @@ def statuses() -> tuple[str, list[tuple[str, str]]]:
     return runs(letters.__getitem__, lambda code: "X" if _is_unassigned(code) else "N"), listed
 
 
-def several(texts: Iterable[str]) -> str:
-    """As a TypeScript string: only ASCII, so that no editor and no terminal changes it."""
-    return json.dumps(" ".join(texts))
-
-
 def main() -> int:
     """Write the module. Needs the Python whose Unicode is that of the version above."""
     if unicodedata.unidata_version != VERSION:
@@ -114,26 +125,26 @@ def main() -> int:
     columns = {
         "UNASSIGNED": (
             "distances between the places where code points begin not to be assigned, and to be again",
-            several(_edges()),
+            json.dumps(numbers(_edges())),
         ),
         "STATUS": (
-            "UTS #46 where it does not follow from being assigned: distance, letter, length",
+            "UTS #46 where it does not follow from being assigned: letters, distances, lengths",
             json.dumps(status),
         ),
         "MAPPED": (
-            "what is mapped to something else than its folded form: each character and its mapping",
+            "what is mapped to something else than its folded form: distances, how many in a row, mappings",
             shifted(listed),
         ),
         "FOLDS": (
-            "what case folding makes of a character, where that is not the lower case of its upper case",
+            "case folding where it is not the lower case of the upper case: distances, how many in a row, mappings",
             shifted(folds),
         ),
         "VIRAMAS": (
-            "canonical combining class 9",
-            json.dumps("".join(char for char in map(chr, _ALL) if unicodedata.combining(char) == 9)),
+            "distances between the characters of canonical combining class 9",
+            json.dumps(numbers(_distances(code for code in _ALL if unicodedata.combining(chr(code)) == 9))),
         ),
         "JOINING": (
-            "joining types where they do not follow from the category: distance, letter, length",
+            "joining types where they do not follow from the category: letters, distances, lengths",
             json.dumps(joins),
         ),
         "TOP_LEVEL": (
@@ -153,14 +164,15 @@ def _is_unassigned(code: int) -> bool:
     return unicodedata.category(chr(code)) == "Cn"
 
 
-def _edges() -> list[str]:
-    found, last, before = [], 0, False
-    for code in _ALL:
-        unassigned = _is_unassigned(code)
-        if unassigned != before:
-            found.append(f"{code - last:x}")
-            last, before = code, unassigned
-    return found
+def _edges() -> Iterable[int]:
+    return _distances(code for code in _ALL if _is_unassigned(code) != (code > 0 and _is_unassigned(code - 1)))
+
+
+def _distances(codes: Iterable[int]) -> Iterable[int]:
+    last = 0
+    for code in codes:
+        yield code - last
+        last = code
 
 
 if __name__ == "__main__":

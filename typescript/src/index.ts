@@ -10,6 +10,7 @@ export { Kaizen, type Options } from "./client/kaizen.js";
 export type { Stated, StatedDeclaration, StatedPolicy } from "./client/plain.js";
 export type { Rules } from "./client/rules.js";
 export type { Settings } from "./client/settings.js";
+export type { Waiting } from "./client/waiting.js";
 export type { Action, Json } from "./contract/action.js";
 export type { Step } from "./contract/codec.js";
 export type { Declaration } from "./contract/declared.js";

@@ -3,7 +3,7 @@
  *
  * A blocked call answers with the refusal as the tool's output, which the model reads; the run goes on.
  */
-import { actionOfCall, type GuardOptions, through } from "./client/guard.js";
+import { actionOfCall, type GuardOptions, signalOf, through } from "./client/guard.js";
 import type { Kaizen } from "./client/kaizen.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: arguments and results are the tool's own
@@ -30,7 +30,8 @@ export function guardTool<T extends object>(kaizen: Kaizen, tool: T, options: Om
   const refused = (why: string) => (one.responseFormat === "content_and_artifact" ? [why, undefined] : why);
   const guarded = async (input: Any, ...rest: Any[]): Promise<unknown> => {
     const call = actionOfCall(kaizen, one.name, [input], how);
-    return through(kaizen, call, () => run.call(tool, input, ...rest), refused);
+    // After the input come the callbacks of this run and its configuration.
+    return through(kaizen, call, () => run.call(tool, input, ...rest), { refused, signal: signalOf(rest[1]?.signal) });
   };
   return Object.create(tool, { [method]: { value: guarded, configurable: true, writable: true } }) as T;
 }

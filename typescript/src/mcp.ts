@@ -9,6 +9,7 @@
 import { actionOfCall, type GuardOptions } from "./client/guard.js";
 import type { Kaizen } from "./client/kaizen.js";
 import type { Action, Json } from "./contract/action.js";
+import type { Verdict } from "./contract/verdict.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: messages and options are the SDK's own
 type Any = any;
@@ -32,7 +33,7 @@ const MAX_OPEN = 1000;
 /** The calls that one transport carries. */
 class Calls {
   private readonly open = new Map<unknown, Action>();
-  private readonly judging = new Set<unknown>();
+  private readonly judging = new Map<unknown, AbortController>();
 
   constructor(
     private readonly kaizen: Kaizen,
@@ -42,13 +43,12 @@ class Calls {
   /** The refusal of a call that is blocked; "gone" when it was cancelled while it was judged; undefined: it may go on. */
   async refusal(message: Any): Promise<Json | "gone" | undefined> {
     const { id, method, params } = message ?? {};
-    if (method === "notifications/cancelled") this.judging.delete(params?.requestId);
+    if (method === "notifications/cancelled") this.judging.get(params?.requestId)?.abort();
     if (method !== "tools/call") return undefined;
     const name = typeof params?.name === "string" ? params.name : "";
     const call = actionOfCall(this.kaizen, name, [params?.arguments ?? {}], this.options);
-    this.judging.add(id);
-    const verdict = await this.kaizen.inspect(call);
-    if (!this.judging.delete(id) && id !== undefined) return "gone";
+    const verdict = await this.unlessCancelled(id, call);
+    if (verdict === "gone") return "gone";
     if (!verdict.blocked) {
       if (id !== undefined) this.open.set(id, call);
       if (this.open.size > MAX_OPEN) this.open.delete(this.open.keys().next().value);
@@ -57,6 +57,21 @@ class Calls {
     const content = [{ type: "text", text: `Blocked by Kaizen: ${verdict.reason}` }];
     // A notification has nobody who waits for an answer.
     return id === undefined ? "gone" : { jsonrpc: "2.0", id, result: { content, isError: true } };
+  }
+
+  private async unlessCancelled(id: unknown, call: Action): Promise<Verdict | "gone"> {
+    const cancelled = new AbortController();
+    // A notification has no id by which it could be cancelled.
+    if (id !== undefined) this.judging.set(id, cancelled);
+    try {
+      const verdict = await this.kaizen.inspect(call, cancelled);
+      return cancelled.signal.aborted ? "gone" : verdict;
+    } catch (err) {
+      if (cancelled.signal.aborted) return "gone";
+      throw err;
+    } finally {
+      this.judging.delete(id);
+    }
   }
 
   /** Note what a call brought back. */

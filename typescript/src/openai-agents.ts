@@ -4,7 +4,7 @@
  * A tool is guarded in place: the SDK knows agents that are tools by their object, and no copy is left that is not guarded. A blocked
  * call answers the model with the refusal as its output; the run goes on. Hosted tools run at the provider and are left alone.
  */
-import { actionOfCall, type GuardOptions, through } from "./client/guard.js";
+import { actionOfCall, type GuardOptions, signalOf, type Through, through } from "./client/guard.js";
 import type { Kaizen } from "./client/kaizen.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: arguments and results are the SDK's own
@@ -27,21 +27,18 @@ export function guardTool<T extends object>(kaizen: Kaizen, tool: T, options: Om
   const one = tool as AnyTool;
   const name = one.name ?? one.type ?? "tool";
   const how = { source: "openai-agents", ...options };
-  const judged = (argument: unknown, kind: string, refused: (why: string) => unknown, run: () => Promise<unknown>) =>
-    through(kaizen, actionOfCall(kaizen, name, [argument], { kind, ...how }), run, refused);
+  const judged = (argument: unknown, kind: string, going: Through, run: () => Promise<unknown>) =>
+    through(kaizen, actionOfCall(kaizen, name, [argument], { kind, ...how }), run, going);
   const { invoke, shell, editor } = one;
   if (typeof invoke === "function") {
     one.invoke = (context, input, details) =>
-      judged(
-        parsed(input),
-        "tool_call",
-        (why) => why,
-        () => invoke.call(tool, context, input, details),
+      judged(parsed(input), "tool_call", { refused: (why) => why, signal: signalOf(details?.signal) }, () =>
+        invoke.call(tool, context, input, details),
       );
   }
   if (typeof shell?.run === "function") {
     one.shell = override(shell, {
-      run: (action) => judged(action, "exec", refusedShell, () => shell.run(action)),
+      run: (action) => judged(action, "exec", { refused: refusedShell }, () => shell.run(action)),
     });
   }
   if (editor !== undefined) {
@@ -50,11 +47,8 @@ export function guardTool<T extends object>(kaizen: Kaizen, tool: T, options: Om
       const apply = editor[operation];
       if (typeof apply !== "function") continue;
       changed[operation] = (change, ...rest) =>
-        judged(
-          change,
-          "file",
-          (why) => ({ status: "failed", output: why }),
-          () => apply.call(editor, change, ...rest),
+        judged(change, "file", { refused: (why) => ({ status: "failed", output: why }) }, () =>
+          apply.call(editor, change, ...rest),
         );
     }
     one.editor = override(editor, changed);

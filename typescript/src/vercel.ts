@@ -3,7 +3,7 @@
  *
  * A blocked tool throws KaizenBlocked, which the SDK gives to the model as the tool's error; the run goes on.
  */
-import { actionOfCall, type GuardOptions, noted, through } from "./client/guard.js";
+import { actionOfCall, type GuardOptions, noted, signalOf, through } from "./client/guard.js";
 import type { Kaizen } from "./client/kaizen.js";
 
 /** What we need of a tool: `execute`, if it has one. */
@@ -11,6 +11,9 @@ interface Executable {
   // biome-ignore lint/suspicious/noExplicitAny: input and output are the tool's own
   execute?: ((input: any, options: any) => any) | undefined;
 }
+
+/** What the SDK hands a tool besides its input. */
+type Context = { readonly abortSignal?: AbortSignal } | undefined;
 
 /**
  * `tool` under its `name`, judged before each call. One without `execute` (the client or the provider runs it) is the very same object.
@@ -22,13 +25,15 @@ export function guardTool<T extends object>(kaizen: Kaizen, name: string, tool: 
   const how = { source: "vercel", ...options };
   const guarded =
     Object.prototype.toString.call(execute) === "[object AsyncGeneratorFunction]"
-      ? async function* (this: unknown, input: unknown, context: unknown) {
+      ? async function* (this: unknown, input: unknown, context: Context) {
           const call = actionOfCall(kaizen, name, [input], how);
-          await kaizen.enforce(call);
+          await kaizen.enforce(call, { signal: signalOf(context?.abortSignal) });
           yield* noted(kaizen, call, execute.call(this, input, context) as AsyncGenerator);
         }
-      : async function (this: unknown, input: unknown, context: unknown) {
-          return last(await through(kaizen, actionOfCall(kaizen, name, [input], how), () => execute.call(this, input, context)));
+      : async function (this: unknown, input: unknown, context: Context) {
+          const call = actionOfCall(kaizen, name, [input], how);
+          const signal = signalOf(context?.abortSignal);
+          return last(await through(kaizen, call, () => execute.call(this, input, context), { signal }));
         };
   // Not a spread: what a tool keeps under names that are not enumerable belongs to it too.
   return Object.create(Object.getPrototypeOf(tool), {

@@ -114,7 +114,7 @@ describe("what a caller states", () => {
       throw new Error("mine");
     };
     loud.inspectSync({ tool: "x" });
-    await vi.waitFor(() => expect(loud.lost).toEqual({ "onVerdict errors": 2 }));
+    await vi.waitFor(() => expect(loud.lost).toEqual({ "onVerdict errors": 2 }), { timeout: 30_000 });
   });
 
   test("our own mistake blocks, unless the caller chose otherwise", async () => {
@@ -147,6 +147,56 @@ describe("what a caller states", () => {
       { kind: "connect", target: "x.example" },
     ];
     expect(evaluate(sequence, policies).reason).toBe("blocked by correlation: sensitive read then outbound connect");
+  });
+});
+
+describe("a sub-agent", () => {
+  test("has a client of its own, under its owner's name, with its owner's settings and policies", async () => {
+    const owner = new Kaizen({
+      agent: "billing",
+      mode: "enforce",
+      apiKey: "k",
+      tenantKey: "ab".repeat(16),
+      report: false,
+      sync: false,
+      data: "",
+      policies: [{ mode: "blocklist", rules: { skill_patterns: ["delete_all"] } }],
+    });
+    const researcher = owner.named("researcher");
+    expect(owner.named("researcher")).toBe(researcher);
+    expect(researcher.settings).toEqual({ ...owner.settings, agent: "billing/researcher" });
+    expect([researcher.settings.apiKey, researcher.settings.tenantKey]).toEqual(["k", "ab".repeat(16)]);
+    await owner.declare({ tools: ["pay"] });
+    await researcher.declare({ tools: ["search"] });
+    const decisions = async (kaizen: Kaizen) =>
+      Promise.all(["pay", "search", "delete_all"].map(async (tool) => (await kaizen.inspect({ tool })).flagged));
+    expect(await decisions(owner)).toEqual([false, true, true]);
+    expect(await decisions(researcher)).toEqual([true, false, true]);
+    await owner.close();
+  });
+
+  test("beyond 32 names is its owner: nothing goes unjudged because a name is new", () => {
+    const { kaizen } = denying();
+    const made = new Set(Array.from({ length: 40 }, (_, at) => kaizen.named(`n${at}`)));
+    expect([made.size, made.has(kaizen)]).toEqual([33, true]);
+    expect(() => denying().kaizen.named("\n")).toThrow(Misconfigured);
+  });
+
+  test("counts its losses with its owner's", () => {
+    const { kaizen } = denying();
+    kaizen.named("loud").onVerdict = () => {
+      throw new Error("mine");
+    };
+    kaizen.named("loud").inspectSync({ tool: "x" });
+    expect(kaizen.lost).toEqual({ "onVerdict errors": 1 });
+  });
+});
+
+test("what an MCP request carries so that shim and gateway know its run", async () => {
+  const { kaizen } = denying();
+  expect(kaizen.mcpMeta()).toEqual({});
+  await kaizen.run("", async ({ id }) => {
+    expect(kaizen.mcpMeta("a1")).toEqual({ "kaizen-security/run": id, "kaizen-security/act": "a1" });
   });
 });
 

@@ -142,6 +142,19 @@ def test_without_policy_and_server_the_mode_says_what_holds(agents, mode, decisi
     assert verdict(agents, "{ tool: 'x' }", mode=mode, failOpen=True)["decision"] == "allow"
 
 
+def test_a_sub_agent_reports_under_its_own_name_with_its_owners_key(agents, upstream):
+    agents.ran(
+        "await kaizen.named('researcher').inspect({ tool: 'search' });\nawait kaizen.inspect({ tool: 'pay' });\n"
+        "if (!(await kaizen.flush(60))) throw new Error(kaizen.problem);",
+        agent="billing",
+    )
+    assert {(report["agent"], report["action"]["tool"]) for report in upstream.reports} == {
+        ("billing/researcher", "search"),
+        ("billing", "pay"),
+    }
+    assert {headers["Authorization"] for _, _, headers, _ in upstream.seen} == {f"Bearer {KEY}"}
+
+
 @pytest.fixture
 def sidecar(agents):
     with Upstream(unix=str(agents.folder / "s.sock")) as sidecar:

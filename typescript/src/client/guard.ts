@@ -5,6 +5,7 @@ import { Misconfigured } from "../contract/errors.js";
 import { acting, isTold } from "./acts.js";
 import type { Kaizen } from "./kaizen.js";
 import { plain } from "./plain.js";
+import type { Waiting } from "./waiting.js";
 
 /** Items of a generator that are noted as its result. */
 const MAX_ITEMS = 200;
@@ -19,7 +20,7 @@ export type Guarded<F extends Tool> = (
 
 /**
  * `tool` is its name (default: the function's), `target` the name of the argument that says what it is done to, or a function of the
- * arguments; `sensitive` that it reads sensitive data.
+ * arguments; `sensitive` that it reads sensitive data; `signal` which of the arguments says that nobody waits any more.
  */
 export interface GuardOptions {
   readonly tool?: string;
@@ -27,6 +28,7 @@ export interface GuardOptions {
   readonly target?: string | ((...args: never[]) => unknown);
   readonly sensitive?: boolean;
   readonly source?: string;
+  readonly signal?: (...args: never[]) => AbortSignal | undefined;
 }
 
 /** The call as an action. Of one argument that is an object its fields are the arguments. */
@@ -59,32 +61,40 @@ export function guarded<F extends Tool>(kaizen: Kaizen, tool: F, options: GuardO
   const wrapper = isGenerator
     ? async function* (this: unknown, ...args: Parameters<F>) {
         const call = actionOfCall(kaizen, name, args, options);
-        await kaizen.enforce(call);
+        await kaizen.enforce(call, { signal: signalAmong(args, options) });
         return yield* noted(kaizen, call, tool.apply(this, args) as AsyncGenerator);
       }
     : async function (this: unknown, ...args: Parameters<F>) {
-        return through(kaizen, actionOfCall(kaizen, name, args, options), () => tool.apply(this, args));
+        const call = actionOfCall(kaizen, name, args, options);
+        return through(kaizen, call, () => tool.apply(this, args), { signal: signalAmong(args, options) });
       };
   Object.defineProperty(wrapper, "name", { value: tool.name, configurable: true });
   Object.defineProperty(wrapper, "length", { value: tool.length, configurable: true });
   return wrapper as Guarded<F>;
 }
 
-/**
- * Judge a call, and run it if that is allowed; else it is refused with why, or (without `refused`) KaizenBlocked is thrown. A call that
- * an attachment further out had judged just runs.
- */
-export async function through(
-  kaizen: Kaizen,
-  call: Action,
-  run: () => unknown,
-  refused?: (why: string) => unknown,
-): Promise<unknown> {
+function signalAmong(args: readonly unknown[], { signal }: GuardOptions): AbortSignal | undefined {
+  return signalOf(signal?.(...(args as never[])));
+}
+
+/** What a caller gave as its signal, if it is one. */
+export function signalOf(given: unknown): AbortSignal | undefined {
+  return given instanceof AbortSignal ? given : undefined;
+}
+
+/** How a call is gone through with: what its caller gets when it is blocked (else KaizenBlocked is thrown), and when it is given up. */
+export interface Through extends Waiting {
+  readonly refused?: (why: string) => unknown;
+}
+
+/** Judge a call, and run it if that is allowed. A call that an attachment further out had judged just runs. */
+export async function through(kaizen: Kaizen, call: Action, run: () => unknown, how: Through = {}): Promise<unknown> {
   if (isTold(call)) return run();
+  const { refused } = how;
   if (refused === undefined) {
-    await kaizen.enforce(call);
+    await kaizen.enforce(call, how);
   } else {
-    const verdict = await kaizen.inspect(call);
+    const verdict = await kaizen.inspect(call, how);
     if (verdict.blocked) return refused(`Blocked by Kaizen: ${verdict.reason}`);
   }
   return ran(kaizen, call, run);

@@ -11,7 +11,10 @@ import { type Place, placeOf } from "./place.js";
 
 const MAX_REPLY = 8 << 20;
 
-/** `within`: seconds for everything. `inBackground`: it does not keep the process alive. `again`: it may be sent twice. */
+/**
+ * `within`: seconds for everything. `inBackground`: it does not keep the process alive. `again`: it may be sent twice. `signal`: its
+ * connection is closed when that is aborted.
+ */
 export interface Wanted {
   readonly method: string;
   readonly path: string;
@@ -21,6 +24,7 @@ export interface Wanted {
   readonly inBackground?: boolean;
   readonly again?: boolean;
   readonly maxBytes?: number;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What came back, whatever the status is. Names of headers are in lower case. */
@@ -46,7 +50,8 @@ export class Upstream {
       return await this.once(wanted, until);
     } catch (err) {
       // A kept connection that turns out to be closed is opened again, once, when that can do no harm.
-      if (!(err instanceof Closed) || !(wanted.again ?? wanted.method === "GET")) throw this.unreachable(err, wanted);
+      if (!(err instanceof Closed) || !(wanted.again ?? wanted.method === "GET") || wanted.signal?.aborted)
+        throw this.unreachable(err, wanted);
     }
     try {
       return await this.once(wanted, until);
@@ -106,6 +111,7 @@ export class Upstream {
     if (body !== undefined || wanted.method === "POST") headers["Content-Length"] = body?.length ?? 0;
     return {
       ...(this.agent && { agent: this.agent }),
+      ...(wanted.signal && { signal: wanted.signal }),
       method: wanted.method,
       path: (scheme === "unix" ? "" : path) + wanted.path,
       headers,

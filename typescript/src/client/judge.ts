@@ -18,6 +18,7 @@ import type { Origin } from "./renewal.js";
 import type { Reporter } from "./reporter.js";
 import * as rulesOf from "./rules.js";
 import type { Settings } from "./settings.js";
+import { unlessAborted } from "./waiting.js";
 
 /** Whom to ask and where reports go. */
 export interface Judging {
@@ -46,12 +47,12 @@ export class Judge {
 
   // --- one action
 
-  /** The verdict, reported. `at` in Unix seconds. */
-  judge(action: Action, at: number, runId: string): Verdict | Promise<Verdict> {
+  /** The verdict, reported. `at` in Unix seconds. Throws the reason of `signal` when that is aborted while the sidecar is asked. */
+  judge(action: Action, at: number, runId: string, signal?: AbortSignal): Verdict | Promise<Verdict> {
     const { rules } = this;
     const { link } = this.how;
     const verdict = this.alone(rules, action, at, runId, link !== undefined);
-    return verdict ?? this.together(link as Link, rules, action, at, runId);
+    return verdict ?? this.together(link as Link, rules, action, at, runId, signal);
   }
 
   /** The verdict of this process alone: where a sidecar should have been asked, an allow is nobody's word. */
@@ -93,15 +94,26 @@ export class Judge {
   }
 
   /** The sidecar's word, by our mode. It reports what it judged, so we report only what it could not know. */
-  private async together(link: Link, rules: rulesOf.CompiledRules, action: Action, at: number, runId: string): Promise<Verdict> {
+  private async together(
+    link: Link,
+    rules: rulesOf.CompiledRules,
+    action: Action,
+    at: number,
+    runId: string,
+    signal: AbortSignal | undefined,
+  ): Promise<Verdict> {
     const { settings, ids, manifest } = this.how;
-    const { deadline, holdSeconds, failOpen } = settings;
+    const { failOpen } = settings;
     const full = completed(action, plain(action.metadata), ids.next(), settings.agent, at, runId);
     let said: Verdict;
     try {
-      said = await link.ask(full, deadline, rules.mode === "enforce");
-      if (said.pending !== null) said = await link.answered(full, said, holdSeconds, deadline);
+      said = await unlessAborted(this.asked(link, full, rules.mode === "enforce", signal), signal);
     } catch (err) {
+      if (signal?.aborted) {
+        // Nobody waits any more: the action will not happen, so it must not be learned from.
+        link.note({ step: "result", runId: full.runId, actionId: full.id, content: null, failed: true, agent: full.agent, at });
+        throw signal.reason;
+      }
       if (!(err instanceof Unreachable) && !(err instanceof Refused)) throw err;
       const verdict = rulesOf.nobodyAnswered(rules, err.message, failOpen).with({ actionId: full.id });
       this.report(full, verdict, at, runId);
@@ -115,6 +127,13 @@ export class Judge {
     // The same id: for the sidecar this says that the action did not happen, so it is not learned from.
     if (verdict !== said) this.report(full, verdict.with({ actionId: full.id }), at, runId);
     return verdict;
+  }
+
+  /** What the sidecar says, after a person has said it if it asks one. */
+  private async asked(link: Link, full: Action, isPatient: boolean, signal: AbortSignal | undefined): Promise<Verdict> {
+    const { deadline, holdSeconds } = this.how.settings;
+    const said = await link.ask(full, deadline, isPatient, signal);
+    return said.pending === null ? said : link.answered(full, said, holdSeconds, deadline, signal);
   }
 
   /** Send it to where reports go, if they go anywhere; what was blocked or flagged is on disk when this returns. */

@@ -19,6 +19,7 @@ import { Judge } from "./judge.js";
 import { unwatch, watch } from "./life.js";
 import { Link } from "./link.js";
 import { Manifest } from "./manifest.js";
+import { Named } from "./named.js";
 import { checkKeyMayGo } from "./place.js";
 import { actionOf, declarationOf, plain, policiesOf, type Stated, type StatedDeclaration, type StatedPolicy } from "./plain.js";
 import { Renewal } from "./renewal.js";
@@ -26,9 +27,11 @@ import { Reporter } from "./reporter.js";
 import type { Rules } from "./rules.js";
 import { load, type Settings, tenantSecret } from "./settings.js";
 import { Spool } from "./spool.js";
+import { unlessAborted, type Waiting } from "./waiting.js";
 
 /** The run that the current context belongs to. */
 const RUN = shared<string>("kaizen.run");
+const NOT_GIVEN_UP: Waiting = Object.freeze({});
 
 /**
  * What a client is told. What is left out is read from the environment, then from the settings file, then the default holds.
@@ -54,6 +57,7 @@ export class Kaizen {
   private readonly reporter: Reporter | undefined;
   private readonly renewal: Renewal | undefined;
   private readonly manifest: Manifest;
+  private readonly subAgents = new Named(this, (options) => new Kaizen(options));
   private readonly counted = new Map<string, number>();
   private looking: Promise<void> | undefined;
   private isClosed = false;
@@ -102,17 +106,21 @@ export class Kaizen {
 
   // --- verdicts
 
-  /** The verdict on an action, before it runs. Rejects with nothing but TypeError for a field that there is not. */
-  async inspect(stated: Stated): Promise<Verdict> {
+  /**
+   * The verdict on an action, before it runs. Rejects with nothing but TypeError for a field that there is not, and the reason of `signal`
+   * when that is aborted while somebody is waited for: then the sidecar is told that the action did not happen.
+   */
+  async inspect(stated: Stated, { signal }: Waiting = NOT_GIVEN_UP): Promise<Verdict> {
     const action = actionOf(stated);
     const at = now();
     const runId = action.runId || (RUN.getStore() ?? "");
     let verdict: Verdict;
     try {
       // The first verdict waits for the organisation's policy, for up to 3 seconds.
-      if (this.looking !== undefined) await this.looking;
-      verdict = await this.judging.judge(action, at, runId);
+      if (this.looking !== undefined) await unlessAborted(this.looking, signal);
+      verdict = await this.judging.judge(action, at, runId, signal);
     } catch (err) {
+      if (signal?.aborted && err === signal.reason) throw err;
       // Our own mistake must neither break the agent nor silently let everything pass: the caller chose what holds.
       this.count("engine errors");
       verdict = this.judging.failed(err, action, at, runId);
@@ -141,8 +149,8 @@ export class Kaizen {
   }
 
   /** `inspect`, and reject with KaizenBlocked when the action is not allowed. */
-  async enforce(stated: Stated): Promise<Verdict> {
-    const verdict = await this.inspect(stated);
+  async enforce(stated: Stated, waiting?: Waiting): Promise<Verdict> {
+    const verdict = await this.inspect(stated, waiting);
     if (verdict.blocked) throw new KaizenBlocked(verdict);
     return verdict;
   }
@@ -202,6 +210,14 @@ export class Kaizen {
     }
   }
 
+  /**
+   * The client of a sub-agent, `AGENT/name`: this one's settings and policies, an identity and a baseline of its own. The same client for
+   * the same name; at most 32 names, after those it is this one. It is flushed and closed with this one.
+   */
+  named(name: string): Kaizen {
+    return this.subAgents.get(name);
+  }
+
   /** Keep a step of a run for the sidecar, if there is one. A request, a message or a result goes to an in-tenant one only. */
   note(step: Step): void {
     if (step.step === "end") this.judging.sequence.end("", this.settings.agent, step.runId);
@@ -244,6 +260,12 @@ export class Kaizen {
     return RUN.getStore() ?? "";
   }
 
+  /** `_meta` for an MCP request: shim and gateway then judge it as part of the current run, and as the deed `actId`. */
+  mcpMeta(actId = ""): Record<string, string> {
+    const { currentRun } = this;
+    return { ...(currentRun && { "kaizen-security/run": currentRun }), ...(actId && { "kaizen-security/act": actId }) };
+  }
+
   /** Why policy is not renewed or reports are not delivered just now; empty when all is well. */
   get problem(): string {
     return this.renewal?.problem || this.reporter?.problem || "";
@@ -254,6 +276,7 @@ export class Kaizen {
     const found = new Map(this.counted);
     const parts = [this.reporter?.lost, this.reporter?.spool.lost, this.link?.lost];
     if (this.manifest.refused) parts.push(new Map([["declaration refused by the server", this.manifest.refused]]));
+    parts.push(...this.subAgents.all.map((one) => new Map(Object.entries(one.lost))));
     for (const part of parts) for (const [reason, count] of part ?? []) found.set(reason, (found.get(reason) ?? 0) + count);
     return Object.fromEntries(found);
   }
@@ -288,6 +311,11 @@ export class Kaizen {
    * frozen between requests (serverless), await this before you answer.
    */
   async flush(timeout = 5): Promise<boolean> {
+    const all = await Promise.all([this.deliver(timeout), ...this.subAgents.all.map((one) => one.flush(timeout))]);
+    return all.every(Boolean);
+  }
+
+  private async deliver(timeout: number): Promise<boolean> {
     const until = performance.now() + timeout * 1000;
     this.reporter?.save();
     let isSent = await this.manifest.deliver();
@@ -306,7 +334,7 @@ export class Kaizen {
     if (this.isClosed) return;
     this.renewal?.stop();
     this.manifest.stop();
-    await this.flush(timeout);
+    await Promise.all([this.deliver(timeout), ...this.subAgents.all.map((one) => one.close(timeout))]);
     this.link?.close();
     this.save();
     unwatch(this);

@@ -50,14 +50,15 @@ export class Link {
 
   /**
    * The sidecar's verdict on `action`, which has an id, within `deadline` seconds. A sidecar that hangs must not cost an agent its
-   * deadline at every action: unless `isPatient`, one that was too slow is not asked again for a while. Throws Unreachable, Refused.
+   * deadline at every action: unless `isPatient`, one that was too slow is not asked again for a while. The question is dropped when
+   * `signal` is aborted. Throws Unreachable, Refused.
    */
-  async ask(action: Action, deadline: number, isPatient: boolean): Promise<Verdict> {
+  async ask(action: Action, deadline: number, isPatient: boolean, signal?: AbortSignal): Promise<Verdict> {
     if (!isPatient && performance.now() < this.askAfter) {
       throw new Unreachable("the sidecar was too slow a moment ago, and is not waited for again yet");
     }
     try {
-      const verdict = await this.askOnce(action, performance.now() + deadline * 1000);
+      const verdict = await this.askOnce(action, performance.now() + deadline * 1000, signal);
       this.pause = 0;
       this.askAfter = 0;
       return verdict;
@@ -67,7 +68,7 @@ export class Link {
     }
   }
 
-  private async askOnce(action: Action, until: number): Promise<Verdict> {
+  private async askOnce(action: Action, until: number, signal: AbortSignal | undefined): Promise<Verdict> {
     if (this.steps.length > 0) await this.sendSteps(left(until));
     const sent = this.isInTenant ? action : outward(action, this.key);
     const document = { agent: this.agent, action: encodeAction(sent) };
@@ -79,6 +80,7 @@ export class Link {
       headers,
       within: left(until),
       again: true,
+      signal,
     });
     try {
       return decodeVerdict(answer);
@@ -92,22 +94,23 @@ export class Link {
    * The verdict on a held action once somebody has answered, by the sidecar's rules as they are then. After `patience` seconds, or when
    * the sidecar is gone, it is a block that is still pending: the same call, made again later, joins the same hold.
    */
-  async answered(action: Action, held: Verdict, patience: number, deadline: number): Promise<Verdict> {
+  async answered(action: Action, held: Verdict, patience: number, deadline: number, signal?: AbortSignal): Promise<Verdict> {
     const until = performance.now() + patience * 1000;
     let said = held;
-    for (let rest = left(until); said.pending !== null && rest > 0; rest = left(until)) {
+    for (let rest = left(until); said.pending !== null && rest > 0 && !signal?.aborted; rest = left(until)) {
       const look = Math.min(rest, ONE_LOOK);
       const path = `/v1/holds/${encodeURIComponent(said.pending.id)}?wait=${Math.ceil(look)}`;
       try {
-        await this.upstream.json({ method: "GET", path, headers: this.headers, within: Math.min(rest, look + deadline) });
+        const within = Math.min(rest, look + deadline);
+        await this.upstream.json({ method: "GET", path, headers: this.headers, within, signal });
         // Also when nobody has answered: rules that came meanwhile may deny it, or ask nobody any more.
-        said = await this.ask(action, deadline, true);
+        said = await this.ask(action, deadline, true, signal);
       } catch (err) {
         if (err instanceof Refused && err.status !== 404) return said;
         if (!(err instanceof Refused) && !(err instanceof Unreachable)) throw err;
         await new Promise((resolve) => setTimeout(resolve, Math.min(rest, BREATH) * 1000));
         // A sidecar that knows the hold no longer knows better what holds now.
-        if (err instanceof Refused) said = await this.ask(action, deadline, true);
+        if (err instanceof Refused) said = await this.ask(action, deadline, true, signal);
       }
     }
     return said;

@@ -1,7 +1,7 @@
 /** Names that are not ASCII: UTS #46 mapping and A-labels (RFC 5891, RFC 3492), non-transitional, as browsers do it. */
 import * as punycode from "./punycode.js";
 import { JOINING, MAPPED, STATUS, VIRAMAS } from "./tables.js";
-import { beginsWithMark, casefold, isAscii, isAssigned, isLonger, mappings, nfc, nfkc, Runs } from "./text.js";
+import { beginsWithMark, casefold, isAscii, isAssigned, isLonger, mappings, nfc, nfkc, positions, Runs } from "./text.js";
 
 const ROUNDS = 4;
 const NON_JOINER = "\u200c";
@@ -10,7 +10,7 @@ const JOINER = "\u200d";
 interface Tables {
   readonly statuses: Runs;
   readonly mapped: Map<string, string>;
-  readonly viramas: Set<string>;
+  readonly viramas: Set<number>;
   readonly joining: Runs;
 }
 
@@ -18,7 +18,12 @@ let read: Tables | undefined;
 
 /** Read when the first such name comes: most agents never meet one. */
 function tables(): Tables {
-  read ??= { statuses: new Runs(STATUS), mapped: mappings(MAPPED), viramas: new Set(VIRAMAS), joining: new Runs(JOINING) };
+  read ??= {
+    statuses: new Runs(STATUS),
+    mapped: mappings(MAPPED),
+    viramas: new Set(positions(VIRAMAS)),
+    joining: new Runs(JOINING),
+  };
   return read;
 }
 
@@ -109,7 +114,7 @@ function withoutIdleJoiners(label: string): string {
 }
 
 function joins(chars: string[], at: number): boolean {
-  if (at > 0 && tables().viramas.has(chars[at - 1] as string)) return true;
+  if (at > 0 && tables().viramas.has((chars[at - 1] as string).codePointAt(0) as number)) return true;
   if (chars[at] === JOINER) return false;
   const before = nextType(chars.slice(0, at).reverse());
   const after = nextType(chars.slice(at + 1));

@@ -79,19 +79,35 @@ export function isSpace(char: string): boolean {
 
 let edges: number[] | undefined;
 
-/** What a text of runs (`<distance><letter><length>`, in hex) says of a code point; `fallback` where it says nothing. */
+/** Numbers in base 26, without anything between them: a capital letter is followed by further digits of the same number. */
+function* numbers(text: string): Generator<number> {
+  let value = 0;
+  for (const char of text) {
+    value = value * 26 + Number.parseInt(char, 36) - 10;
+    if (char < "a") continue;
+    yield value;
+    value = 0;
+  }
+}
+
+/** Where each of them is, told by `numbers` that are distances. */
+export function* positions(distances: string): Generator<number> {
+  let at = 0;
+  for (const distance of numbers(distances)) {
+    at += distance;
+    yield at;
+  }
+}
+
+/** What a text of runs (`<letters> <distances> <lengths>`) says of a code point; `fallback` where it says nothing. */
 export class Runs {
-  private readonly firsts: number[] = [];
-  private readonly rows: [last: number, letter: string][] = [];
+  private readonly firsts: number[];
+  private readonly rows: [last: number, letter: string][];
 
   constructor(text: string) {
-    let at = 0;
-    for (const run of text.split(" ")) {
-      const [distance, letter, length] = run.split(/([A-Z])/) as [string, string, string];
-      at += Number.parseInt(distance, 16);
-      this.firsts.push(at);
-      this.rows.push([at + Number.parseInt(length, 16) - 1, letter]);
-    }
+    const [letters, distances, lengths] = text.split(" ") as [string, string, string];
+    this.firsts = [...positions(distances)];
+    this.rows = [...numbers(lengths)].map((length, at) => [(this.firsts[at] as number) + length - 1, letters[at] as string]);
   }
 
   of(code: number, fallback: string): string {
@@ -100,15 +116,16 @@ export class Runs {
   }
 }
 
-/** Mappings of characters: `<char><text>`, or `<char><char>*<how many in a row, in hex>`. */
+/** Mappings of characters (`<distances> <how many in a row> <mapping> …`): those in a row map to characters in a row. */
 export function mappings(text: string): Map<string, string> {
+  const [distances, counts, ...to] = text.split(" ") as [string, string, ...string[]];
+  const several = [...numbers(counts)];
   const found = new Map<string, string>();
-  for (const entry of text.split(" ")) {
-    const first = entry.codePointAt(0) as number;
-    const [to, count] = entry.slice(first > 0xffff ? 2 : 1).split("*") as [string, string | undefined];
-    found.set(String.fromCodePoint(first), to);
-    for (let step = 1; step < Number.parseInt(count ?? "1", 16); step++) {
-      found.set(String.fromCodePoint(first + step), String.fromCodePoint((to.codePointAt(0) as number) + step));
+  for (const [at, first] of [...positions(distances)].entries()) {
+    const mapping = to[at] as string;
+    found.set(String.fromCodePoint(first), mapping);
+    for (let step = 1; step < (several[at] as number); step++) {
+      found.set(String.fromCodePoint(first + step), String.fromCodePoint((mapping.codePointAt(0) as number) + step));
     }
   }
   return found;
@@ -129,14 +146,7 @@ export function bisectRight<T extends number | bigint>(values: readonly T[], val
 /** Whether Unicode 14.0 assigns the code point. */
 export function isAssigned(code: number): boolean {
   if (code < 0x378) return true;
-  if (edges === undefined) {
-    edges = [];
-    let at = 0;
-    for (const distance of UNASSIGNED.split(" ")) {
-      at += Number.parseInt(distance, 16);
-      edges.push(at);
-    }
-  }
+  edges ??= [...positions(UNASSIGNED)];
   return bisectRight(edges, code) % 2 === 0;
 }
 
