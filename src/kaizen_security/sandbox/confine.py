@@ -75,7 +75,8 @@ class Fence:
             found = known[1] if known is not None else frozenset()
         finally:
             self._asking = False
-        self._addresses[name] = (monotonic(), found)
+        if found:  # a name that could not be resolved just now is asked for again at the next connection
+            self._addresses[name] = (monotonic(), found)
         return found
 
     def _refuse(self, what: str) -> None:

@@ -6,7 +6,6 @@ The Inspector is called on the event loop: it takes microseconds. What blocks (a
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,8 +57,6 @@ from kaizen_security.sidecar.http import (
 from kaizen_security.sidecar.identity import STRANGER, Identities, Identity, tells
 from kaizen_security.sidecar.turns import Turns
 from kaizen_security.sidecar.uplink import Uplink
-
-log = logging.getLogger(__name__)
 
 FIRST_BUNDLE = 1.0
 """Seconds that the first action of an agent waits for its first bundle, while the control plane is there."""
@@ -217,7 +214,10 @@ class Sidecar:
         await self._ready(action.agent)
         before = self.inspector.known(action)
         verdict = self.inspector.inspect(action)
-        joined = self.joiner.see(replace(action, id=verdict.action_id), verdict).action
+        asked = replace(action, id=verdict.action_id)
+        if verdict.allowed and before is None:  # what is let through is done next
+            self.witness(asked)
+        joined = self.joiner.see(asked, verdict).action
         if before is None or before.pending is None:
             self.emit(joined, verdict)
         elif verdict.pending is None:

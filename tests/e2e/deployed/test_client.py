@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections import Counter
 
 import pytest
 
 from tests.e2e.deployed.published import Program
+from tests.ports import free_port
 
 ALLOWED = {"decision": "allow", "reason": "no policy matched", "evidence": []}
 
@@ -201,9 +201,7 @@ def test_a_name_that_it_cannot_put_into_a_url_still_reports(program, organisatio
 @pytest.fixture
 def nobody():
     """An address at which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
-    return f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 @pytest.mark.parametrize("fail_open", [True, False])

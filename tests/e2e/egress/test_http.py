@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.egress.peers import DEADLINE, ControlPlane, Origin, Running, Script, curl, read_head, running, until
+from tests.ports import free_port
 
 
 def said(answer: bytes) -> dict[str, object]:
@@ -296,8 +297,7 @@ def test_an_origin_that_never_answers_is_given_up(tmp_path: Path, plane: Control
 
 @pytest.mark.parametrize("target", ["http://closed.internal/", "http://no-such-name.invalid/"])
 def test_an_origin_that_is_not_there_is_said_to_be_not(tmp_path: Path, plane: ControlPlane, target: str):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with running(tmp_path, plane, hosts={"closed.internal": f"127.0.0.1:{port}"}) as proxy:
         answer = curl(proxy, "-i", target)
     assert answer.stdout.startswith(b"HTTP/1.1 502 ")

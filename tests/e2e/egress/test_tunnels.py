@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.egress.peers import ControlPlane, Origin, Running, Script, curl, read_all, running, until
+from tests.ports import free_port
 
 MB = 1 << 20
 
@@ -211,8 +212,7 @@ def test_an_idle_tunnel_is_ended(tmp_path: Path, plane: ControlPlane):
 
 
 def test_a_tunnel_to_where_nobody_listens_is_refused_at_once(tmp_path: Path, plane: ControlPlane):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with running(tmp_path, plane, allow=["127.0.0.0/8"]) as proxy:
         client, head = proxy.tunnel(f"127.0.0.1:{port}")
         client.close()

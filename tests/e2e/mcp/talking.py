@@ -9,6 +9,7 @@ import subprocess
 
 from tests.e2e.mcp.shimmed import bare
 from tests.e2e.sidecar_process import until
+from tests.ports import free_port as free_port
 
 
 def heard(words, tmp_path, calls, **more):
@@ -37,9 +38,3 @@ def listening(words, port, tmp_path, **more):
 def _answers(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

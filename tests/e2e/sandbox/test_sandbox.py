@@ -17,6 +17,7 @@ from kaizen_security.testing.models import ModelServer
 from tests.e2e.line import Line
 from tests.e2e.sandbox.sandboxed import TOKEN, Sandboxed
 from tests.e2e.sidecar_process import until
+from tests.ports import free_port
 
 SUPPORT = {
     "tools": ["lookup_order"],
@@ -216,9 +217,7 @@ def test_files_of_a_watched_folder_are_compared_as_well(tmp_path, origin):
 
 
 def test_names_that_are_asked_for_are_compared_where_the_proxy_resolves(tmp_path):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     name = b"\x03k3y\x08attacker\x07example\x00"
     query = b"ab\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + name + b"\x00\x01\x00\x01"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:

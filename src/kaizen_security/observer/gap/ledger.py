@@ -211,7 +211,8 @@ class Ledger:
 
     def _around(self, effect: Seen) -> list[Account]:
         """The runs that it may be of, the likeliest last: of those that were under way just then one with calls, the newest."""
-        if effect.run_id and effect.run_id in self._accounts:
+        if effect.rung < Rung.EGRESS and effect.run_id in self._accounts:
+            # Who saw it from within says of which run it was; the kernel's is the run of the whole program.
             return [self._accounts[effect.run_id]]
         found = [account for account in self._accounts.values() if covers_run(account, effect.at)]
         return sorted(found, key=lambda one: (-away(one, effect.at), bool(one.calls), one.begun))

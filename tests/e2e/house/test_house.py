@@ -1,0 +1,114 @@
+"""Every rung at once on one agent: a call is one act, at its deepest rung, in the same words wherever it is read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections import defaultdict
+
+import pytest
+
+from kaizen_security.collectors.kernel.collector import Collector, NotHere
+from tests.e2e.house.stage import EXAMPLES, ROOT, house
+from tests.e2e.sidecar_process import until
+from tests.e2e.typescript.conftest import sdk  # noqa: F401 - a fixture
+from tests.integrations.__main__ import environment
+
+try:
+    Collector.start().close()
+    WHY = ""
+except NotHere as err:
+    WHY = str(err)
+pytestmark = [pytest.mark.root, pytest.mark.skipif(bool(WHY), reason=f"no kernel rung here: {WHY}")]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """The house, and what the agent printed: order 7 is honest, 13 goes elsewhere over the proxy, 14 past it."""
+    with house(tmp_path_factory.mktemp("house"), environment("a")) as up:
+        done = up.run(7, 13, 14)
+        assert done.returncode == 0, done.stderr
+        yield up, done
+
+
+def source(row):
+    return row["action"]["metadata"]["source"]
+
+
+def test_the_agent_notices_nothing(told):
+    _, done = told
+    assert done.stdout.splitlines() == [f"Order {one} is on its way." for one in (7, 13, 14)]
+    assert "rung: kernel" in done.stderr
+
+
+def test_an_honest_call_is_one_act_of_claim_call_and_effect(told):
+    up, _ = told
+    look = up.act("call_look_7", {"openai-agents", "egress"})
+    assert sorted(map(source, look)) == ["egress", "openai-agents", "openai-agents"]  # hook, trace, proxy
+    note = up.act("call_note_7", {"openai-agents", "mcp"})
+    assert sorted(map(source, note)) == ["mcp", "openai-agents", "openai-agents"]
+    assert len({row["run_id"] for row in look + note}) == 1
+    assert not any(row["flagged"] for row in look + note)
+    (effect,) = (row for row in look if source(row) == "egress")
+    assert effect["action"]["target"] == "api.internal:80"
+
+
+@pytest.mark.parametrize(("order", "seen"), [(13, "egress"), (14, "ebpf")])
+def test_what_a_call_does_beside_what_it_says_is_in_its_act(told, order, seen):
+    up, _ = told
+    rows = up.act(f"call_look_{order}", {"openai-agents", seen, "sandbox"})
+    flagged = defaultdict(list)
+    for row in rows:
+        if row["flagged"]:
+            flagged[source(row)].append(row)
+    assert set(flagged) == {seen, "sandbox"}
+    (effect,), (gap,) = flagged[seen], flagged["sandbox"]
+    where = "attacker.example:80" if order == 13 else up.attacker
+    assert effect["action"]["target"] == gap["action"]["target"] == where
+    assert effect["reason"].startswith("undeclared: this agent connected to a destination it never declared")
+    assert gap["reason"].startswith("Trace-vs-egress gap: the agent reported only a lookup_order call to api.internal")
+    assert f"a connection to {where}" in gap["reason"]
+    assert len({row["run_id"] for row in rows}) == 1
+
+
+def test_nothing_else_was_flagged(told):
+    up, _ = told
+    up.act("call_look_14", {"ebpf", "sandbox"})
+    flagged = [row for row in up.rows() if row["flagged"]]
+    assert {row["act_id"] for row in flagged} == {"call_look_13", "call_look_14"}, flagged
+    assert len(flagged) == 4
+
+
+def test_the_model_and_the_parts_of_kaizen_are_no_acts_of_a_tool(told):
+    up, _ = told
+    model = [row for row in up.rows() if row["action"]["target"] == "model.internal:80"]
+    assert len(model) >= 9
+    assert all(row["act_id"] == row["action_id"] and not row["flagged"] for row in model)
+
+
+def test_in_enforce_mode_neither_way_is_open_and_the_agent_goes_on(told):
+    up, _ = told
+    done = up.run(13, 14, words=("--enforce", "--allow", "model.internal", "--allow", "api.internal"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"Order {one} is on its way." for one in (13, 14)]
+    assert "1 refused in the kernel" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not here")
+def test_an_agent_of_typescript_stands_beside_it(told, sdk, tmp_path):  # noqa: F811
+    up, _ = told
+    place = tmp_path / "node_modules" / "kaizen-security"
+    place.parent.mkdir()
+    place.symlink_to(ROOT / "typescript")
+    (tmp_path / "agent.mjs").write_text((EXAMPLES / "agent.mjs").read_text())
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("KAIZEN_")}
+    environ |= up.line.environment | {"KAIZEN_DATA": str(tmp_path / "data")}
+    done = subprocess.run(["node", "agent.mjs"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    called, judged = done.stdout.splitlines()
+    assert called == "order 7 is on its way"
+    rows = until(lambda: len(found := up.rows("desk-typescript")) >= 2 and found, "its rows", patience=60.0)
+    said = next(row for row in rows if row["action"]["target"] == "attacker.example:80")
+    assert judged == f"{said['decision']} {said['reason']}"
+    assert said["flagged"]
