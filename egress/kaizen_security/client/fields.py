@@ -13,6 +13,8 @@ from kaizen_security.contract.policy import Policy
 
 _FIELDS = frozenset(Action.__dataclass_fields__)
 _METADATA = ("arguments", "sensitive", "source")
+MAX_TEXT = 4096
+"""Characters of one field of an action."""
 _TEXTS = _FIELDS - {"metadata", "at", "delegation", "seen_by"}
 _worded = builder(Action)
 """The usual case, in a third of the time: some of the text fields, each with a text."""
@@ -87,9 +89,23 @@ def completed(action: Action, metadata: Mapping[str, Json], *, id_: str, agent: 
     )
 
 
+def is_complete(action: Action, agent: str, run_id: str) -> bool:
+    """Whether ``completed`` would give the same: an adapter states everything, and its actions are made once."""
+    did = action
+    if not (str is type(did.kind) is type(did.tool) is type(did.publisher) is type(did.target)):
+        return False
+    if not (str is type(did.hash) is type(did.id) is type(did.act_id) is type(did.run_id)):
+        return False
+    if not (did.kind and did.id and did.at and did.agent == agent and did.run_id == run_id):
+        return False
+    if len(did.tool) + len(did.target) + len(did.publisher) + len(did.act_id) + len(did.kind) > MAX_TEXT:
+        return False
+    return not (did.delegation or did.seen_by or did.hash or did.organisation) and len(did.id) <= MAX_TEXT
+
+
 def _text(value: object) -> str:
     text = value if isinstance(value, str) else "" if value is None else str(plain(value))
-    return text[:4096]
+    return text[:MAX_TEXT]
 
 
 def policies_of(policies: Iterable[object] | None) -> tuple[Policy, ...]:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from kaizen_security.client import rules as rules_of
 from kaizen_security.client.arguments import Plain, plain
 from kaizen_security.client.attach import Attachment
-from kaizen_security.client.fields import completed
+from kaizen_security.client.fields import completed, is_complete
 from kaizen_security.client.hold import answered
-from kaizen_security.contract.action import Action, Json
-from kaizen_security.contract.codec import decode_action
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
-from kaizen_security.contract.errors import InvalidInput, Refused, Unreachable
+from kaizen_security.contract.errors import Refused, Unreachable
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.step import Result
 from kaizen_security.contract.verdict import Decision, Mode, Verdict
@@ -102,18 +101,16 @@ class Judge:
         self.report(full, replace(verdict, action_id=full.id), at, run_id)
         return verdict, None
 
-    def unheard(self, document: dict[str, Json]) -> None:
+    def unheard(self, action: Action) -> None:
         """An observed action that the sidecar never took: nobody judged it, and that is said."""
-        try:
-            action = decode_action(document, agent=self._settings.agent)
-        except InvalidInput:
-            return  # counted with the steps
         verdict = rules_of.nobody_answered(self.rules, "the sidecar never took this action", fail_open=True)
         self.report(action, replace(verdict, action_id=action.id), action.at, action.run_id)
 
     def _full(self, action: Action, at: float, run_id: str) -> Action:
         metadata = action.metadata
         known = metadata if type(metadata) is Plain else plain(dict(metadata))
+        if known is metadata and is_complete(action, self._settings.agent, run_id):
+            return action
         return completed(
             action,
             known if isinstance(known, dict) else {},

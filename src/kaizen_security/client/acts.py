@@ -1,6 +1,6 @@
 """Acts: which call is being carried out just now, so that two attachments never report one act twice.
 
-Whoever has had a call judged and now runs it says so with ``acting``. An attachment further in (a guard on the function, a second
+Whoever has had a call judged and now runs it says so by ``ACT``. An attachment further in (a guard on the function, a second
 adapter) that meets the same call is silent, if the table says that the outer one speaks for it. It is the same call when tool and
 arguments are the same; anything else is another act, and is judged: silence must never let something run that nobody judged.
 """
@@ -8,10 +8,8 @@ arguments are the same; anything else is another act, and is judged: silence mus
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from threading import Lock
 
 from kaizen_security.client.arguments import plain
@@ -45,45 +43,8 @@ REMEMBERED = 4096
 """Ids of calls that were reported by an attachment of this process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
-    """A call that was judged and runs now. ``arguments`` as the outer attachment saw them."""
-
-    source: str
-    tool: str
-    kind: str
-    target: str
-    sensitive: bool
-    arguments: object
-    action_id: str
-
-
-ACT: ContextVar[Act | None] = ContextVar("kaizen_act", default=None)
-"""The innermost act of the current context."""
-
-
-def act_of(action: Action) -> Act:
-    """The act that ``action`` begins."""
-    metadata = action.metadata
-    return Act(
-        source=action.source,
-        tool=action.tool,
-        kind=action.kind,
-        target=action.target,
-        sensitive=action.sensitive,
-        arguments=metadata.get("arguments"),
-        action_id=action.id,
-    )
-
-
-@contextmanager
-def acting(action: Action) -> Iterator[None]:
-    """Around the body of a call that was judged."""
-    token = ACT.set(act_of(action))
-    try:
-        yield
-    finally:
-        ACT.reset(token)
+ACT: ContextVar[Action | None] = ContextVar("kaizen_act", default=None)
+"""The innermost act of the current context: the action that was judged and runs now."""
 
 
 def is_told(action: Action) -> bool:
@@ -96,7 +57,7 @@ def is_told(action: Action) -> bool:
         return False
     if (action.kind, action.target) != (act.kind, act.target) or (action.sensitive and not act.sensitive):
         return False
-    outer, inner = plain(act.arguments), plain(action.metadata.get("arguments"))
+    outer, inner = plain(act.metadata.get("arguments")), plain(action.metadata.get("arguments"))
     if isinstance(outer, dict) and isinstance(inner, dict):
         # Further in there may be more: defaults, and what the framework itself hands the function.
         same = all(name in inner and inner[name] == value for name, value in outer.items())

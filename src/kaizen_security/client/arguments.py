@@ -15,6 +15,8 @@ MAX_NODES = 5000
 MAX_TOTAL = 256 << 10
 """Characters in one document."""
 MAX_DEPTH = 16
+FEW = 32
+"""Entries of a mapping up to which it is looked at as a flat one first."""
 
 
 class Plain(dict[str, Json]):
@@ -36,9 +38,36 @@ def plain(value: object) -> Json:
     No ``repr``, ``str`` or property of a foreign object is called: they may be slow, have effects, or raise. What is over a bound
     is cut, and says so with ``…``.
     """
-    if type(value) is Plain:
-        return value
+    kind = type(value)
+    if kind is Plain:
+        return value  # type: ignore[return-value]  # it is a document
+    if kind is str and len(value) <= MAX_TEXT and value.isascii() and "\0" not in value:  # type: ignore[arg-type,attr-defined,operator]
+        return value  # type: ignore[return-value]
+    if kind is dict and len(value) <= FEW:  # type: ignore[arg-type]
+        found = _flat(value)  # type: ignore[arg-type]
+        if found is not None:
+            return found
     return _plain(value, 0, _Budget())
+
+
+def _flat(value: dict[object, object]) -> dict[str, Json] | None:
+    """A copy of what most tools are called with: a few texts and numbers, by short names; None when there is more to it."""
+    found: dict[str, Json] = {}
+    left = MAX_TEXT
+    for name, one in list(value.items()):
+        if type(name) is not str or len(name) > 64 or not name.isascii() or "\0" in name:
+            return None
+        if type(one) is str:
+            left -= len(one)
+            if left < 0 or not one.isascii() or "\0" in one:
+                return None
+        elif type(one) is int:
+            if one.bit_length() > 64:
+                return None
+        elif one is not None and type(one) is not bool:
+            return None
+        found[name] = one
+    return found
 
 
 def _plain(value: object, depth: int, budget: _Budget) -> Json:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from kaizen_security.client.acts import ACT, act_of, is_told
+from kaizen_security.client.acts import ACT, is_told
 from kaizen_security.client.arguments import plain
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import Misconfigured
@@ -135,7 +135,7 @@ def guarded(kaizen: Kaizen, fn: F, *, tool: str | None, kind: str, target: str |
 def _function(guard: _Guard, fn: Callable[..., object]) -> Callable[..., object]:
     def wrapper(*args: object, **kwargs: object) -> object:
         action = guard.before(args, kwargs)
-        outer = None if action is None else ACT.set(act_of(action))
+        outer = None if action is None else ACT.set(action)
         result, failed = None, True
         try:
             result = fn(*args, **kwargs)
@@ -152,7 +152,7 @@ def _function(guard: _Guard, fn: Callable[..., object]) -> Callable[..., object]
 def _coroutine(guard: _Guard, fn: Callable[..., object]) -> Callable[..., object]:
     async def wrapper(*args: object, **kwargs: object) -> object:
         action = await guard.before_async(args, kwargs)
-        outer = None if action is None else ACT.set(act_of(action))
+        outer = None if action is None else ACT.set(action)
         result, failed = None, True
         try:
             result = await fn(*args, **kwargs)  # type: ignore[misc]  # a coroutine function gives an awaitable

@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import TypeVar
 
@@ -30,15 +31,16 @@ MAX_STEPS = 4000
 AT_ONCE = 50
 LONGEST_PAUSE = 30.0
 STEPS_LOST, STEPS_REFUSED = "steps: sidecar unreachable", "steps: refused by the sidecar"
+STEPS_BROKEN = "steps: could not be encoded"
 
 
 class Link:
     """``in_tenant``: arguments, requests and results may go there as they are; else only boundary fields do.
 
-    ``lost`` counts steps by reason; ``unheard`` is told of every action among them, as its document.
+    ``lost`` counts steps by reason; ``unheard`` is told of every action among them.
     """
 
-    unheard: Callable[[dict[str, Json]], None] | None = None
+    unheard: Callable[[Action], None] | None = None
 
     def __init__(self, url: str, *, agent: str, headers: Mapping[str, str], in_tenant: bool, key: bytes) -> None:
         self.lost: dict[str, int] = {}
@@ -52,7 +54,7 @@ class Link:
         _LIVE.add(self)
 
     def _reset(self) -> None:
-        self._steps: deque[dict[str, Json]] = deque()
+        self._steps: deque[Step] = deque()
         self._sending = threading.Lock()
         self._ask_after = 0.0
         self._pause = 0.0
@@ -100,19 +102,28 @@ class Link:
         yield Exchange(method="GET", path=f"/v1/holds/{quote(hold_id, safe='')}?wait={wait}", within=within)
 
     def note(self, step: Step) -> None:
-        """Keep a step for the next question. What may not leave the process is left out."""
-        if not self.in_tenant:
-            if isinstance(step, Result):
-                step = Result(
-                    run_id=step.run_id, action_id=step.action_id, failed=step.failed, agent=step.agent, at=step.at
-                )
-            elif isinstance(step, Action):
-                step = outward(step, self._key)
-            elif not isinstance(step, End):
-                return
-        self._steps.append(encode_step(step))
+        """Keep a step for the next question; what is in it must not change any more. What may not leave the process is left out.
+
+        It is written out by whoever sends it: the agent's own threads do not wait for that.
+        """
+        if not self.in_tenant and not isinstance(step, Action | Result | End):
+            return
+        self._steps.append(step)
         while len(self._steps) > MAX_STEPS:
             self._lose([self._steps.popleft()], STEPS_LOST)
+
+    def _document(self, step: Step) -> Json:
+        """The step as it is sent; None, counted, for one that cannot be written."""
+        try:
+            if not self.in_tenant:
+                if isinstance(step, Result):
+                    step = replace(step, content=None)
+                elif isinstance(step, Action):
+                    step = outward(step, self._key)
+            return encode_step(step)
+        except (ValueError, OverflowError, OSError):  # an instant that no calendar has
+            self._lose([step], STEPS_BROKEN)
+            return None
 
     @property
     def waiting(self) -> int:
@@ -149,7 +160,9 @@ class Link:
         try:
             while self._steps:
                 some = [self._steps.popleft() for _ in range(min(AT_ONCE, len(self._steps)))]
-                document: Json = {"agent": self._agent, "steps": list(some)}
+                written = [(step, made) for step in some if (made := self._document(step)) is not None]
+                some = [step for step, _ in written]
+                document: Json = {"agent": self._agent, "steps": [made for _, made in written]}
                 taken = False
                 try:
                     yield Exchange(
@@ -167,10 +180,10 @@ class Link:
         finally:
             self._sending.release()
 
-    def _lose(self, steps: Iterable[dict[str, Json]], reason: str) -> None:
+    def _lose(self, steps: Iterable[Step], reason: str) -> None:
         for step in steps:
             self.lost[reason] = self.lost.get(reason, 0) + 1
-            if self.unheard is not None and step.get("step") == "action":
+            if self.unheard is not None and isinstance(step, Action):
                 self.unheard(step)
 
     def close(self) -> None:

@@ -7,10 +7,12 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kaizen_security.client.arguments import plain
+from kaizen_security.client.arguments import Plain, plain
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.later import Later
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.canonical_values import builder
+from kaizen_security.contract.step import Claim, Effect, End, Result
 
 if TYPE_CHECKING:
     from kaizen_security.client.config import Settings
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 RUN: ContextVar[str] = ContextVar("kaizen_run", default="")
 """The run that the current context belongs to."""
+_result = builder(Result)
 
 
 class Noting:
@@ -73,34 +76,23 @@ class Noting:
 
     def note(self, step: Step) -> None:
         """Keep a step of a run for the sidecar, if there is one. A request, a message or a result goes to an in-tenant one only."""
-        from kaizen_security.contract.step import End
-
         if isinstance(step, End):
             self._judging.sequence.end(self.settings.agent, step.run_id)
         if self._link is not None:
-            self._link.note(step)
-            if self._later is not None and self._judging.observes:
-                self._later.wake()
+            self._keep(self._link, _settled(step))
+
+    def _keep(self, link: Link, step: Step) -> None:
+        link.note(step)
+        if self._later is not None and self._judging.observes:
+            self._later.wake()
 
     def note_result(self, action: Action, content: object, *, failed: bool = False) -> None:
         """Tell the sidecar what the action brought back, so that it knows where later values come from. Needs no answer."""
         link = self._link
         if link is None:
             return
-        from kaizen_security.contract.step import Result
-
-        run_id = action.run_id or RUN.get()
         document = plain(content) if link.in_tenant else None
-        self.note(
-            Result(
-                run_id=run_id,
-                action_id=action.id,
-                content=document,
-                failed=failed,
-                agent=self.settings.agent,
-                at=now(),
-            )
-        )
+        self._keep(link, _result(action.run_id or RUN.get(), action.id, document, failed, self.settings.agent, now()))
 
     def hand_over(self, timeout: float = 1.0) -> bool:
         """Give the sidecar now what was noted, for those of the same run who ask it elsewhere; false when it does not take it."""
@@ -111,3 +103,19 @@ class Noting:
         self._judging.report(
             replace(action, id=action.id or self.ids.new()), verdict, now(), action.run_id or RUN.get()
         )
+
+
+def _settled(step: Step) -> Step:
+    """The step with what its caller may change meanwhile copied: it is written out later, in another thread."""
+    if isinstance(step, Result):
+        return replace(step, content=plain(step.content))
+    if isinstance(step, Action):
+        return _copied(step)
+    return replace(step, action=_copied(step.action)) if isinstance(step, Claim | Effect) else step
+
+
+def _copied(action: Action) -> Action:
+    if type(action.metadata) is Plain:
+        return action
+    metadata = plain(dict(action.metadata))
+    return replace(action, metadata=metadata if isinstance(metadata, dict) else {})

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import Token
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from kaizen_security.client.acts import ACT, Reported, act_of, is_told
+from kaizen_security.client.acts import ACT, Reported, is_told
 from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.arguments import Plain, plain
 from kaizen_security.client.client import Kaizen
+from kaizen_security.client.clock import now
 from kaizen_security.client.guard import Stated, stated_of
+from kaizen_security.client.noting import RUN
 from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.errors import KaizenBlocked
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.integrations.refusals import refusal
@@ -27,6 +30,7 @@ T = TypeVar("T")
 
 REPORTED: Final = Reported()
 """Ids of the calls that an attach point of this process has reported, as their frameworks gave them."""
+_action = builder(Action)  # in the order of its fields; each call makes one
 MOST_TOOLS = 1000
 """Tools outside of any run whose refusals are counted."""
 
@@ -64,20 +68,9 @@ class Allowed:
     run: Running | None
     told: bool = False
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self) -> _Body:
         """Around the tool's body: attachments further in know by it that this very call was judged, and in which run."""
-        if self.told:
-            yield
-            return
-        token = ACT.set(act_of(self.action))
-        # An adapter whose framework carries no context along gives the run by hand: what the tool itself starts belongs to it too.
-        within = None if self.run is None or self.run is RUNNING.get() else self.run.within()
-        try:
-            with within or nullcontext():
-                yield
-        finally:
-            ACT.reset(token)
+        return _Body(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +114,7 @@ class AttachPoint:
         kaizen, action = self._begun(call)
         if ACT.get() is not None and is_told(action):
             return Allowed(action=action, kaizen=kaizen, run=call.run, told=True)
-        verdict = kaizen.observe(action) if self._only_observes(kaizen) else kaizen.inspect(action)
+        verdict = kaizen.tell(action) if self._only_observes(kaizen) else kaizen.inspect(action)
         return self._settled(call, kaizen, action, verdict)
 
     async def abefore(self, call: Call) -> Allowed | Refused:
@@ -129,7 +122,7 @@ class AttachPoint:
         kaizen, action = self._begun(call)
         if ACT.get() is not None and is_told(action):
             return Allowed(action=action, kaizen=kaizen, run=call.run, told=True)
-        verdict = kaizen.observe(action) if self._only_observes(kaizen) else await kaizen.ainspect(action)
+        verdict = kaizen.tell(action) if self._only_observes(kaizen) else await kaizen.ainspect(action)
         return self._settled(call, kaizen, action, verdict)
 
     def told(self, call: Call) -> Allowed | Refused:
@@ -214,16 +207,21 @@ class AttachPoint:
         metadata = Plain(source=self.source, arguments=arguments)
         if call.sensitive or (stated is not None and stated.sensitive):
             metadata["sensitive"] = True
-        action = Action(
-            kind=stated.kind if stated is not None else call.kind,
-            tool=call.tool,
-            target=call.target or _target(stated, arguments),
-            publisher=call.publisher,
-            metadata=metadata,
-            id=kaizen.ids.new(),
-            act_id=call.id,
-            run_id=run.id if run is not None else kaizen.current_run,
-            delegation=self._chain(call.agents),
+        action = _action(
+            stated.kind if stated is not None else call.kind,
+            call.tool,
+            call.publisher,
+            call.target or _target(stated, arguments),
+            "",
+            metadata,
+            kaizen.ids.new(),
+            run.id if run is not None else RUN.get(),
+            call.id,
+            now(),
+            kaizen.settings.agent,
+            "",
+            self._chain(call.agents),
+            (),
         )
         if run is not None:
             run.hear(kaizen)
@@ -237,13 +235,42 @@ class AttachPoint:
         if call.id:
             REPORTED.add(call.id)
         if verdict.allowed:
-            return Allowed(action=action, kaizen=kaizen, run=run)
+            return _allowed(action, kaizen, run, False)
         refused = self.refused if run is None else run.refused
         if len(refused) > MOST_TOOLS:
             refused.clear()
         refused[call.tool] += 1
         times = refused[call.tool]
         return Refused(action=action, verdict=verdict, text=refusal(verdict, call.tool, times), times=times)
+
+
+class _Body:
+    """See ``Allowed.running``."""
+
+    __slots__ = ("_act", "_allowed", "_run", "_running")
+
+    def __init__(self, allowed: Allowed) -> None:
+        self._allowed = allowed
+        self._act: Token[Action | None] | None = None
+        self._run: Token[str] | None = None
+        self._running: Token[Running | None] | None = None
+
+    def __enter__(self) -> None:
+        allowed = self._allowed
+        if allowed.told:
+            return
+        self._act = ACT.set(allowed.action)
+        # An adapter whose framework carries no context along gives the run by hand: what the tool itself starts belongs to it too.
+        run = allowed.run
+        if run is not None and run is not RUNNING.get():
+            self._run, self._running = RUN.set(run.id), RUNNING.set(run)
+
+    def __exit__(self, *_: object) -> None:
+        if self._act is not None:
+            ACT.reset(self._act)
+        if self._run is not None and self._running is not None:
+            RUN.reset(self._run)
+            RUNNING.reset(self._running)
 
 
 class Noted:
@@ -266,6 +293,9 @@ class Noted:
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, *_: object) -> None:
         content = self.content if err is None else {"error": type(err).__name__, "args": err.args}
         self._point.after(self._allowed, content, failed=self.failed or err is not None)
+
+
+_allowed = builder(Allowed)
 
 
 def attach_point(

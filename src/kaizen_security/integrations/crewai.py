@@ -16,8 +16,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kaizen_security.client.acts import ACT, Act, act_of
+from kaizen_security.client.acts import ACT
 from kaizen_security.client.noting import RUN
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point
 from kaizen_security.integrations.runs import RUNNING, Running
@@ -49,7 +50,7 @@ class _Open:
     given: object
     said: Allowed | Refused | None
     point: AttachPoint
-    outer: Act | None
+    outer: Action | None
     agents: tuple[str, ...]
 
 
@@ -189,7 +190,7 @@ def _before(context: Any) -> bool | None:
         # The same call inside of itself (work that is handed round) is a new one.
         ACT.set(None)
         said = point.before(call)
-        ACT.set(act_of(said.action) if isinstance(said, Allowed) else outer)
+        ACT.set(said.action if isinstance(said, Allowed) else outer)
     opened = _Open(context.tool_name, context.tool_input, said, point, outer, _AGENTS.get())
     _OPEN.set((*_OPEN.get(), opened))
     if said is None:

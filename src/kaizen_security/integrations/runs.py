@@ -127,8 +127,13 @@ class Running:
 
     def brought(self, kaizen: Kaizen, action: Action, content: object, *, failed: bool) -> None:
         """Keep a result for the agents that have not heard it."""
+        name = kaizen.settings.agent
         with self._lock:
-            self._results.append((next(self._numbers), kaizen.settings.agent, action, content, failed))
+            last = self._results[-1][0] if self._results else 0
+            number = next(self._numbers)
+            self._results.append((number, name, action, content, failed))
+            if self._heard.get(name, 0) == last:
+                self._heard[name] = number  # its own, and it has heard all the others
 
     def _join(self, kaizen: Kaizen) -> None:
         name = kaizen.settings.agent

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaizen_security.client.arguments import MAX_TEXT, MAX_TOTAL, plain
+from kaizen_security.client.arguments import MAX_TEXT, MAX_TOTAL, _Budget, _plain, plain
+from kaizen_security.client.fields import completed, is_complete
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.fields import check_json
-from tests.properties.strategies import documents
+from tests.properties.strategies import actions, documents
 
 
 class Colour(enum.Enum):
@@ -56,6 +58,43 @@ def test_values_become_documents(value, expected):
 @given(documents)
 def test_documents_stay_what_they_are(document):
     assert plain(document) == document
+
+
+@given(st.text() | st.dictionaries(st.text() | st.integers(), st.none() | st.booleans() | st.integers() | st.text()))
+def test_the_short_way_through_a_small_document_leads_where_the_long_one_does(value):
+    assert plain(value) == _plain(value, 0, _Budget())
+    assert json.dumps(plain(value)) == json.dumps(_plain(value, 0, _Budget()))
+
+
+def test_a_document_is_a_copy_of_what_was_given():
+    given = {"query": "a"}
+    made = plain(given)
+    given["query"] = "b"
+    assert made == {"query": "a"}
+
+
+@given(actions)
+def test_an_action_that_says_that_it_is_complete_would_be_made_again_as_it_is(action):
+    action = dataclasses.replace(action, at=action.at or 1.0, delegation=(), seen_by=(), hash="", organisation="")
+    whole = is_complete(action, action.agent, action.run_id)
+    assert whole == bool(action.id and action.kind)
+    if whole:
+        metadata = action.metadata
+        again = completed(action, metadata, id_="other", agent=action.agent, at=2.0, run_id=action.run_id)
+        assert again == action
+
+
+def test_an_action_is_not_complete_with_a_long_field_or_one_that_is_no_text():
+    whole = {"kind": "tool_call", "tool": "t", "id": "i", "at": 1.0, "agent": "a"}
+    assert is_complete(Action(**whole), "a", "")
+    for field, value in (
+        ("tool", "t" * 5000),
+        ("tool", Subclass("t")),
+        ("id", "i" * 5000),
+        ("agent", "b"),
+        ("at", 0.0),
+    ):
+        assert not is_complete(Action(**{**whole, field: value}), "a", "")
 
 
 @given(

@@ -14,6 +14,7 @@ import pytest
 from kaizen_security import Action, Kaizen, KaizenBlocked, Policy
 from kaizen_security.contract import reasons
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.step import Claim, End, Result
 from kaizen_security.contract.verdict import ENFORCED, Decision, Finding, Verdict
 from tests.unit.client.upstream import Upstream, free_port, reply, until
 
@@ -462,6 +463,28 @@ def test_what_was_noted_can_be_handed_over_before_anybody_asks_and_a_slow_sideca
         assert not kaizen.hand_over(5.0)
         assert time.monotonic() - began < 0.3
     assert Kaizen(sync=False, report=False).hand_over()
+
+
+def test_steps_are_sent_as_they_were_when_they_were_noted(sidecar):
+    with Kaizen(sidecar=sidecar.url, sync=False) as kaizen:
+        read, called = ["here"], {"arguments": {"path": "a"}}
+        kaizen.note(Result(run_id="r", action_id="1", content=read))
+        kaizen.note(Claim(run_id="r", action=Action(tool="t", metadata=called)))
+        read.append("there")
+        called["arguments"]["path"] = "b"
+        assert kaizen.hand_over()
+        result, claim = sidecar.steps
+    assert result["content"] == ["here"]
+    assert claim["action"]["metadata"] == {"arguments": {"path": "a"}}
+
+
+def test_a_step_that_cannot_be_written_is_counted_and_the_others_are_sent(sidecar):
+    with Kaizen(sidecar=sidecar.url, sync=False) as kaizen:
+        kaizen.note(End(run_id="r", at=1e300))
+        kaizen.note(End(run_id="s"))
+        assert kaizen.hand_over()
+        assert [step["run_id"] for step in sidecar.steps] == ["s"]
+        assert kaizen.lost == {"steps: could not be encoded": 1}
 
 
 def test_a_run_that_raises_is_not_completed_and_runs_nest(sidecar):
