@@ -5,8 +5,7 @@ The names below are loaded when they are first used, so that importing the packa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # by this name type checkers know it; ``typing`` itself would load ``re``, ``enum`` and more
 if TYPE_CHECKING:
     from kaizen_security.client.aio import AsyncKaizen
     from kaizen_security.client.client import Kaizen

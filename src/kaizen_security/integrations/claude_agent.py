@@ -50,7 +50,7 @@ class KaizenHooks:
     async def heard(self, given: Any, tool_use_id: str | None, context: Any) -> dict[str, Any]:
         """One event of Claude Code, and the answer to it."""
         said = coding.event(given)
-        said = said._replace(id=said.id or tool_use_id or "")  # older ones give it beside the event
+        said.id = said.id or tool_use_id or ""  # older ones give it beside the event
         if said.name == "Stop":
             running = self._sessions.get(said.run_id)
             if running is not None:

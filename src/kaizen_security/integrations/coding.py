@@ -4,12 +4,12 @@
 Shapes: the hook references of Claude Code (also the Claude Agent SDK's), Cursor and Gemini CLI.
 """
 
-from __future__ import annotations
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TypeAlias
 
-from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
-
-Document: TypeAlias = Mapping[str, object]
+    Document: TypeAlias = Mapping[str, object]
 
 CALL, RESULT, REQUEST, END, OTHER = "call", "result", "request", "end", "other"
 ASSISTANTS = ("claude-code", "cursor", "gemini-cli")
@@ -47,29 +47,42 @@ _EVENTS = {
 }
 
 
-class Event(NamedTuple):
+class Event:
     """One event. ``what`` is CALL, RESULT, REQUEST, END or OTHER; ``name`` the assistant's own name of it.
 
     ``id``     the assistant's own id of the call, empty where it has none
     ``agent``  the sub-agent that acts, empty for the one that the user talks to
     """
 
-    what: str
-    name: str
-    run_id: str
-    id: str = ""
-    tool: str = ""
-    arguments: object = None
-    kind: str = "tool_call"
-    target: str = ""
-    publisher: str = ""
-    agent: str = ""
-    content: object = None
-    failed: bool = False
-    text: str = ""
+    # A dataclass would load a dozen modules for the sake of this.
+    __slots__ = (
+        "agent", "arguments", "content", "failed", "id", "kind", "name", "publisher", "run_id", "target", "text", "tool",
+        "what",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        what: str,
+        name: str,
+        run_id: str,
+        *,
+        id: str = "",  # noqa: A002
+        tool: str = "",
+        arguments: object = None,
+        kind: str = "tool_call",
+        target: str = "",
+        publisher: str = "",
+        agent: str = "",
+        content: object = None,
+        failed: bool = False,
+        text: str = "",
+    ) -> None:
+        self.what, self.name, self.run_id, self.id = what, name, run_id, id
+        self.tool, self.arguments, self.kind, self.target, self.publisher = tool, arguments, kind, target, publisher
+        self.agent, self.content, self.failed, self.text = agent, content, failed, text
 
 
-def event(document: Document) -> Event:
+def event(document: "Document") -> Event:
     """The event in a hook's input. What an assistant leaves out is empty."""
     name = _text(document.get("hook_event_name"))
     what = _EVENTS.get(name, OTHER)
@@ -80,7 +93,7 @@ def event(document: Document) -> Event:
         return Event(what, name, run_id)
     tool, arguments = _called(name, document)
     kind, field = _KINDS.get(tool, ("tool_call", ""))
-    target = arguments.get(field) if field and isinstance(arguments, Mapping) else ""
+    target = arguments.get(field) if field and isinstance(arguments, dict) else ""
     failed = name == "PostToolUseFailure"
     content = next((document[key] for key in _BROUGHT if document.get(key) is not None), None)
     return Event(
@@ -102,7 +115,7 @@ def event(document: Document) -> Event:
 _BROUGHT = ("tool_response", "error", "result_json", "output")
 
 
-def _called(name: str, document: Document) -> tuple[str, object]:
+def _called(name: str, document: "Document") -> tuple[str, object]:
     if name.endswith("ShellExecution"):
         return "Bash", {"command": document.get("command"), "cwd": document.get("cwd")}
     if name == "beforeReadFile":

@@ -1,157 +1,18 @@
 """The hook command of coding assistants: ``python -I -S …/hook.py --socket PATH --agent NAME [--mode enforce]``.
 
-It is started anew for every event, so it loads nothing but the interpreter, ``json`` and ``socket``: the sidecar, which goes on
-running, does the judging. It reads the event from standard input and writes the answer to standard output; its exit status is 0.
-``kaizen attach`` enters it into an assistant's configuration.
-
-With no sidecar an event is answered by the mode: observe lets the assistant go on, enforce denies the call.
+Python compiles the file that it is started with anew for every event, so this one is short; what it does is in ``hook_client``.
 """
 
-from __future__ import annotations
-
-import json
-import os
-import socket
 import sys
-from time import monotonic
-
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-from kaizen_security.integrations import coding
-
-MAX_INPUT = 8 << 20
-MAX_ANSWER = 1 << 20
-DEADLINE = 2.0
-FLAGS = {"--socket": "", "--agent": "coding-assistant", "--mode": "observe", "--hold": "50", "--source": "claude-code"}
-
-
-class NoAnswer(Exception):
-    """The sidecar did not answer."""
-
-
-def main(argv: list[str]) -> int:
-    """One event."""
-    settings = dict(FLAGS)
-    settings.update(zip(argv[::2], argv[1::2], strict=False))
-    try:
-        document = json.loads(sys.stdin.buffer.read(MAX_INPUT))
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        # Nobody knows what was to be allowed. Claude Code, Cursor and Gemini CLI all take status 2 for a denial.
-        print("kaizen: the event cannot be read", file=sys.stderr)
-        return 2 if settings["--mode"] == "enforce" else 0
-    said = coding.event(document)
-    print(json.dumps(answer(said, settings)))
-    return 0
-
-
-def answer(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:
-    """The answer to the event, after the sidecar was told."""
-    try:
-        if said.what == coding.CALL:
-            return _judged(said, settings)
-        step = _step(said, settings["--agent"])
-        if step is not None:
-            _post(settings, "/v1/steps", {"agent": settings["--agent"], "steps": [step]}, DEADLINE)
-    except (NoAnswer, OSError, ValueError) as err:
-        print(f"kaizen: {err}", file=sys.stderr)
-        if said.what == coding.CALL and settings["--mode"] == "enforce":
-            return coding.denial(said, "Blocked by Kaizen: engine error, failed closed. The sidecar did not answer.")
-    return coding.consent(said)
-
-
-def _judged(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:
-    agent = _agent(said, settings)
-    document: dict[str, object] = {"agent": agent, "action": _action(said, settings, agent)}
-    verdict = _post(settings, "/v1/inspect", document, DEADLINE)
-    pending = verdict.get("pending")
-    until = monotonic() + float(settings["--hold"])
-    while isinstance(pending, dict) and (rest := until - monotonic()) > 0:
-        _get(settings, f"/v1/holds/{pending.get('id', '')}?wait={int(min(rest, 20)) + 1}", min(rest, 21) + DEADLINE)
-        verdict = _post(settings, "/v1/inspect", document, DEADLINE)
-        pending = verdict.get("pending")
-    if verdict.get("decision") == "allow":
-        return coding.consent(said)
-    return coding.denial(said, _refusal(verdict))
-
-
-def _action(said: coding.Event, settings: dict[str, str], agent: str) -> dict[str, object]:
-    metadata = {"source": settings["--source"], "arguments": said.arguments}
-    action = {"kind": said.kind, "tool": said.tool, "publisher": said.publisher, "target": said.target}
-    chain = [settings["--agent"]] if said.agent else []
-    ids = {"id": _id(said), "run_id": said.run_id, "act_id": said.id, "delegation": chain}
-    return {**action, "metadata": metadata, "agent": agent, **{key: value for key, value in ids.items() if value}}
-
-
-def _step(said: coding.Event, agent: str) -> dict[str, object] | None:
-    head: dict[str, object] = {"run_id": said.run_id, "agent": agent}
-    if said.what == coding.REQUEST:
-        return {"step": "request", **head, "text": said.text}
-    if said.what == coding.RESULT:
-        return {"step": "result", **head, "action_id": _id(said), "content": said.content, "failed": said.failed}
-    return {"step": "end", **head, "completed": True} if said.what == coding.END else None
-
-
-def _agent(said: coding.Event, settings: dict[str, str]) -> str:
-    return f"{settings['--agent']}/{said.agent}"[:256] if said.agent else settings["--agent"]
-
-
-def _id(said: coding.Event) -> str:
-    """The same for a call and its result, which are two processes."""
-    if said.id:
-        return f"{said.run_id}:{said.id}"[:256]
-    import hashlib
-
-    shape = json.dumps([said.tool, said.arguments], sort_keys=True, default=str).encode()
-    return f"{said.run_id}:{hashlib.sha256(shape).hexdigest()[:16]}"[:256]
-
-
-def _refusal(verdict: dict[str, object]) -> str:
-    text = f"Blocked by Kaizen: {verdict.get('reason')}"
-    evidence = verdict.get("evidence")
-    for finding in evidence[:2] if isinstance(evidence, list) else ():
-        if isinstance(finding, dict) and finding.get("expected"):
-            text += f" Allowed instead: {str(finding['expected'])[:300]}."
-    if verdict.get("pending"):
-        return text + " A person has been asked and has not answered yet; the same call may be made again later."
-    return text + " Go on with the rest of the task without this call, or ask the user."
-
-
-def _post(settings: dict[str, str], path: str, document: dict[str, object], within: float) -> dict[str, object]:
-    body = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
-    return _exchange(settings["--socket"], "POST", path, body, within)
-
-
-def _get(settings: dict[str, str], path: str, within: float) -> dict[str, object]:
-    return _exchange(settings["--socket"], "GET", path, b"", within)
-
-
-def _exchange(place: str, method: str, path: str, body: bytes, within: float) -> dict[str, object]:
-    """One HTTP/1.1 exchange with ``Connection: close`` (RFC 9112 9.6): the answer ends where the connection does."""
-    until = monotonic() + within
-    if sys.platform == "win32":
-        raise NoAnswer("this system has no Unix sockets")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
-        held.settimeout(within)
-        held.connect(place)
-        head = f"{method} {path} HTTP/1.1\r\nHost: kaizen\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        held.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        heard = b""
-        while len(heard) < MAX_ANSWER:
-            held.settimeout(max(until - monotonic(), 0.001))
-            part = held.recv(64 << 10)
-            if not part:
-                break
-            heard += part
-    top, _, content = heard.partition(b"\r\n\r\n")
-    status = top.split(b" ", 2)[1:2]
-    if not status or not status[0].startswith(b"2"):
-        raise NoAnswer(f"the sidecar answered {top.partition(bytes([13]))[0].decode('latin-1') or 'nothing'}")
-    document = json.loads(content)
-    if not isinstance(document, dict):
-        raise NoAnswer("the sidecar answered with something else than an object")
-    return document
-
 
 if __name__ == "__main__":
+    # The folder above the package; ``os.path`` would be one more module to load, and is asked only for a short relative path.
+    above = __file__.replace("\\", "/").rsplit("/", 3)
+    if len(above) < 4:
+        import os
+
+        above = os.path.abspath(__file__).replace("\\", "/").rsplit("/", 3)
+    sys.path.insert(0, above[0] or "/")
+    from kaizen_security.integrations.hook_client import main
+
     sys.exit(main(sys.argv[1:]))
