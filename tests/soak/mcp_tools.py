@@ -68,7 +68,7 @@ def soak(amount: int, directory: Path) -> dict[str, object]:
             listed[package] = tools_of(node, project / "node_modules" / package, WORDS.get(package, []), directory)
         except (OSError, ValueError, KeyError) as err:
             silent.append(f"{package}: {type(err).__name__}")
-    alone, together, others = [], [], []
+    alone, together, apart, others = [], [], [], []
     for package, tools in listed.items():
         alone += [
             f"{package} {one.name}: {one.why.value} {one.said}"
@@ -77,16 +77,23 @@ def soak(amount: int, directory: Path) -> dict[str, object]:
         ]
         rulings = judged(Pins(server=package), tools, others)
         together += [f"{package} {one.name}: {one.why.value}" for one in rulings if one.why.holds]
+        apart += [
+            f"{package} {one.name}: {one.why.value}"
+            for one in judged(Pins(server=package), tools, others, apart=True)
+            if one.why.holds
+        ]
         others.append(settle(Pins(server=package), rulings, 0.0))
     assert alone == [], alone
-    # Namesakes of two servers that take each other's calls are what shadowing looks like; they are told apart by a person.
+    assert apart == [], apart
+    # A client that mixes the tools of its servers: a namesake that takes another's calls is a shadow, whatever it was meant to be.
     assert all(Why.SHADOWS.value in one or Why.ALIKE.value in one for one in together), together
     tools = {json.dumps(tool, sort_keys=True) for tools in listed.values() for tool in tools}
     return {
         "servers": len(listed),
         "tools": len(tools),
         "held_alone": len(alone),
-        "held_beside_each_other": together,
+        "held_together_where_the_client_keeps_servers_apart": len(apart),
+        "held_together_where_it_does_not": together,
         "did_not_start": silent,
     }
 

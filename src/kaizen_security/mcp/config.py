@@ -13,6 +13,8 @@ PINS = "KAIZEN_MCP_PINS"
 """Where pins are kept; without it in the data directory."""
 LOCKED = "KAIZEN_MCP_LOCKED"
 """Set to anything but 0 or nothing: tools that are not pinned are held back, also at first use."""
+APART = "KAIZEN_MCP_APART"
+"""Whether clients keep the tools of several servers apart: 1 all of them, 0 none; without it those that are known to."""
 SECRETS = frozenset({"KAIZEN_API_KEY", "KAIZEN_TENANT_KEY", "KAIZEN_ENC_KEY"})
 """Variables that a server does not inherit: it is what is being watched."""
 

@@ -58,6 +58,7 @@ from kaizen_security.mcp.runs import META_RUN, said
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup, Upstream
 from kaizen_security.mcp.warden import Warden
+from kaizen_security.mcp.whose import keep_apart
 
 SESSION = "mcp-session-id"
 MAX_SESSIONS = 10_000
@@ -96,7 +97,9 @@ class Gateway:
         self._pool = pool
         self._book = book or Book("")
         self._locked = locked
-        inherited = config.for_server(config.environment())
+        environment = config.environment()
+        self._apart = keep_apart(environment.get(config.APART, ""))
+        inherited = config.for_server(environment)
         self._hosted = {
             one.name: Hosted(one.command, {**inherited, **one.env}) for one in setup.upstreams.values() if one.command
         }
@@ -343,6 +346,7 @@ class Gateway:
                 now=now,
                 locked=self._locked,
                 accepts=accepts,
+                apart=self._apart,
             )
         named = [""]
 

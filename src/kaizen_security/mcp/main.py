@@ -93,6 +93,7 @@ def desk_of(kaizen: Kaizen, name: str, run_id: str, environment: Mapping[str, st
     from kaizen_security.mcp.runs import META_RUN, Rolling, said
     from kaizen_security.mcp.shelf import Shelf
     from kaizen_security.mcp.warden import Warden
+    from kaizen_security.mcp.whose import keep_apart
 
     data = kaizen.settings.data
     rolling = Rolling(os.path.join(data, "mcp", "runs") if data else "", run_id, clock=now)
@@ -113,6 +114,7 @@ def desk_of(kaizen: Kaizen, name: str, run_id: str, environment: Mapping[str, st
         now=now,
         locked=config.locked(environment),
         accepts=accepts,
+        apart=keep_apart(environment.get(config.APART, "")),
     )
     return Desk(kaizen, Relay(server=name, run=run, ids=kaizen.ids.new, ward=ward))
 

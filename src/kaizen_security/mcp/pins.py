@@ -22,6 +22,8 @@ MAX_TOOLS = 1000
 """Tools of one server that are kept; further ones are held back."""
 SIMILAR = 0.85
 """Share of a description that a renamed tool has in common with the old one (Ratcliff and Obershelp)."""
+AKIN = 0.6
+"""The same of one tool in two versions of one server, which also takes the same arguments."""
 
 
 class Why(Enum):
@@ -106,23 +108,28 @@ class Ruling:
     said: tuple[str, ...] = ()
 
 
-def judged(pins: Pins, listed: Iterable[Json], others: Iterable[Pins], *, locked: bool = False) -> tuple[Ruling, ...]:
+def judged(
+    pins: Pins, listed: Iterable[Json], others: Iterable[Pins], *, locked: bool = False, apart: bool = False
+) -> tuple[Ruling, ...]:
     """What holds for each tool of a list, in its order. ``others``: what is pinned of other servers.
 
     ``locked``: only what is pinned already is let through, nothing is trusted on first use. What has no name is left out.
+    ``apart``: the client keeps the tools of several servers apart, and this is the server's first list: a name that another server
+    has as well takes none of its calls, and is no surprise (ADR 0016).
     """
     named = [tool for tool in listed if name_of(tool)]
-    around = _Around(pins, tuple(others), frozenset(map(name_of, named)), locked)
+    around = _Around(pins, tuple(others), frozenset(map(name_of, named)), locked, apart)
     return tuple(around.rule(tool) for tool in named)
 
 
 class _Around:
     """The names that one list is compared with."""
 
-    def __init__(self, pins: Pins, others: tuple[Pins, ...], listed: frozenset[str], locked: bool) -> None:
+    def __init__(self, pins: Pins, others: tuple[Pins, ...], listed: frozenset[str], locked: bool, apart: bool) -> None:
         self._pins = pins
         self._listed = listed
         self._locked = locked
+        self._apart = apart
         self._seen: set[str] = set()
         self._outlines = {outline(name): (name, pins.server) for name in pins.tools}
         self._strangers: dict[str, tuple[Pins, Pinned]] = {}
@@ -189,15 +196,17 @@ class _Around:
 
     def _shadows(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
         other = self._strangers.get(name)
-        if (
-            other is None
-            or other[1].digest == now
-            or (other[0].calls_itself and other[0].calls_itself == self._pins.calls_itself)
-        ):
-            # The same software for another folder or account is no shadow of itself.
+        if other is None or other[1].digest == now or self._same_software(other, tool):
             return None
-        why = Why.SHADOWS if _takes_the_calls_of(tool, other[1].definition) else Why.NAMESAKE
+        takes = not self._apart and _takes_the_calls_of(tool, other[1].definition)
+        why = Why.SHADOWS if takes else Why.NAMESAKE
         return why, (f"{visible(name)} is a tool of {other[0].server}, with another definition",)
+
+    def _same_software(self, other: tuple[Pins, Pinned], tool: Json) -> bool:
+        """The same server for another folder or account is no shadow of itself; that it says so is not enough."""
+        pins, pinned = other
+        itself = self._pins.calls_itself
+        return bool(itself) and pins.calls_itself == itself and _alike(pinned.definition, tool)
 
     def _renamed(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
         for old, pinned in self._pins.tools.items():
@@ -226,6 +235,14 @@ def _takes_the_calls_of(tool: Json, original: Json) -> bool:
     """Whether calls that are meant for ``original`` would fit ``tool``: what a shadow needs, and a namesake seldom does."""
     own, wanted = _arguments(tool, "properties"), _arguments(original, "required") or _arguments(original, "properties")
     return not own or wanted <= own
+
+
+def _alike(one: Json, other: Json) -> bool:
+    """Whether two definitions take the same arguments and are described in nearly the same words."""
+    if _arguments(one, "properties") != _arguments(other, "properties"):
+        return False
+    old, new = (str(tool.get("description", ""))[:500] if isinstance(tool, dict) else "" for tool in (one, other))
+    return difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() >= AKIN
 
 
 def _arguments(tool: Json, key: str) -> frozenset[str]:

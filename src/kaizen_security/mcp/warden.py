@@ -7,7 +7,7 @@ questions of the server is held back in enforce, and flagged in observe: what a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from shlex import quote
 
@@ -22,6 +22,7 @@ from kaizen_security.mcp.inbound import Arrival, Nothing, Report, brought
 from kaizen_security.mcp.orders import DEFINITION, orders_in_result, signs, weight
 from kaizen_security.mcp.pins import INSTRUCTIONS, SERVER, Held, Pins, Ruling, Why, accept, introduced, judged, settle
 from kaizen_security.mcp.shelf import Shelf
+from kaizen_security.mcp.whose import KEEP_APART, client_of
 
 LISTS = {"prompts/list": "prompts", "resources/list": "resources", "resources/templates/list": "resourceTemplates"}
 """Lists whose entries are looked at one by one, and the key that holds them."""
@@ -60,6 +61,7 @@ _LETTERS_ONLY = re.compile(r"[\W_]+")
 class Warden(Nothing):
     """One server's. ``enforcing`` and ``now`` are asked each time; ``locked``: nothing is trusted on first use.
 
+    ``apart``   the clients that keep the tools of several servers apart, by the name that they give themselves
     ``accepts`` whether a person accepted, elsewhere, the definition whose load is given
     ``server``  what its owner calls it: its pins stand under this name
     """
@@ -73,6 +75,7 @@ class Warden(Nothing):
         now: Callable[[], float],
         locked: bool = False,
         accepts: Callable[[Action], bool] = lambda load: False,
+        apart: Container[str] = KEEP_APART,
     ) -> None:
         self._shelf = shelf
         self._server = server
@@ -85,6 +88,9 @@ class Warden(Nothing):
         self._told: set[tuple[str, str]] = set()
         self._pinned: dict[str, str] = {}
         self._mark: object = None
+        self._keep_apart = apart
+        self._apart: bool | None = None
+        self._first = False
         self._refresh()
 
     # --- calls --------------------------------------------------------------------------------------------------------
@@ -152,10 +158,11 @@ class Warden(Nothing):
             # An error's words reach the model as well.
             return self._content(call, reply, server)
         if call.method == "tools/list":
-            return self._tools(reply, result)
+            return self._tools(call, reply, result)
         if reply.cut:
             return self._cut(call)
         if call.method in ("initialize", "server/discover"):
+            self._speaks_for(call)
             return self._introduced(reply, result)
         if call.method in LISTS:
             return self._entries(reply, result, LISTS[call.method])
@@ -166,16 +173,25 @@ class Warden(Nothing):
             return Arrival()
         return Arrival(reason=f"the reply to {call.method} is too large to be looked at")
 
-    def _tools(self, reply: Message, result: Json) -> Arrival:
+    def _speaks_for(self, call: Message) -> None:
+        """Note which client it is; of several clients before one ward all must keep servers apart."""
+        if client := client_of(call):
+            self._apart = client in self._keep_apart and self._apart is not False
+
+    def _tools(self, call: Message, reply: Message, result: Json) -> Arrival:
         listed = result.get("tools") if isinstance(result, dict) else None
         if not isinstance(listed, list):
             return Arrival(reason="the reply to tools/list has no list of tools that can be looked at")
         rulings: tuple[Ruling, ...] = ()
+        self._speaks_for(call)
+        further = isinstance(call.params, Mapping) and bool(call.params.get("cursor"))
 
         def change(pins: Pins) -> Pins:
             nonlocal rulings
+            if not further:
+                self._first = not pins.known
             others = [other for other in self._shelf.all() if other.server != self._server]
-            rulings = judged(pins, listed, others, locked=self._locked)
+            rulings = judged(pins, listed, others, locked=self._locked, apart=self._first and bool(self._apart))
             return settle(pins, rulings, self._now())
 
         try:

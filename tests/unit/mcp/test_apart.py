@@ -1,0 +1,81 @@
+"""Apart: clients that keep the tools of several servers apart, and what a ward makes of a name that two servers have."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kaizen_security.mcp.pins import Pins, judged, settle
+from kaizen_security.mcp.shelf import Shelf
+from kaizen_security.mcp.warden import Warden
+from kaizen_security.mcp.whose import CLIENT_KEY, KEEP_APART, keep_apart
+from tests.unit.mcp.relaying import Talk, request
+
+SEND = {"name": "send", "description": "Sends a letter.", "inputSchema": {"type": "object", "properties": {"to": {}}}}
+FAX = {**SEND, "description": "Sends a fax."}
+GET = {**SEND, "name": "receive", "description": "Whatever came in since yesterday."}
+OPENED = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "fax", "version": "1"}}
+
+
+class Beside:
+    """A server's ward beside another server that has a tool ``send``."""
+
+    def __init__(self, said=""):
+        shelf = Shelf("")
+        mail = Pins(server="mail", calls_itself="mail")
+        shelf.change("mail", lambda _: settle(mail, judged(mail, [SEND], ()), 0.0))
+        ward = Warden(shelf, "fax", enforcing=lambda: True, now=lambda: 1.0, apart=keep_apart(said))
+        self.talk, self.id = Talk(ward=ward), 0
+
+    def ask(self, method, result, **params):
+        self.id += 1
+        self.talk.client(request(self.id, method, **params))
+        _, [line] = self.talk.server({"jsonrpc": "2.0", "id": self.id, "result": result})
+        return json.loads(line)["result"]
+
+    def opened_by(self, client):
+        self.ask("initialize", OPENED, clientInfo={"name": client, "version": "1"})
+        return self
+
+    def lists(self, *tools, more="", **params):
+        result = {"tools": list(tools), **({"nextCursor": more} if more else {})}
+        return [tool["name"] for tool in self.ask("tools/list", result, **params)["tools"]]
+
+
+@pytest.mark.parametrize("client", sorted(KEEP_APART))
+def test_a_known_client_gets_both_tools_of_one_name(client):
+    assert Beside().opened_by(client).lists(FAX) == ["send"]
+
+
+def test_another_client_does_not():
+    assert Beside().opened_by("mixer").lists(FAX) == []
+    assert Beside().lists(FAX) == []
+
+
+def test_what_the_owner_says_of_the_clients_holds():
+    assert Beside("1").opened_by("mixer").lists(FAX) == ["send"]
+    assert Beside("0").opened_by("claude-code").lists(FAX) == []
+
+
+def test_all_clients_before_one_ward_must():
+    server = Beside().opened_by("claude-code").opened_by("mixer").opened_by("claude-code")
+    assert server.lists(FAX) == []
+
+
+def test_a_client_without_sessions_says_its_name_with_each_request():
+    meta = {CLIENT_KEY: {"name": "claude-code", "version": "1"}}
+    assert Beside().lists(FAX, _meta=meta) == ["send"]
+
+
+def test_a_namesake_that_comes_later_is_held_also_where_it_is_on_a_further_page():
+    server = Beside().opened_by("claude-code")
+    assert server.lists(GET) == ["receive"]
+    assert server.lists(GET, FAX) == ["receive"]
+    assert server.lists(FAX, cursor="2") == []
+
+
+def test_all_pages_of_the_first_list_are_the_first_list():
+    server = Beside().opened_by("claude-code")
+    assert server.lists(GET, more="2") == ["receive"]
+    assert server.lists(FAX, cursor="2") == ["send"]
