@@ -2,6 +2,8 @@
 
 kaizen bench --cv FILES --reworded --jobs 2 --charts docs/explanation/figures --json > figures.json
 python -m benchmarks.detection_page figures.json
+
+The speed of a verdict beside its target is what ``python -m benchmarks.observer --keep`` stored.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from benchmarks.detection_targets import targets
+from benchmarks.kept import RESULTS, conditions, stored
 
 PAGE = Path(__file__).parent.parent / "docs/explanation/detection-figures.md"
 
@@ -64,6 +69,12 @@ def _page(told: Mapping[str, Any]) -> Iterator[str]:
     spent = told["microseconds_per_call"]
     yield f"  {told['machine']}; a verdict p50 {spent['p50']} µs, p99 {spent['p99']} µs of wall clock, {told['seconds']} s in all"
     yield "```"
+    speed = stored("observer") if (RESULTS / "observer.json").exists() else None
+    yield "\n## Targets beside figures\n"
+    yield from targets(told["sets"], speed)
+    yield "\nWhat is behind a target that is missed stands [at the end](#what-is-not-reached-and-why)."
+    if speed is not None:
+        yield f"The speed is of `{speed['command']}`: {conditions(speed)}"
     for name, figures in told["sets"].items():
         if "reworded" in name:
             continue

@@ -1,8 +1,9 @@
 """How long a verdict takes: in the Observer, over the number of agents, and over the sidecar's Unix socket.
 
-``python -m benchmarks.observer [--json]``. Targets: assess p50 ≤ 250 µs and p99 ≤ 1 ms with 2 KB of
+``python -m benchmarks.observer [--json] [--keep]``. Targets: assess p50 ≤ 250 µs and p99 ≤ 1 ms with 2 KB of
 arguments, in a run of 50 steps with 200 KB of results, whatever was learned before;
-``POST /v1/inspect`` over the Unix socket p50 ≤ 1 ms, p99 ≤ 3 ms.
+``POST /v1/inspect`` over the Unix socket p50 ≤ 1 ms, p99 ≤ 3 ms. ``--keep`` stores the figures in
+``benchmarks/results/observer.json``, from where ``benchmarks.detection_page`` takes them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter, thread_time
 
+from benchmarks.kept import keep
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.bundle import Bundle
@@ -161,6 +163,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="store the figures")
     parser.add_argument("--rounds", type=int, default=5000)
     args = parser.parse_args()
     found: dict[str, object] = {
@@ -170,6 +173,8 @@ def main() -> None:
     found["observer, in a run, 150 runs learned"] = in_a_run(max(2, args.rounds // 500), learned=150)
     found["sidecar, Unix socket"] = sidecar(args.rounds)
     machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
+    if args.keep:
+        keep("observer", "python -m benchmarks observer", {"results": found})
     if args.json:
         print(json.dumps({"results": found, "machine": machine}))
         return

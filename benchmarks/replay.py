@@ -1,4 +1,4 @@
-"""How fast replay is: ``python -m benchmarks.replay [--rows 300000] [--runs FILE …] [--rounds 3] [--json]``.
+"""How fast replay is: ``python -m benchmarks.replay [--rows 300000] [--runs FILE …] [--rounds 3] [--json] [--keep]``.
 
 Each row of the table is a whole command, started cold, of which the median over the rounds is shown; the rounds go through the
 table forwards and backwards in turn. Beside them, in the same rounds, the floor: a program that reads the same file and decodes its
@@ -26,6 +26,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.kept import keep
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import boundary_key, outward
 from kaizen_security.contract.codec import encode_action, encode_finding
@@ -130,6 +131,7 @@ def main() -> int:
     parser.add_argument("--runs", nargs="*", default=[], metavar="FILE", help="recorded runs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="store the figures in benchmarks/results/replay.json")
     args = parser.parse_args()
     kaizen = [sys.executable, "-m", "kaizen_security.cli", "replay", "--json"]
     floor = [sys.executable, "-c", FLOOR]
@@ -158,9 +160,11 @@ def main() -> int:
     cpu = {name: statistics.median(one for _, one in seconds) for name, seconds in found.items()}
     rates = {name: counts[name] / wall[name] * 60 for name in found}
     per_core = {name: counts[name] / cpu[name] * 60 for name in found}
+    told = {"actions_per_minute": rates, "per_minute_of_cpu": per_core, "seconds_and_cpu": found, "actions": counts}
+    if args.keep:
+        keep("replay", "python -m benchmarks.replay", told)
     if args.json:
         machine = {"machine": platform.platform(), "python": platform.python_version()}
-        told = {"actions_per_minute": rates, "per_minute_of_cpu": per_core, "seconds_and_cpu": found, "actions": counts}
         print(json.dumps({**machine, **told}, indent=1))
     else:
         for name in found:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from kaizen_security.contract.action import Action
 from kaizen_security.observer.effects import Effect
 from kaizen_security.observer.entities import PLACES
-from kaizen_security.observer.origins import Origins, values
+from kaizen_security.observer.origins import Origins
 from kaizen_security.observer.score import arguments
+from kaizen_security.observer.values import values
 
 
 def named_by_user(action: Action, origins: Origins) -> bool:

@@ -56,8 +56,10 @@ def find(text: str, longest: int | None = None) -> list[Hit]:
     if "://" in text:
         found += _addresses(text)
     folded = text.lower()
-    if any(stem in folded for stem in _STEMS):
-        found += _assigned(text, folded)
+    for stem in _STEMS:
+        if stem in folded:
+            found += _assigned(text, folded)
+            break
     return found[:MOST_HITS]
 
 

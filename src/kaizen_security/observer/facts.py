@@ -16,9 +16,10 @@ from kaizen_security.observer.baseline import features
 from kaizen_security.observer.detection import Context
 from kaizen_security.observer.entities import Kind
 from kaizen_security.observer.habits import Habits
-from kaizen_security.observer.origins import Call, Origin, Origins, Value
+from kaizen_security.observer.origins import Call, Origin, Origins
 from kaizen_security.observer.score import arguments
 from kaizen_security.observer.signals import prepare
+from kaizen_security.observer.values import Value
 
 MOST_VALUES = 24
 """Values of a call that are passed on; the others are counted."""

@@ -16,7 +16,7 @@ from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.observer.canaries import NO_CANARIES, Canaries
 from kaizen_security.observer.carried import Carried, Piece, Spot, carried, for_credentials
-from kaizen_security.observer.copies import distinct, rows, words
+from kaizen_security.observer.copies import ROW, distinct, rows, words
 from kaizen_security.observer.credentials import SHORTEST as LEAST_ISSUED
 from kaizen_security.observer.credentials import Hit, find, issued
 from kaizen_security.observer.decode import turned
@@ -321,7 +321,9 @@ def _spared(said: list[tuple[Piece, list[str]]], tool: str, marks: Marks) -> Ite
     Not of a result that stays behind while another one of the same tool goes along: of three articles, each copied by a call of its
     own, none is spared by the others' calls.
     """
-    held = {one for _, spoken in said for one in map(hash, spoken)}
+    held: set[int] = set()
+    for _, spoken in said:
+        held.update(map(hash, spoken))
     stays: list[tuple[Source, list[str]]] = []
     along: set[str] = set()
     for source, parts in marks.recent.items():
@@ -343,7 +345,7 @@ def _flow(origin: Origin, tool: str, piece: Piece, level: int) -> int:
 
 def _found(piece: Piece, spoken: list[str], marks: Marks) -> Iterator[tuple[Origin, int]]:
     """Where the words of a piece were read, and the row of words; 0 for a single value."""
-    for row in marks.known(rows(spoken)):
+    for row in marks.known(rows(spoken)) if len(spoken) >= ROW else ():
         origin = marks.origin(row)
         if origin is not None:
             yield origin, row

@@ -16,10 +16,11 @@ from typing import NamedTuple
 from kaizen_security.contract.action import Json
 from kaizen_security.observer.asked import EXACT, NOTHING, Asked
 from kaizen_security.observer.effects import Effect
-from kaizen_security.observer.entities import PLACES, Kind, canonical, fingerprint, kind_of, places_in, tokens, whole
+from kaizen_security.observer.entities import PLACES, Kind, canonical, fingerprint, kind_of, tokens, whole
 from kaizen_security.observer.habits import Habits
 from kaizen_security.observer.outline import LONGEST, leaves
 from kaizen_security.observer.rooms import MOST
+from kaizen_security.observer.values import Value
 
 MOST_RESULTS = 512
 MOST_SENTENCES = 4096
@@ -93,16 +94,6 @@ class Call:
     effects: frozenset[Effect]
     writes: bool
     local: bool
-
-
-class Value(NamedTuple):
-    """One value of a call's arguments. ``parts`` are the hashes that must stand together; ``text`` lives as long as the call."""
-
-    field: str
-    text: str
-    kind: Kind
-    parts: tuple[int, ...]
-    inside: bool = False
 
 
 class Origins:
@@ -313,22 +304,25 @@ class Origins:
             return near, far
         order = list(words)
         masks: dict[int, int] = {}
+        score: dict[int, float] = {}
+        known, older = self._words.get, self._old.get
         for bit, word in enumerate(order):
-            for spot in self.spots(word):
-                masks[spot] = masks.get(spot, 0) | 1 << bit
-        # Few different sets of words stand in many sentences.
-        weights = {mask: _weight(mask, order, words) for mask in set(masks.values())}
-        for spot in sorted(masks, key=lambda one: weights[masks[one]], reverse=True)[:16]:
+            weight, mark = words[word], 1 << bit
+            for spot in known(word) or older(word) or ():
+                if spot in masks:
+                    masks[spot] |= mark
+                    score[spot] += weight
+                else:
+                    masks[spot], score[spot] = mark, weight
+        for spot in sorted(score, key=score.__getitem__, reverse=True)[:16]:
             origin = self._spot[spot]
             close = near_to(self.sources[origin.result].reached)
-            row = [
+            a, b, c, d, e = [
                 masks[one] if one in masks and self._spot[one].result == origin.result else 0
                 for one in range(spot - 2, spot + 3)
             ]
-            for mask in dict.fromkeys((row[0] | row[1] | row[2], row[1] | row[2] | row[3], row[2] | row[3] | row[4])):
-                if mask not in weights:
-                    weights[mask] = _weight(mask, order, words)
-                share = weights[mask] / total
+            for mask in dict.fromkeys((a | b | c, b | c | d, c | d | e)):
+                share = (score[spot] if mask == c else _weight(mask, order, words)) / total
                 if share > (near if close else far).share:
                     told = Told(share, origin, frozenset(word for bit, word in enumerate(order) if mask >> bit & 1))
                     near, far = (told, far) if close else (near, told)
@@ -353,48 +347,3 @@ def _weight(mask: int, order: list[int], words: Mapping[int, float]) -> float:
         total += words[order[low.bit_length() - 1]]
         mask ^= low
     return total
-
-
-MOST_VALUES = 64
-MOST_CHARACTERS = 4096
-"""Of all values of a call together that are looked at; longer texts are read for the entities at their beginning."""
-
-
-def values(arguments: Json) -> list[Value]:
-    """The values of a call's arguments, and the entities inside longer texts, bounded."""
-    found: list[Value] = []
-    budget = MOST_CHARACTERS
-    for field, text in _flat(arguments, "", 0):
-        if budget <= 0 or len(found) >= MOST_VALUES:
-            break
-        one = canonical(text[:budget])
-        budget -= len(text)
-        if not one:
-            continue
-        kind = kind_of(one)
-        if kind is Kind.TEXT:
-            found.append(Value(field, one, kind, ()))
-            found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
-        else:
-            found.append(Value(field, one, kind, tuple(map(hash, whole(one, kind)))))
-            if kind is Kind.WORD and " " in one:
-                found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
-    return found[:MOST_VALUES]
-
-
-def _flat(document: Json, path: str, depth: int) -> Iterable[tuple[str, str]]:
-    if depth > 16 or document is None or isinstance(document, bool):
-        return
-    if isinstance(document, str):
-        if document:
-            yield path or "$", document
-    elif isinstance(document, Mapping):
-        for name, value in document.items():
-            yield from _flat(value, f"{path}.{name}" if path else str(name), depth + 1)
-    elif isinstance(document, (list, tuple)):
-        for value in document:
-            yield from _flat(value, path + "[]", depth + 1)
-    else:
-        text = str(document)
-        if text:
-            yield path or "$", text

@@ -16,8 +16,9 @@ from operator import mul
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.observer.habits import YOUNG, Deed, Habits
-from kaizen_security.observer.origins import Call, Origin, Origins, Reached, Value
+from kaizen_security.observer.origins import Call, Origin, Origins, Reached
 from kaizen_security.observer.signals import NAMES, Reading, read
+from kaizen_security.observer.values import Value
 from kaizen_security.observer.weights import (
     ASK_BUDGET,
     ASK_LEAST,

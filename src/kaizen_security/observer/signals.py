@@ -16,7 +16,8 @@ from kaizen_security.contract.action import Json
 from kaizen_security.observer.effects import GRAVE, NEVER_DELEGATED, Effect, of_tool, only_reads
 from kaizen_security.observer.entities import PLACES, Kind, fingerprint, tokens, words_of_name
 from kaizen_security.observer.habits import Deed, Habits
-from kaizen_security.observer.origins import Call, Named, Origin, Origins, Reached, Source, Value, values
+from kaizen_security.observer.origins import Call, Named, Origin, Origins, Reached, Source
+from kaizen_security.observer.values import Value, values
 
 NAMES = (
     "place_near",
@@ -77,7 +78,7 @@ def prepare(tool: str, arguments: Json, *, local: bool = False, spelled: str = "
         if value.inside:
             short[value.text] = None
         elif value.kind is not Kind.TEXT:
-            short.update(dict.fromkeys(tokens(value.text)))
+            short.update(dict.fromkeys(value.words or tokens(value.text)))
     writes = not only_reads(name)
     kinds = of_tool(name, [word for value in found for word in words_of_name(value.field)])
     return Call(tool, name, marked, _marks(short, 64), kinds if writes else frozenset(), writes, local)

@@ -145,7 +145,7 @@ def weigh(
     loud: list[Entry] = []
     doubts: list[Finding] = []
     counted: list[str] = []
-    for hear in sorted(heard, key=lambda hear: _weight(hear.about).rank):
+    for hear in sorted(heard, key=lambda hear: _weight(hear.about).rank) if len(heard) > 1 else heard:
         said = [one for one in _entries(hear) if doubting or not one.doubt]
         if hear.about.status is Status.CANDIDATE:
             counted += [hear.about.name] * len(said)

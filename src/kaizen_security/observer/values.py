@@ -1,0 +1,67 @@
+"""The values of a call's arguments, each with its kind and its field, and the entities inside longer texts. Pure and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from kaizen_security.contract.action import Json
+from kaizen_security.observer.entities import Kind, canonical, kind_of, places_in, whole
+
+MOST_VALUES = 64
+MOST_CHARACTERS = 4096
+"""Of all values of a call together that are looked at; longer texts are read for the entities at their beginning."""
+
+
+class Value(NamedTuple):
+    """One value of a call's arguments. ``parts`` are the hashes that must stand together, those of ``words`` where it is several;
+    ``text`` and ``words`` live as long as the call.
+    """
+
+    field: str
+    text: str
+    kind: Kind
+    parts: tuple[int, ...]
+    inside: bool = False
+    words: tuple[str, ...] = ()
+
+
+def values(arguments: Json) -> list[Value]:
+    """The values of a call's arguments, and the entities inside longer texts, bounded."""
+    found: list[Value] = []
+    budget = MOST_CHARACTERS
+    for field, text in _flat(arguments, "", 0):
+        if budget <= 0 or len(found) >= MOST_VALUES:
+            break
+        one = canonical(text[:budget])
+        budget -= len(text)
+        if not one:
+            continue
+        kind = kind_of(one)
+        if kind is Kind.TEXT:
+            found.append(Value(field, one, kind, ()))
+            found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
+        else:
+            words = whole(one, kind)
+            found.append(Value(field, one, kind, tuple(map(hash, words)), words=words if words != (one,) else ()))
+            if kind is Kind.WORD and " " in one:
+                found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
+    return found[:MOST_VALUES]
+
+
+def _flat(document: Json, path: str, depth: int) -> Iterable[tuple[str, str]]:
+    if depth > 16 or document is None or isinstance(document, bool):
+        return
+    if isinstance(document, str):
+        if document:
+            yield path or "$", document
+    elif isinstance(document, Mapping):
+        for name, value in document.items():
+            yield from _flat(value, f"{path}.{name}" if path else str(name), depth + 1)
+    elif isinstance(document, (list, tuple)):
+        for value in document:
+            yield from _flat(value, path + "[]", depth + 1)
+    else:
+        text = str(document)
+        if text:
+            yield path or "$", text
