@@ -42,9 +42,10 @@ def _test(args: argparse.Namespace) -> int:
     from kaizen_security.reasoners.choice import shown
     from kaizen_security.reasoners.config import judge_from, read_config
     from kaizen_security.reasoners.trial import trial
+    from kaizen_security.runtime.clock import now
 
     configured = read_config(os.environ, args.model_config or "")
-    judge = judge_from(configured, secrets.token_bytes(32), chance=lambda: 0.5)
+    judge = judge_from(configured, secrets.token_bytes(32), chance=lambda: 0.5, clock=now)
     if judge is None:
         raise Misconfigured(
             f"nobody is asked: {configured.origin}; state a model with --model-config or KZ_MODEL_BACKEND"

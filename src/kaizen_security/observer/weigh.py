@@ -55,6 +55,7 @@ TABLE = {
     "correlation": Weight(2, Blocks.ALWAYS),
     "secrets": Weight(3, Blocks.ALWAYS),
     "tool_pins": Weight(4, Blocks.ALWAYS),
+    "gap": Weight(4, Blocks.ENFORCE),
     "taint": Weight(4, Blocks.ENFORCE),
     "provenance": Weight(5, Blocks.ENFORCE, Asks.DOUBTS),
     "memory": Weight(5, Blocks.ENFORCE, Asks.ALL),
@@ -70,8 +71,15 @@ TABLE = {
     "peer": Weight(12, Blocks.NEVER),
     "order": Weight(13, Blocks.NEVER),
 }
-"""The order of the detections; ``reasoning`` is what a model raised (``observer.raising``). Those for gaps belong between
-correlation and provenance."""
+"""The order of the detections; ``reasoning`` is what a model raised (``observer.raising``). A gap is found after the fact, by
+``observer.gap``, so its verdict stands alone: its row says whether it blocks, and that no person is asked and no model."""
+
+
+def blocks(detection: str, mode: Mode) -> bool:
+    """Whether that detection's finding, once it is certain, blocks in that mode."""
+    when = TABLE.get(detection, UNKNOWN).blocks
+    return when is Blocks.ALWAYS or (when is Blocks.ENFORCE and mode is Mode.ENFORCE)
+
 
 _OWN_WORDS = frozenset({"policy", "correlation", "declaration", "novelty"})
 """Detections whose reason has a form of its own; the others say ``detection: kind (value).``"""

@@ -1,7 +1,7 @@
 """Azure OpenAI: chat completions of a deployment, by its v1 API or by a dated version.
 
 Shapes: Azure OpenAI in Azure AI Foundry, REST API reference. A key goes as ``api-key``; a token of Microsoft Entra ID, which
-whoever runs us renews in a file, goes as ``Authorization``.
+``entra`` acquires or whoever runs us renews in a file, goes as ``Authorization``.
 """
 
 from __future__ import annotations

@@ -9,16 +9,19 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import monotonic
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.fields import check_json, text
 from kaizen_security.net import outbound
 from kaizen_security.observer.question import Question
+from kaizen_security.reasoners import entra, google, google_tokens
 from kaizen_security.reasoners.base import Attempt, Judge, Outcome
 from kaizen_security.reasoners.choice import MAX_KEY, OFF, Choice, Provider, judge_of, read_choice
+from kaizen_security.reasoners.tokens import Flow, NoToken, Tokens
 
 FILE = "KAIZEN_MODEL_CONFIG"
 SWITCH = "OBSERVER_RUN_JUDGE"
@@ -31,16 +34,20 @@ _VARIABLES = {
     "KAIZEN_MODEL_URL": "base_url",
     "KAIZEN_MODEL_KEY": "api_key",
     "KAIZEN_MODEL_REGION": "region",
+    "KAIZEN_MODEL_IDENTITY": "identity",
 }
+TO_COME = "a-token-to-come"
+"""Stands for the key while a choice is checked whose key is a token that a cloud gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configured:
-    """``origin`` says where it was stated; ``key_file`` is read again when it changes."""
+    """``origin`` says where it was stated; ``key_file`` is read again when it changes; ``identity`` gives a key that is a token."""
 
     choice: Choice = OFF
     origin: str = "nothing was stated"
     key_file: Path | None = None
+    identity: Flow | None = field(default=None, repr=False)
 
 
 NOT_STATED = Configured()
@@ -66,6 +73,11 @@ def read_config(environment: Mapping[str, str], file: str = "") -> Configured:
         return NOT_STATED
     if document.get("provider") == Provider.BEDROCK and not document.get("region"):
         document["region"] = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    identity = _identity(document, environment)
+    if identity is not None and (key_file is not None or document.get("api_key")):
+        raise Misconfigured("the model's configuration: a key and an identity are stated: which is meant?")
+    if identity is not None:
+        document |= {"api_key": TO_COME, "entra": True}
     if key_file is not None and not document.get("api_key"):
         document["api_key"] = read_key(key_file)
     try:
@@ -73,7 +85,34 @@ def read_config(environment: Mapping[str, str], file: str = "") -> Configured:
     except InvalidInput as err:
         raise Misconfigured(f"the model's configuration: {err}") from err
     origin = " and ".join([*([path] if path else []), *(["the environment"] if named else [])])
-    return Configured(choice=choice, origin=origin, key_file=key_file)
+    return Configured(choice=choice, origin=origin, key_file=key_file, identity=identity)
+
+
+def _identity(document: dict[str, Json], environment: Mapping[str, str]) -> Flow | None:
+    """Which identity of this machine, or of its owner, is asked for a token; None: a key is used."""
+    said = document.pop("identity", None)
+    if not said:
+        return None
+    provider, url = document.get("provider"), document.get("base_url")
+    kinds: tuple[str, ...]
+    if provider == Provider.AZURE:
+        flows, kinds = entra.flow, entra.KINDS
+    elif provider == Provider.GOOGLE and isinstance(url, str) and url.rstrip("/").endswith(google.VERTEX):
+        flows, kinds = google_tokens.flow, google_tokens.KINDS
+    else:
+        raise Misconfigured(
+            "the model's configuration: identity is for Azure and Vertex AI; Bedrock has one without it"
+        )
+    if said != "auto" and said not in kinds:
+        raise Misconfigured(f"the model's configuration: identity must be auto, {', '.join(kinds)}")
+    return flows(str(said), environment, _read_text)
+
+
+def _read_text(path: str) -> str:
+    try:
+        return _read(Path(path), MAX_FILE).decode()
+    except UnicodeDecodeError as err:
+        raise Misconfigured(f"{path} is no text") from err
 
 
 def _switch(said: str) -> bool | None:
@@ -133,8 +172,10 @@ def _private(path: Path) -> None:
         raise Misconfigured(f"others than its owner may use {path}, which holds a key: chmod 600 {path}")
 
 
-def judge_from(configured: Configured, key: bytes, *, chance: Callable[[], float]) -> Judge | None:
-    """Who is asked. ``key`` keys the hashes of a case. Raises Misconfigured.
+def judge_from(
+    configured: Configured, key: bytes, *, chance: Callable[[], float], clock: Callable[[], float]
+) -> Judge | None:
+    """Who is asked. ``key`` keys the hashes of a case, ``clock`` gives Unix seconds. Raises Misconfigured.
 
     Whoever writes this process's configuration owns the machine: the address that is stated may be an internal one, and Bedrock may
     be asked with the machine's role.
@@ -149,9 +190,38 @@ def judge_from(configured: Configured, key: bytes, *, chance: Callable[[], float
         return judge_of(replace(choice, key=said), key, permitted=permitted, chance=chance, role=True)
 
     first = make(choice.key)
+    if first is not None and configured.identity is not None:
+        return Identified(first, Tokens(configured.identity, clock), make)
     if first is None or configured.key_file is None:
         return first
     return Renewed(first, choice.key, configured.key_file, make)
+
+
+class Identified:
+    """A ``Judge`` whose key is a token that its cloud gives, renewed before it ends."""
+
+    def __init__(self, first: Judge, tokens: Tokens, make: Callable[[str], Judge | None]) -> None:
+        self.name = first.name
+        self.local = first.local
+        self._judge = first
+        self._tokens = tokens
+        self._make = make
+        self._key = ""
+
+    def attempt(self, question: Question, deadline: float) -> Attempt:
+        """Ask with the token of now; what getting it takes is taken from the deadline."""
+        ends = monotonic() + deadline
+        try:
+            key = self._tokens.get(deadline)
+        except (NoToken, Misconfigured) as err:
+            return Attempt(outcome=Outcome.FAILED, problem=str(err))
+        if key != self._key:
+            self._judge = self._make(key) or self._judge
+            self._key = key
+        left = ends - monotonic()
+        if left <= 0:
+            return Attempt(outcome=Outcome.LATE, problem="the token took all of the time")
+        return self._judge.attempt(question, left)
 
 
 class Renewed:

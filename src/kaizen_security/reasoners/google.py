@@ -1,7 +1,7 @@
 """Google's Gemini: ``generateContent`` of the Gemini API with a key, and of Vertex AI with a token of Google's.
 
 Shapes: Gemini API reference, "Generating content"; Vertex AI API, ``publishers.models.generateContent``. Vertex is asked where the
-base URL ends with ``/publishers/google``; its key is an access token, which whoever runs us renews in a file.
+base URL ends with ``/publishers/google``; its key is an access token (``google_tokens``, or a file that whoever runs us renews).
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from kaizen_security.contract.errors import Misconfigured
-from kaizen_security.reasoners.choice import Choice, Provider
+from kaizen_security.reasoners.choice import Provider
+from kaizen_security.reasoners.config import Configured
 
 FRESH = 30.0
 """Seconds for which the addresses of a name are believed."""
@@ -84,9 +85,12 @@ class Fence:
         raise Confined(f"the sandbox reaches its control plane and its model only, not {what}")
 
 
-def places(api_url: str, choice: Choice) -> list[tuple[str, int]]:
+def places(api_url: str, model: Configured) -> list[tuple[str, int]]:
     """Where the sandbox has to go. Raises Misconfigured."""
-    found = []
+    found, choice = [], model.choice
+    if model.identity is not None:
+        # Whoever gives the token for the model.
+        found += [_place(url) for url in model.identity.places]
     if api_url:
         found.append(_place(api_url))
     if choice.provider not in (Provider.OFF, Provider.LOCAL) and choice.place:

@@ -267,7 +267,7 @@ async def _serve(sandbox: Sandbox, proxy: Proxy, local: socket.socket, traces: s
         loop.add_reader(sandbox.files.descriptor, sandbox.look)
     if settings.confined:
         api_url = settings.api_url if settings.api_key else ""
-        sandbox.fence = await asyncio.to_thread(confine, places(api_url, settings.model.choice))
+        sandbox.fence = await asyncio.to_thread(confine, places(api_url, settings.model))
     serving = [
         asyncio.create_task(server.serve(sockets=[wire])) for server, wire in zip(servers, (local, traces), strict=True)
     ]

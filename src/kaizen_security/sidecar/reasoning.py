@@ -60,7 +60,7 @@ class SidecarReasoning:
         self._ledger: FileLedger | None = None
         self.reviews: Reviews | None = None
         key = boundary_key(shelf.boundary_secret)
-        judge = judge_from(configured, key, chance=chance)
+        judge = judge_from(configured, key, chance=chance, clock=clock)
         if judge is None:
             return
         self._ledger = FileLedger(shelf.data / FILE)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.detections import BUILTIN
-from kaizen_security.observer.detection import Detection, Example
+from kaizen_security.observer.detection import About, Example
+from kaizen_security.observer.gap import about as gap
 from kaizen_security.observer.weigh import TABLE, UNKNOWN
 
 HEAD = """# Detections
@@ -25,19 +27,19 @@ How findings become a verdict: [how it decides](../explanation/how-it-decides.md
 
 def detections() -> str:
     """The whole page, Markdown."""
-    rows = [_row(one) for one in BUILTIN]
-    return HEAD + "\n".join(rows) + "\n" + "".join(_section(one) for one in BUILTIN)
+    rows = [_row(one.ABOUT) for one in (*BUILTIN, gap)]
+    sections = [_section(one.ABOUT, [_example(case) for case in (*one.FIRES, *one.SILENT)]) for one in BUILTIN]
+    sections.append(_section(gap.ABOUT, [_case(case) for case in (*gap.FIRES, *gap.SILENT)]))
+    return HEAD + "\n".join(rows) + "\n" + "".join(sections)
 
 
-def _row(detection: Detection) -> str:
-    about = detection.ABOUT
+def _row(about: About) -> str:
     blocks = TABLE.get(about.name, UNKNOWN).blocks.value
     attacks = ", ".join(f"`{name}`" for name in about.attacks) or "none"
     return f"| [{about.name}](#{about.name}) | {about.title} | {blocks} | {about.status.value} | {attacks} |"
 
 
-def _section(detection: Detection) -> str:
-    about = detection.ABOUT
+def _section(about: About, examples: list[str]) -> str:
     lines = [
         f"\n## {about.name}\n",
         f"{about.says}\n",
@@ -49,7 +51,7 @@ def _section(detection: Detection) -> str:
         lines.append("**Attack classes.** " + "; ".join(classes) + ".\n")
     lines.append("| example | what comes | says |")
     lines.append("|---|---|---|")
-    lines += [_example(one) for one in (*detection.FIRES, *detection.SILENT)]
+    lines += examples
     return "\n".join(lines) + "\n"
 
 
@@ -65,6 +67,16 @@ def _example(example: Example) -> str:
     count = len(example.before)
     before = f" after {count} other{'s' if count > 1 else ''}" if count else ""
     return f"| {example.name} | `{what}`{before} | {', '.join(example.kinds) or 'nothing'} |"
+
+
+def _case(case: gap.Case) -> str:
+    told = [step.tool for step in case.steps if isinstance(step, Action) and step.tool]
+    seen = [
+        f"{step.target} ({step.metadata['bytes_up']} bytes)"
+        for step in case.steps
+        if isinstance(step, Action) and step.target
+    ]
+    return f"| {case.name} | told `{', '.join(told)}`, seen `{', '.join(seen) or 'nothing'}` | {', '.join(case.kinds) or 'nothing'} |"
 
 
 if __name__ == "__main__":

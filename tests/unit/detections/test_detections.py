@@ -21,7 +21,7 @@ def test_a_detection_does_what_its_page_and_its_examples_say(detection):
 
 def test_every_detection_has_a_row_in_the_table_of_weights_and_every_row_a_detection():
     # What a model raised has a row too, and comes from no module: ``observer.raising``.
-    assert {one.ABOUT.name for one in BUILTIN} | {"reasoning"} == set(TABLE)
+    assert {one.ABOUT.name for one in BUILTIN} | {"gap", "reasoning"} == set(TABLE)
 
 
 def odd(**changes):

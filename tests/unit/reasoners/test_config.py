@@ -21,7 +21,7 @@ def written(path, text, mode=0o600):
 
 def test_nothing_stated_asks_nobody():
     assert read_config({}).choice.provider is Provider.OFF
-    assert judge_from(read_config({}), b"k" * 32, chance=lambda: 0.5) is None
+    assert judge_from(read_config({}), b"k" * 32, chance=lambda: 0.5, clock=lambda: 0.0) is None
 
 
 def test_the_switch_alone_asks_the_local_judge_and_off_is_off_whatever_else_is_stated():
@@ -91,7 +91,7 @@ def test_a_key_file_is_read_again_when_it_changes(tmp_path):
         written(tmp_path / "key", "first\n")
         text = f'provider = "azure"\nmodel = "m"\nbase_url = "{server.url}"\nkey_file = "key"\nentra = true\n'
         found = read_config({}, written(tmp_path / "model.toml", text))
-        judge = judge_from(found, b"k" * 32, chance=lambda: 0.5)
+        judge = judge_from(found, b"k" * 32, chance=lambda: 0.5, clock=lambda: 0.0)
         assert judge is not None
         assert judge.attempt(a_question(), 10.0).outcome == "refused"
         written(tmp_path / "key", "second\n")

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from kaizen_security.reasoners.choice import Choice, Provider
+from kaizen_security.reasoners.config import Configured, read_config
 from kaizen_security.sandbox.confine import Confined, Fence, places
 
 CASE = """
@@ -75,9 +76,15 @@ def test_who_connects_to_us_is_still_answered():
 
 def test_what_has_to_be_reached_follows_from_the_configuration():
     openai = Choice(provider=Provider.OPENAI, model="m", key="k")
-    assert places("https://kaizen.example", openai) == [("kaizen.example", 443), ("api.openai.com", 443)]
-    assert places("", Choice()) == []
-    role = places("", Choice(provider=Provider.BEDROCK, model="m", region="eu-central-1"))
+    assert places("https://kaizen.example", Configured(choice=openai)) == [
+        ("kaizen.example", 443),
+        ("api.openai.com", 443),
+    ]
+    assert places("", Configured()) == []
+    named = {"KZ_MODEL_BACKEND": "azure", "KZ_MODEL": "m", "KAIZEN_MODEL_URL": "https://n.openai.azure.com"}
+    managed = read_config({**named, "KAIZEN_MODEL_IDENTITY": "managed"})
+    assert places("", managed) == [("169.254.169.254", 80), ("n.openai.azure.com", 443)]
+    role = places("", Configured(choice=Choice(provider=Provider.BEDROCK, model="m", region="eu-central-1")))
     assert ("bedrock-runtime.eu-central-1.amazonaws.com", 443) in role
     assert ("169.254.170.2", 80) in role
 

@@ -124,11 +124,13 @@ def explaining(
 
 
 def needs_no_call(effect: Seen, rules: Compiled, learned: Learned) -> bool:
-    """Infrastructure, stated or learned, and what every program reads."""
+    """Infrastructure, stated or learned, what every program reads, and the address of a name that is stated as it is."""
     if effect.what is What.FILE:
         return any(below(effect.path, folder) for folder in _SYSTEM) or learned.knows("", effect.path)
     if effect.inner and not (rules.infrastructure(effect.inner) or learned.knows("", effect.inner)):
         return False
+    if effect.what is What.NAME and any(rules.names(place.host) for place in _meant(effect)):
+        return True
     return any(rules.infrastructure(shown(place)) or learned.knows("", place.host) for place in _meant(effect))
 
 

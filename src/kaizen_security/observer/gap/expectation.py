@@ -12,6 +12,7 @@ from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.declared import CompiledDeclaration, compile_declaration
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.fields import MAX_NAME, boolean, obj, texts
+from kaizen_security.observer.gap.place import place_of
 
 LIVE = 1.5
 """Seconds that an effect waits for its call to be told, where the account arrives while the agent works."""
@@ -142,6 +143,12 @@ class Compiled:
             for tool, reach in expectation.reach.items()
             if (place := _places(reach.hosts, f"reach.{tool[:64]}")) is not None
         }
+        stated = (
+            *expectation.declaration.destinations,
+            *expectation.infrastructure,
+            *(host for reach in expectation.reach.values() for host in reach.hosts),
+        )
+        self._names = frozenset(found.host for one in stated if "*" not in one and (found := place_of(one)) is not None)
         self._files = tuple(canonical_path(path) for path in expectation.files)
 
     def infrastructure(self, place: str) -> bool:
@@ -168,6 +175,10 @@ class Compiled:
     def forbids(self, place: str) -> bool:
         """Whether destinations are declared, and this is none of them."""
         return not self._declared.destination(place)
+
+    def names(self, host: str) -> bool:
+        """Whether exactly that name is stated: to ask for its address tells nobody anything."""
+        return host in self._names
 
     def file(self, path: str) -> bool:
         """Whether a call that names no file may touch it."""

@@ -11,6 +11,7 @@ from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Decision, Mode, Verdict
 from kaizen_security.observer.gap.seen import What
+from kaizen_security.observer.weigh import blocks
 
 DETECTION = "gap"
 FORM = "Trace-vs-egress gap: the agent reported only {told}, but the real egress shows {seen}."
@@ -79,7 +80,7 @@ def reason(gap: Gap) -> str:
 
 
 def verdict(gap: Gap, mode: Mode, policy_version: str = "") -> Verdict:
-    """Blocks in enforce mode: it should not have happened."""
+    """Blocks as its row in ``weigh.TABLE`` says: in enforce mode, since it should not have happened."""
     observed, expected = _seen(gap), _told(gap)
     finding = Finding(
         gap.kind.value,
@@ -93,7 +94,7 @@ def verdict(gap: Gap, mode: Mode, policy_version: str = "") -> Verdict:
         attack=_ATTACK[gap.kind],
     )
     return Verdict(
-        decision=Decision.BLOCK if mode is Mode.ENFORCE else Decision.ALLOW,
+        decision=Decision.BLOCK if blocks(DETECTION, mode) else Decision.ALLOW,
         reason=reason(gap),
         evidence=(finding,),
         confidence=gap.confidence,

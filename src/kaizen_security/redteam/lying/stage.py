@@ -1,7 +1,8 @@
 """The stage of the lying agents: real servers, a real egress proxy, a resolver, a process for each agent. All of it on loopback.
 
-Every agent has a name of its own at the proxy, so many run at a time. What is told and what is seen is kept in the order and with
-the times in which it came; what an agent does late is given the time that is meant.
+Every agent has a name of its own at the proxy, so many run at a time. What is told and what is seen is kept in the order of the
+times that agents and witnesses state, so that a machine with other work changes nothing; what an agent does late is given the
+time that is meant.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +208,7 @@ class Stage:
 
     def _take(self, action: Action) -> None:
         with self._lock:
-            self._witnessed[action.agent].seen.append((self._clock(), action))
+            self._witnessed[action.agent].seen.append((_known(action), action))
 
     # --- playing ------------------------------------------------------------------------------------------------------------------
 
@@ -243,7 +245,7 @@ class Stage:
             number = None if self._kernel is None else self._kernel.take(run.id, process.pid)
             process.stdin.write(json.dumps(plan))
             process.stdin.close()
-            lines = ((self._clock(), json.loads(line)) for line in process.stdout)
+            lines = ((datetime.fromisoformat(said["at"]).timestamp(), said) for said in map(json.loads, process.stdout))
             told = [(at, step) for at, document in documents(run.shape, lines) for step in steps_of(document, run.id)]
             problem = process.stderr.read() if process.stderr is not None else ""
         if self._kernel is not None and number is not None:
@@ -283,6 +285,12 @@ def judged(run: Lying, found: Witnessed) -> tuple[Gap, ...]:
         ledger.note(step, at)
     gaps += ledger.wake(at + run.expectation.patience + 1.0)
     return tuple(gaps)
+
+
+def _known(action: Action) -> float:
+    """When it can be known: by the times in it. When this process got round to it depends on what else the machine does."""
+    lasted = action.metadata.get("duration_ms")
+    return action.at + (float(lasted) / 1000 if isinstance(lasted, int | float) else 0.0)
 
 
 def _answer(wire: socket.socket, context: ssl.SSLContext | None) -> None:

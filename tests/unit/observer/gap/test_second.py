@@ -131,6 +131,12 @@ def test_a_name_alone_is_no_editors_dot():
     assert edited("/p/.env", "/p/env") == ["unreported file"]
 
 
+def test_the_address_of_a_stated_name_may_be_asked_for_at_any_time():
+    story = Story(SUPPORT).see("mail.internal", kind="dns").ask().see("api.internal", kind="dns").tick(60)
+    assert story.see("mail.internal", kind="dns").end().tick(60).gaps == []
+    assert Story(RESEARCH).ask().see("gist.github.com", kind="dns").end().kinds == ["unreported name lookup"]
+
+
 def test_runs_that_are_over_are_not_waited_for():
     ledger, now = Ledger("support"), 1000.0
     for number in range(20_000):
