@@ -27,7 +27,7 @@ How findings become a verdict: [how it decides](../explanation/how-it-decides.md
 
 def detections() -> str:
     """The whole page, Markdown."""
-    rows = [_row(one.ABOUT) for one in (*BUILTIN, gap)]
+    rows = [_row(about) for about in (*(one.ABOUT for one in BUILTIN), gap.ABOUT)]
     sections = [_section(one.ABOUT, [_example(case) for case in (*one.FIRES, *one.SILENT)]) for one in BUILTIN]
     sections.append(_section(gap.ABOUT, [_case(case) for case in (*gap.FIRES, *gap.SILENT)]))
     return HEAD + "\n".join(rows) + "\n" + "".join(sections)
@@ -70,13 +70,10 @@ def _example(example: Example) -> str:
 
 
 def _case(case: gap.Case) -> str:
-    told = [step.tool for step in case.steps if isinstance(step, Action) and step.tool]
-    seen = [
-        f"{step.target} ({step.metadata['bytes_up']} bytes)"
-        for step in case.steps
-        if isinstance(step, Action) and step.target
-    ]
-    return f"| {case.name} | told `{', '.join(told)}`, seen `{', '.join(seen) or 'nothing'}` | {', '.join(case.kinds) or 'nothing'} |"
+    actions = [step for step in case.steps if isinstance(step, Action)]
+    told = ", ".join(one.tool for one in actions if one.tool)
+    seen = ", ".join(f"{one.target} ({one.metadata['bytes_up']} bytes)" for one in actions if one.target) or "nothing"
+    return f"| {case.name} | told `{told}`, seen `{seen}` | {', '.join(case.kinds) or 'nothing'} |"
 
 
 if __name__ == "__main__":
