@@ -3,7 +3,7 @@
  *
  * A blocked tool throws KaizenBlocked, which the SDK gives to the model as the tool's error; the run goes on.
  */
-import { actionOfCall, type GuardOptions, noted, signalOf, through } from "./client/guard.js";
+import { actionOfCall, type GuardOptions, signalOf, streamed, through } from "./client/guard.js";
 import type { Kaizen } from "./client/kaizen.js";
 
 /** What we need of a tool: `execute`, if it has one. */
@@ -26,9 +26,10 @@ export function guardTool<T extends object>(kaizen: Kaizen, name: string, tool: 
   const guarded =
     Object.prototype.toString.call(execute) === "[object AsyncGeneratorFunction]"
       ? async function* (this: unknown, input: unknown, context: Context) {
-          const call = actionOfCall(kaizen, name, [input], how);
-          await kaizen.enforce(call, { signal: signalOf(context?.abortSignal) });
-          yield* noted(kaizen, call, execute.call(this, input, context) as AsyncGenerator);
+          const run = () => execute.call(this, input, context) as AsyncGenerator;
+          return yield* streamed(kaizen, actionOfCall(kaizen, name, [input], how), run, {
+            signal: signalOf(context?.abortSignal),
+          });
         }
       : async function (this: unknown, input: unknown, context: Context) {
           const call = actionOfCall(kaizen, name, [input], how);

@@ -241,6 +241,26 @@ describe("a guarded function", () => {
     expect(steps).toEqual(["began", "ended"]);
   });
 
+  test("that streams gets what its reader sends and throws into it, and returns what it returns", async () => {
+    const { kaizen } = denying();
+    const body = async function* (): AsyncGenerator<string, string, string> {
+      const sent = yield "first";
+      try {
+        yield `got ${sent}`;
+      } catch (err) {
+        yield `caught ${err}`;
+      }
+      return "end";
+    };
+    const stream = kaizen.guard(body, { tool: "steps" })();
+    expect([await stream.next("dropped"), await stream.next("this"), await stream.throw("that"), await stream.next("")]).toEqual([
+      { value: "first", done: false },
+      { value: "got this", done: false },
+      { value: "caught that", done: false },
+      { value: "end", done: true },
+    ]);
+  });
+
   test("by its target, sensitive reads and runs", async () => {
     const { kaizen, verdicts } = denying();
     const get = kaizen.guard(async ({ url }: { url: string }) => url, { tool: "get", kind: "http", target: "url" });

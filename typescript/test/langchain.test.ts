@@ -1,6 +1,7 @@
 /** LangChain.js: the agent's own loop and tool node, a model that says what the test wants. */
 import { BaseChatModel } from "@langchain/core/language_models/chat_models";
 import { AIMessage } from "@langchain/core/messages";
+import { RunnableLambda } from "@langchain/core/runnables";
 import { DynamicTool, StructuredTool, tool } from "@langchain/core/tools";
 import { createAgent } from "langchain";
 import { describe, expect, test } from "vitest";
@@ -83,6 +84,61 @@ describe("an agent", () => {
       parts.push(JSON.stringify(part));
     expect(ran).toEqual([]);
     expect(parts.join()).toContain(REFUSAL);
+  });
+});
+
+describe("a runnable that was made a tool", () => {
+  const asTool = (ran: string[], name: string): Any =>
+    RunnableLambda.from(async ({ query }: { query: string }) => {
+      ran.push(query);
+      return `found ${query}`;
+    }).asTool({ name, description: name, schema });
+
+  test("is refused by every way in", async () => {
+    const { kaizen, verdicts } = denying();
+    const ran: string[] = [];
+    const guarded = guardTool(kaizen, asTool(ran, "delete_all"));
+    const input = { query: "x" };
+    expect(await guarded.invoke(input)).toBe(REFUSAL);
+    expect(await guarded.invoke(call("delete_all", input))).toBe(REFUSAL);
+    expect(await guarded.batch([input, input])).toEqual([REFUSAL, REFUSAL]);
+    const all = async (stream: Any) => {
+      for await (const _ of await stream);
+    };
+    const piped = RunnableLambda.from(async () => input).pipe(guarded);
+    for (const stream of [
+      () => guarded.stream(input),
+      () => guarded.streamEvents(input, { version: "v2" }),
+      () => piped.stream({}),
+    ]) {
+      await expect(all(stream())).rejects.toThrow(REFUSAL);
+    }
+    expect(await piped.invoke({})).toBe(REFUSAL);
+    expect(ran).toEqual([]);
+    for (const verdict of verdicts) expect(verdict).toMatchObject({ tool: "delete_all", arguments: { query: "x" } });
+    const model = new Saying([call("delete_all", input)]);
+    const agent = createAgent({ model, tools: [guarded] as Any });
+    const { messages } = await agent.invoke({ messages: [{ role: "user", content: "hello" }] });
+    expect(messages.map(({ content }: Any) => content)).toContain(REFUSAL);
+    expect(ran).toEqual([]);
+  });
+
+  test("gives the same as without us when it is allowed", async () => {
+    const { kaizen } = denying();
+    const [own, guarded] = [asTool([], "search"), guardTool(kaizen, asTool([], "search"))];
+    expect([guarded.name, guarded.schema, guarded.constructor]).toEqual([own.name, schema, own.constructor]);
+    const said = async (tool: Any) => {
+      const streamed: Any[] = [];
+      for await (const part of await tool.stream({ query: "s" })) streamed.push(part);
+      const events: string[] = [];
+      for await (const { event } of tool.streamEvents({ query: "e" }, { version: "v2" })) events.push(event);
+      const piped = RunnableLambda.from(async () => ({ query: "p" })).pipe(tool);
+      for await (const part of await piped.stream({})) streamed.push(part);
+      const bad = await tool.invoke(call("search", { query: 1 })).catch(String);
+      const batch = await tool.batch([{ query: "1" }, call("search", {})], {}, { returnExceptions: true });
+      return [await tool.invoke(call("search", { query: "q" })), streamed, events, bad, batch.map(String)];
+    };
+    expect(await said(guarded)).toEqual(await said(own));
   });
 });
 

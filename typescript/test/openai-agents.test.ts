@@ -1,8 +1,8 @@
 /** OpenAI Agents JS on its own runner, with a model that says what the test wants. */
-import { Agent, applyPatchTool, type Model, Runner, shellTool, tool, Usage } from "@openai/agents";
+import { Agent, applyPatchTool, computerTool, type Model, Runner, shellTool, tool, Usage } from "@openai/agents";
 import { describe, expect, test } from "vitest";
 import * as z from "zod";
-import { guardTool, guardTools } from "../src/openai-agents.js";
+import { guardMcpServer, guardTool, guardTools } from "../src/openai-agents.js";
 import { denying, REFUSAL } from "./kaizen.js";
 
 // biome-ignore lint/suspicious/noExplicitAny: items of the protocol have many shapes
@@ -83,6 +83,56 @@ describe.each([false, true])("streamed: %s", (stream) => {
     expect(await run(guardTools(kaizen, tools([])))).toEqual(await run(tools([])));
   });
 
+  test("an approval that looks at the input gets it as without us: parsed by the tool's schema", async () => {
+    const { kaizen, verdicts } = denying();
+    const run = async (guard: (one: Any) => Any) => {
+      const [looked, ran]: [Any[], string[]] = [[], []];
+      const made = (name: string) =>
+        tool({
+          name,
+          description: name,
+          parameters: z.object({ query: z.string().trim() }),
+          needsApproval: async (_, input) => looked.push(input) === 0,
+          execute: ({ query }) => `${ran.push(name) && name} of ${query}`,
+        });
+      const calls = [call("search", { query: "  q " }), call("delete_all", { query: " x" }), call("search", {}, "bad")];
+      const { outputs: found } = await outputs(saying(...calls), [guard(made("search")), guard(made("delete_all"))], stream);
+      return { looked, ran, found };
+    };
+    const [bare, guarded] = [await run((one) => one), await run((one) => guardTool(kaizen, one))];
+    expect(bare.looked).toContainEqual({ query: "q" });
+    expect(guarded.looked).toEqual(bare.looked);
+    expect(guarded.ran).toEqual(["search"]);
+    expect(guarded.found).toEqual(bare.found.map((said, at) => (at === 1 ? REFUSAL : said)));
+    expect(verdicts.map(({ tool: name }) => name).slice(0, 2)).toEqual(["search", "delete_all"]);
+  });
+
+  test("the tools of an agent's MCP server are judged before they are called", async () => {
+    const { kaizen, verdicts } = denying();
+    const ran: string[] = [];
+    const inputSchema = { type: "object", properties: { query: { type: "string" } }, required: [], additionalProperties: false };
+    const server: Any = {
+      name: "m",
+      cacheToolsList: false,
+      connect: async () => {},
+      close: async () => {},
+      invalidateToolsCache: async () => {},
+      listTools: async () => ["search", "delete_all"].map((name) => ({ name, description: name, inputSchema })),
+      callTool: async (name: string, input: Any) => [{ type: "text", text: `${ran.push(name) && name} of ${input.query}` }],
+    };
+    const model = saying(call("search", { query: "q" }), call("delete_all", { query: "x" }));
+    const agent = new Agent({ name: "a", instructions: "i", model, mcpServers: [guardMcpServer(kaizen, server)] });
+    const result: Any = await runner.run(agent, "hello", { stream } as Any);
+    if (stream) await result.completed;
+    expect(ran).toEqual(["search"]);
+    expect(JSON.stringify(model.heard[1])).toContain("search of q");
+    expect(JSON.stringify(model.heard[1])).toContain(REFUSAL);
+    expect(verdicts.map(({ tool: name, arguments: said }) => [name, said])).toEqual([
+      ["search", { query: "q" }],
+      ["delete_all", { query: "x" }],
+    ]);
+  });
+
   test("an agent that is a tool is judged as one", async () => {
     const { kaizen } = denying();
     const inner = saying();
@@ -134,4 +184,29 @@ test("a tool that is guarded twice is judged once", async () => {
   const list = guardTools(kaizen, guardTools(kaizen, tools([])));
   await outputs(saying(call("search", { query: "q" })), list, false);
   expect(verdicts.length).toBe(1);
+});
+
+test("what a computer is told to do is judged before it does it", async () => {
+  const { kaizen, verdicts } = denying();
+  const click = { type: "computer_call", callId: "c", status: "completed", action: { type: "click", x: 1, y: 2, button: "left" } };
+  for (const [name, expected] of [
+    ["computer", ["click 1 2 left"]],
+    ["delete_all", []],
+  ] as const) {
+    const ran: string[] = [];
+    const acting = Object.fromEntries(
+      ["click", "doubleClick", "drag", "keypress", "move", "scroll", "type", "wait"].map((action) => [
+        action,
+        async (...given: Any[]) => void ran.push([action, ...given.slice(0, 3)].join(" ")),
+      ]),
+    );
+    const computer: Any = { environment: "mac", dimensions: [10, 10], screenshot: async () => "", ...acting };
+    const guarded = guardTool(kaizen, computerTool({ name, computer }) as Any);
+    await outputs(saying(click), [guarded], false);
+    expect(ran).toEqual(expected);
+  }
+  expect(verdicts.map(({ tool: name, decision, arguments: said }) => [name, decision, said])).toEqual([
+    ["computer", "allow", { action: "click", x: 1, y: 2, button: "left" }],
+    ["delete_all", "block", { action: "click", x: 1, y: 2, button: "left" }],
+  ]);
 });

@@ -60,9 +60,8 @@ export function guarded<F extends Tool>(kaizen: Kaizen, tool: F, options: GuardO
   const isGenerator = Object.prototype.toString.call(tool) === "[object AsyncGeneratorFunction]";
   const wrapper = isGenerator
     ? async function* (this: unknown, ...args: Parameters<F>) {
-        const call = actionOfCall(kaizen, name, args, options);
-        await kaizen.enforce(call, { signal: signalAmong(args, options) });
-        return yield* noted(kaizen, call, tool.apply(this, args) as AsyncGenerator);
+        const run = () => tool.apply(this, args) as AsyncGenerator;
+        return yield* streamed(kaizen, actionOfCall(kaizen, name, args, options), run, { signal: signalAmong(args, options) });
       }
     : async function (this: unknown, ...args: Parameters<F>) {
         const call = actionOfCall(kaizen, name, args, options);
@@ -124,14 +123,27 @@ function isStream(value: unknown): value is AsyncGenerator {
   );
 }
 
-/** The same stream, with a look at what passes. */
-export async function* noted<T, R>(kaizen: Kaizen, call: Action, stream: AsyncGenerator<T, R>): AsyncGenerator<T, R> {
+/** A stream of items whose call is judged at its first step. */
+export async function* streamed<T, R, N>(
+  kaizen: Kaizen,
+  call: Action,
+  run: () => AsyncGenerator<T, R, N>,
+  waiting: Waiting,
+): AsyncGenerator<T, R, N> {
+  if (isTold(call)) return yield* run();
+  await kaizen.enforce(call, waiting);
+  return yield* noted(kaizen, call, run());
+}
+
+/** The same stream, with a look at what passes. What its reader sends or throws into it arrives there. */
+async function* noted<T, R, N>(kaizen: Kaizen, call: Action, stream: AsyncGenerator<T, R, N>): AsyncGenerator<T, R, N> {
   const seen: T[] = [];
   let hasFailed = true;
   let isEnded = false;
+  let step: () => Promise<IteratorResult<T, R>> = () => stream.next(...([] as unknown as [N]));
   try {
     for (;;) {
-      const item = await stream.next();
+      const item = await acting(call, step);
       if (item.done) {
         hasFailed = false;
         isEnded = true;
@@ -139,7 +151,16 @@ export async function* noted<T, R>(kaizen: Kaizen, call: Action, stream: AsyncGe
       }
       if (seen.length < MAX_ITEMS) seen.push(item.value);
       hasFailed = false; // whoever stops reading here has enough
-      yield item.value;
+      try {
+        const sent = yield item.value;
+        step = () => stream.next(sent);
+      } catch (err) {
+        if (typeof stream.throw !== "function") {
+          await stream.return?.(undefined as R);
+          throw err;
+        }
+        step = () => stream.throw(err);
+      }
       hasFailed = true;
     }
   } catch (err) {
