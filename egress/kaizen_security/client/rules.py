@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.compiled import Compiled, compile_policies, verdict_for
+from kaizen_security.contract.compiled import Compiled, compile_policies
 from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.declared import CompiledDeclaration, compile_declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.suppression import NOTHING_SUPPRESSED, Suppressions
-from kaizen_security.contract.verdict import ENFORCED, Decision, Mode, Verdict
+from kaizen_security.contract.verdict import ENFORCED, Decision, Mode, Verdict, restated
 
 if TYPE_CHECKING:
     from kaizen_security.contract.bundle import Bundle
@@ -82,7 +82,7 @@ class Rules:
 
     def settled(self, said: Verdict, action: Action, sequence: Sequence) -> Verdict:
         """What policy ``said``, as the verdict on that very action, after what came before it."""
-        verdict = verdict_for(said, action.id) if action.id else said
+        verdict = restated(said, action_id=action.id) if action.id else said
         if self.compiled.correlates:
             finding = sequence.see(action)
             if finding is not None and verdict.allowed:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.observer.canaries import NO_CANARIES, Canaries
 from kaizen_security.observer.carried import Carried, Piece, Spot, carried, for_credentials
 from kaizen_security.observer.copies import ROW, distinct, rows, words
@@ -88,6 +89,8 @@ class Load:
     strangers: tuple[Stranger, ...] = ()
 
 
+_load = builder(Load)
+
 NOTHING_READ = Marks()
 """For an action without a run: nothing is known of what was read before it. Never written to."""
 
@@ -106,7 +109,7 @@ def load(action: Action, marks: Marks, outflow: Outflow, canaries: Canaries = NO
     taught = Taught(flows, pairs, secrets, met, odd)
     if canaries.names:
         leaks = [*_bait(seen, canaries), *leaks]
-    return Load(seen, (*leaks, *split), copies, taught, ledger, strangers)
+    return _load(seen, (*leaks, *split), copies, taught, ledger, strangers)
 
 
 def _strangers(named: tuple[Tenant, ...], marks: Marks, outflow: Outflow) -> Iterator[Stranger]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.bundle import Fold
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Effect, End, Request, Result, Step
@@ -37,6 +38,8 @@ from kaizen_security.observer.skills import skill_of
 from kaizen_security.observer.weigh import TOLERANCE, Heard, Weighed, weigh
 
 LIMITS = Limits()
+
+_context, _waiting = builder(Context), builder(Waiting)
 
 
 class Observer:
@@ -230,7 +233,7 @@ class Observer:
     def context(self, action: Action) -> Context:
         """What the detections may look at besides the action."""
         noted, correlated = self._noted or (None, None)
-        return Context(
+        return _context(
             rules=self.rules,
             baseline=self.baseline,
             run=self._runs.get(action.run_id) if action.run_id else None,
@@ -324,7 +327,7 @@ class Observer:
             if run is not self._loose and weighed.spoils:
                 self._runs.flag(run)
             return
-        waiting = Waiting(
+        waiting = _waiting(
             features(action), action.act_id, now, None if scored is None else scored.deed, carried.taught, trait
         )
         if completed:

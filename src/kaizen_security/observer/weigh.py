@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.declared import UNDECLARED_DATA
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.score import Score
@@ -123,6 +124,10 @@ class Weighed:
         return bool(self.verdict.evidence or self.doubts) and not self.asks
 
 
+_weighed = builder(Weighed)
+_said = builder(Verdict)
+
+
 class Entry(NamedTuple):
     """A finding that counts, and whether its detection merely doubts."""
 
@@ -172,7 +177,7 @@ def weigh(
     if settled is not verdict:
         # Called a false positive: no flag, and its run is none the worse. To be learned it takes more (``fold``).
         return Weighed(settled, False, tuple(counted), spoils=False)
-    return Weighed(verdict, clean, tuple(counted), asks, tuple(doubts))
+    return _weighed(verdict, clean, tuple(counted), asks, tuple(doubts), True)
 
 
 def _entries(hear: Heard) -> Iterator[Entry]:
@@ -208,13 +213,15 @@ def _verdict(
         notes.append(NO_POLICY_YET)
         if rules.mode is Mode.ENFORCE:
             blocked, reason = True, reasons.FAILED_CLOSED
-    return Verdict(
+    return _said(
         decision=Decision.BLOCK if blocked else Decision.ALLOW,
         reason=reason,
         evidence=tuple(entry.finding for entry in loud),
+        confidence=None,
         notes=tuple(notes),
         action_id=action.id,
         policy_version=rules.version,
+        pending=None,
         at=now,
         score=score,
     )

@@ -14,7 +14,7 @@ from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.codec import Report, decode_report, encode_action
 from kaizen_security.contract.errors import InvalidInput, TooLarge
 from kaizen_security.contract.fields import MAX_NAME, obj, text
-from kaizen_security.contract.verdict import Verdict
+from kaizen_security.contract.verdict import Verdict, restated
 from kaizen_security.observer.question import Question
 from kaizen_security.server.auth import Principal
 from kaizen_security.server.context import Context
@@ -231,8 +231,8 @@ class Reports:
         refused = report.verdict is not None and report.verdict.blocked
         judged = outward.verdict(evaluator.observe(principal.organisation, report.action, refused=refused))
         if not principal.vouched(action):
-            judged = replace(judged, notes=(*judged.notes, reasons.AN_AGENTS_KEY))
-            said = None if said is None else replace(said, notes=(*said.notes, reasons.AN_AGENTS_KEY))
+            judged = restated(judged, notes=(*judged.notes, reasons.AN_AGENTS_KEY))
+            said = None if said is None else restated(said, notes=(*said.notes, reasons.AN_AGENTS_KEY))
         ours = evaluator.settle(principal.organisation, action, judged)
         found = NewVerdict(action=action, verdict=ours, origin=Origin.SERVER, created_at=now, further=said is not None)
         if said is None:
@@ -240,7 +240,7 @@ class Reports:
         status = self._status(principal.organisation, action, said)
         # The row stands under the policy that we know was in force, whatever the client says.
         same = said.policy_version == ours.policy_version
-        verdict = said if same else replace(said, policy_version=ours.policy_version)
+        verdict = said if same else restated(said, policy_version=ours.policy_version)
         claim = NewVerdict(action=action, verdict=verdict, origin=Origin.CLAIM, created_at=now, status=status)
         adds = (ours.flagged or ours.blocked) and (ours.decision, ours.reason) != (said.decision, said.reason)
         return ours, [claim, found] if adds else [claim]

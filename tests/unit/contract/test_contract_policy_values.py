@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
@@ -10,7 +10,8 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.canonical_target import Target
 from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.finding import Finding
-from kaizen_security.contract.verdict import Verdict
+from kaizen_security.contract.score import Score
+from kaizen_security.contract.verdict import Decision, Pending, Verdict, restated
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,33 @@ def test_a_built_value_is_the_one_that_its_class_makes(value):
 def test_a_builder_takes_every_field():
     with pytest.raises(TypeError):
         builder(Finding)("kind", "value")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"action_id": "2"},
+        {"notes": ()},
+        {"policy_version": "q"},
+        {"action_id": "", "notes": ("m",), "policy_version": ""},
+    ],
+)
+def test_a_restated_verdict_differs_in_what_was_said_anew_only(changes):
+    said = Verdict(
+        Decision.BLOCK,
+        "why",
+        (Finding("k", "v"),),
+        confidence=0.5,
+        notes=("n",),
+        action_id="1",
+        policy_version="p",
+        pending=Pending(id="h", expires_at=9.0),
+        at=3.0,
+        score=Score(value=0.5, parts=()),
+    )
+    assert restated(said, **changes) == replace(said, **changes)
+    assert said.action_id == "1"
 
 
 def test_an_address_that_is_no_dotted_decimal_is_read_the_long_way():
