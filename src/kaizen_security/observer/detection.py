@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.policy import Policy
@@ -70,6 +71,10 @@ class Context:
     peers: Peers = NOBODY
     tolerance: float = 0.01
     now: float = 0.0
+
+
+context_of = builder(Context)
+"""A Context of all its fields: one is made for each action."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from dataclasses import replace
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.bundle import Fold
-from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Effect, End, Request, Result, Step
@@ -21,7 +20,7 @@ from kaizen_security.observer.baseline import Baseline, Feature, destination, fe
 from kaizen_security.observer.canaries import NO_CANARIES, Canaries
 from kaizen_security.observer.conduct import Conduct, Trait, trait_of
 from kaizen_security.observer.contributions import score_of
-from kaizen_security.observer.detection import Context, Detection
+from kaizen_security.observer.detection import Context, Detection, context_of
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.facts import gather
 from kaizen_security.observer.load import NOTHING_READ, Load, book, load
@@ -31,15 +30,13 @@ from kaizen_security.observer.peers import NOBODY
 from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
 from kaizen_security.observer.raising import raised
 from kaizen_security.observer.rules import Rules, no_rules
-from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting
+from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting, waiting_of
 from kaizen_security.observer.score import Scored, arguments, is_call, score
 from kaizen_security.observer.signals import prepare
 from kaizen_security.observer.skills import skill_of
 from kaizen_security.observer.weigh import TOLERANCE, Heard, Weighed, weigh
 
 LIMITS = Limits()
-
-_context, _waiting = builder(Context), builder(Waiting)
 
 
 class Observer:
@@ -233,7 +230,7 @@ class Observer:
     def context(self, action: Action) -> Context:
         """What the detections may look at besides the action."""
         noted, correlated = self._noted or (None, None)
-        return _context(
+        return context_of(
             rules=self.rules,
             baseline=self.baseline,
             run=self._runs.get(action.run_id) if action.run_id else None,
@@ -327,7 +324,7 @@ class Observer:
             if run is not self._loose and weighed.spoils:
                 self._runs.flag(run)
             return
-        waiting = _waiting(
+        waiting = waiting_of(
             features(action), action.act_id, now, None if scored is None else scored.deed, carried.taught, trait
         )
         if completed:

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.observer.baseline import Feature
 from kaizen_security.observer.conduct import Conduct, Trait
 from kaizen_security.observer.habits import Deed
@@ -74,6 +75,9 @@ class Waiting:
     deed: Deed | None = None
     taught: Taught = NOTHING_TAUGHT
     trait: Trait | None = None
+
+
+waiting_of = builder(Waiting)
 
 
 @dataclass(slots=True)
