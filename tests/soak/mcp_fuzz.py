@@ -9,8 +9,7 @@ import itertools
 import json
 import random
 import resource
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from kaizen_security.contract.verdict import Decision, Verdict
@@ -20,11 +19,11 @@ from kaizen_security.mcp.large import Large
 from kaizen_security.mcp.relay import Relay
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.warden import Warden
+from tests.soak.guided import guided, run_atheris
 from tests.unit.mcp.lenient import called
 
 FULL, SHORT = 300_000, 3_000
 SECONDS = 60
-ROOT = Path(__file__).parents[2]
 BLOCK, ALLOW = (Verdict(decision=decision, reason="") for decision in (Decision.BLOCK, Decision.ALLOW))
 
 OF_CLIENT = [
@@ -151,39 +150,14 @@ def soak(amount: int, directory: Path) -> dict[str, object]:
     grew = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grew < 64_000, f"memory grew by {grew} KB"
     figures: dict[str, object] = {"frames": amount, "grew_kb": grew}
-    return figures | (guided(directory) if amount == FULL else {})
+    return figures | (guided(directory, "tests.soak.mcp_fuzz", seeds(), seconds=SECONDS) if amount == FULL else {})
 
 
-def guided(directory: Path) -> dict[str, object]:
-    """What atheris found in ``SECONDS``."""
-    python = directory / "venv/bin/python"
-    try:
-        subprocess.run([sys.executable, "-m", "venv", str(directory / "venv")], check=True, capture_output=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "atheris"], check=True, capture_output=True)
-    except subprocess.CalledProcessError as err:
-        return {"atheris": f"cannot be had here: {err.stderr[-200:]!r}"}
-    seeds = directory / "seeds"
-    seeds.mkdir()
-    for n, (kind, data) in enumerate([*zip(itertools.repeat(0), OF_CLIENT), *zip(itertools.repeat(1), OF_SERVER)]):
-        (seeds / str(n)).write_bytes(bytes([kind]) + data)
-    words = [str(python), "-m", "tests.soak.mcp_fuzz", f"-max_total_time={SECONDS}", "-max_len=4096", str(seeds)]
-    paths = f"{ROOT / 'src'}:{ROOT}"
-    done = subprocess.run(
-        words, capture_output=True, text=True, cwd=directory, env={"PYTHONPATH": paths, "PATH": "/usr/bin"}
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    last = [line for line in done.stderr.splitlines() if "cov:" in line][-1]
-    return {"atheris_seconds": SECONDS, "atheris": " ".join(last.split())}
-
-
-def main() -> None:
-    """Run atheris with the words of the command line."""
-    import atheris
-
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one)
-    atheris.Fuzz()
+def seeds() -> Iterator[bytes]:
+    """What the fuzzer begins with."""
+    for kind, samples in ((0, OF_CLIENT), (1, OF_SERVER)):
+        yield from (bytes([kind]) + data for data in samples)
 
 
 if __name__ == "__main__":
-    main()
+    run_atheris(one)
