@@ -41,6 +41,7 @@ bench: dev
 
 bench-proxy: dev   ## the egress proxy beside squid, tinyproxy, envoy and mitmproxy (KAIZEN_BENCH_BIN: a folder of theirs; LONG=1)
 	$(BIN)/python -m benchmarks.proxy --keep $(if $(LONG),--long)
+	$(BIN)/python -m benchmarks.inspection --keep
 
 soak: dev       ## the full form of every soak (NAMES: some of them); results in benchmarks/results/
 	$(BIN)/python -m tests.soak $(NAMES)

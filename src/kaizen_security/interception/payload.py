@@ -7,6 +7,7 @@ and travel on as they came. Pure.
 from __future__ import annotations
 
 import codecs
+import re
 import zlib
 from collections.abc import Iterator
 
@@ -19,7 +20,8 @@ SMALL = 4 << 20
 packed."""
 MOST_INFLATED = 64
 _PACKED = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
-_BLANK = bytes(byte if 0x20 <= byte < 0x7F or byte in b"\t\n\r" else 0x20 for byte in range(256))
+_TEXT = re.compile(rb"[\t\n\r\x20-\x7e]{8,}")
+"""Runs of ASCII in what is no text; nothing that is looked for is shorter."""
 
 
 class Payload:
@@ -133,11 +135,11 @@ class Payload:
 
 
 def readable(data: bytes) -> str:
-    """The text in ``data``, which may begin and end in the middle of a character; of other bytes what is ASCII."""
+    """The text in ``data``, which may begin and end in the middle of a character; of other bytes the runs of ASCII."""
     at = 0
     while at < min(3, len(data)) and data[at] & 0xC0 == 0x80:
         at += 1
     try:
         return codecs.utf_8_decode(data[at:], "strict", False)[0]
     except UnicodeDecodeError:
-        return data.translate(_BLANK).decode("ascii")
+        return b"\n".join(_TEXT.findall(data)).decode("ascii")
