@@ -12,9 +12,11 @@ from typing import NamedTuple
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
+from kaizen_security.contract.depth import Rung
+from kaizen_security.contract.finding import Finding
 from kaizen_security.observer.baseline import features
 from kaizen_security.observer.detection import Context
-from kaizen_security.observer.entities import Kind
+from kaizen_security.observer.entities import PLACES, Kind
 from kaizen_security.observer.habits import Habits
 from kaizen_security.observer.origins import Call, Origin, Origins
 from kaizen_security.observer.score import arguments
@@ -52,6 +54,39 @@ class Traced:
     used: bool = False
     stood: Stood | None = None
 
+    @property
+    def strange(self) -> bool:
+        """A place that neither the user named nor the agent used here before, and that only free text holds."""
+        known = self.by_user or self.used or self.inside
+        return self.kind in PLACES and not known and self.stood is not None and self.stood.free
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """One thing that a run did, for whoever looks at the whole run.
+
+    ``effects``   classes of effect that the tool's name speaks of; ``unasked``: those that the request does not
+    ``new``       dimensions in which the agent had never done this
+    ``strange``   a place in its arguments stands only in free text that was read
+    ``findings``  what was found or doubted of it
+    """
+
+    kind: str
+    tool: str
+    target: str = field(repr=False)
+    rung: Rung
+    effects: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    strange: bool = False
+    findings: tuple[Finding, ...] = ()
+    blocked: bool = False
+
+    @property
+    def speaks(self) -> bool:
+        """Whether anything speaks against it."""
+        return bool(self.findings or self.strange or (self.unasked and self.new))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
@@ -64,6 +99,7 @@ class Facts:
     ``probability``      of serving somebody else, as the Observer has it
     ``new``              dimensions (kind, tool, source, destination) in which the agent has never done this
     ``seen``             observations that the agent's baseline is made of
+    ``done``             where a whole run is asked about: what it did, in order; ``undone``: how much more
     """
 
     values: tuple[Traced, ...] = ()
@@ -79,6 +115,8 @@ class Facts:
     new: tuple[str, ...] = ()
     seen: int = 0
     declaration: Declaration = NOTHING_DECLARED
+    done: tuple[Done, ...] = ()
+    undone: int = 0
 
 
 NO_FACTS = Facts()

@@ -14,18 +14,23 @@ from kaizen_security.contract.boundary import hashed, outward, outward_target
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.observer.entities import Kind
-from kaizen_security.observer.facts import Facts, Traced
+from kaizen_security.observer.facts import Done, Facts, Traced
 from kaizen_security.observer.question import Question
 from kaizen_security.reasoners.base import RULES, Prompt
 
 MOST_NAMES = 40
 """Tools and destinations of a declaration that are shown; the others are counted."""
 MOST_FINDINGS = 16
+MOST_OF_DEED = 4
+"""Findings of one deed of a run that are shown."""
 MAX_PURPOSE = 400
 MAX_CASE = 16 << 10
 """Bytes of a case: values are left out, and counted, until it fits."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}(?:[.:/][A-Za-z0-9_-]{1,31}){0,3}")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,15}://[^/\s]*)/?(\S*)")
+_ROOT = re.compile(r"/(?:etc|home|root|usr|var|tmp|srv|opt|proc|dev|run)/")
+"""Of a path on disk this much stays: it says whose file it is."""
 _SHOWN = frozenset({Kind.EMAIL, Kind.HOST, Kind.URL, Kind.FILE})
 
 
@@ -33,12 +38,13 @@ def prompt(question: Question, key: bytes) -> Prompt:
     """What to ask a model. ``key`` keys the hashes (``contract.boundary.boundary_key``)."""
     document = case(question, key)
     said = json.dumps(document, separators=(",", ":"))
-    values = document["values"]
-    while len(said) > MAX_CASE and isinstance(values, list) and values:
-        values.pop()
-        omitted = document.get("values_omitted")
-        document["values_omitted"] = 1 + (omitted if isinstance(omitted, int) else 0)
-        said = json.dumps(document, separators=(",", ":"))
+    for name in ("values", "deeds"):
+        entries = document.get(name)
+        while len(said) > MAX_CASE and isinstance(entries, list) and entries:
+            entries.pop()
+            omitted = document.get(f"{name}_omitted")
+            document[f"{name}_omitted"] = 1 + (omitted if isinstance(omitted, int) else 0)
+            said = json.dumps(document, separators=(",", ":"))
     return Prompt(rules=RULES, case=said)
 
 
@@ -62,6 +68,10 @@ def case(question: Question, key: bytes) -> dict[str, Json]:
         "declaration": _declaration(facts.declaration, key),
         "findings": [_finding(one, key) for one in (*question.floor.evidence, *question.doubts)[:MOST_FINDINGS]],
     }
+    if facts.done:
+        document["run_is_over"] = True
+        document["deeds"] = [_done(one, key) for one in facts.done]
+        document["deeds_omitted"] = facts.undone
     if facts.omitted:
         document["values_omitted"] = facts.omitted
     if facts.traced:
@@ -81,6 +91,25 @@ def _run(facts: Facts, key: bytes) -> dict[str, Json]:
     if facts.probability is not None:
         known["probability"] = round(facts.probability, 3)
     return known
+
+
+def _done(one: Done, key: bytes) -> dict[str, Json]:
+    document: dict[str, Json] = {
+        "kind": _name(one.kind, key),
+        "tool": _name(one.tool, key),
+        "target": _place(one.target, key),
+        "rung": one.rung.label,
+    }
+    for name, said in (("effects", one.effects), ("not_asked", one.unasked), ("new", one.new)):
+        if said:
+            document[name] = list(said)
+    if one.strange:
+        document["place_only_in_free_text"] = True
+    if one.findings:
+        document["findings"] = [_finding(found, key) for found in one.findings[:MOST_OF_DEED]]
+    if one.blocked:
+        document["blocked"] = True
+    return document
 
 
 def _value(one: Traced, key: bytes, *, traced: bool) -> dict[str, Json]:
@@ -142,9 +171,17 @@ def _words(said: str, key: bytes) -> str:
 
 
 def _place(said: str, key: bytes) -> str:
-    # A host is the one text that stays whole: where something goes is what is to be judged.
+    # A host is the one text that stays whole: where something goes is what is to be judged. A path may be a sentence, word by word.
     kept = outward_target(said[:2048], key)
-    return kept if len(kept) <= 160 else hashed(said, key)
+    if len(kept) > 160:
+        return hashed(said, key)
+    found = _URL.fullmatch(kept)
+    if found is not None:
+        return found[1] + (f"/{hashed(found[2], key)}" if found[2] else "")
+    if not re.search(r"[/\\\s]", kept):
+        return kept
+    root = _ROOT.match(kept)
+    return (root[0] if root is not None else "") + hashed(said, key)
 
 
 def _path(path: str, key: bytes) -> str:

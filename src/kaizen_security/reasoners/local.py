@@ -7,8 +7,7 @@ it looks at one question in full, where the score has to hold one threshold for 
 
 from __future__ import annotations
 
-from kaizen_security.observer.entities import PLACES
-from kaizen_security.observer.facts import Facts, Traced
+from kaizen_security.observer.facts import Facts
 from kaizen_security.observer.question import Answer, Question, Word
 from kaizen_security.reasoners.base import MAX_WHY, Attempt, Outcome
 
@@ -35,7 +34,9 @@ def judge(facts: Facts) -> tuple[Word, float, str]:
     """Word, confidence and sentence."""
     if not facts.traced:
         return Word.BENIGN, UNSURE, "nothing is known of the run, so nothing speaks against the action."
-    stranger = next((one for one in facts.values if _is_stranger(one)), None)
+    if facts.done:
+        return _run(facts)
+    stranger = next((one for one in facts.values if one.strange), None)
     lead = (facts.told or 0.0) - (facts.asked or 0.0)
     unasked = sorted(set(facts.effects) - set(facts.wanted))
     if stranger is not None and (facts.effects or lead > LEAD):
@@ -54,8 +55,22 @@ def judge(facts: Facts) -> tuple[Word, float, str]:
     )
 
 
-def _is_stranger(one: Traced) -> bool:
-    """A place that neither the user named nor the agent used here before, and that only free text holds."""
-    return (
-        one.kind in PLACES and not (one.by_user or one.used or one.inside) and one.stood is not None and one.stood.free
-    )
+def _run(facts: Facts) -> tuple[Word, float, str]:
+    """Of a whole run: a deed that a reading led, or findings of more than one kind and an effect that nobody asked for."""
+    passed = [one for one in facts.done if not one.blocked]
+    led = next((one for one in passed if one.strange and one.unasked), None)
+    if led is not None:
+        return (
+            Word.MALICIOUS,
+            SURE,
+            f"one of {len(facts.done)} deeds had an effect that nobody asked for, at a place that only free text holds.",
+        )
+    found = {(finding.detection, finding.kind) for one in passed for finding in one.findings}
+    unasked = sorted({effect for one in passed for effect in one.unasked})
+    if len(found) > 1 and unasked:
+        return (
+            Word.SUSPICIOUS,
+            UNSURE,
+            f"{len(found)} kinds of findings in one run, and nobody asked for {unasked[0]}.",
+        )
+    return Word.BENIGN, UNSURE, "no deed of the run went further than what was found of it already."

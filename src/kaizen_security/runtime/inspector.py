@@ -20,6 +20,8 @@ from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.hold import Hold
 from kaizen_security.contract.step import End, Result, Step
 from kaizen_security.contract.verdict import Decision, Mode, Pending, Verdict
+from kaizen_security.observer.ending import Endings
+from kaizen_security.observer.observer import Observer
 from kaizen_security.observer.question import Answer, Question, Word
 from kaizen_security.observer.weigh import TOLERANCE, Weighed
 from kaizen_security.runtime.agents import AgentKey, Agents, Lane
@@ -64,6 +66,7 @@ class Inspector:
         self.failures = 0
         self.review: Callable[[Question], None] | None = None
         """Told of every new question, also of those that nobody waits for; must not wait (``runtime.reviews.Reviews.put``)."""
+        self.endings = Endings()
 
     # --- one action ---------------------------------------------------------------------------------------------------
 
@@ -147,8 +150,8 @@ class Inspector:
                 weighed = self._held(self.holds, lane, action, weighed, now)
             if not again or weighed.verdict.blocked:
                 observer.learn(action, weighed, now, completed=completed)
-            if fresh and self.review is not None and weighed.unsettled and observer.rules.judge_enabled:
-                self.review(observer.question(action, weighed, now))
+            if fresh and self.review is not None and observer.rules.judge_enabled:
+                self._ask(self.review, observer, action, weighed, now)
         except Exception:
             # A detection that breaks must neither bring the agent down nor let everything through in silence.
             self.failures += 1
@@ -156,6 +159,24 @@ class Inspector:
             return _failed(action, lane, now)
         lane.dirty = True
         return weighed.verdict
+
+    def _ask(
+        self, review: Callable[[Question], None], observer: Observer, action: Action, weighed: Weighed, now: float
+    ) -> None:
+        """Put what no rule settles; what it adds to is asked again when the run is over, with the rest of it."""
+        if not (weighed.unsettled or action.run_id):
+            return
+        question = observer.question(action, weighed, now)
+        if weighed.unsettled:
+            review(question)
+        if not observer.rules.paused:
+            with self._memory:
+                self.endings.judged(question)
+
+    def heard(self, action: Action, verdict: Verdict) -> None:
+        """Something was found of a run elsewhere (a gap): whoever looks at the whole run gets to know."""
+        with self._memory:
+            self.endings.heard(action, verdict)
 
     @staticmethod
     def _held(holds: Holds, lane: Lane, action: Action, found: Weighed, now: float) -> Weighed:
@@ -213,6 +234,9 @@ class Inspector:
             if isinstance(step, End):
                 lane.known = self.agents.roles.acquaint(organisation, step.agent, lane.observer, lane.known)
             lane.dirty = True
+        if isinstance(step, End):
+            with self._memory:
+                self.endings.ended((organisation, step.agent, step.run_id), self._clock())
         if self.holds is not None and isinstance(step, End):
             self.holds.end(AgentKey(organisation, step.agent), step.run_id)
         elif self.holds is not None and isinstance(step, Result) and step.failed:
@@ -247,6 +271,11 @@ class Inspector:
             with lane.lock:
                 settled += lane.observer.wake(lane.now + max(0.0, now - lane.touched))
                 lane.dirty = True
+        with self._memory:
+            over = list(self.endings.due(now))
+        for question in over:
+            if self.review is not None:
+                self.review(question)
         return tuple(settled)
 
     # --- what a person does ------------------------------------------------------------------------------------------------

@@ -109,7 +109,8 @@ class Sandbox:
             self.gaps.ledger.expect(replace(self.settings.expectation, declaration=bundle.declaration))
 
     def _say(self, action: Action, verdict: Verdict) -> None:
-        """Report a gap as part of the act whose effect or call it is about."""
+        """Report a gap as part of the act whose effect or call it is about, and as part of the run."""
+        self.parts.inspector.heard(action, verdict)
         about = action.id.removeprefix("gap-").removeprefix("bytes-").removeprefix(f"{action.run_id}-")
         act, run = self.parts.sidecar.joiner.act_of(action.agent, about)
         self.parts.sidecar.emit(replace(action, act_id=act, run_id=run or action.run_id) if act else action, verdict)

@@ -12,6 +12,7 @@ from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.step import End, Request
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.observer.detection import About, Doubt, Status
+from kaizen_security.observer.ending import SETTLE
 from kaizen_security.observer.question import Question
 from kaizen_security.runtime.agents import AgentKey, Agents
 from kaizen_security.runtime.holds import Holds
@@ -98,3 +99,30 @@ def test_what_is_raised_afterwards_is_not_learned_nor_anything_else_of_its_run()
     before = lane.observer.baseline.seen
     made.wake(lane.now + 100.0)
     assert lane.observer.baseline.seen == before
+
+
+def test_a_run_that_is_over_is_asked_about_as_a_whole():
+    now = [1000.0]
+    made, asked = inspector(clock=lambda: now[0])
+    made.note(Request(run_id="r", agent="a", text="read it"))
+    made.observe(Action(tool="read", agent="a", id="0", run_id="r"))
+    made.observe(UNDECLARED)
+    made.note(End(run_id="r", agent="a"))
+    assert [one.action.kind for one in asked] == ["tool_call"]
+    now[0] += SETTLE
+    made.wake(now[0])
+    made.wake(now[0] + 1)
+    assert [one.action.kind for one in asked] == ["tool_call", "run"]
+    assert [done.tool for done in asked[1].facts.done] == ["read", "send"]
+    assert asked[1].facts.declaration == DECLARED
+
+
+def test_a_harmless_or_paused_run_is_not_asked_about():
+    harmless = Action(tool="read", agent="a", id="0", run_id="r")
+    for bundle, action in ((BUNDLE, harmless), (replace(BUNDLE, paused=True), UNDECLARED)):
+        now = [1000.0]
+        made, asked = inspector(bundle, clock=lambda now=now: now[0])
+        made.observe(action)
+        made.note(End(run_id="r", agent="a"))
+        made.wake(now[0] + SETTLE)
+        assert asked == []
