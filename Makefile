@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check unit e2e redteam bench bench-proxy soak bpf copy spec lock format dev setup clean ts-check ts-test ts-bench
+.PHONY: run test check unit e2e redteam bench bench-proxy figures soak bpf copy spec lock format dev setup clean ts-check ts-test ts-bench
 
 run:            ## start everything and run the demonstration (ONCE=1: exit when it is done)
 	@$(PYTHON) bootstrap.py run
@@ -42,6 +42,9 @@ bench: dev
 bench-proxy: dev   ## the egress proxy beside squid, tinyproxy, envoy and mitmproxy (KAIZEN_BENCH_BIN: a folder of theirs; LONG=1)
 	$(BIN)/python -m benchmarks.proxy --keep $(if $(LONG),--long)
 	$(BIN)/python -m benchmarks.inspection --keep
+
+figures: dev    ## measure every figure of speed and size again, and write docs/reference/figures.md (half an hour; root)
+	$(BIN)/python -m benchmarks.figures --run
 
 soak: dev       ## the full form of every soak (NAMES: some of them); results in benchmarks/results/
 	$(BIN)/python -m tests.soak $(NAMES)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.kept import keep
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Decision, Verdict
@@ -157,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--directory", type=Path, help="where the store is made (and kept); a temporary one when not given"
     )
+    parser.add_argument("--keep", action="store_true", help="store the figures in benchmarks/results/console.json")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:
@@ -176,6 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     )
     over = [entry for entry in found if float(str(entry["p95_ms"])) > BUDGET_MS]
+    if args.keep:
+        keep("console", f"python -m benchmarks.console --rows {args.rows} --keep", {"about": about, "pages": found})
     if args.json:
         print(json.dumps({"about": about, "seeded_in_s": round(seconds, 1), "pages": found}))
     else:

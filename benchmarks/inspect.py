@@ -22,6 +22,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from benchmarks.kept import keep
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.compiled import Compiled, compile_policies
 from kaizen_security.contract.declaration import Declaration
@@ -238,13 +239,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.inspect", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--keep", action="store_true", help="store the figures in benchmarks/results/inspect.json")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="entries of the policies, comma-separated")
     parser.add_argument("--actions", type=int, default=4000, help="actions of a round")
     asked = parser.parse_args(arguments)
     sizes = [int(size) for size in asked.sizes.split(",")]
     figures, compiled = measure(sizes, asked.actions), compiling(max(sizes))
+    rows = [{"entries": f.entries, "action": f.action, "p50_us": f.p50, "p99_us": f.p99} for f in figures]
+    if asked.keep:
+        keep("inspect", "python -m benchmarks.inspect --keep", {"figures": rows, "compile": compiled})
     if asked.json:
-        rows = [{"entries": f.entries, "action": f.action, "p50_us": f.p50, "p99_us": f.p99} for f in figures]
         print(json.dumps({"machine": machine(), "figures": rows, "compile": compiled}, indent=2))
     else:
         print(table(figures, compiled))

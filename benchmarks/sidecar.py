@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.kept import keep
 from kaizen_security.client.http import Connection
 
 BUDGET_MS = 100.0
@@ -142,11 +143,14 @@ def main() -> int:
     """Measure and print; 1 when a body makes others wait longer than the budget."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=5, help="how often each body is sent")
+    parser.add_argument("--keep", action="store_true", help="store the figures in benchmarks/results/sidecar.json")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         found = measure(Path(directory), args.times)
     machine = {"python": platform.python_version(), "cpus": os.cpu_count(), "machine": platform.machine()}
+    if args.keep:
+        keep("sidecar", "python -m benchmarks.sidecar --keep", {"results": found})
     if args.json:
         print(json.dumps({"benchmark": "sidecar", "budget_ms": BUDGET_MS, "machine": machine, "results": found}))
     else:
