@@ -24,6 +24,7 @@ from kaizen_security.contract.score import Score
 from kaizen_security.contract.verdict import Decision, Mode, Severity, Verdict
 
 if TYPE_CHECKING:
+    from kaizen_security.store.acts import Acts
     from kaizen_security.store.exported import Exports
     from kaizen_security.store.held import HeldActions
     from kaizen_security.store.models import Models
@@ -387,6 +388,8 @@ class Store(Protocol):
     def models(self) -> Models: ...
     @property
     def profiles(self) -> Profiles: ...
+    @property
+    def acts(self) -> Acts: ...
 
     # itself
     def check_writable(self) -> None: ...

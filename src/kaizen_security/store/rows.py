@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, delete, func, insert, or_, select, update
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.codec import decode_finding, encode_action
@@ -34,7 +34,8 @@ _A = schema.agents
 _H = schema.hours
 
 
-def _row(row: Row[Any]) -> VerdictRow:
+def value_of(row: Row[Any]) -> VerdictRow:
+    """A row of ``selected`` as the store's value."""
     more: dict[str, Any] = json.loads(row.more) if row.more else {}
     action = Action(
         kind=row.kind,
@@ -76,7 +77,8 @@ def _row(row: Row[Any]) -> VerdictRow:
     )
 
 
-def _select(organisation: int) -> Select[Any]:
+def selected(organisation: int) -> Select[Any]:
+    """Rows of an organisation with their agents' names, of which ``value_of`` makes values."""
     return (
         select(_V, _A.c.name)
         .select_from(_V.join(_A, _A.c.id == _V.c.agent_id))
@@ -84,50 +86,54 @@ def _select(organisation: int) -> Select[Any]:
     )
 
 
-def verdicts(connection: Connection, organisation: int, query: VerdictQuery) -> tuple[VerdictRow, ...]:
-    """The rows that a query asks for, newest first."""
-    conditions = [*_exact(query), *_ranges(query)]
+def verdicts(
+    connection: Connection, organisation: int, query: VerdictQuery, *further: ColumnElement[bool]
+) -> tuple[VerdictRow, ...]:
+    """The rows that a query asks for, and that the ``further`` conditions let through; newest first."""
+    conditions = [*let_through(query), *_ranges(query), *further]
     if query.agent:
         found = agents.number(connection, organisation, query.agent)
         if found is None:
             return ()
         conditions.append(_V.c.agent_id == found)
-    if query.q:
-        conditions.append(_contains(query.q))
     statement = (
-        _select(organisation)
+        selected(organisation)
         .where(*conditions)
         .order_by(_V.c.id.asc() if query.nearest else _V.c.id.desc())
         .limit(min(query.limit, MAX_LIMIT))
         .offset(query.offset)
     )
-    rows = tuple(_row(row) for row in connection.execute(statement))
+    rows = tuple(value_of(row) for row in connection.execute(statement))
     return rows[::-1] if query.nearest else rows
 
 
-def _exact(query: VerdictQuery) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def let_through(query: VerdictQuery, table: FromClause = _V) -> list[ColumnElement[bool]]:
+    """What a query asks of a row itself, wherever it stands. ``table``: another name of the rows', of the same agent's."""
+    c, conditions = table.c, list[ColumnElement[bool]]()
     if query.status is not None:
-        conditions.append(_V.c.status == STATUS_CODE[query.status])
+        conditions.append(c.status == STATUS_CODE[query.status])
         if query.status is not Status.OPEN:
-            conditions.append(_V.c.status > 0)
+            conditions.append(c.status > 0)
     if query.decision is not None:
-        conditions.append(_V.c.decision == DECISION_CODE[query.decision])
+        conditions.append(c.decision == DECISION_CODE[query.decision])
         if query.decision is Decision.BLOCK:
             # A block is never of severity 0, and saying so lets the partial index answer.
-            conditions.append(_V.c.severity > 0)
+            conditions.append(c.severity > 0)
     if query.flagged is not None:
-        conditions.append(_V.c.evidence != "" if query.flagged else _V.c.evidence == "")
+        conditions.append(c.evidence != "" if query.flagged else c.evidence == "")
         if query.flagged:
-            conditions.append(_V.c.severity > 0)
+            conditions.append(c.severity > 0)
     for column, value in (
-        (_V.c.source, query.source),
-        (_V.c.run_id, query.run_id),
-        (_V.c.act_id, query.act_id),
-        (_V.c.action_id, query.action_id),
+        (c.source, query.source),
+        (c.run_id, query.run_id),
+        (c.act_id, query.act_id),
+        (c.action_id, query.action_id),
     ):
         if value:
             conditions.append(column == value)
+    if query.q:
+        texts = (c.reason, c.tool, c.target, _A.c.name)
+        conditions.append(or_(*(column.icontains(query.q, autoescape=True) for column in texts)))
     return conditions
 
 
@@ -144,24 +150,18 @@ def _ranges(query: VerdictQuery) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _contains(said: str) -> ColumnElement[bool]:
-    return or_(
-        *(column.icontains(said, autoescape=True) for column in (_V.c.reason, _V.c.tool, _V.c.target, _A.c.name))
-    )
-
-
 def oldest_first(
     connection: Connection, organisation: int, conditions: Sequence[ColumnElement[bool]], limit: int
 ) -> tuple[VerdictRow, ...]:
     """Rows in the order in which they were committed."""
-    statement = _select(organisation).where(*conditions).order_by(_V.c.id).limit(limit)
-    return tuple(_row(row) for row in connection.execute(statement))
+    statement = selected(organisation).where(*conditions).order_by(_V.c.id).limit(limit)
+    return tuple(value_of(row) for row in connection.execute(statement))
 
 
 def verdict(connection: Connection, organisation: int, verdict_id: str) -> VerdictRow | None:
     """One row."""
-    row = connection.execute(_select(organisation).where(_V.c.id == row_number(verdict_id))).first()
-    return None if row is None else _row(row)
+    row = connection.execute(selected(organisation).where(_V.c.id == row_number(verdict_id))).first()
+    return None if row is None else value_of(row)
 
 
 def set_status(

@@ -289,3 +289,11 @@ Index(
     sqlite_where=text("status > 0"),
     postgresql_where=text("status > 0"),
 )
+Index(
+    "verdicts_joined",
+    verdicts.c.agent_id,
+    verdicts.c.act_id,
+    verdicts.c.id,
+    sqlite_where=text("act_id <> action_id AND act_id <> ''"),
+    postgresql_where=text("act_id <> action_id AND act_id <> ''"),
+)

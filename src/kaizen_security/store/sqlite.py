@@ -14,9 +14,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, Pool, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.pool import Pool, QueuePool
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.bundle import Fold
@@ -25,6 +24,7 @@ from kaizen_security.contract.errors import KaizenError, Misconfigured
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.store import agents, deletion, folds, identity, migrate, rows
+from kaizen_security.store.acts import SqlActs
 from kaizen_security.store.base import (
     Agent,
     Appended,
@@ -192,7 +192,7 @@ class SqliteStore:
             self._writer = Writer(lambda: self._opened(path))
             failed.pop_all()
         self._readers = _engine(path, _READER_PRAGMAS, QueuePool, pool_size=_READERS, max_overflow=0)
-        self.exports = OutgoingExports(self._read, self._write)
+        self.exports, self.acts = OutgoingExports(self._read, self._write), SqlActs(self._read)
         self.holds = SqlHeld(self._read, self._write)
         self.models, self.profiles = SqlModels(self._read, self._write), SqlProfiles(self._read, self._write)
 

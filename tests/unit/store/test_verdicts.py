@@ -69,17 +69,17 @@ def test_the_same_action_is_kept_once_for_each_origin_and_source(store):
 def test_only_an_observer_may_say_later_which_act_a_row_is_of(store, origin):
     acme = organisation(store)
     alone = row("e-1", source="egress", origin=origin)
-    alone = replace(alone, action=replace(alone.action, act_id="e-1"))
+    alone = alone._replace(action=replace(alone.action, act_id="e-1"))
     [public] = store.append(acme, [alone]).result().ids
     joined = replace(alone.action, act_id="call_7", run_id="run-1", seen_by=("sdk", "egress"))
     otherwise = replace(alone.verdict, reason="something else", decision=Decision.BLOCK)
-    found = store.append(acme, [replace(alone, action=joined, verdict=otherwise)]).result()
+    found = store.append(acme, [alone._replace(action=joined, verdict=otherwise)]).result()
     assert (found.ids, found.duplicates) == ((public,), frozenset({0}))
     kept = store.verdict(acme, public)
     after = ("call_7", "run-1", ["sdk", "egress"]) if origin is Origin.OBSERVER else ("e-1", "", None)
     assert (kept.act_id, kept.run_id, kept.action.get("seen_by")) == after
     assert (kept.reason, kept.decision) == ("ok", Decision.ALLOW)
-    store.append(acme, [replace(alone, action=replace(alone.action, act_id=""))]).result()
+    store.append(acme, [alone._replace(action=replace(alone.action, act_id=""))]).result()
     assert store.verdict(acme, public).act_id == after[0]
 
 

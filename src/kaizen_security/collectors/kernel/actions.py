@@ -26,6 +26,7 @@ OBSERVED = "observed in the kernel"
 """The reason of what passed, as ``observed egress`` is the proxy's."""
 MOST_NAMES = 8192
 MOST_FILES = 4096
+MOST_PROCESSES = 4096
 MOST_HASHED = 64 << 20
 """Bytes of the largest program whose hash is taken."""
 _CONTAINER = re.compile(r"([0-9a-f]{64})")
@@ -81,7 +82,10 @@ class Translator:
         self._services = services
         self._connections: OrderedDict[int, tuple[str, str]] = OrderedDict()
         self._asked: OrderedDict[str, None] = OrderedDict()
+        self._names: OrderedDict[str, str] = OrderedDict()
+        self._names_at = 0.0
         self._hashes: OrderedDict[tuple[int, int, int, int], str] = OrderedDict()
+        self._containers: OrderedDict[tuple[int, int], str] = OrderedDict()
         self.counts: Counter[str] = Counter()
 
     def actions(self, event: Event) -> tuple[Action, Verdict] | None:
@@ -92,6 +96,7 @@ class Translator:
             case Kind.QUESTION:
                 return self._question(event)
             case Kind.ANSWER:
+                self._names.clear()  # whatever connects from here on may have a name by now
                 return None
             case Kind.HELLO:
                 return self._hello(event)
@@ -113,13 +118,24 @@ class Translator:
         if event.reason is Reason.PASSED_OWN:
             self.counts["connections among its own processes"] += 1
             return None
-        name = self._name_of(event.address)
+        name = self._name(event)
         target = _place(name or event.address, event.port)
         facts: dict[str, Json] = {"transport": _transport(event), "address": event.address}
         found = self._report(event, "connect", target, facts)
         if event.cookie:
             _keep(self._connections, event.cookie, (found[0].id, name), MOST_NAMES)
         return found
+
+    def _name(self, event: Event) -> str:
+        """As ``name_of``, which is a system call, asked once of each address until an answer comes, and at least every second."""
+        if not self._names_at <= event.at < self._names_at + 1.0:
+            self._names.clear()
+            self._names_at = event.at
+        name = self._names.get(event.address)
+        if name is None:
+            name = self._name_of(event.address)
+            _keep(self._names, event.address, name, MOST_NAMES)
+        return name
 
     def _question(self, event: Event) -> tuple[Action, Verdict] | None:
         if not event.reason.refused and event.name in self._asked:
@@ -200,7 +216,7 @@ class Translator:
         }
         if event.parent:
             metadata["ppid"] = event.parent
-        if self._resolve and (container := container_of(event.pid)):
+        if self._resolve and (container := self._container(event)):
             metadata["container"] = container
         action = Action(
             kind=kind,
@@ -213,6 +229,17 @@ class Translator:
             at=event.at,
         )
         return action, verdict_on(event.reason, action)
+
+    def _container(self, event: Event) -> str:
+        """As ``container_of``, asked once of each process: a file of /proc for each event would cost more than all the rest."""
+        key = event.pid, event.cgroup
+        known = self._containers.get(key)
+        if known is None:
+            known = container_of(event.pid)
+            if known is None:
+                return ""
+            _keep(self._containers, key, known, MOST_PROCESSES)
+        return known
 
 
 def verdict_on(reason: Reason, action: Action) -> Verdict:
@@ -273,13 +300,13 @@ _SECRET = re.compile(
 )
 
 
-def container_of(pid: int) -> str:
-    """The id of the container that a process is in, by the path of its control group; ``""`` for none, or when it is gone."""
+def container_of(pid: int) -> str | None:
+    """The id of the container that a process is in, by the path of its control group; ``""`` for none, None when it is gone."""
     try:
         with open(f"/proc/{pid}/cgroup") as file:
             found = _CONTAINER.search(file.read(4096))
     except OSError:
-        return ""
+        return None
     return found[1][:12] if found else ""
 
 

@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 
+from kaizen_security.collectors.kernel import actions
 from kaizen_security.collectors.kernel.actions import OBSERVED, Translator, redacted, verdict_on
 from kaizen_security.collectors.kernel.decode import Event
 from kaizen_security.collectors.kernel.files import FileEvent
@@ -153,3 +154,46 @@ def test_what_was_done_to_a_file(translator: Translator):
     )
     assert verdict.blocked
     assert translator.file(FileEvent(pid=3, method="execute", path="/bin/nc"), 1000.0)[0].kind == "exec"
+
+
+def test_a_processes_container_is_asked_for_once(monkeypatch: pytest.MonkeyPatch):
+    asked: list[int] = []
+
+    def container(pid: int) -> str | None:
+        asked.append(pid)
+        return None if pid == 3 else f"container-of-{pid}"
+
+    monkeypatch.setattr(actions, "container_of", container)
+    translator = Translator(agent="a", run_id="r", ids=lambda: "id")
+    found = [told(translator, pid=pid, cookie=n) for n, pid in enumerate((1, 1, 2, 3, 3, 1))]
+    assert [one.metadata.get("container") for one in found if one] == [
+        "container-of-1",
+        "container-of-1",
+        "container-of-2",
+        None,
+        None,
+        "container-of-1",
+    ]
+    assert asked == [1, 2, 3, 3]  # of one that is gone nothing is known, and nothing is kept
+
+
+def test_an_addresses_name_is_asked_for_again_when_an_answer_came_and_every_second():
+    asked: list[str] = []
+
+    def name_of(address: str) -> str:
+        asked.append(address)
+        return f"host-{len(asked)}.example"
+
+    translator = Translator(agent="a", run_id="r", ids=lambda: "id", name_of=name_of, resolve=False)
+
+    def target(**changes: object) -> str:
+        found = told(translator, **changes)
+        return found.target if found else ""
+
+    assert [target(), target(cookie=6)] == ["host-1.example:443"] * 2
+    assert target(address="192.0.2.8") == "host-2.example:443"
+    assert told(translator, kind=Kind.ANSWER, name="new.example") is None
+    assert target() == "host-3.example:443"
+    assert target(at=BASE.at + 0.9) == "host-3.example:443"
+    assert target(at=BASE.at + 1.0) == "host-4.example:443"
+    assert target(at=BASE.at - 1.0) == "host-5.example:443"

@@ -1,0 +1,184 @@
+"""Work that the kernel rung is measured under, and who does it: bare, as a bystander, as an agent."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from kaizen_security.collectors.kernel.actions import Translator
+from kaizen_security.collectors.kernel.collector import Collector
+from kaizen_security.collectors.kernel.policy import Table, compile_rules
+from kaizen_security.collectors.kernel.shapes import Agent
+from kaizen_security.contract.declaration import Declaration
+from kaizen_security.launch.kernel import Repeats
+
+WHO = ("bare", "bystander", "agent")
+"""Without the programs; with them, attached for somebody else; as an agent in enforce mode, whose events are read meanwhile."""
+
+CALLS = """
+import os, socket, sys, time
+port = int(sys.argv[1])
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def connect():
+    sock = socket.socket(); sock.connect(("127.0.0.2", port)); sock.close()
+def send(): udp.sendto(b"x", ("127.0.0.2", 9))
+def spawn(): os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
+for line in sys.stdin:
+    name, n = line.split()
+    work, n = {"connect": connect, "send": send, "spawn": spawn}[name], int(n)
+    began = time.perf_counter()
+    for _ in range(n): work()
+    print((time.perf_counter() - began) / n * 1e6, flush=True)
+"""
+SESSION = """
+import subprocess, sys, urllib.request
+port = sys.argv[1]
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+for n in range(20):
+    opener.open(f"http://127.0.0.2:{port}/{n}").read()
+    subprocess.run(["/bin/sh", "-c", "ls / | wc -l"], capture_output=True)
+    open(sys.argv[2] + f"/note-{n}", "w").write("x" * 2000)
+"""
+SUITE = """
+import pytest
+@pytest.mark.parametrize("n", range(100))
+def test_it(n, tmp_path): (tmp_path / "f").write_text("x")
+"""
+TOOLS = """
+set -e
+cd "$1"; rm -rf repo target; mkdir repo; cd repo
+git init -q; for n in $(seq 60); do echo "line $n" > file$n; done
+git -c user.name=b -c user.email=b@example.org add . && git -c user.name=b -c user.email=b@example.org commit -qm one
+for n in 1 2 3 4; do echo $n >> file1; git -c user.name=b -c user.email=b@example.org commit -qam "$n"; done
+git log --stat > /dev/null; git gc -q
+cd ..; "$2" -m pip install -q --no-index --no-deps --disable-pip-version-check --target target "$3"
+"$2" -m pytest -q -p no:cacheprovider "$4" > /dev/null
+"""
+SERVER = """
+import socket
+server = socket.create_server(("127.0.0.2", 0), backlog=4096)
+print(server.getsockname()[1], flush=True)
+while True:
+    sock, _ = server.accept()
+    sock.settimeout(5)
+    try:
+        if sock.recv(4096): sock.sendall(b"HTTP/1.0 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+    except OSError: pass
+    sock.close()
+"""
+
+
+@contextmanager
+def server() -> Iterator[int]:
+    """An HTTP server of one answer: its port."""
+    with subprocess.Popen([sys.executable, "-S", "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+class Reader:
+    """The rung's own reading, in a thread: decoded, translated, repetitions counted. ``seconds`` is the CPU time that it took."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        ids = count()
+        self._translator = Translator(agent="a", run_id="r", ids=lambda: f"{next(ids):032x}", name_of=collector.name_of)
+        self.repeats = Repeats()
+        self.read = self.told = 0
+        self.seconds = 0.0
+
+    def look(self, seconds: float) -> None:
+        """As ``KernelRung`` looks."""
+        for event in self._collector.events(seconds=seconds):
+            self.read += 1
+            found = self._translator.actions(event)
+            if found is not None and self.repeats.new(*found, time.monotonic()):
+                self.told += 1
+
+    @property
+    def kept_back(self) -> int:
+        """Events that were counted and not told: known already, or lost in the flood of one second."""
+        return sum(self.repeats.counts.values()) + sum(self._translator.counts.values())
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self.look(0.2)
+        self.look(0.0)
+        self.seconds = time.thread_time()
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *err: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+
+@contextmanager
+def attached() -> Iterator[tuple[Collector, Reader]]:
+    """The programs with an agent's policy in force, and the reader."""
+    with Collector.start() as collector:
+        rules = compile_rules(Declaration(destinations=("127.0.0.0/8",)), (), limited=True)
+        Table(collector, 0).put(rules, Agent.ENFORCE)
+        with Reader(collector) as reader:
+            yield collector, reader
+
+
+class Caller:
+    """One process that makes calls when it is asked to; the same one is bare, bystander and agent, one after the other."""
+
+    def __init__(self, port: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-c", CALLS, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid = self._process.pid
+
+    def round(self, name: str, n: int) -> float:
+        """Microseconds of one call, over ``n`` of them."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{name} {n}\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+def whole(words: list[str], collector: Collector | None) -> tuple[float, float]:
+    """One program to its end: seconds of wall, and CPU seconds of it and all that it started."""
+    before = (lambda: collector.mark(os.getpid(), 0)) if collector is not None else None
+    used, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(words, capture_output=True, check=True, preexec_fn=before)
+    seconds, now = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+
+
+def wheel(folder: Path) -> Path:
+    """A small wheel to install, made here: nothing is downloaded."""
+    path = folder / "small-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for n in range(200):
+            archive.writestr(f"small/module{n}.py", "value = 1\n" * 50)
+        archive.writestr("small-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: small\nVersion: 1.0\n")
+        archive.writestr(
+            "small-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: b\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("small-1.0.dist-info/RECORD", "")
+    return path

@@ -1,0 +1,138 @@
+"""Rows of one act: what told of a deed and what saw it, found by what joins them, and listed as the one deed that it is.
+
+A row is of the act that it says (``act_id``), or else of its own action's. Rows that were joined to another's act stand in a small
+index of their own (``verdicts_joined``); the row whose action gave the act its name is found by that name, as a second report of it
+would be. So nothing is paid for the rows, nearly all, that are joined to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from sqlalchemy import ColumnElement, Connection, case, exists, select, tuple_
+
+from kaizen_security.store import agents, schema
+from kaizen_security.store.base import Origin, VerdictQuery, VerdictRow
+from kaizen_security.store.codes import action_key, row_number
+from kaizen_security.store.rows import MAX_LIMIT, let_through, selected, value_of, verdicts
+
+MOST = 40
+"""Rows of one act that are given. Whoever reports says what is one act: it may be any number of them."""
+TELLERS = ("", "sdk", "integration", "trace", "mcp", "egress", "sandbox", "ebpf")
+"""Sources whose rows may have given an act its name."""
+Act = tuple[VerdictRow, ...]
+"""The rows of one act, newest first; never empty."""
+
+Read = Callable[[Callable[[Connection], Any]], Any]
+_V = schema.verdicts
+
+
+class Acts(Protocol):
+    """As of ``store.base.Store``."""
+
+    def latest(self, organisation: int, query: VerdictQuery) -> Act: ...
+    def of(self, organisation: int, rows: Sequence[VerdictRow]) -> tuple[Act, ...]: ...
+
+
+class SqlActs:
+    """``Acts``. ``read`` runs a function on a connection."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+
+    def latest(self, organisation: int, query: VerdictQuery) -> tuple[VerdictRow, ...]:
+        """Of each act that the query lets a row of through, the newest such row; newest first."""
+        found: tuple[VerdictRow, ...] = self._read(lambda connection: latest(connection, organisation, query))
+        return found
+
+    def of(self, organisation: int, rows: Sequence[VerdictRow]) -> tuple[Act, ...]:
+        """The act of each of ``rows``, which is one of it."""
+        found: tuple[Act, ...] = self._read(lambda connection: members(connection, organisation, rows))
+        return found
+
+
+def act_of(row: VerdictRow) -> tuple[str, str, str]:
+    """What rows of one act have in common: agent, run and name. Call ids are anew in each run with some frameworks."""
+    return row.agent, row.run_id, row.act_id or row.action_id or row.id
+
+
+def latest(connection: Connection, organisation: int, query: VerdictQuery) -> tuple[VerdictRow, ...]:
+    """See ``SqlActs.latest``."""
+    wanted, found = min(query.limit, MAX_LIMIT), list[VerdictRow]()
+    while len(found) < wanted:
+        rows = verdicts(connection, organisation, query, _is_the_newest_joined(query))
+        led = _led(connection, organisation, query, rows)
+        found += [row for row in rows if row.id not in led]
+        if len(rows) < wanted or query.nearest:
+            break
+        query = replace(query, before=rows[-1].id, offset=0)
+    return tuple(found[:wanted])
+
+
+def _is_the_newest_joined(query: VerdictQuery) -> ColumnElement[bool]:
+    """No newer row that was joined to the same act is let through."""
+    other = _V.alias("other")
+    name = case((_V.c.act_id != "", _V.c.act_id), else_=_V.c.action_id)
+    return ~exists(
+        select(other.c.id).where(
+            other.c.agent_id == _V.c.agent_id,
+            other.c.act_id == name,
+            # As the index says it.
+            other.c.act_id != other.c.action_id,
+            other.c.act_id != "",
+            other.c.run_id == _V.c.run_id,
+            other.c.id > _V.c.id,
+            *let_through(query, other),
+        )
+    )
+
+
+def _led(connection: Connection, organisation: int, query: VerdictQuery, rows: Sequence[VerdictRow]) -> set[str]:
+    """Ids of those whose act has a newer row that gave it its name, and is let through too."""
+    numbers = _numbers(connection, organisation, rows)
+    names = _names(numbers, rows)
+    statement = selected(organisation).where(tuple_(_V.c.agent_id, _V.c.action_key).in_(names), *let_through(query))
+    leading: dict[tuple[str, str, str], int] = {}
+    if names:
+        for row in map(value_of, connection.execute(statement)):
+            leading[act_of(row)] = max(leading.get(act_of(row), 0), row_number(row.id))
+    return {row.id for row in rows if leading.get(act_of(row), 0) > row_number(row.id)}
+
+
+def members(connection: Connection, organisation: int, rows: Sequence[VerdictRow]) -> tuple[Act, ...]:
+    """See ``SqlActs.of``."""
+    numbers = _numbers(connection, organisation, rows)
+    acts = {act_of(row): {row.id: row} for row in rows}
+    for (agent, run, name), act in acts.items():
+        joined = (
+            selected(organisation)
+            .where(_V.c.agent_id == numbers[agent], _V.c.act_id == name, _V.c.run_id == run)
+            .where(_V.c.act_id != _V.c.action_id, _V.c.act_id != "")
+            .order_by(_V.c.id.desc())
+            .limit(MOST)
+        )
+        act |= {row.id: row for row in map(value_of, connection.execute(joined))}
+    names = _names(numbers, rows)
+    if names:
+        leading = selected(organisation).where(tuple_(_V.c.agent_id, _V.c.action_key).in_(names))
+        for row in map(value_of, connection.execute(leading)):
+            if act_of(row) in acts:
+                acts[act_of(row)][row.id] = row
+    newest_first = {name: tuple(act[id_] for id_ in sorted(act, reverse=True)[:MOST]) for name, act in acts.items()}
+    return tuple(newest_first[act_of(row)] for row in rows)
+
+
+def _names(numbers: Mapping[str, int], rows: Iterable[VerdictRow]) -> set[tuple[int, int]]:
+    """Keys under which the row may stand whose action gave an act its name, whichever source told it."""
+    found = set()
+    for row in rows:
+        agent, _, name = act_of(row)
+        for source in {*TELLERS, row.source}:
+            found |= {(numbers[agent], action_key(origin, source, name)) for origin in Origin}
+    return found
+
+
+def _numbers(connection: Connection, organisation: int, rows: Iterable[VerdictRow]) -> dict[str, int]:
+    return {name: agents.number(connection, organisation, name) or 0 for name in {row.agent for row in rows}}
