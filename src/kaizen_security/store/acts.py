@@ -7,20 +7,22 @@ would be. So nothing is paid for the rows, nearly all, that are joined to nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Connection, case, exists, select, tuple_
+from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, literal_column, select
 
 from kaizen_security.store import agents, schema
 from kaizen_security.store.base import Origin, VerdictQuery, VerdictRow
-from kaizen_security.store.codes import action_key, row_number
+from kaizen_security.store.codes import action_key
 from kaizen_security.store.rows import MAX_LIMIT, let_through, selected, value_of, verdicts
 
 MOST = 40
 """Rows of one act that are given. Whoever reports says what is one act: it may be any number of them."""
-TELLERS = ("", "sdk", "integration", "trace", "mcp", "egress", "sandbox", "ebpf")
+_AT_ONCE = 10_000
+"""Values of one statement; SQLite takes 32,766."""
+TELLERS = ("", "sdk", "integration", "audit", "trace", "bedrock-trace", "mcp", "egress", "sandbox", "ebpf")
 """Sources whose rows may have given an act its name."""
 Act = tuple[VerdictRow, ...]
 """The rows of one act, newest first; never empty."""
@@ -79,9 +81,7 @@ def _is_the_newest_joined(query: VerdictQuery) -> ColumnElement[bool]:
         select(other.c.id).where(
             other.c.agent_id == _V.c.agent_id,
             other.c.act_id == name,
-            # As the index says it.
-            other.c.act_id != other.c.action_id,
-            other.c.act_id != "",
+            *_joined(other),
             other.c.run_id == _V.c.run_id,
             other.c.id > _V.c.id,
             *let_through(query, other),
@@ -89,49 +89,57 @@ def _is_the_newest_joined(query: VerdictQuery) -> ColumnElement[bool]:
     )
 
 
+def _joined(table: FromClause) -> tuple[ColumnElement[bool], ...]:
+    """As the index ``verdicts_joined`` says it: with a value in the place of the literal, SQLite would not know it again."""
+    return table.c.act_id != table.c.action_id, table.c.act_id != literal_column("''")
+
+
 def _led(connection: Connection, organisation: int, query: VerdictQuery, rows: Sequence[VerdictRow]) -> set[str]:
     """Ids of those whose act has a newer row that gave it its name, and is let through too."""
-    numbers = _numbers(connection, organisation, rows)
-    names = _names(numbers, rows)
-    statement = selected(organisation).where(tuple_(_V.c.agent_id, _V.c.action_key).in_(names), *let_through(query))
-    leading: dict[tuple[str, str, str], int] = {}
-    if names:
-        for row in map(value_of, connection.execute(statement)):
-            leading[act_of(row)] = max(leading.get(act_of(row), 0), row_number(row.id))
-    return {row.id for row in rows if leading.get(act_of(row), 0) > row_number(row.id)}
+    numbers = _named(connection, _numbers(connection, organisation, rows), rows)
+    leading: dict[tuple[str, str, str], str] = {}
+    for row in _rows(connection, organisation, numbers, *let_through(query)):
+        leading[act_of(row)] = max(leading.get(act_of(row), ""), row.id)
+    return {row.id for row in rows if leading.get(act_of(row), "") > row.id}
 
 
 def members(connection: Connection, organisation: int, rows: Sequence[VerdictRow]) -> tuple[Act, ...]:
     """See ``SqlActs.of``."""
-    numbers = _numbers(connection, organisation, rows)
+    agents = _numbers(connection, organisation, rows)
     acts = {act_of(row): {row.id: row} for row in rows}
-    for (agent, run, name), act in acts.items():
-        joined = (
-            selected(organisation)
-            .where(_V.c.agent_id == numbers[agent], _V.c.act_id == name, _V.c.run_id == run)
-            .where(_V.c.act_id != _V.c.action_id, _V.c.act_id != "")
-            .order_by(_V.c.id.desc())
-            .limit(MOST)
-        )
-        act |= {row.id: row for row in map(value_of, connection.execute(joined))}
-    names = _names(numbers, rows)
-    if names:
-        leading = selected(organisation).where(tuple_(_V.c.agent_id, _V.c.action_key).in_(names))
-        for row in map(value_of, connection.execute(leading)):
-            if act_of(row) in acts:
-                acts[act_of(row)][row.id] = row
+    numbers = _named(connection, agents, rows)
+    for agent, _, name in acts:
+        joined = select(_V.c.id).where(_V.c.agent_id == agents[agent], _V.c.act_id == name, *_joined(_V))
+        numbers += connection.scalars(joined.order_by(_V.c.id.desc()).limit(MOST))
+    for row in _rows(connection, organisation, numbers):
+        if act_of(row) in acts:
+            acts[act_of(row)][row.id] = row
     newest_first = {name: tuple(act[id_] for id_ in sorted(act, reverse=True)[:MOST]) for name, act in acts.items()}
     return tuple(newest_first[act_of(row)] for row in rows)
 
 
-def _names(numbers: Mapping[str, int], rows: Iterable[VerdictRow]) -> set[tuple[int, int]]:
-    """Keys under which the row may stand whose action gave an act its name, whichever source told it."""
-    found = set()
+def _rows(
+    connection: Connection, organisation: int, numbers: Sequence[int], *conditions: ColumnElement[bool]
+) -> Iterator[VerdictRow]:
+    for at in range(0, len(numbers), _AT_ONCE):
+        statement = selected(organisation).where(_V.c.id.in_(numbers[at : at + _AT_ONCE]), *conditions)
+        yield from map(value_of, connection.execute(statement))
+
+
+def _named(connection: Connection, agents: Mapping[str, int], rows: Iterable[VerdictRow]) -> list[int]:
+    """Numbers of the rows whose actions gave the acts of ``rows`` their names, whichever source told them."""
+    keys: dict[int, set[int]] = {}
     for row in rows:
         agent, _, name = act_of(row)
-        for source in {*TELLERS, row.source}:
-            found |= {(numbers[agent], action_key(origin, source, name)) for origin in Origin}
-    return found
+        keys.setdefault(agents[agent], set()).update(
+            action_key(origin, source, name) for origin in Origin for source in {*TELLERS, row.source}
+        )
+    numbers: list[int] = []
+    for number, names in keys.items():
+        for at in range(0, len(names), _AT_ONCE):
+            of = sorted(names)[at : at + _AT_ONCE]
+            numbers += connection.scalars(select(_V.c.id).where(_V.c.agent_id == number, _V.c.action_key.in_(of)))
+    return numbers
 
 
 def _numbers(connection: Connection, organisation: int, rows: Iterable[VerdictRow]) -> dict[str, int]:

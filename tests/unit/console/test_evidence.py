@@ -9,6 +9,7 @@ import pytest
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.server.acts import act
 from kaizen_security.server.console.evidence import MAX_FACTS, drawer
 from kaizen_security.server.console.lines import line
 from kaizen_security.server.console.live import event
@@ -36,8 +37,12 @@ class Markup(HTMLParser):
         self.values += [(name, value) for name, value in attrs]
 
 
+def evidence(given, beside):
+    return drawer(given, beside, act([given]), NOW)
+
+
 def shown_drawer(given, beside=()):
-    return fragment("drawer.html", drawer=drawer(given, beside, NOW), query="", problem="", may_change=True)
+    return fragment("drawer.html", drawer=evidence(given, beside), query="", problem="", may_change=True)
 
 
 def shown_row(given):
@@ -94,14 +99,14 @@ def test_the_drawer_holds_every_field_of_a_finding_and_the_ids_of_its_attack_cla
 
 def test_a_claim_and_what_the_server_found_are_told_apart():
     claim, found = row("1", origin=Origin.CLAIM), row("2", origin=Origin.SERVER)
-    assert ("Claimed or evaluated", "claimed") in drawer(claim, (), NOW).known
-    assert ("Claimed or evaluated", "evaluated") in drawer(found, (), NOW).known
-    assert drawer(claim, (), NOW).decided_by != drawer(found, (), NOW).decided_by
+    assert ("Claimed or evaluated", "claimed") in evidence(claim, ()).known
+    assert ("Claimed or evaluated", "evaluated") in evidence(found, ()).known
+    assert evidence(claim, ()).decided_by != evidence(found, ()).decided_by
 
 
 def test_the_timeline_is_in_the_order_of_time_and_holds_the_verdict_itself_once():
     first, second, third = row("1", at=NOW - 30), row("2", at=NOW - 20), row("3", at=NOW - 10)
-    shown = drawer(second, (third, second, first), NOW)
+    shown = evidence(second, (third, second, first))
     assert [other.id for other in shown.timeline] == ["1", "2", "3"]
 
 
@@ -115,12 +120,12 @@ def test_the_timeline_is_in_the_order_of_time_and_holds_the_verdict_itself_once(
     ],
 )
 def test_what_a_person_may_do_follows_the_status(status, words):
-    assert [step.word for step in drawer(row(status=status), (), NOW).steps] == words
+    assert [step.word for step in evidence(row(status=status), ()).steps] == words
 
 
 def test_nothing_is_learned_from_or_called_false_where_nothing_was_found():
     unflagged = row(verdict=Verdict(decision=Decision.ALLOW, reason="ok"))
-    assert [step.word for step in drawer(unflagged, (), NOW).steps] == ["Acknowledge", "Resolve"]
+    assert [step.word for step in evidence(unflagged, ()).steps] == ["Acknowledge", "Resolve"]
 
 
 def test_what_a_policy_denies_is_not_released_from_a_verdict():
@@ -128,24 +133,24 @@ def test_what_a_policy_denies_is_not_released_from_a_verdict():
     block = row(
         verdict=Verdict(decision=Decision.BLOCK, reason="blocked by policy: malicious domain", evidence=(denied,))
     )
-    assert [step.word for step in drawer(block, (), NOW).steps] == ["Acknowledge", "Resolve"]
+    assert [step.word for step in evidence(block, ()).steps] == ["Acknowledge", "Resolve"]
 
 
 def test_somebody_who_may_only_read_gets_no_buttons():
-    markup = fragment("drawer.html", drawer=drawer(row(), (), NOW), query="", problem="", may_change=False)
+    markup = fragment("drawer.html", drawer=evidence(row(), ()), query="", problem="", may_change=False)
     assert "<button" not in markup
 
 
 def test_an_action_of_a_thousand_facts_is_shown_in_part_and_says_so():
     wide = Action(kind="tool_call", tool="t", metadata={f"key-{i}": i for i in range(1000)})
-    facts = drawer(row(action=wide), (), NOW).action
+    facts = evidence(row(action=wide), ()).action
     assert len(facts) == MAX_FACTS + 1
     assert "more" in facts[-1][1]
 
 
 def test_what_is_left_of_an_argument_is_one_line():
     facts = [{"field": "arguments.to", "type": "text", "length": 23, "hmac": "9f2c4a1be07d3c55"}, "odd", {"field": 3}]
-    shown = drawer(row(action=Action(tool="t", metadata={"source": "sdk", "facts": facts})), (), NOW).action
+    shown = evidence(row(action=Action(tool="t", metadata={"source": "sdk", "facts": facts})), ()).action
     assert shown[-4:] == (
         ("source", "sdk"),
         ("arguments.to", "text, length 23, hmac 9f2c4a1be07d3c55"),

@@ -206,7 +206,36 @@ def test_the_list_shows_newest_first_and_only_what_the_address_asks_for(site):
         assert f"v-{allowed}" not in client.get("/verdicts?agent=lister&flagged=1").text
         found = client.get("/verdicts?agent=lister&q=API.internal&format=json").json()
         assert [row["id"] for row in found["verdicts"]] == [allowed]
-        assert client.get("/verdicts?agent=lister&decision=block&format=json").json() == {"verdicts": [], "next": None}
+        none = client.get("/verdicts?agent=lister&decision=block&format=json").json()
+        assert none == {"verdicts": [], "acts": [], "next": None}
+
+
+def test_a_call_and_what_was_seen_of_it_are_one_line_with_all_of_it_in_the_drawer(site):
+    def of(source, id_, **more):
+        metadata = {"source": source}
+        return Action(agent="joined", id=id_, act_id="call-1", run_id="r", metadata=metadata, **more)
+
+    call = site.keep(of("sdk", "call-1", tool="fetch_page", target="https://attacker.example/"), FLAGGED)
+    proxy = site.keep(of("egress", "p", kind="connect", target="attacker.example:443"), ALLOWED)
+    kernel = site.keep(of("ebpf", "k", kind="connect", target="attacker.example:443"), BLOCKED)
+    with site.client() as client:
+        found = client.get("/verdicts?agent=joined&format=json").json()
+        [act] = found["acts"]
+        assert (act["joined"], act["decision"], act["rung_number"]) == ("call and effect", "block", 4)
+        assert [row["id"] for row in act["rows"]] == [kernel, proxy, call]
+        assert [row["id"] for row in found["verdicts"]] == [kernel]
+        page = client.get("/verdicts?agent=joined").text
+        assert page.count('<tr role="row" id="v-') == 1
+        assert "by <bdi" in page.partition('class="of"')[2][:20]
+        assert "fetch_page" in page
+        assert "call and effect" in page
+        drawer = client.get(f"/verdicts/{call}").text
+        assert "One act: call and effect" in drawer
+        assert all(f"/verdicts/{id_}" in drawer.partition("One act")[2] for id_ in (proxy, kernel))
+        part = client.get(f"/verdicts/{kernel}", headers={"X-Kaizen-Part": "drawer"}).text
+        assert "fetch_page" in part.partition("<template>")[2], "what the script puts into the list is the act's line"
+        agent = client.get("/agent?name=joined").text
+        assert agent.count("call and effect") == 1
 
 
 def test_paging_gives_every_verdict_once(site):

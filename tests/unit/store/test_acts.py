@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import text
+import sqlalchemy
 
 from kaizen_security.contract.verdict import Decision
 from kaizen_security.store.acts import MOST, act_of
@@ -122,15 +122,20 @@ def test_of_an_act_without_end_the_newest_rows_are_given(store):
 
 
 def test_the_index_of_joined_rows_answers(store):
+    """Or a page would read an agent's whole history for each of its lines."""
     acme = organisation(store)
-    append(store, acme, of_act("1", "a"))
-    plan = store._read(
-        lambda connection: connection.execute(
-            text(
-                "EXPLAIN QUERY PLAN SELECT 1 FROM verdicts v WHERE NOT EXISTS (SELECT o.id FROM verdicts o WHERE "
-                "o.agent_id = v.agent_id AND o.act_id = CASE WHEN v.act_id != '' THEN v.act_id ELSE v.action_id END AND "
-                "o.act_id != o.action_id AND o.act_id != '' AND o.run_id = v.run_id AND o.id > v.id)"
-            )
-        ).fetchall()
-    )
-    assert any("verdicts_joined" in str(step) for step in plan)
+    asked: list[str] = []
+    [first] = append(store, acme, of_act("1", "a"))
+    sqlalchemy.event.listen(store._readers, "before_cursor_execute", lambda *found: asked.append((found[2], found[3])))
+    store.acts.latest(acme, VerdictQuery(flagged=False))
+    store.acts.of(acme, [store.verdict(acme, first)])
+    plans = [
+        " ".join(
+            str(step)
+            for step in store._read(lambda c, s=said, v=values: c.exec_driver_sql(f"EXPLAIN QUERY PLAN {s}", v))
+        )
+        for said, values in list(asked)
+        if "act_id !=" in said
+    ]
+    assert len(plans) == 2
+    assert all("verdicts_joined" in plan for plan in plans), plans

@@ -126,6 +126,30 @@ class Rows(Shown):
     verdicts: list[Row]
 
 
+class Act(Shown):
+    """One act: what told of the deed and what saw it. ``verdict`` is the row that says the most, ``rows`` all, newest first."""
+
+    act_id: str
+    run_id: str
+    agent: str
+    joined: Literal[
+        "call and effect", "call", "effect", "effect without call", "effect elsewhere", "call without effect"
+    ]
+    decision: Decision
+    flagged: bool
+    rung: Rung
+    rung_number: Annotated[int, Meta(ge=1, le=4)]
+    verdict: Row
+    rows: Annotated[list[Row], Meta(description="at most 40")]
+
+
+class Acts(Shown):
+    """Newest first."""
+
+    acts: list[Act]
+    next: Annotated[str | None, Meta(description="the `before` of the next page; null on the last")]
+
+
 class Declared(Shown):
     """What an agent declares."""
 

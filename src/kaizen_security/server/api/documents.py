@@ -6,6 +6,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.codec import encode_declaration, encode_finding
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.score import encode_score
+from kaizen_security.server.acts import Act
 from kaizen_security.store.base import Agent, Deleted, Key, User, VerdictRow
 from kaizen_security.store.profiles import Profile
 
@@ -38,6 +39,22 @@ def verdict_row(row: VerdictRow) -> dict[str, Json]:
     if row.score is not None:
         document["score"] = encode_score(row.score)
     return document
+
+
+def act(found: Act) -> dict[str, Json]:
+    """A row of ``GET /v1/acts``."""
+    return {
+        "act_id": found.lead.act_id or found.lead.action_id,
+        "run_id": found.lead.run_id,
+        "agent": found.lead.agent,
+        "joined": found.joined.value,
+        "decision": found.lead.decision.value,
+        "flagged": any(row.flagged for row in found.rows),
+        "rung": found.deepest.rung.label,
+        "rung_number": int(found.deepest.rung),
+        "verdict": verdict_row(found.lead),
+        "rows": [verdict_row(row) for row in found.rows],
+    }
 
 
 def agent(found: Agent) -> dict[str, Json]:

@@ -11,6 +11,7 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import instant
 from kaizen_security.contract.verdict import Decision
 from kaizen_security.server import triage
+from kaizen_security.server.acts import listed
 from kaizen_security.server.api import answers, bodies, documents, reported
 from kaizen_security.server.auth import Principal
 from kaizen_security.server.context import Context
@@ -67,6 +68,16 @@ LIST = Operation(
         AGENT, STATUS, DECISION, SOURCE, FLAGGED, Q, SINCE, AFTER, BEFORE, RUN, ACT, ACTION, LIMIT, OFFSET,
     ),
 )  # fmt: skip
+ACTS = Operation(
+    "GET /v1/acts",
+    "acts",
+    "acts, newest first: what an agent told of one deed and what proxy and kernel saw of it, as one",
+    Nothing,
+    (Answer(answers.Acts),),
+    tags=(AGENTS, PEOPLE),
+    description="The parameters are those of the list of verdicts; an act is there when one of its rows is let through.",
+    parameters=(AGENT, STATUS, DECISION, SOURCE, FLAGGED, Q, SINCE, AFTER, BEFORE, RUN, ACT, ACTION, LIMIT, OFFSET),
+)
 ONE = Operation(
     "GET /v1/verdicts/{id}",
     "verdict",
@@ -136,6 +147,13 @@ def routes(context: Context) -> list[Route]:
         rows = await context.call(context.store.verdicts, principal.organisation, _query(request, principal))
         return answer({"verdicts": [documents.verdict_row(row) for row in rows]})
 
+    async def acts(request: Request) -> Response:
+        principal = await context.auth.principal(request)
+        query = _query(request, principal)
+        rows, found = await context.call(listed, context.store, principal.organisation, query)
+        following = rows[-1].id if len(rows) == query.limit else None
+        return answer({"acts": [documents.act(one) for one in found], "next": following})
+
     async def one(request: Request) -> Response:
         principal = await context.auth.principal(request)
         return answer(documents.verdict_row(await _row(context, principal, request)))
@@ -159,6 +177,7 @@ def routes(context: Context) -> list[Route]:
     return [
         REPORT.route(report),
         LIST.route(listing),
+        ACTS.route(acts),
         BATCH.route(batch),
         ONE.route(one),
         SET_STATUS.route(status),

@@ -12,7 +12,8 @@ from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.score import Came, Score
 from kaizen_security.contract.suppression import can_accept, can_suppress
-from kaizen_security.server.console.lines import Line, line, text_of
+from kaizen_security.server.acts import Act
+from kaizen_security.server.console.lines import Line, act_line, line, text_of
 from kaizen_security.server.console.words import (
     ACCEPTED,
     ACCEPTED_MEANS,
@@ -59,7 +60,7 @@ class ScoreView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawer:
-    """One verdict with its evidence and what stands beside it, oldest first."""
+    """One verdict with its evidence and what stands beside it, oldest first; ``listed`` is its act's line in the list."""
 
     line: Line
     status_word: str
@@ -72,12 +73,16 @@ class Drawer:
     action: tuple[Fact, ...]
     known: tuple[Fact, ...]
     decided_by: str
+    act: tuple[Line, ...]
+    listed: Line
+    joined: str
+    joined_means: str
     timeline: tuple[Line, ...]
     timeline_of: str
 
 
-def drawer(row: VerdictRow, beside: Sequence[VerdictRow], now: float) -> Drawer:
-    """The drawer of ``row``; ``beside`` are the rows of the same action, deed or run, itself among them or not."""
+def drawer(row: VerdictRow, beside: Sequence[VerdictRow], act: Act, now: float) -> Drawer:
+    """The drawer of ``row``, one of ``act``; ``beside`` are the rows of the same action, deed or run, itself among them or not."""
     shown_line = line(row, now)
     others = sorted(
         {other.id: other for other in (*beside, row)}.values(), key=lambda other: (other.created_at, other.id)
@@ -97,6 +102,10 @@ def drawer(row: VerdictRow, beside: Sequence[VerdictRow], now: float) -> Drawer:
         action=action_facts(row.action),
         known=tuple((name, value) for name, value in _known(row) if value),
         decided_by=DECIDED_BY[row.origin],
+        act=tuple(line(other, now) for other in reversed(act.rows)),
+        listed=act_line(act, now),
+        joined=act.joined.value,
+        joined_means=act.joined.means,
         timeline=tuple(line(other, now) for other in others),
         timeline_of="Its run" if row.run_id else "The same action, as others saw it",
     )

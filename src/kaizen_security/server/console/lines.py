@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from urllib.parse import quote
 
 from kaizen_security.contract.action import Json
+from kaizen_security.server.acts import Act, Joined
 from kaizen_security.server.console.visible import visible_text
 from kaizen_security.server.console.words import (
     RUNG_MEANS,
@@ -15,13 +17,15 @@ from kaizen_security.server.console.words import (
     moment,
     shown,
 )
+from kaizen_security.store.acts import act_of
 from kaizen_security.store.base import Status, VerdictRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """``deed`` is the tool, or the kind of an action without one; ``said`` is what a screen reader is told of a new line;
-    ``done`` what a person did with it, empty while it is open."""
+    ``done`` what a person did with it, empty while it is open; ``told`` the tool that the agent told of, where another saw what it
+    did; ``act`` what lines of one act have in common."""
 
     id: str
     href: str
@@ -39,6 +43,25 @@ class Line:
     rung_means: str
     done: str
     said: str
+    joined: str = ""
+    joined_means: str = ""
+    told: str = ""
+    act: str = ""
+
+
+def act_line(act: Act, now: float) -> Line:
+    """The line of an act: its leading row's, with the deepest rung that saw it, what was told of it, and how the two agree."""
+    deep = act.deepest.rung
+    return replace(
+        line(act.lead, now),
+        rung=int(deep),
+        rung_label=deep.label,
+        rung_means=RUNG_MEANS[deep],
+        joined="" if act.joined in (Joined.CALL, Joined.EFFECT) else act.joined.value,
+        joined_means=act.joined.means,
+        told="" if act.told is None else text_of(act.told.action.get("tool")),
+        act=sha256("\0".join(act_of(act.lead)).encode()).hexdigest()[:16],
+    )
 
 
 def line(row: VerdictRow, now: float) -> Line:

@@ -9,8 +9,9 @@ from typing import Final
 
 import anyio
 
+from kaizen_security.server.acts import Act, listed
 from kaizen_security.server.console.filters import Filters
-from kaizen_security.server.console.lines import line
+from kaizen_security.server.console.lines import act_line
 from kaizen_security.server.console.pages import newest_id, today
 from kaizen_security.server.console.render import fragment
 from kaizen_security.server.context import Context
@@ -97,12 +98,12 @@ async def follow(
                 found, head = await context.call(_look, context.store, organisation, query)
                 if len(found) > BURST:
                     yield event("skipped", "")
-                for row in reversed(found[:BURST]):
-                    yield verdict_event(row, chosen, now)
+                for row, act in reversed(found[:BURST]):
+                    yield verdict_event(row, act, chosen, now)
                 if head != after:
                     counts = await context.call(today, context.store, organisation, now)
                     yield event("today", fragment("today.html", today=counts))
-                after = max(after, head, *(row.id for row in found[:1]))
+                after = max(after, head, *(row.id for row, _ in found[:1]))
             if now - beaten >= BEAT:
                 beaten = now
                 # An id without data: the browser resumes from here and never asks for what was looked through already.
@@ -110,10 +111,10 @@ async def follow(
             woken = await _woken(subscription)
 
 
-def _look(store: Store, organisation: int, query: VerdictQuery) -> tuple[tuple[VerdictRow, ...], str]:
+def _look(store: Store, organisation: int, query: VerdictQuery) -> tuple[tuple[tuple[VerdictRow, Act], ...], str]:
     # The newest of all first: what is committed in between is then found by the query, or by the next look.
     head = newest_id(store, organisation)
-    return store.verdicts(organisation, query), head
+    return tuple(zip(*listed(store, organisation, query), strict=True)), head
 
 
 async def _woken(subscription: Subscription | None) -> _Woken:
@@ -131,10 +132,10 @@ async def _woken(subscription: Subscription | None) -> _Woken:
     return _Woken.ROWS if subscription.drain() else _Woken.END
 
 
-def verdict_event(row: VerdictRow, chosen: Filters, now: float) -> str:
-    """One verdict as the row that the page puts on top, with its id to resume from."""
+def verdict_event(row: VerdictRow, act: Act, chosen: Filters, now: float) -> str:
+    """One act, of which ``row`` is new, as the line that the page puts on top in place of the act's old one."""
     query = chosen.address("")
-    return event("verdict", fragment("row.html", line=line(row, now), query=query, opened=""), id_=row.id)
+    return event("verdict", fragment("row.html", line=act_line(act, now), query=query, opened=""), id_=row.id)
 
 
 def event(name: str, data: str, *, id_: str = "") -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from kaizen_security.contract.hold import HoldState
+from kaizen_security.server.acts import Act, acts_of, listed
 from kaizen_security.server.console.agents import (
     HOURS,
     AgentView,
@@ -21,7 +22,7 @@ from kaizen_security.server.console.agents import (
 )
 from kaizen_security.server.console.evidence import Drawer, drawer
 from kaizen_security.server.console.filters import PAGE, Filters
-from kaizen_security.server.console.lines import Line, line
+from kaizen_security.server.console.lines import Line, act_line
 from kaizen_security.store.base import Agent, Hour, Store, VerdictQuery, VerdictRow
 
 WINDOW: Final = 30_000
@@ -54,14 +55,14 @@ class Today:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictPage:
-    """One page of verdicts. ``rows`` are what the lines were made of.
+    """One page of verdicts, a line for each act. ``acts`` are what the lines were made of.
 
     ``older``      the id before which the next page begins, ``""`` on the last one
     ``newest``     the id of the newest row of all when the page was made: from there on it is followed live
     ``looked_to``  when not None: not everything was searched, only what is newer than that instant (Unix seconds)
     """
 
-    rows: tuple[VerdictRow, ...]
+    acts: tuple[Act, ...]
     lines: tuple[Line, ...]
     older: str
     looked_to: float | None
@@ -75,13 +76,14 @@ def verdict_page(store: Store, organisation: int, chosen: Filters, now: float) -
     """The verdicts that ``chosen`` lets through at ``now`` (Unix seconds), newest first."""
     newest = newest_id(store, organisation)
     found, older, looked_to = _found(store, organisation, chosen, now)
+    acts = acts_of(store, organisation, found)
     agents = _latest(store.agents(organisation))
     names = tuple(agent.name for agent in agents[:MAX_CHOICES])
     if chosen.agent and chosen.agent not in names:
         names = (chosen.agent, *names)
     return VerdictPage(
-        rows=found,
-        lines=tuple(line(row, now) for row in found),
+        acts=acts,
+        lines=tuple(act_line(act, now) for act in acts),
         older=older,
         looked_to=looked_to,
         newest=newest,
@@ -108,7 +110,7 @@ def _found(
         edge = store.verdicts(organisation, reach)
     after = edge[1].id if len(edge) == 2 else ""
     # One more than is shown tells whether there is a next page, without counting.
-    found = store.verdicts(organisation, chosen.query(now, limit=PAGE + 1, after=after))
+    found = store.acts.latest(organisation, chosen.query(now, limit=PAGE + 1, after=after))
     if len(found) > PAGE:
         return found[:PAGE], found[PAGE - 1].id, None
     if after and edge[1].created_at >= chosen.query(now).since:
@@ -128,7 +130,8 @@ def today(store: Store, organisation: int, now: float) -> Today:
 
 def drawer_of(store: Store, organisation: int, row: VerdictRow, now: float) -> Drawer:
     """The drawer of ``row`` with the rows beside it."""
-    return drawer(row, beside(store, organisation, row), now)
+    [act] = acts_of(store, organisation, (row,))
+    return drawer(row, beside(store, organisation, row), act, now)
 
 
 def beside(store: Store, organisation: int, row: VerdictRow) -> tuple[VerdictRow, ...]:
@@ -175,13 +178,15 @@ def agents_page(store: Store, organisation: int, now: float) -> tuple[tuple[Agen
 def agent_page(store: Store, organisation: int, agent: Agent, now: float) -> AgentPage:
     """The page of ``agent``."""
     hours = _hours(store, organisation, now, agent.name)
-    found = store.verdicts(organisation, VerdictQuery(agent=agent.name, limit=LATEST))
+    query = VerdictQuery(agent=agent.name, limit=LATEST)
+    found = store.verdicts(organisation, query)
+    _, acts = listed(store, organisation, query)
     return AgentPage(
         agent=agent_view(agent, hours.get(agent.name, ()), now, learning(found)),
         declaration=declaration_view(agent.declaration),
         steps=setting_steps(agent),
         rows=found,
-        lines=tuple(line(row, now) for row in found),
+        lines=tuple(act_line(act, now) for act in acts),
     )
 
 

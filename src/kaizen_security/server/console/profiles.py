@@ -13,7 +13,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import MAX_NAME, plain
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.server.api.documents import told_profile
+from kaizen_security.server.api.documents import told_profile, verdict_row
 from kaizen_security.server.console.agents import learned_view
 from kaizen_security.server.console.connect import snippets
 from kaizen_security.server.console.desk import Desk, address, form
@@ -21,7 +21,7 @@ from kaizen_security.server.console.filters import Filters
 from kaizen_security.server.console.lines import agent_href
 from kaizen_security.server.console.pages import agent_page, agents_page
 from kaizen_security.server.console.render import HEADERS, page, wants_json
-from kaizen_security.server.console.twin import agent_document, page_document, snippets_document
+from kaizen_security.server.console.twin import agent_document, snippets_document
 from kaizen_security.server.console.words import ago
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import answer, not_found
@@ -76,7 +76,7 @@ class _Agents:
         told = await context.call(context.store.profiles.of, user.organisation, agent.name)
         chosen = Filters(agent=agent.name)
         if wants_json(request):
-            latest = page_document(found.rows, chosen, older="")["verdicts"]
+            latest = [verdict_row(row) for row in found.rows]
             said = {
                 "agent": agent_document(found.agent, agent),
                 "verdicts": latest,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.fields import rfc3339
+from kaizen_security.server.acts import Act
 from kaizen_security.server.api import documents
 from kaizen_security.server.api.documents import verdict_row
 from kaizen_security.server.console.agents import AgentView
@@ -16,14 +17,18 @@ from kaizen_security.server.console.filters import Filters
 from kaizen_security.store.base import Agent, VerdictRow
 
 
-def page_document(rows: Sequence[VerdictRow], chosen: Filters, *, older: str) -> dict[str, Json]:
-    """The verdicts of one page; ``next`` is the address of the older ones, null on the last page."""
+def page_document(acts: Sequence[Act], chosen: Filters, *, older: str) -> dict[str, Json]:
+    """The acts of one page, and the verdict that leads each; ``next`` is the address of the older ones, null on the last page."""
     address = chosen.address(before=older, format="json") if older else None
-    return {"verdicts": [verdict_row(row) for row in rows], "next": address}
+    return {
+        "verdicts": [verdict_row(act.lead) for act in acts],
+        "acts": [documents.act(act) for act in acts],
+        "next": address,
+    }
 
 
-def drawer_document(row: VerdictRow, beside: Sequence[VerdictRow]) -> dict[str, Json]:
-    """One verdict, the attack classes that its findings name, and the rows beside it, newest first."""
+def drawer_document(row: VerdictRow, beside: Sequence[VerdictRow], act: Act) -> dict[str, Json]:
+    """One verdict, the attack classes that its findings name, the act that it is of, and the rows beside it, newest first."""
     named = sorted({finding.attack for finding in row.evidence} & set(ATTACKS))
     attacks: list[Json] = [
         {
@@ -35,7 +40,7 @@ def drawer_document(row: VerdictRow, beside: Sequence[VerdictRow]) -> dict[str, 
         for id_ in named
     ]
     others: list[Json] = [verdict_row(other) for other in beside if other.id != row.id]
-    return {"verdict": verdict_row(row), "attacks": attacks, "beside": others}
+    return {"verdict": verdict_row(row), "attacks": attacks, "act": documents.act(act), "beside": others}
 
 
 def agent_document(view: AgentView, agent: Agent) -> dict[str, Json]:

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import plain
 from kaizen_security.server import triage
+from kaizen_security.server.acts import acts_of
 from kaizen_security.server.console.connect import snippets
 from kaizen_security.server.console.desk import Desk, address, form, is_part
 from kaizen_security.server.console.evidence import Drawer
@@ -52,7 +53,8 @@ class _Verdicts:
         row = await self._row(request, user)
         if wants_json(request):
             others = await self._context.call(beside, self._context.store, user.organisation, row)
-            return answer(drawer_document(row, others), headers=HEADERS)
+            [act] = await self._context.call(acts_of, self._context.store, user.organisation, (row,))
+            return answer(drawer_document(row, others, act), headers=HEADERS)
         return await self._shown(request, user, chosen, row)
 
     async def _shown(self, request: Request, user: User, chosen: Filters, row: VerdictRow) -> Response:
@@ -65,7 +67,7 @@ class _Verdicts:
         now = context.clock()
         found = await context.call(verdict_page, context.store, user.organisation, chosen, now)
         if wants_json(request):
-            return answer(page_document(found.rows, chosen, older=found.older), headers=HEADERS)
+            return answer(page_document(found.acts, chosen, older=found.older), headers=HEADERS)
         first = not chosen.before
         values = _drawer_values(None if row is None else await self._drawer(user, row), chosen, user)
         return page(

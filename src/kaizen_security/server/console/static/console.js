@@ -59,7 +59,11 @@ function listen(url, arrived) {
 
 function prepend(markup) {
   const row = $("tr", parsed(markup));
-  if (!row || document.getElementById(row.id)) return;
+  if (!row) return;
+  // One line for one act: the new one takes the place of what was said of it before.
+  const known = [...rows.rows].filter((one) => one.id === row.id || (row.dataset.act && one.dataset.act === row.dataset.act));
+  if (known.some((one) => one.classList.contains("open"))) row.classList.add("open");
+  for (const one of known) one.remove();
   row.classList.add("fresh");
   rows.prepend(row);
   $("#nothing")?.remove();
