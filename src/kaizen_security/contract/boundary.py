@@ -38,7 +38,9 @@ SWITCHES = frozenset(
     "sensitive blocked failed encrypted relayed truncated dry accepted host_differs sni_differs".split()
 )
 """Metadata keys whose true or false leaves."""
-NAMES = frozenset("source method protocol transport direction alpn tls framework outcome mode phase ended".split())
+NAMES = frozenset(
+    "source method protocol transport direction alpn tls framework outcome mode phase ended inspected".split()
+)
 """Metadata keys whose value leaves when it is one short word, as a member of an enumeration is."""
 HOSTS = frozenset("sni host server address resolved".split())
 """Metadata keys whose value leaves when it is a host or an address."""

@@ -68,7 +68,8 @@ class Authority:
 def load(cert: Path, key: Path, now: datetime) -> Authority:
     """The authority in two PEM files. The first certificate is the one that signs; what follows it is sent along.
 
-    Raises Misconfigured naming what is wrong: not there, no authority, another's key, out of date, a key that others can read.
+    Raises Misconfigured naming what is wrong: not there, no authority, another's key, out of date, a key that everybody can read
+    (its group may: that is how orchestrators mount secrets).
     """
     try:
         pem = cert.read_bytes()
@@ -105,8 +106,8 @@ def _key_in(path: Path) -> _Signer:
         pem = path.read_bytes()
     except OSError as err:
         raise Misconfigured(f"inspect.ca_key: {path}: {err.strerror}") from err
-    if os.name == "posix" and mode & 0o077:
-        raise Misconfigured(f"inspect.ca_key: {path} can be read by others than its owner: chmod 600 it")
+    if os.name == "posix" and mode & 0o007:
+        raise Misconfigured(f"inspect.ca_key: {path} can be read by everybody: chmod 600 it")
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError) as err:

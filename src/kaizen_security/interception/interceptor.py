@@ -163,6 +163,7 @@ def server_context(authority: Authority, name: str, now: datetime) -> ssl.SSLCon
     """A context that shows a fresh certificate for ``name``. HTTP/1.1 is all it speaks: HTTP/2 is agreed down to it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1", "http/1.0"])
     pem = authority.mint(name, now) + authority.private_pem
     # The library reads certificates from files only: from one that is nowhere but in memory, where there is such a thing.

@@ -75,12 +75,11 @@ class Opened(Session):
         self.next()
 
     def _not_taken(self, err: OSError) -> None:
-        """The client ends the handshake: one that knows which certificates to expect says so, or just leaves."""
+        """The client ends the handshake: one that expects other certificates says so, who just leaves may have other reasons."""
         record = self._record()
         reason = err.reason if isinstance(err, ssl.SSLError) else ""
-        if reason in NOT_TAKEN or isinstance(err, ssl.SSLEOFError):
-            said = reason if reason in NOT_TAKEN else "it left"
-            record.findings += (self.interceptor.pinned(record, self.name, said),)
+        if reason in NOT_TAKEN:
+            record.findings += (self.interceptor.pinned(record, self.name, reason),)
             self.close(how="pinned")
         else:
             self.proxy.counts["handshakes failed"] += 1

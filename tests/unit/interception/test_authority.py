@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ pytest.importorskip("cryptography")
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.interception import trust
 from kaizen_security.interception.authority import create, load
+from kaizen_security.interception.interceptor import server_context
 
 NOW = datetime.now(UTC)
 
@@ -103,3 +105,25 @@ def test_a_store_of_the_owners_is_added_to(made, tmp_path: Path):
     # Made again on top of itself it does not grow.
     env = {ssl.get_default_verify_paths().openssl_cafile_env: str(bundle)}
     assert trust.bundle(made[0], env) == bundle.read_text()
+
+
+def test_an_authority_below_the_owners_root_is_sent_along(tmp_path: Path):
+    """RSA above, as companies have it; a client that knows the root alone shakes hands with what is minted below."""
+    import trustme
+
+    root = trustme.CA(key_type=trustme.KeyType.RSA)
+    below = root.create_child_ca(key_type=trustme.KeyType.RSA)
+    (tmp_path / "ca.pem").write_bytes(below.cert_pem.bytes() + root.cert_pem.bytes())
+    (tmp_path / "ca.key").write_bytes(below.private_key_pem.bytes())
+    (tmp_path / "ca.key").chmod(0o640)
+    server_side = server_context(load(tmp_path / "ca.pem", tmp_path / "ca.key", NOW), "api.example", NOW)
+    client_side = ssl.create_default_context()
+    root.configure_trust(client_side)
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_side.wrap_bio(down, up, server_hostname="api.example")
+    server = server_side.wrap_bio(up, down, server_side=True)
+    for _ in range(4):
+        for one in (client, server):
+            with suppress(ssl.SSLWantReadError):
+                one.do_handshake()
+    assert client.getpeercert()["subjectAltName"] == (("DNS", "api.example"),)
