@@ -7,7 +7,7 @@ import { declarations } from "./types.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, "dist");
-const entries = ["index", "vercel", "openai-agents", "mcp", "langchain"];
+const entries = ["index", "vercel", "openai-agents", "mcp", "langchain", "audit"];
 
 rmSync(dist, { recursive: true, force: true });
 // What the entries need of the framework they adapt is given to them, never imported. Classes and methods keep their names, so that a
@@ -23,7 +23,7 @@ await build({
   platform: "node",
   target: "node20",
   minify: true,
-  lineLimit: 500,
+  lineLimit: 1000,
 });
 
 copyFileSync(join(root, "scripts", "load.cjs"), join(dist, "load.cjs"));

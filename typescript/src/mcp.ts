@@ -22,6 +22,10 @@ interface AnyTransport {
 
 interface Connecting {
   connect: (transport: Any, options?: Any) => Promise<Any>;
+  /** The one that it is connected to. */
+  readonly transport?: object | undefined;
+  /** What an `McpServer` does its work by. */
+  readonly server?: Connecting | undefined;
 }
 
 /** On which side of the transport the guard stands: calls go out of a client, and come in to a server. */
@@ -161,12 +165,12 @@ async function sifted(message: Any, calls: Calls, answer: (refusal: Any) => void
   return allowed.length > 0 ? allowed : undefined;
 }
 
-/** A client whose calls are judged before they leave, on every transport that it connects to from now on. */
+/** A client whose calls are judged before they leave, on the transport that it is connected to and on every later one. */
 export function guardClient<T extends object>(kaizen: Kaizen, client: T, options: Omit<GuardOptions, "tool"> = {}): T {
   return guardEnd(kaizen, client, "client", options);
 }
 
-/** A server (also an `McpServer`) that judges the calls it gets, on every transport that it connects to from now on. */
+/** A server (also an `McpServer`) that judges the calls it gets, on the transport that it is connected to and on every later one. */
 export function guardServer<T extends object>(kaizen: Kaizen, server: T, options: Omit<GuardOptions, "tool"> = {}): T {
   return guardEnd(kaizen, server, "server", options);
 }
@@ -174,6 +178,8 @@ export function guardServer<T extends object>(kaizen: Kaizen, server: T, options
 function guardEnd<T extends object>(kaizen: Kaizen, end: T, side: Side, options: Omit<GuardOptions, "tool">): T {
   const one = end as unknown as Connecting;
   const connect = one.connect.bind(end);
+  if (one.transport !== undefined) guardTransport(kaizen, one.transport, side, options);
+  if (typeof one.server?.connect === "function") guardEnd(kaizen, one.server, side, options);
   Object.defineProperty(end, "connect", {
     configurable: true,
     writable: true,

@@ -75,6 +75,30 @@ describe.each(SDKS)("SDK %s", (version, C, S, T) => {
     expect(guarded.ran).toEqual(bare.ran);
   });
 
+  test("what is connected already is guarded too, and so is the server inside of one", async () => {
+    const call = { name: "delete_all", arguments: { query: "x" } };
+    for (const guard of [
+      ({ kaizen, client }: Any) => guardClient(kaizen, client),
+      ({ kaizen, server }: Any) => guardServer(kaizen, server),
+      ({ kaizen, server }: Any) => guardServer(kaizen, server.server),
+    ]) {
+      const ends = await connected("none");
+      guard(ends);
+      expect(await ends.client.callTool(call)).toMatchObject({ isError: true, content: [{ text: REFUSAL }] });
+      expect(await ends.client.callTool({ ...call, name: "search" })).toMatchObject({ content: [{ text: "found x" }] });
+      expect(ends.ran).toEqual(["search x"]);
+    }
+    const { kaizen } = denying();
+    const ran: string[] = [];
+    const server: Any = guardServer(kaizen, serving(S, ran) as Any);
+    const client = new C(info);
+    const [one, other] = T.createLinkedPair();
+    await server.server.connect(other);
+    await client.connect(one);
+    expect(await client.callTool(call)).toMatchObject({ isError: true, content: [{ text: REFUSAL }] });
+    expect(ran).toEqual([]);
+  });
+
   test("parallel calls are answered each with its own", async () => {
     const { client, ran } = await connected("client");
     const calls = Array.from({ length: 10 }, (_, at) =>

@@ -122,7 +122,7 @@ export class Kaizen {
     } catch (err) {
       if (signal?.aborted && err === signal.reason) throw err;
       // Our own mistake must neither break the agent nor silently let everything pass: the caller chose what holds.
-      this.count("engine errors");
+      this.lose("engine errors");
       verdict = this.judging.failed(err, action, at, runId);
     }
     this.tell(verdict, action);
@@ -141,7 +141,7 @@ export class Kaizen {
     try {
       verdict = this.judging.judgeAlone(action, at, runId);
     } catch (err) {
-      this.count("engine errors");
+      this.lose("engine errors");
       verdict = this.judging.failed(err, action, at, runId);
     }
     this.tell(verdict, action);
@@ -167,9 +167,9 @@ export class Kaizen {
     try {
       const said = this.onVerdict(verdict, action);
       // The caller's own code, called in the middle of the agent's work: counted, not thrown.
-      if (said instanceof Promise) said.catch(() => this.count("onVerdict errors"));
+      if (said instanceof Promise) said.catch(() => this.lose("onVerdict errors"));
     } catch {
-      this.count("onVerdict errors");
+      this.lose("onVerdict errors");
     }
   }
 
@@ -281,7 +281,8 @@ export class Kaizen {
     return Object.fromEntries(found);
   }
 
-  private count(reason: string): void {
+  /** Count what an attach point lost. */
+  lose(reason: string): void {
     this.counted.set(reason, (this.counted.get(reason) ?? 0) + 1);
   }
 
