@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items):
     """Tests that drive other processes, browsers and the kernel may be disturbed by the machine: they are tried twice.
 
     What passed only then is named at the end of the run (``-rR``) with its first failure, and is a defect to be mended; what
-    decides, learns and stores (units, laws, vectors) is tried once (ADR 0016).
+    decides, learns and stores (units, laws, vectors) is tried once (ADR 0011).
     """
     for item in items:
         if any(place in item.path.parents for place in REAL_PARTS):

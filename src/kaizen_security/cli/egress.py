@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kaizen_security.egress.opening import Opening
     from kaizen_security.egress.proxy import Proxy
 
-MISSING = "inspect: opening TLS needs the library `cryptography`: pip install 'kaizen-security[inspect]'"
+MISSING = "inspect: opening TLS needs the library `cryptography`: pip install '.[inspect]' in the checkout"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kaizen_security.egress.session import Session
     from kaizen_security.egress.wire import Wire
 
-NOT_HERE = "inspect: opening TLS needs more than this program: pip install 'kaizen-security[inspect]', then start `kaizen egress`"
+NOT_HERE = "inspect: opening TLS needs more than this program: pip install '.[inspect]' in the checkout, then start `kaizen egress`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

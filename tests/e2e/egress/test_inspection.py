@@ -599,7 +599,7 @@ def test_the_proxy_that_is_python_alone_says_what_it_needs(tmp_path: Path, opene
     command = [sys.executable, script, "--config", file, "--data", tmp_path / "data"]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert "pip install 'kaizen-security[inspect]'" in done.stderr
+    assert "pip install '.[inspect]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
