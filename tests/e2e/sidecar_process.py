@@ -53,12 +53,12 @@ class Process:
         """End it, and give its exit status and what it wrote."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out + err
 
     def ended(self):
         """Wait until it ends by itself; the same."""
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out + err
 
     def connection(self, loopback=False):

@@ -174,7 +174,7 @@ def test_a_model_that_fails_lies_about_its_shape_or_is_unsure_changes_nothing(st
 
 
 def test_nobody_waits_for_a_model_that_hangs(started, models):
-    one = started(deadline_seconds=0.3)
+    one = started(deadline_seconds=5.0)
     release = threading.Event()
     models.otherwise = Late(until=release, then=Turn(text=MALICIOUS))
     send(one, "0")
@@ -184,7 +184,7 @@ def test_nobody_waits_for_a_model_that_hangs(started, models):
     took = time.monotonic() - began
     until(lambda: today(one, "late") >= 1, "the late answer")
     release.set()
-    assert took < 3.0
+    assert took < 60, "each for itself would have taken 95"
 
 
 def test_a_key_that_is_bound_to_one_agent_does_not_read_the_usage_of_all(started):
@@ -202,7 +202,7 @@ def test_a_model_that_hangs_does_not_hold_up_the_end(started, models):
     began = time.monotonic()
     status, said = one.stop()
     assert (status, "Traceback" in said) == (0, False), said
-    assert time.monotonic() - began < 10.0
+    assert time.monotonic() - began < 45, "the model would have been waited for 60"
 
 
 def test_an_agent_with_reasoning_switched_off_is_not_asked_about(started, upstream, models):
@@ -268,7 +268,7 @@ def test_a_guarded_tool_does_not_run_when_the_model_raises_and_no_person_was_ask
     one = started()
     models.otherwise = Turn(text=MALICIOUS)
     ran = []
-    settings = {"mode": "enforce", "hold_seconds": 20.0, "agent": "a", "sync": False}
+    settings = {"mode": "enforce", "hold_seconds": 120.0, "agent": "a", "sync": False}
     kaizen = Kaizen(sidecar=f"unix://{one.socket}", data=str(tmp_path / "client"), **settings)
     guarded = kaizen.guard(ran.append, tool="send_mail")
     began = time.monotonic()
@@ -276,7 +276,7 @@ def test_a_guarded_tool_does_not_run_when_the_model_raises_and_no_person_was_ask
         guarded("hello")
     kaizen.close()
     assert ran == []
-    assert time.monotonic() - began < 15.0, "it did not wait for a person"
+    assert time.monotonic() - began < 100, "it did not wait for a person"
 
 
 def test_at_a_real_control_plane_it_is_a_row_of_its_own_and_no_further_action_or_flag(tmp_path, models):

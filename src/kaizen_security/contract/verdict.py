@@ -33,7 +33,7 @@ class Mode(StrEnum):
     ENFORCE = "enforce"
 
 
-ENFORCED = frozenset({"taint", "memory", "declaration", "provenance", "alignment", "unasked", "reasoning"})
+ENFORCED = frozenset({"taint", "memory", "declaration", "provenance", "alignment", "unasked", "gap", "reasoning"})
 """Detections whose findings observe lets through with a flag and ENFORCE blocks; the others block always or never."""
 
 

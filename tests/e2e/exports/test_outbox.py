@@ -43,7 +43,7 @@ def make(store, vault, receiver, *, which=Which.FLAGS, kind="webhook", owner=1):
 
 @contextlib.contextmanager
 def delivering(store, vault, *, backoff=0.01):
-    outbox = Outbox(store.exports, vault, clock=now, permitted=["127.0.0.1"], backoff=backoff, deadline=2.0)
+    outbox = Outbox(store.exports, vault, clock=now, permitted=["127.0.0.1"], backoff=backoff, deadline=30.0)
     outbox.changed()
     try:
         yield outbox

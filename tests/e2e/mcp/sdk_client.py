@@ -52,7 +52,7 @@ async def over_http(url, calls, key):
         import httpx2 as httpx
         from mcp.client.streamable_http import streamable_http_client
 
-        connection = streamable_http_client(url, http_client=httpx.AsyncClient(headers=headers))
+        connection = streamable_http_client(url, http_client=httpx.AsyncClient(headers=headers, timeout=60))
     async with connection as streams, ClientSession(streams[0], streams[1]) as session:
         return await asked(session, calls)
 

@@ -67,7 +67,7 @@ class Caller(httpx.Client):
 
     def __init__(self, url, token=""):
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        super().__init__(base_url=url, headers=headers, timeout=20, trust_env=False, follow_redirects=False)
+        super().__init__(base_url=url, headers=headers, timeout=60, trust_env=False, follow_redirects=False)
 
     def send(self, request, **options):
         response = super().send(request, **options)
@@ -131,7 +131,7 @@ class Running:
         """End it as a service manager does; gives its exit status and what else it said."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        rest, _ = self.process.communicate(timeout=20)
+        rest, _ = self.process.communicate(timeout=60)
         return self.process.returncode, rest
 
 

@@ -19,7 +19,7 @@ def kaizen(*words, **environment):
         [sys.executable, "-m", "kaizen_security.cli", "admin", *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         env={**os.environ, **environment},
     )
 
@@ -53,7 +53,7 @@ def test_a_backup_of_a_running_server_is_restored_after_a_loss(own, tmp_path):
     assert good("restore", tmp_path / "b.db", "--data", own.directory)["restored"] is True
     again = Running(own.directory)
     try:
-        found = httpx.get(f"{again.url}/v1/verdicts", headers={"Authorization": key}).json()["verdicts"]
+        found = httpx.get(f"{again.url}/v1/verdicts", headers={"Authorization": key}, timeout=60).json()["verdicts"]
         assert {row["action_id"] for row in found} == {"kept"}
     finally:
         assert again.stop()[0] == 0
@@ -72,7 +72,7 @@ def test_a_database_is_taken_back_for_an_older_program_and_comes_forward_again(o
     assert done["aside"]
     again = Running(own.directory)
     try:
-        found = httpx.get(f"{again.url}/v1/verdicts", headers={"Authorization": key}).json()["verdicts"]
+        found = httpx.get(f"{again.url}/v1/verdicts", headers={"Authorization": key}, timeout=60).json()["verdicts"]
         assert {row["action_id"] for row in found} == {"kept"}
     finally:
         assert again.stop()[0] == 0
@@ -94,7 +94,7 @@ def test_a_link_signs_in_once_and_users_are_added_and_listed(own):
     link = good("link", "--data", own.directory, "--url", own.url)["link"]
     form = {"token": parse_qs(urlsplit(link).query)["token"][0]}
     for where in ("/verdicts", ""):
-        answer = httpx.post(f"{own.url}/sign-in/link", data=form, headers={"Origin": own.url})
+        answer = httpx.post(f"{own.url}/sign-in/link", data=form, headers={"Origin": own.url}, timeout=60)
         assert answer.headers.get("location", "") == where
     good("add-user", "vera", "--data", own.directory)
     listed = good("users", "--data", own.directory)["users"]

@@ -18,7 +18,7 @@ def behind(tmp_path, request):
 
 def _ask(running, source="127.0.0.1", path="/v1/whoami", **headers):
     transport = httpx.HTTPTransport(local_address=source)
-    with httpx.Client(transport=transport, base_url=running.url) as client:
+    with httpx.Client(transport=transport, base_url=running.url, timeout=60) as client:
         return client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
 

@@ -197,7 +197,7 @@ def test_nobody_of_another_organisation_sees_or_changes_anything(server, person,
 def test_another_sites_page_does_nothing_with_somebodys_cookie(server, tokens, method, path, origin):
     cookies = {"kaizen_session": tokens["admin"]}
     headers = {"Origin": origin} if origin else {}
-    with httpx.Client(base_url=server.url, cookies=cookies, trust_env=False) as browser:
+    with httpx.Client(base_url=server.url, cookies=cookies, trust_env=False, timeout=60) as browser:
         assert browser.get("/v1/whoami").status_code == 200
         answer = browser.request(method, path, headers=headers, content=b"{}" if method == "POST" else None)
     assert answer.status_code == 403

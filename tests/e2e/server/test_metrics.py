@@ -46,14 +46,14 @@ def test_counts_follow_what_happens_and_no_agent_names_a_series(tmp_path):
 
 def test_a_page_that_rebinds_its_name_gets_none_and_neither_does_anybody_behind_a_proxy(tmp_path):
     running = Running(tmp_path / "a")
-    with httpx.Client(base_url=running.url, trust_env=False) as client:
+    with httpx.Client(base_url=running.url, trust_env=False, timeout=60) as client:
         assert client.get("/metrics", headers={"Host": f"evil.example:{running.port}"}).status_code == 401
         key = running.key()
         with_key = {"Host": "kaizen.example", "Authorization": f"Bearer {key}"}
         assert client.get("/metrics", headers=with_key).status_code == 200
     assert running.stop()[0] == 0
     running = Running(tmp_path / "b", "--behind-proxy")
-    with httpx.Client(base_url=running.url, trust_env=False) as client:
+    with httpx.Client(base_url=running.url, trust_env=False, timeout=60) as client:
         assert client.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 401
     assert running.stop()[0] == 0
 

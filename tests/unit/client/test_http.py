@@ -152,7 +152,7 @@ def test_the_deadline_holds_for_the_whole_exchange_however_slowly_bytes_drip():
         server.read(held)
         held.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         try:
-            for _ in range(200):
+            for _ in range(6000):
                 held.sendall(b"x")
                 time.sleep(0.02)
         except OSError:
@@ -162,7 +162,7 @@ def test_the_deadline_holds_for_the_whole_exchange_however_slowly_bytes_drip():
         began = time.monotonic()
         with pytest.raises(Unreachable, match=r"within 0\.3 s"):
             Connection(server.url).request("GET", "/", deadline=0.3)
-        assert 0.25 < time.monotonic() - began < 2
+        assert 0.25 < time.monotonic() - began < 60, "the whole answer takes 120"
 
 
 def test_a_connection_that_nobody_accepts_ends_with_the_deadline():
@@ -271,7 +271,7 @@ def test_a_fork_while_another_thread_holds_the_connection_leaves_the_child_free(
     if pid == 0:
         good = False
         try:
-            good = connection.request("GET", "/v1/policy?agent=child", deadline=10)[0] == 200
+            good = connection.request("GET", "/v1/policy?agent=child", deadline=60)[0] == 200
         finally:
             os._exit(0 if good else 1)
     thread.join()
@@ -279,15 +279,15 @@ def test_a_fork_while_another_thread_holds_the_connection_leaves_the_child_free(
 
 
 def test_a_pool_serves_threads_at_the_same_time(upstream):
-    upstream.delay = 0.2
+    together = threading.Barrier(2)
+    upstream.faults = lambda *_: (together.wait(60), None)[1]
     pool = Pool(upstream.url, size=2)
-    began = time.monotonic()
     threads = [threading.Thread(target=pool.json, args=("GET", "/v1/policy?agent=a")) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert time.monotonic() - began < 0.7
+    assert not together.broken, "two were served at once, twice"
     assert len(pool._idle) == 2
     pool.close()
 

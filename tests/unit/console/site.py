@@ -46,7 +46,9 @@ class Site:
     def report(self, action, verdict):
         """The same by the API, as the sidecar does it; the row's id."""
         document = encode_report(Report(action=action, verdict=verdict))
-        answer = httpx.post(f"{self.url}/v1/verdicts", json=document, headers={"Authorization": f"Bearer {self._key}"})
+        answer = httpx.post(
+            f"{self.url}/v1/verdicts", json=document, headers={"Authorization": f"Bearer {self._key}"}, timeout=60
+        )
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
@@ -61,7 +63,9 @@ class Site:
     def client(self, *, user=None, signed_in=True):
         """A client that behaves as our own pages do: it states its Origin."""
         cookies = {"kaizen_session": self.session(user)} if signed_in else {}
-        return httpx.Client(base_url=self.url, cookies=cookies, headers={"Origin": self.url}, trust_env=False)
+        return httpx.Client(
+            base_url=self.url, cookies=cookies, headers={"Origin": self.url}, trust_env=False, timeout=60
+        )
 
 
 class _Server(Server):

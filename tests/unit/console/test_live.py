@@ -29,7 +29,7 @@ def test_it_ends_at_once_when_its_person_signs_out_and_no_other_page_does(site):
     ):
         texts, still = response.iter_lines(), staying.iter_lines()
         assert [next(texts), next(still)] == ["retry: 2000"] * 2
-        with httpx.Client(base_url=site.url, cookies=client.cookies, headers={"Origin": site.url}) as again:
+        with httpx.Client(base_url=site.url, cookies=client.cookies, headers={"Origin": site.url}, timeout=60) as again:
             assert again.post("/sign-out").status_code == 303
         assert _until_signed_out(texts) < 30.0
         kept = site.report(Action(tool="search", agent="stays"), ALLOWED)

@@ -61,7 +61,9 @@ def test_the_organisations_policy_is_in_force_for_agents_as_soon_as_it_is_saved(
     answer = admin.post("/policies/organisation", data=form)
     assert (answer.status_code, answer.headers["location"]) == (303, "/policies?done=saved")
     key = mint_key(site.store, name="reader")
-    got = httpx.get(f"{site.url}/v1/policy?agent=a", headers={"Authorization": f"Bearer {key}"}).json()["policies"]
+    got = httpx.get(f"{site.url}/v1/policy?agent=a", headers={"Authorization": f"Bearer {key}"}, timeout=60).json()[
+        "policies"
+    ]
     assert [one["name"] for one in got] == ["organisation policy"]
     assert {"skill_patterns", "domains", "ips"} <= set(got[0]["rules"])
     page = admin.get("/policies?done=saved").text
@@ -195,14 +197,14 @@ def test_a_key_is_shown_once_listed_and_revoked(site, admin):
     answer = admin.post("/keys", data={"name": "ci", "scope": "observer", "agent": "builder"})
     token = re.search(r"kz_live_[\w-]{43}", answer.text).group()
     bearer = {"Authorization": f"Bearer {token}"}
-    who = httpx.get(f"{site.url}/v1/whoami", headers=bearer).json()
+    who = httpx.get(f"{site.url}/v1/whoami", headers=bearer, timeout=60).json()
     assert (who["scope"], who["agent"]) == ("observer", "builder")
     page = admin.get("/keys").text
     assert token not in page
     assert token[:12] in page
     found = next(key for key in site.store.keys(site.organisation) if key.name == "ci")
     assert admin.post("/keys/revoke", data={"id": found.id}).headers["location"] == "/keys?done=revoked"
-    assert httpx.get(f"{site.url}/v1/whoami", headers=bearer).status_code == 401
+    assert httpx.get(f"{site.url}/v1/whoami", headers=bearer, timeout=60).status_code == 401
     assert admin.post("/keys/revoke", data={"id": found.id}).status_code == 404
     assert "Revoked" in admin.get("/keys").text
 
@@ -243,7 +245,7 @@ def test_a_learned_profile_is_shown_and_forgotten(site, admin):
     key = mint_key(site.store, name="learner", agent="learner")
     for i in range(5):
         document = {"action": {"tool": "read_mail", "target": "mail.example:443", "id": str(i)}}
-        httpx.post(f"{site.url}/v1/verdicts", json=document, headers={"Authorization": f"Bearer {key}"})
+        httpx.post(f"{site.url}/v1/verdicts", json=document, headers={"Authorization": f"Bearer {key}"}, timeout=60)
     page = admin.get("/agent?name=learner").text
     assert "reported actions" in page
     assert "read_mail" in page

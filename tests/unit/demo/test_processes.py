@@ -100,7 +100,7 @@ def test_stopping_ends_children_that_ignore_it_and_what_they_started(household, 
     grandchild = int(household.ready(child))
     began = time.monotonic()
     household.stop(grace=0.5)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 45, "they would have slept for 60"
     assert not child.alive()
     assert gone(grandchild)
 

@@ -15,6 +15,7 @@ export const ENFORCED: ReadonlySet<string> = new Set([
   "provenance",
   "alignment",
   "unasked",
+  "gap",
   "reasoning",
 ]);
 
