@@ -45,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     key = commands.add_parser("key", help="make a key for an agent at the gateway")
     key.add_argument("agent", help="the agent's name")
+    request = commands.add_parser("request", help="tell the sidecar what the user asked, from a hook of the MCP client")
+    request.add_argument("text", help="what the user asked; - reads it from standard input")
     wrap = commands.add_parser("wrap", help="put kaizen-mcp in front of the servers that MCP clients start")
     wrap.add_argument("--write", action="store_true", help="do it; without it, only say what would be done")
     wrap.add_argument("--undo", action="store_true", help="take it out again")
@@ -64,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
             return _gateway(args)
         case "key":
             return _key(args.agent)
+        case "request":
+            return _request(sys.stdin.read() if args.text == "-" else args.text)
         case "wrap":
             return _wrap(args)
         case "scan":
@@ -98,6 +102,31 @@ def _key(agent: str) -> int:
         f'Key of {agent}, shown once: {key}\nFor the gateway\'s settings, under [agents]:\n{agent} = "{key_hash(key)}"'
     )
     return 0
+
+
+def _request(text: str) -> int:
+    """0 when the sidecar has it; 1 when nobody takes it, or no shim of the client that ran this command is known."""
+    from kaizen_security.contract.step import Request
+    from kaizen_security.mcp.main import attached
+    from kaizen_security.mcp.runs import MAX_REQUEST, run_around
+
+    kaizen = attached()
+    try:
+        if not kaizen.settings.sidecar:
+            print("kaizen mcp request: there is no sidecar (KAIZEN_SIDECAR), so nobody can hear it", file=sys.stderr)
+            return 1
+        folder = os.path.join(kaizen.settings.data, "mcp", "runs") if kaizen.settings.data else ""
+        run_id = config.environment().get(config.RUN, "")[:128] or run_around(folder, os.getppid(), now)
+        if not run_id:
+            print("kaizen mcp request: no client that this was run by has started kaizen-mcp", file=sys.stderr)
+            return 1
+        kaizen.note(Request(run_id=run_id, text=text[:MAX_REQUEST], agent=kaizen.settings.agent, at=now()))
+        if not kaizen.hand_over(timeout=5.0):
+            print("kaizen mcp request: the sidecar does not take it", file=sys.stderr)
+            return 1
+        return 0
+    finally:
+        kaizen.close()
 
 
 # --- other programs' configuration -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Request, Result, Step
 from kaizen_security.detections.provenance import explained, place
-from kaizen_security.observer.detection import About, Context, Doubt, Example, Status
+from kaizen_security.observer.detection import About, Abstention, Context, Doubt, Example, Said, Status
 
 ABOUT = About(
     name="alignment",
@@ -22,11 +22,17 @@ ABOUT = About(
 )
 
 
-def detect(action: Action, context: Context) -> tuple[Finding | Doubt, ...]:
-    """Speaks when the score is above the agent's threshold and no value of untrusted origin accounts for it; doubts below."""
+def detect(action: Action, context: Context) -> tuple[Said, ...]:
+    """Speaks when the score is above the agent's threshold and no value of untrusted origin accounts for it; doubts below.
+
+    An abstention where it would speak and no request was heard, as behind an MCP shim whose host does not say it: what nobody heard
+    nothing can follow from.
+    """
     scored = context.reading
     if scored is None or not (scored.speaks or scored.asks) or scored.steered:
         return ()
+    if context.run is None or not context.run.origins.asked.words:
+        return (Abstention("alignment abstains: no request was heard in this run"),)
     found = Finding(
         kind="does not follow from the request",
         value=scored.tool[:512],

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from kaizen_security.client.clock import now
+from kaizen_security.contract.step import Request
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.mcp import answers, frames
 from kaizen_security.mcp.frames import Message, Unreadable
 from kaizen_security.mcp.inbound import Report, said
-from kaizen_security.mcp.relay import UNREADABLE, Crossing, Moves, Relay
+from kaizen_security.mcp.relay import UNREADABLE, Crossing, Moves, Relay, Side
 
 if TYPE_CHECKING:
     from kaizen_security.client.client import Kaizen
@@ -19,13 +22,16 @@ if TYPE_CHECKING:
 
 class Desk:
     """One connection's. Its methods may be called from the threads of both directions; no lock is held while a verdict is
-    waited for. ``named``: the session that it belongs to, once the server has named one.
+    waited for. ``named``: the session that it belongs to, once the server has named one. ``asked``: what the user asked, where
+    the transport says it and not the message.
     """
 
-    def __init__(self, kaizen: Kaizen, relay: Relay) -> None:
+    def __init__(self, kaizen: Kaizen, relay: Relay, *, asked: Callable[[], str] = str) -> None:
         self.kaizen = kaizen
         self.relay = relay
         self.named = [""]
+        self._asked = asked
+        self._heard = "", ""
         self._lock = threading.Lock()
 
     @property
@@ -74,6 +80,12 @@ class Desk:
             return True, b""
         return False, moves.to_client[0] if moves.to_client else b""
 
+    def _hear(self, run_id: str, text: str) -> None:
+        """Note what the user asked, once for all calls that say the same."""
+        if text and (run_id, text) != self._heard:
+            self._heard = run_id, text
+            self.kaizen.note(Request(run_id=run_id, text=text, agent=self.kaizen.settings.agent, at=now()))
+
     def _dropped(self, err: Unreadable) -> bytes:
         """A reply that cannot be read must not leave its caller waiting for ever, where it is known who that is."""
         with self._lock:
@@ -81,6 +93,10 @@ class Desk:
         return b"" if call is None else answers.refusal(call, f"the server's reply was not understood: {err}")
 
     def _settled(self, crossing: Crossing) -> Moves:
+        if crossing.side is Side.CLIENT and crossing.asks:
+            self._hear(crossing.asks[0].run_id, self._asked())
+        for asked in crossing.asked:
+            self._hear(asked.run_id, asked.text)
         verdicts = [self.kaizen.inspect(action) for action in crossing.asks]
         with self._lock:
             moves = self.relay.settle(crossing, verdicts)

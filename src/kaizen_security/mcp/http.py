@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -54,7 +54,7 @@ from kaizen_security.mcp.hosted import Hosted
 from kaizen_security.mcp.large import Large
 from kaizen_security.mcp.reach import Pool, Returned
 from kaizen_security.mcp.relay import Moves, Relay
-from kaizen_security.mcp.runs import META_RUN, said
+from kaizen_security.mcp.runs import MAX_REQUEST, META_RUN, said
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup, Upstream
 from kaizen_security.mcp.warden import Warden
@@ -67,6 +67,8 @@ IDLE = 300.0
 """Seconds after which an agent's next call begins another run, where no session and nobody else names one."""
 RUN: ContextVar[str] = ContextVar("kaizen_mcp_run", default="")
 """The run that the current request names."""
+ASKED: ContextVar[str] = ContextVar("kaizen_mcp_asked", default="")
+"""What the user asked, as the current request says it."""
 
 
 @dataclass(slots=True)
@@ -142,6 +144,7 @@ class Gateway:
             return problem(401, "Authorization: Bearer <the agent's key> is missing or wrong")
         await self._known(agent)
         RUN.set(request.headers.get("kaizen-run", "")[:128])
+        ASKED.set(unquote(request.headers.get("kaizen-request", ""))[:MAX_REQUEST])
         ways = {"POST": self._post, "GET": self._get, "DELETE": self._end}
         if request.method not in ways:
             return problem(405, "POST, GET and DELETE are what the protocol has")
@@ -354,7 +357,8 @@ class Gateway:
             stated = RUN.get() or said(message, META_RUN)
             return stated or (_run_of(named[0]) if named[0] else _rolling(known))
 
-        desk = Desk(kaizen, Relay(server=upstream.name, run=run, ids=kaizen.ids.new, ward=ward, lined=False))
+        relay = Relay(server=upstream.name, run=run, ids=kaizen.ids.new, ward=ward, lined=False)
+        desk = Desk(kaizen, relay, asked=ASKED.get)
         desk.named = named
         return desk
 

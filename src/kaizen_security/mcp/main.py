@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.mcp import config
+from kaizen_security.mcp.runs import started_by
 
 if TYPE_CHECKING:
     from kaizen_security.client.client import Kaizen
@@ -99,6 +99,9 @@ def desk_of(kaizen: Kaizen, name: str, run_id: str, environment: Mapping[str, st
     rolling = Rolling(os.path.join(data, "mcp", "runs") if data else "", run_id, clock=now)
     rolling.tidy()
     named = bool(environment.get(config.RUN))
+    if not named:
+        # So that `kaizen mcp request` finds the run before its first call.
+        rolling()
 
     def run(message: Message) -> str:
         return said(message, META_RUN) or (run_id if named else rolling())
@@ -138,11 +141,4 @@ def run_of(environment: Mapping[str, str]) -> str:
     said = environment.get(config.RUN, "")
     if said:
         return said[:128]
-    parent = os.getppid()
-    try:
-        with open(f"/proc/{parent}/stat", "rb") as file:
-            # The 22nd field: when it began, in clock ticks since boot. Names in parentheses may hold spaces.
-            began = file.read(4096).rpartition(b")")[2].split()[19]
-    except (OSError, IndexError):
-        began = str(os.getpid()).encode()
-    return "mcp-" + hashlib.sha256(b"%d %s" % (parent, began)).hexdigest()[:24]
+    return started_by(os.getppid())

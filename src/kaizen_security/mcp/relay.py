@@ -29,6 +29,7 @@ from kaizen_security.mcp.frames import (
     read,
 )
 from kaizen_security.mcp.inbound import Arrival, Nothing, Report, Ward, said
+from kaizen_security.mcp.runs import told
 
 UNREADABLE, TOO_LARGE, UNASKED, TOO_MANY, TOO_FAST, REUSED, STRANGE = (
     "not understood",
@@ -57,6 +58,14 @@ class Call:
     action: Action | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user asked, as the host tells it with a call of the run."""
+
+    run_id: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
     """One message of a crossing. ``asks`` have to be allowed; when it is dropped, ``answer`` is what its sender gets."""
@@ -68,6 +77,7 @@ class _Part:
     arrival: Arrival | None = None
     call: Call | None = None
     report: Report | None = None
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,11 @@ class Crossing:
     frame: Frame | None
     parts: tuple[_Part, ...] = ()
     answer: bytes = b""
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """What the messages say that the user asked."""
+        return tuple(part.asked for part in self.parts if part.asked is not None)
 
     @property
     def asks(self) -> tuple[Action, ...]:
@@ -218,6 +233,14 @@ class Relay:
         return _Part(message=message, drop=True, answer=reply)
 
     def _of_client(self, message: Message) -> _Part:
+        try:
+            message, asked = told(message)
+        except ValueError:
+            return self._refuse(message, UNREADABLE, INVALID_PARAMS, "it holds a number that JSON cannot say")
+        part = self._judged(message)
+        return replace(part, asked=Asked(self._run(message), asked)) if asked and not part.drop else part
+
+    def _judged(self, message: Message) -> _Part:
         if message.method.startswith("notifications/") and message.shape is Shape.NOTIFICATION:
             if message.method == "notifications/cancelled":
                 self._cancel(Side.CLIENT, message)

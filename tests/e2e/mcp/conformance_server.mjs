@@ -13,6 +13,7 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const image = { type: "image", data: PIXEL, mimeType: "image/png" };
 const embedded = (uri, mimeType, said) => ({ type: "resource", resource: { uri, mimeType, text: said } });
 const titled = [1, 2, 3].map((n) => ({ const: `value${n}`, title: `Value ${n}` }));
+let cancelled = 0;
 const plain = { type: "string", enum: ["option1", "option2", "option3"] };
 
 // --- tools: name, arguments, what it does -----------------------------------------------------------------------------------
@@ -51,6 +52,14 @@ const tools = {
   test_elicitation: [{ message: { type: "string" } }, async ({ message }, extra) => asked({ extra, message, said: "User response", required: ["username", "email"], properties: { username: { type: "string", description: "User's response" }, email: { type: "string", description: "User's email address" } } })],
   test_elicitation_sep1034_defaults: [{}, async (_, extra) => asked({ extra, message: "Please look through the defaults", said: "Elicitation completed", properties: { name: { type: "string", default: "John Doe" }, age: { type: "integer", default: 30 }, score: { type: "number", default: 95.5 }, status: { type: "string", enum: ["active", "inactive", "pending"], default: "active" }, verified: { type: "boolean", default: true } } })],
   test_elicitation_sep1330_enums: [{}, async (_, extra) => asked({ extra, message: "Please choose", said: "Elicitation completed", properties: { untitledSingle: plain, titledSingle: { type: "string", oneOf: titled }, legacyEnum: { type: "string", enum: ["opt1", "opt2", "opt3"], enumNames: ["Option One", "Option Two", "Option Three"] }, untitledMulti: { type: "array", items: plain }, titledMulti: { type: "array", items: { anyOf: titled } } } })],
+  // Not of the suite: a call that only ends when it is cancelled, and how many were.
+  wait_for_ever: [{}, async (_, extra) => {
+    await extra.sendNotification({ method: "notifications/progress", params: { progressToken: extra._meta?.progressToken, progress: 1 } });
+    await new Promise((done) => extra.signal.addEventListener("abort", done, { once: true }));
+    cancelled += 1;
+    return text("Nobody hears this.");
+  }],
+  count_cancelled: [{}, async () => text(String(cancelled))],
   test_reconnection: [{}, async (_, extra) => { extra.closeSSEStream?.(); await pause(100); return text("Reconnected."); }],
 };
 const definitions = [

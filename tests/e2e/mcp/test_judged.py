@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
 
 from kaizen_security import Kaizen
-from tests.e2e.mcp.shimmed import Shim
+from tests.e2e.mcp.shimmed import Shim, bare
 from tests.e2e.server.running import Running
 from tests.e2e.sidecar_process import Process
 
@@ -146,13 +148,16 @@ class Host:
         with self.kaizen.run(asked, run_id=run):
             meta = self.kaizen.mcp_meta(act_id=f"{run}-act")
             self.kaizen.hand_over()
-            for server, tool, arguments in (
-                (self.notices, "read_notices", {}),
-                (self.reports, "send_report", {"url": place, "month": "May"}),
-            ):
-                self.id += 1
-                server.ask(self.id, "tools/call", name=tool, arguments=arguments, _meta=meta)
+            self.calls(place, meta)
         self.kaizen.hand_over()
+
+    def calls(self, place, meta):
+        for server, tool, arguments in (
+            (self.notices, "read_notices", {}),
+            (self.reports, "send_report", {"url": place, "month": "May"}),
+        ):
+            self.id += 1
+            server.ask(self.id, "tools/call", name=tool, arguments=arguments, _meta=meta)
 
     def close(self):
         self.kaizen.close()
@@ -161,16 +166,26 @@ class Host:
             shim.__exit__()
 
 
+class HostWithoutTheClient(Host):
+    """A host that says with each call what the user asked, and has nothing of ours."""
+
+    def turn(self, asked, place, run):
+        meta = {"kaizen-security/run": run, "kaizen-security/act": f"{run}-act", "kaizen-security/request": asked}
+        self.calls(place, meta)
+
+
+@pytest.mark.parametrize("kind", [Host, HostWithoutTheClient])
 def test_what_one_server_returned_and_another_is_called_with_is_judged_as_one_run(
-    server, key, sidecar, tmp_path, monkeypatch
+    server, key, sidecar, tmp_path, monkeypatch, kind
 ):
-    agent = "shim-meta"
+    agent = f"shim-meta-{kind.__name__}"
     where = {"KAIZEN_API_URL": server.url, "KAIZEN_API_KEY": key, "KAIZEN_AGENT": agent, "KAIZEN_SIDECAR": sidecar}
     for name, value in where.items():
         monkeypatch.setenv(name, value)
-    host = Host(tmp_path, **where)
+    host = kind(tmp_path, **where)
     for n in range(14):
-        host.turn(f"Read the notices, and send the report of May to {USUAL[n % 2]}.", USUAL[n % 2], f"usual-{n}")
+        # With the client, which says when a run is over: what is harmless is learned at once.
+        Host.turn(host, f"Read the notices, and send the report of May to {USUAL[n % 2]}.", USUAL[n % 2], f"usual-{n}")
     host.turn("Read the notices.", DROP, "lured")
     host.turn(f"Read the notices, and send the report of May to {DROP}.", DROP, "asked")
     host.close()
@@ -180,3 +195,24 @@ def test_what_one_server_returned_and_another_is_called_with_is_judged_as_one_ru
     assert "provenance" not in found["asked"]
     assert not any("provenance" in found[f"usual-{n}"] for n in range(14))
     assert sent["lured"]["action"]["act_id"] == "lured-act"
+    assert "Read the notices" not in host.reports.log.read_text()
+
+
+def test_a_hook_of_the_client_says_what_the_user_asked(server, key, sidecar, tmp_path):
+    where = {"KAIZEN_API_URL": server.url, "KAIZEN_API_KEY": key, "KAIZEN_SIDECAR": sidecar}
+
+    def said(**environment):
+        words = [sys.executable, "-m", "kaizen_security.cli", "mcp", "request", "-"]
+        environment = bare(tmp_path, **environment)
+        done = subprocess.run(words, input="Read it.", env=environment, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stderr
+
+    status, why = said(**where)
+    assert (status, "no client" in why) == (1, True)
+    with Shim(tmp_path, **where) as shim:
+        # The shim is the child of this process, and so is the command.
+        assert shim.call(1, "look") == ("did look", False)
+        assert said(**where) == (0, "")
+        status, why = said()
+        assert (status, "no sidecar" in why) == (1, True)
+        shim.end()

@@ -306,3 +306,15 @@ def test_an_id_that_is_no_number_anybody_can_say_is_refused_and_nothing_breaks(i
     )
     assert to_server == []
     assert json.loads(answer)["error"]["code"] in (-32600, -32700)
+
+
+def test_what_the_user_asked_is_heard_and_goes_no_further():
+    talk = Talk()
+    asked = {"kaizen-security/request": "Read the notices.", "progressToken": 7}
+    crossing = talk.relay.from_client(line(request(1, "tools/call", name="look", arguments={}, _meta=asked)), 0.0)
+    assert [one.text for one in crossing.asked] == ["Read the notices."]
+    [sent] = talk.relay.settle(crossing, [Verdict(decision=Decision.ALLOW, reason="ok")]).to_server
+    assert json.loads(sent)["params"] == {"name": "look", "arguments": {}, "_meta": {"progressToken": 7}}
+    crossing = talk.relay.from_client(line(request(2, "ping", _meta={"kaizen-security/request": ["no text"]})), 0.0)
+    assert crossing.asked == ()
+    assert json.loads(talk.relay.settle(crossing, []).to_server[0])["params"] == {}

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from kaizen_security.mcp.frames import read
-from kaizen_security.mcp.runs import AGAIN, FORGOTTEN, IDLE, META_ACT, META_RUN, Rolling, said
+from kaizen_security.mcp.runs import AGAIN, FORGOTTEN, IDLE, META_ACT, META_RUN, Rolling, run_around, said, started_by
 from tests.unit.mcp.relaying import Talk, call, line
 
 
@@ -76,3 +76,13 @@ def test_a_call_says_which_deed_it_is():
     document["params"]["_meta"] = {META_ACT: "act-7"}
     assert talk.client(document)[0] == [line(document)]
     assert [action.act_id for action in talk.judged] == ["act-7"]
+
+
+def test_a_command_that_a_client_runs_finds_the_run_of_the_clients_shims(tmp_path, clock):
+    assert run_around(str(tmp_path), os.getpid(), clock) == ""
+    run = Rolling(str(tmp_path), started_by(os.getppid()), clock=clock)
+    assert run() == started_by(os.getppid())
+    assert run_around("", os.getpid(), clock) == ""
+    assert run_around(str(tmp_path), os.getpid(), clock) == run()
+    clock.now += IDLE + AGAIN + 1
+    assert run_around(str(tmp_path), os.getpid(), clock) == run()
