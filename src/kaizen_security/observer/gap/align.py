@@ -12,7 +12,7 @@ from kaizen_security.observer.gap.expectation import Compiled, below
 from kaizen_security.observer.gap.learned import Learned
 from kaizen_security.observer.gap.place import Place, shown
 from kaizen_security.observer.gap.seen import Seen, What
-from kaizen_security.observer.gap.told import Account, Told
+from kaizen_security.observer.gap.told import Account, Told, program
 
 LEAD = 2.0
 """Seconds that an effect may come before its call is told to have begun: two clocks, two processes."""
@@ -25,6 +25,11 @@ leaves one open must not have everything explained by it for good."""
 
 _SYSTEM = tuple("/usr /lib /lib32 /lib64 /bin /sbin /opt /proc/self /dev /sys /etc/ld.so.cache /etc/localtime".split())
 """What every program reads."""
+
+LAUNCHERS = frozenset(
+    "sh bash dash ash zsh ksh busybox env timeout nice nohup setsid stdbuf time xargs sudo flock tini".split()
+)
+"""Programs that do nothing themselves: what they start has to be told of all the same."""
 
 _INSIDE = (".local", ".internal", ".home.arpa")
 """Ends of names that no public server answers (RFC 6762, RFC 8375, ICANN 2024): what resolvers append out of ``search``."""
@@ -58,6 +63,9 @@ def covers_call(account: Account, call: Told, at: float) -> bool:
 
 def explains(account: Account, call: Told, effect: Seen, rules: Compiled, learned: Learned) -> bool:
     """Whether that call tells of the effect. Does not look at the time."""
+    if effect.what is What.PROGRAM:
+        name = program(effect.path)
+        return bool(call.commands) and (name in call.commands or name in LAUNCHERS)
     if effect.what is What.FILE:
         if call.paths:
             return any(_names(path, effect.path) for path in call.paths)
@@ -125,6 +133,8 @@ def explaining(
 
 def needs_no_call(effect: Seen, rules: Compiled, learned: Learned) -> bool:
     """Infrastructure, stated or learned, what every program reads, and the address of a name that is stated as it is."""
+    if effect.what is What.PROGRAM:
+        return rules.program(program(effect.path))
     if effect.what is What.FILE:
         return any(below(effect.path, folder) for folder in _SYSTEM) or learned.knows("", effect.path)
     if effect.inner and not (rules.infrastructure(effect.inner) or learned.knows("", effect.inner)):
@@ -140,3 +150,18 @@ def expected_at(call: Told, rules: Compiled) -> tuple[str, ...]:
         return tuple(shown(place) for place in call.places[:3])
     reach = rules.reach(call.tool)
     return reach.hosts[:3] if reach is not None else ()
+
+
+def is_anothers(effect: Seen) -> bool:
+    """Whether a program was started by one that was told of and does something itself."""
+    return effect.above is not None and effect.above.leads
+
+
+def leads(effect: Seen) -> bool:
+    """Whether what an explained program starts is its own affair: not of a shell, unless a told program started that."""
+    return effect.what is What.PROGRAM and (program(effect.path) not in LAUNCHERS or is_anothers(effect))
+
+
+def commanded(account: Account, at: float) -> bool:
+    """Whether a call under way then tells of a command. One that has not begun started nothing: the agent itself starts before it."""
+    return any(call.commands and call.begun <= at and covers_call(account, call, at) for call in account.calls)

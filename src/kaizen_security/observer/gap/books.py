@@ -72,7 +72,11 @@ class Books:
         return self._told(gap, account)
 
     def _may_learn(self, effect: Seen) -> bool:
-        return self.learned.learning and effect.what is not What.FILE and not self.rules.forbids(effect.target)
+        return (
+            self.learned.learning
+            and effect.what not in (What.FILE, What.PROGRAM)
+            and not self.rules.forbids(effect.target)
+        )
 
     def _absent(self, account: Account | None, near: list[Told]) -> tuple[str, ...]:
         """Where the calls that were under way say that they went, and were not seen. That is said of them once, here."""
@@ -215,7 +219,12 @@ class Books:
         )
 
 
-_KINDS = {What.CONNECTION: GapKind.UNREPORTED, What.NAME: GapKind.NAME, What.FILE: GapKind.FILE}
+_KINDS = {
+    What.CONNECTION: GapKind.UNREPORTED,
+    What.NAME: GapKind.NAME,
+    What.FILE: GapKind.FILE,
+    What.PROGRAM: GapKind.PROGRAM,
+}
 
 
 def _near(account: Account, effect: Seen) -> list[Told]:

@@ -41,6 +41,7 @@ class Expectation:
     """``infrastructure``  hosts that no call tells of: model, telemetry, package mirror
     ``reach``           by tool
     ``files``           paths, with what is below them, that a call which names no file may touch
+    ``programs``        names of programs that no command has to tell of: what a runtime starts by itself
     ``patience``        seconds that an effect waits for its call to be told
     ``learn_runs``      runs from which further places are learned, where destinations are not declared or allow them; 0: none
     ``forced``          whether all of the agent's traffic has to pass where it is seen, so that what was not seen was not done
@@ -50,6 +51,7 @@ class Expectation:
     infrastructure: tuple[str, ...] = ()
     reach: Mapping[str, Reach] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     patience: float = LIVE
     learn_runs: int = 0
     forced: bool = False
@@ -84,6 +86,7 @@ def read_expectation(document: Json, field: str = "declaration") -> Expectation:
         infrastructure=texts(doc, "infrastructure", path, limit=MAX_NAME),
         reach=reach,
         files=texts(doc, "files", path),
+        programs=texts(doc, "programs", path, limit=MAX_NAME),
         patience=_patience(doc, path),
         learn_runs=_count(doc, "learn_runs", path, most=100_000),
         forced=boolean(doc, "forced", path),
@@ -175,6 +178,10 @@ class Compiled:
     def forbids(self, place: str) -> bool:
         """Whether destinations are declared, and this is none of them."""
         return not self._declared.destination(place)
+
+    def program(self, name: str) -> bool:
+        """Whether no command has to tell of it."""
+        return name in self.expectation.programs
 
     def names(self, host: str) -> bool:
         """Whether exactly that name is stated: to ask for its address tells nobody anything."""

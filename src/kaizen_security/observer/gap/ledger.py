@@ -15,7 +15,17 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.step import Claim, Effect, End, Message, Request, Result, Step
 from kaizen_security.observer.gap import told as account_of
-from kaizen_security.observer.gap.align import LEAD, LONGEST, away, covers_run, explaining, needs_no_call
+from kaizen_security.observer.gap.align import (
+    LEAD,
+    LONGEST,
+    away,
+    commanded,
+    covers_run,
+    explaining,
+    is_anothers,
+    leads,
+    needs_no_call,
+)
 from kaizen_security.observer.gap.books import Books
 from kaizen_security.observer.gap.expectation import NOTHING_EXPECTED, Compiled, Expectation
 from kaizen_security.observer.gap.learned import Learned
@@ -66,6 +76,8 @@ class Ledger:
         self._open: dict[str, Seen] = {}
         """Effects that nothing explains yet."""
         self._loose: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._programs: OrderedDict[int, Seen] = OrderedDict()
+        """The last program of each process."""
         self._due: list[tuple[float, int, Seen | Account]] = []
         self._order = count()
         self._tidy_at = self._least = min(TIDY, 4 * self.bounds.effects)
@@ -191,6 +203,8 @@ class Ledger:
                 self._fresh.extend(self._books.sent(known, self._during(known)))
             return
         effect = effect_of(action, at)
+        if effect is not None and effect.what is What.PROGRAM:
+            self._started(effect)
         if effect is None:
             self.counts["of another kind"] += 1
             return
@@ -208,6 +222,14 @@ class Ledger:
             around = self._around(effect)
             over = around and all(account.ended for account in around)
             self._wait(effect, now + (SETTLE if over else self.rules.expectation.patience))
+
+    def _started(self, effect: Seen) -> None:
+        """Tie a program to what started it. What a program that was told of starts is its own affair."""
+        effect.above = self._programs.get(effect.pid) or self._programs.get(effect.parent)
+        self._programs.pop(effect.pid, None)
+        self._programs[effect.pid] = effect
+        if len(self._programs) > self.bounds.runs:
+            self._programs.popitem(last=False)
 
     def _around(self, effect: Seen) -> list[Account]:
         """The runs that it may be of, the likeliest last: of those that were under way just then one with calls, the newest."""
@@ -232,8 +254,9 @@ class Ledger:
             self.counts["infrastructure"] += 1
             return True
         found = explaining(self._around(effect), effect, self.rules, self.learned)
-        if not found:
+        if not found and not is_anothers(effect):
             return False
+        effect.leads, effect.above = leads(effect), None
         effect.settled = True
         if effect.rung >= Rung.EGRESS and effect.what is What.CONNECTION:
             # Neither a name that was asked for shows that a call was no lie, nor what somebody merely says of an effect.
@@ -249,8 +272,12 @@ class Ledger:
         self._open.pop(effect.id, None)
         if effect.settled or self._explained(effect):
             return
-        effect.settled = True
+        effect.settled, effect.above = True, None
         accounts = self._around(effect)
+        if effect.what is What.PROGRAM and not any(commanded(account, effect.at) for account in accounts):
+            # Nobody told of a command, so there is nothing to compare it with.
+            self.counts["programs beside no command"] += 1
+            return
         if not accounts and self._said_lately(effect):
             return
         gap = self._books.unexplained(effect, accounts, self._before(effect))

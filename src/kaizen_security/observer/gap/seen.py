@@ -18,9 +18,16 @@ class What(StrEnum):
     CONNECTION = "connection"
     NAME = "name"
     FILE = "file"
+    PROGRAM = "program"
 
 
-_KINDS = {"connect": What.CONNECTION, "http": What.CONNECTION, "dns": What.NAME, "file": What.FILE}
+_KINDS = {
+    "connect": What.CONNECTION,
+    "http": What.CONNECTION,
+    "dns": What.NAME,
+    "file": What.FILE,
+    "exec": What.PROGRAM,
+}
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +36,8 @@ class Seen:
 
     ``counted``  bytes of ``up`` that are added up already
     ``hollow``   it was refused, or it ended and had sent nothing
+    ``pid``      of a program that was started; ``above``: what started it, or ran before it in the same process
+    ``leads``    it is explained, and what it starts with it
     ``inner``    the name in a TLS hello where that is another than what was connected to
     """
 
@@ -46,11 +55,15 @@ class Seen:
     up: int = 0
     counted: int = 0
     settled: bool = False
+    pid: int = 0
+    parent: int = 0
+    above: Seen | None = None
+    leads: bool = False
 
     @property
     def target(self) -> str:
         """As it is compared with a declaration, and shown."""
-        return self.path if self.what is What.FILE else shown(self.place)
+        return self.path or shown(self.place)
 
     @property
     def subject(self) -> str:
@@ -59,13 +72,14 @@ class Seen:
 
 
 def seen(action: Action, at: float) -> Seen | None:
-    """The effect that an action of ground truth is; None for what the gap says nothing of (a process that was started)."""
+    """The effect that an action of ground truth is; None for what the gap says nothing of."""
     what = _KINDS.get(action.kind)
     if what is None or not action.target:
         return None
     made = Seen(id=action.id, what=what, rung=action.rung, at=at, place=Place("", 0), run_id=action.run_id)
-    if what is What.FILE:
+    if what in (What.FILE, What.PROGRAM):
         made.path = canonical_path(action.target)
+        made.pid, made.parent = _number(action, "pid"), _number(action, "ppid")
         return made
     found = canonical.destination("connect", action.target)
     host = found.host if found is not None and found.host else action.target.strip()[:253].casefold()
@@ -79,6 +93,11 @@ def seen(action: Action, at: float) -> Seen | None:
         made.inner = sni.rstrip(".").casefold()[:253]
     progress(made, action, at)
     return made
+
+
+def _number(action: Action, name: str) -> int:
+    found = action.metadata.get(name)
+    return found if isinstance(found, int) and not isinstance(found, bool) else 0
 
 
 def progress(known: Seen, action: Action, at: float) -> None:

@@ -17,6 +17,8 @@ MAX_CHARACTERS = 64 << 10
 """Of one value of a call's arguments that is searched for places."""
 MAX_NAMED = 64
 """Places, and files, that one call names."""
+MAX_WORDS = 512
+"""Words of its commands that are looked at."""
 MAX_CARRIERS = 64
 """Connections of one call that are remembered."""
 BASE = 32 << 10
@@ -31,6 +33,8 @@ _AMOUNT = re.compile(r"(?<![\w.,])([0-9]{1,12}(?:\.[0-9]{1,3})?)\s?(bytes?|[kKMG
 _UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _OPAQUE = frozenset("command cmd code script program sql query path file filename attachment attachments".split())
 """Names of arguments whose value is not what is sent, but says where it comes from."""
+_COMMANDS = frozenset("command cmd program script".split())
+_WORD = re.compile(r"[\w.+/-]+")
 _FILES = frozenset("path file filename folder directory".split())
 _LINKS = frozenset("url uri link endpoint address href page site".split())
 _VISITS = frozenset("fetch download browse crawl scrape visit curl wget request http navigate".split()) | {"get"}
@@ -44,6 +48,7 @@ class Told:
     ``mentioned``          places that stand in a text among its arguments
     ``paths``              files that it names
     ``opaque``             what it sends cannot be known from what it tells: it names a file or a command
+    ``commands``           words of the commands that it tells, if it tells any: names of programs among them
     ``visits``             it says that it read a page
     ``size``               bytes that it speaks of
     ``carriers``           connections that were seen and that it explains
@@ -56,6 +61,7 @@ class Told:
     mentioned: tuple[Place, ...] = ()
     paths: tuple[str, ...] = ()
     opaque: bool = False
+    commands: frozenset[str] = frozenset()
     visits: bool = False
     size: int = 0
     ended: float = 0.0
@@ -115,6 +121,7 @@ def told(action: Action, at: float) -> Told:
         mentioned=tuple(names.mentioned),
         paths=tuple(names.paths),
         opaque=names.opaque,
+        commands=frozenset(names.commands),
         visits=read and names.linked,
         size=max(names.size, names.amount),
     )
@@ -136,6 +143,12 @@ def places_of(text: str) -> Iterator[str]:
                 yield place.host
 
 
+def program(path: str) -> str:
+    """A program's name without folder and version: ``python`` of ``/usr/bin/python3.11``."""
+    name = path.rpartition("/")[2]
+    return name.rstrip("0123456789.") or name
+
+
 class _Names:
     """Collects what arguments name; bounded."""
 
@@ -144,6 +157,7 @@ class _Names:
         self.mentioned: dict[Place, None] = {}
         self.paths: dict[str, None] = {}
         self.opaque = False
+        self.commands: set[str] = set()
         self.linked = False
         self.size = 0
         self.amount = 0
@@ -172,6 +186,8 @@ class _Names:
         self.size += len(text)
         words = set(words_of_name(key))
         self.opaque |= bool(words & _OPAQUE)
+        if words & _COMMANDS and len(self.commands) < MAX_WORDS:
+            self.commands.update(map(program, _WORD.findall(text[:MAX_CHARACTERS])[:MAX_WORDS]))
         for number, unit in _AMOUNT.findall(text[:MAX_CHARACTERS]):
             self.amount = max(self.amount, int(float(number) * _UNITS[unit[0].lower()]))
         if len(text) <= 2048 and not any(char.isspace() for char in text):

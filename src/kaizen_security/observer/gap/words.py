@@ -35,6 +35,7 @@ class GapKind(StrEnum):
     BYTES = "more bytes than reported"
     NAME = "unreported name lookup"
     FILE = "unreported file"
+    PROGRAM = "unreported program"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ def verdict(gap: Gap, mode: Mode, policy_version: str = "") -> Verdict:
 
 def action(gap: Gap) -> Action:
     """The action that the verdict is about: the effect, or the call of which there was none."""
-    kinds = {What.CONNECTION: "connect", What.NAME: "dns", What.FILE: "file"}
+    kinds = {What.CONNECTION: "connect", What.NAME: "dns", What.FILE: "file", What.PROGRAM: "exec"}
     missing = gap.kind is GapKind.MISSING
     metadata: dict[str, Json] = {"source": "sandbox" if gap.rung >= Rung.EGRESS else "sdk"}
     if gap.size:
@@ -142,6 +143,8 @@ def _seen(gap: Gap) -> str:
     if gap.kind is GapKind.MISSING:
         where = _listed([host for host in gap.absent if _HOST.fullmatch(host)])
         return f"no connection to {where}" if where else "no connection"
+    if gap.what is What.PROGRAM:
+        return "that it ran a program that its command does not name"
     if gap.what is What.FILE:
         return "that it touched a file that was not told of"
     place = gap.target if _HOST.fullmatch(gap.target) else "a place that is no host"
@@ -185,6 +188,7 @@ _ADVISED = {
     GapKind.MISSING: "The call was made up, or went where nobody looks: compare the tool's own records.",
     GapKind.BYTES: "Look at what the tool sends; if it is right, state most_bytes_up of its reach.",
     GapKind.NAME: _UNSAID,
+    GapKind.PROGRAM: "Look at what ran instead; if the runtime starts it by itself, declare it under programs.",
     GapKind.FILE: "If the tool needs this file, let its trace name it, or declare it under files; else contain it.",
 }
 ADVICE = frozenset(_ADVISED.values())
@@ -197,4 +201,5 @@ _ATTACK = {
     GapKind.BYTES: "allowed-host",
     GapKind.NAME: "allowed-host",
     GapKind.FILE: "scope-creep",
+    GapKind.PROGRAM: "scope-creep",
 }
