@@ -26,6 +26,13 @@ leaves one open must not have everything explained by it for good."""
 _SYSTEM = tuple("/usr /lib /lib32 /lib64 /bin /sbin /opt /proc/self /dev /sys /etc/ld.so.cache /etc/localtime".split())
 """What every program reads."""
 
+_LIBRARY = frozenset(
+    f"unix:{run}/{name}"
+    for run in ("/run", "/var/run")
+    for name in ("nscd/socket", "systemd/resolve/io.systemd.Resolve", "systemd/userdb/io.systemd.Multiplexer")
+)
+"""Local services that a C library asks for the names of users and hosts (nscd(8), nss-resolve(8), nss-systemd(8))."""
+
 LAUNCHERS = frozenset(
     "sh bash dash ash zsh ksh busybox env timeout nice nohup setsid stdbuf time xargs sudo flock tini".split()
 )
@@ -141,6 +148,8 @@ def needs_no_call(effect: Seen, rules: Compiled, learned: Learned) -> bool:
         return False
     if effect.what is What.NAME and any(rules.names(place.host) for place in _meant(effect)):
         return True
+    if effect.place.host in _LIBRARY:
+        return True
     return any(rules.infrastructure(shown(place)) or learned.knows("", place.host) for place in _meant(effect))
 
 
@@ -163,5 +172,8 @@ def leads(effect: Seen) -> bool:
 
 
 def commanded(account: Account, at: float) -> bool:
-    """Whether a call under way then tells of a command. One that has not begun started nothing: the agent itself starts before it."""
-    return any(call.commands and call.begun <= at and covers_call(account, call, at) for call in account.calls)
+    """Whether a call under way just then tells of a command. Neither before nor after it: the agent itself starts in between."""
+    return any(
+        call.commands and call.begun <= at <= (call.ended or at) and covers_call(account, call, at)
+        for call in account.calls
+    )

@@ -31,5 +31,5 @@ def place_of(text: str, kind: str = "connect") -> Place | None:
 
 def shown(place: Place) -> str:
     """``host:port``, ``[v6]:port``, or the host alone."""
-    host = f"[{place.host}]" if ":" in place.host else place.host
+    host = f"[{place.host}]" if ":" in place.host and not place.host.startswith("unix:") else place.host
     return f"{host}:{place.port}" if place.port else host

@@ -77,7 +77,15 @@ def test_where_no_command_is_told_nothing_is_compared():
 
 
 def test_the_agents_own_start_just_before_its_call_is_no_gap():
-    assert Machine(CODER).ran("/usr/bin/python3").ask().call("run", command="git status").back().end().gaps == []
+    story = Machine(CODER).ran("/usr/bin/python3").ask().call("run", command="git status").back().end()
+    assert story.ran("/usr/bin/python3").ask("s").call("run", "s", command="git log").back(run="s").end("s").gaps == []
+
+
+def test_local_services_of_the_c_library_need_no_call_and_others_do():
+    library = told().see("unix:/var/run/nscd/socket", source="ebpf", up=None).back().end()
+    assert library.gaps == []
+    engine = told().see("unix:/run/docker.sock", source="ebpf", up=None).back().end()
+    assert [gap.target for gap in engine.gaps] == ["unix:/run/docker.sock"]
 
 
 def test_a_command_that_is_told_after_it_ran_explains_it():
