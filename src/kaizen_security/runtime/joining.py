@@ -11,12 +11,13 @@ known later comes from ``note`` and ``see`` as rows to be reported ``again``, un
 
 from __future__ import annotations
 
+import re
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from kaizen_security.contract import canonical
-from kaizen_security.contract.action import Action
+from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.step import End, Result, Step
 from kaizen_security.contract.verdict import Verdict
@@ -35,8 +36,14 @@ TIGHT = 0.002
 say, follows within milliseconds, and clocks of one machine agree better than that."""
 CLEARLY = 4.0
 """Of several calls that may be the one that was told, the nearest is, if the next is so many times further away."""
-MOST_AGENTS, MOST_CALLS = 256, 512
+MOST_AGENTS, MOST_CALLS = 256, 256
+MOST_NAMESAKES, MOST_LOOSE = 32, 64
+"""Calls of one tool, and effects without a call, that are looked through: a busy agent must not make its own verdicts slow."""
+LONGEST = 256
+"""Characters of a value of metadata that is kept to report an action again."""
 
+_LAST = re.compile(r"[_./:-]")
+"""Where a name of a tool may begin within a longer one."""
 NO_CALL = "effect without call: nothing that the agent told explains this"
 ELSEWHERE = "effect elsewhere: the call that was open told of another place"
 
@@ -53,10 +60,13 @@ class _Deed:
 
 @dataclass(slots=True, eq=False)
 class _Call:
+    """``said``: a digest of its arguments, None when it has none, or too many to compare."""
+
     action: Action
     verdict: Verdict | None
     deed: _Deed
     host: str
+    said: int | None
     at: float
     ended: float = 0.0
     effects: int = 0
@@ -83,10 +93,33 @@ class _Effect:
     deed: _Deed | None = None
 
 
-@dataclass(slots=True, eq=False)
 class _Agent:
-    calls: deque[_Call] = field(default_factory=lambda: deque(maxlen=MOST_CALLS))
-    effects: deque[_Effect] = field(default_factory=lambda: deque(maxlen=MOST_CALLS))
+    """What is remembered of one agent. ``loose``: effects that nothing explains yet."""
+
+    def __init__(self) -> None:
+        self.calls: OrderedDict[str, _Call] = OrderedDict()
+        self.namesakes: OrderedDict[str, deque[_Call]] = OrderedDict()
+        self.effects: deque[_Effect] = deque(maxlen=MOST_CALLS)
+        self.loose: deque[_Effect] = deque(maxlen=MOST_LOOSE)
+
+    def tells(self, call: _Call) -> None:
+        self.calls[call.action.id] = call
+        if len(self.calls) > MOST_CALLS:
+            self.calls.popitem(last=False)
+        self.named(call.action.tool).append(call)
+
+    def named(self, tool: str) -> deque[_Call]:
+        """The last calls of tools whose names end alike."""
+        last = _LAST.split(tool[-64:])[-1]
+        found = self.namesakes.get(last)
+        if found is None:
+            found = self.namesakes[last] = deque(maxlen=MOST_NAMESAKES)
+            if len(self.namesakes) > MOST_CALLS:
+                self.namesakes.popitem(last=False)
+        return found
+
+    def open_at(self, at: float) -> list[_Call]:
+        return [call for call in self.calls.values() if call.open_at(at)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,16 +156,18 @@ class Joiner:
 
     def note(self, step: Step) -> None:
         """A step that is no action: a call may be over."""
+        agent = self._agent(step.agent)
         match step:
             case Result():
-                agent = self._agent(step.agent)
-                over = [call for call in agent.calls if call.action.id == step.action_id and not call.ended]
+                call = agent.calls.get(step.action_id)
+                over = [call] if call is not None else []
             case End():
-                agent = self._agent(step.agent)
-                over = [call for call in agent.calls if call.action.run_id == step.run_id and not call.ended]
+                over = [call for call in agent.calls.values() if call.action.run_id == step.run_id]
             case _:
                 return
         for call in over:
+            if call.ended:
+                continue
             call.ended = max(call.at, step.at or self._clock())
             self._look_back(agent, call)
             if call.host and not call.effects and agent.effects:
@@ -147,14 +182,16 @@ class Joiner:
             return self._seen(agent, action, verdict, at)
         if not action.id:
             return Joined(action=action)
-        known = next((call for call in agent.calls if call.action.id == action.id), None)
+        known = agent.calls.get(action.id)
         if known is None:
-            known = _Call(action, verdict, self._deed(agent, action, teller or action.source, at), _host(action), at)
-            agent.calls.append(known)
+            said = _digest(action.metadata.get("arguments"))
+            deed = self._deed(agent, action, said, teller or action.source, at)
+            known = _Call(_lean(action), verdict, deed, _host(action), said, at)
+            agent.tells(known)
         return Joined(action=_of(action, known.deed))
 
-    def _deed(self, agent: _Agent, action: Action, teller: str, at: float) -> _Deed:
-        twin = _twin(agent, action, teller, at)
+    def _deed(self, agent: _Agent, action: Action, said: int | None, teller: str, at: float) -> _Deed:
+        twin = _twin(agent.named(action.tool), action.tool, said, teller, at)
         if twin is None:
             deed = _Deed(action.act_id or action.id, action.run_id, bool(action.act_id))
         else:
@@ -162,7 +199,7 @@ class Joiner:
             self.counts["one call, told twice"] += 1
             if action.act_id and not deed.named:
                 deed.act_id, deed.run_id, deed.named = action.act_id, action.run_id, True
-                known: list[_Call | _Effect] = [*agent.calls, *agent.effects]
+                known: list[_Call | _Effect] = [*agent.calls.values(), *agent.effects]
                 for one in known:
                     if one.deed is deed:
                         self._tell_again(one, deed)
@@ -175,29 +212,33 @@ class Joiner:
 
     def _look_back(self, agent: _Agent, call: _Call) -> None:
         """Effects that came before it was known which call they are of."""
-        for effect in agent.effects:
-            if effect.deed is None and call.at - LEAD <= effect.at <= call.ended + LAG:
+        for effect in tuple(agent.loose):
+            if call.ran_at(effect.at) or (call.names(effect.host) and call.open_at(effect.at)):
                 found, _ = self._explaining(agent, effect)
                 if found is not None:
+                    agent.loose.remove(effect)
                     self._explain(effect, found)
                     self._tell_again(effect, found.deed, found.action.source)
 
     # --- what was seen ------------------------------------------------------------------------------------------------------
 
     def _seen(self, agent: _Agent, action: Action, verdict: Verdict | None, at: float) -> Joined:
-        effect = _Effect(action, verdict, _host(action), at)
+        effect = _Effect(_lean(action), verdict, _host(action), at)
         other = _same(agent, effect)
         if other is not None:
             self.counts["one connection, seen twice"] += 1
             deed = other.deed or _Deed(other.action.act_id or other.action.id, other.action.run_id, False)
             effect.deed = other.deed
             agent.effects.append(effect)
+            if effect.deed is None:
+                agent.loose.append(effect)
             return Joined(action=_of(action, deed, other.action.source))
         found, note = self._explaining(agent, effect)
         agent.effects.append(effect)
         if note:
             self.counts[note.partition(":")[0]] += 1
         if found is None:
+            agent.loose.append(effect)
             return Joined(action=action, note=note)
         self._explain(effect, found)
         return Joined(action=_of(action, found.deed, found.action.source), note=note)
@@ -210,7 +251,7 @@ class Joiner:
     def _explaining(self, agent: _Agent, effect: _Effect) -> tuple[_Call | None, str]:
         """The call that the effect is of, where only one deed would do; and what is to be noted of it."""
         host, at = effect.host, effect.at
-        open_ = [call for call in agent.calls if call.open_at(at)]
+        open_ = agent.open_at(at)
         named = [call for call in open_ if call.names(host)]
         found = _only(named) or _only([call for call in named if call.ran_at(at)])
         if found is not None or named:
@@ -237,8 +278,9 @@ class Joiner:
         """Act and run of the effect or call with that id; ``("", "")`` when there is none, or nothing explains it yet."""
         known = self._agent(agent)
         seen = (effect.deed for effect in reversed(known.effects) if effect.action.id == id_)
-        told = (call.deed for call in reversed(known.calls) if call.action.id == id_)
-        found = next((deed for deed in (*seen, *told) if deed is not None), None)
+        found = next((deed for deed in seen if deed is not None), None)
+        if found is None and id_ in known.calls:
+            found = known.calls[id_].deed
         return (found.act_id, found.run_id) if found is not None else ("", "")
 
 
@@ -247,27 +289,52 @@ def _only(calls: list[_Call]) -> _Call | None:
     return calls[-1] if len({call.deed.act_id for call in calls}) == 1 else None
 
 
-def _twin(agent: _Agent, action: Action, teller: str, at: float) -> _Call | None:
+def _twin(namesakes: Iterable[_Call], tool: str, said: int | None, teller: str, at: float) -> _Call | None:
     """The call that somebody else told of, which this one tells of as well."""
     near = [
         call
-        for call in agent.calls
-        if teller not in call.deed.told
-        and _same_tool(call.action.tool, action.tool)
-        and call.at - SAME <= at <= (call.ended or call.at + SAME) + SAME
+        for call in namesakes
+        if call.at - SAME <= at <= (call.ended or call.at + SAME) + SAME
+        and teller not in call.deed.told
+        and _same_tool(call.action.tool, tool)
     ]
-    said = action.metadata.get("arguments")
-    alike = [call for call in near if said is not None and call.action.metadata.get("arguments") == said] or near
+    alike = [call for call in near if said is not None and call.said == said] or near
     alike.sort(key=lambda call: abs(call.at - at))
     if len({call.deed.act_id for call in alike}) > 1 and abs(alike[1].at - at) < CLEARLY * abs(alike[0].at - at):
         return None
     return alike[0] if alike else None
 
 
+def _digest(arguments: Json) -> int | None:
+    if not isinstance(arguments, dict) or len(arguments) > MOST_NAMESAKES:
+        return None
+    return hash(frozenset((name, _short(value)) for name, value in arguments.items()))
+
+
+def _short(value: Json) -> object:
+    if isinstance(value, dict | list):
+        return len(value)
+    return value[:LONGEST] if isinstance(value, str) else value
+
+
+def _lean(action: Action) -> Action:
+    """What is needed to report it again: a joiner of many agents must not hold what they read and wrote."""
+    kept = {
+        name: value
+        for name, value in action.metadata.items()
+        if not isinstance(value, dict | list) and not (isinstance(value, str) and len(value) > LONGEST)
+    }
+    return replace(action, metadata=kept)
+
+
 def _same_tool(one: str, other: str) -> bool:
     """Whether it is the same name, perhaps with a server's before it (``mcp__notes__find``, ``find``)."""
     long, short = (one, other) if len(one) >= len(other) else (other, one)
-    return bool(short) and long.endswith(short) and (len(long) == len(short) or long[-len(short) - 1] in "_.:/-")
+    return (
+        bool(short)
+        and (one == other or long.endswith(short))
+        and (len(long) == len(short) or long[-len(short) - 1] in "_.:/-")
+    )
 
 
 def _same(agent: _Agent, effect: _Effect) -> _Effect | None:

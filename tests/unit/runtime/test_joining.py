@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -178,3 +179,20 @@ def test_the_act_has_the_name_that_whoever_did_it_gave_whatever_was_heard_first(
     assert again == [("m1", "call_7", "run-1")]
     assert joiner.see(told("t1", "langchain", 1000.0), teller="trace").action.act_id == "call_7"
     assert joiner.see(told("t2", "langchain", 1000.01), teller="trace").action.act_id == "t2"
+
+
+def test_what_a_run_read_and_wrote_is_not_kept_by_it():
+    tracemalloc.start()
+    try:
+        joiner = Joiner(lambda: 1000.0)
+        verdict = Verdict(decision=Decision.ALLOW, reason="no policy matched")
+        for i in range(200):
+            text = f"{i}" * 50_000
+            joiner.see(told(f"c{i}", "sdk", 1000.0 + i, text=text, more=text), verdict)
+            action = replace(seen(f"e{i}", "db.example:1", 1000.0 + i), metadata={"source": "ebpf", "argv": [text]})
+            joiner.see(action, verdict)
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
+    again = joiner.see(replace(told("m1", "mcp", 1199.0), act_id="call_9"), verdict).action
+    assert again.act_id == "call_9"
