@@ -11,13 +11,17 @@ import struct
 from kaizen_security.collectors.kernel.linux import syscall
 
 _OP_CONNECT = 16
-_GETEVENTS = 1
+_GETEVENTS, _WAKE = 1, 2
+_SQPOLL = 2
 _SQ_RING, _SQES = 0, 0x10000000
 
 
-def connect(sock: socket.socket, host: str, port: int) -> None:
-    """Connect an IPv4 TCP socket. Raises OSError, with the kernel's own code when it refuses."""
-    parameters = ctypes.create_string_buffer(120)
+def connect(sock: socket.socket, host: str, port: int, *, polled: bool = False) -> None:
+    """Connect an IPv4 TCP socket. ``polled``: by the kernel's own thread, not in our call (IORING_SETUP_SQPOLL).
+
+    Raises OSError, with the kernel's own code when it refuses.
+    """
+    parameters = ctypes.create_string_buffer(struct.pack("=III", 0, 0, _SQPOLL if polled else 0), 120)
     ring = syscall("io_uring_setup", 4, parameters)
     try:
         entries, _ = struct.unpack_from("=II", parameters.raw)
@@ -34,7 +38,7 @@ def connect(sock: socket.socket, host: str, port: int) -> None:
         )
         struct.pack_into("=I", rings, sq[6], 0)
         struct.pack_into("=I", rings, sq[1], 1)
-        syscall("io_uring_enter", ring, 1, 1, _GETEVENTS, None, 0)
+        syscall("io_uring_enter", ring, 1, 1, _GETEVENTS | (_WAKE if polled else 0), None, 0)
         result: int = struct.unpack_from("=i", rings, cq[5] + 8)[0]
         if result < 0:
             raise OSError(-result, os.strerror(-result))
