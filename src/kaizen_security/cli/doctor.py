@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import sys
 
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.verdict import Mode
 
 
@@ -23,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--rung", choices=("kernel", "namespace", "proxy"), help="with --coverage: only this rung (default: all)"
+    )
+
+    parser.add_argument(
+        "--tell",
+        metavar="AGENT",
+        help="with --coverage: tell the control plane, which shows it on that agent's page (a key of scope observer)",
     )
 
 
@@ -60,6 +69,27 @@ def _coverage(args: argparse.Namespace) -> int:
         print(json.dumps(document(found)))
     else:
         print(markdown(found) if args.markdown else "\n".join(lines(found)))
+    if args.tell:
+        _tell(args.tell, document(found))
     held = [one for one in found if one.mode is Mode.ENFORCE and one.canaries and one.way is not Way.PROXY]
     good = bool(held) and all(canary.stopped for one in held for canary in one.canaries if canary.tried)
     return 0 if good else 1
+
+
+def _tell(agent: str, rungs: Json) -> None:
+    """Raises KaizenError, OSError."""
+    from urllib.parse import quote
+
+    from kaizen_security.client import config
+    from kaizen_security.client.http import Connection
+
+    settings = config.load({}, os.environ)
+    body = json.dumps({"machine": platform.node()[:64] or "unnamed", "rungs": rungs}).encode()
+    connection = Connection(settings.base_url)
+    try:
+        path, headers = f"/v1/agents/{quote(agent, safe='')}/coverage", {"Authorization": f"Bearer {settings.api_key}"}
+        status, _, said = connection.request("POST", path, body, headers, 30.0)
+    finally:
+        connection.close()
+    if status != 200:
+        raise Misconfigured(f"the control plane at {settings.base_url} does not take it: {status} {said[:300]!r}")

@@ -25,6 +25,7 @@ from kaizen_security.contract.verdict import Decision, Mode, Severity, Verdict
 
 if TYPE_CHECKING:
     from kaizen_security.store.acts import Acts
+    from kaizen_security.store.coverage import Coverages
     from kaizen_security.store.exported import Exports
     from kaizen_security.store.held import HeldActions
     from kaizen_security.store.models import Models
@@ -390,6 +391,8 @@ class Store(Protocol):
     def profiles(self) -> Profiles: ...
     @property
     def acts(self) -> Acts: ...
+    @property
+    def coverage(self) -> Coverages: ...
 
     # itself
     def check_writable(self) -> None: ...

@@ -147,6 +147,15 @@ profiles = Table(
     Column("document", Text, nullable=False),
 )
 
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("agent_id", Integer, ForeignKey("agents.id"), primary_key=True),
+    Column("machine", String(64), nullable=False),
+    Column("at", Double, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
 hours = Table(
     "hours",
     metadata,

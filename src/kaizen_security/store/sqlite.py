@@ -45,6 +45,7 @@ from kaizen_security.store.base import (
     VerdictRow,
 )
 from kaizen_security.store.codes import RowIds
+from kaizen_security.store.coverage import SqlCoverages
 from kaizen_security.store.files import FILE, lock
 from kaizen_security.store.held import SqlHeld
 from kaizen_security.store.ingest import Ingest, prepare
@@ -179,8 +180,7 @@ class SqliteStore:
     def __init__(self, directory: Path, *, exclusive: bool = True) -> None:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = lock(directory) if exclusive else None
-            self._directory = directory
+            self._lock, self._directory = lock(directory) if exclusive else None, directory
             path = directory / FILE
             # Made here and not by SQLite, so that nobody else on the machine may read it.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -193,7 +193,7 @@ class SqliteStore:
             failed.pop_all()
         self._readers = _engine(path, _READER_PRAGMAS, QueuePool, pool_size=_READERS, max_overflow=0)
         self.exports, self.acts = OutgoingExports(self._read, self._write), SqlActs(self._read)
-        self.holds = SqlHeld(self._read, self._write)
+        self.holds, self.coverage = SqlHeld(self._read, self._write), SqlCoverages(self._read, self._write)
         self.models, self.profiles = SqlModels(self._read, self._write), SqlProfiles(self._read, self._write)
 
     def _opened(self, path: Path) -> _Transaction:

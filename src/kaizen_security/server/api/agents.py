@@ -17,6 +17,7 @@ from kaizen_security.server.api import answers, bodies, documents
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import answer, not_found
 from kaizen_security.server.operation import AGENTS, PEOPLE, Answer, Nothing, Operation, Segment
+from kaizen_security.store.coverage import Measured
 from kaizen_security.store.profiles import Profile
 
 MAX_PROFILE = 256 << 10
@@ -62,6 +63,24 @@ TELL_PROFILE = Operation(
     parameters=(NAME,),
     limit=MAX_PROFILE,
 )
+TELL_COVERAGE = Operation(
+    "POST /v1/agents/{agent:path}/coverage",
+    "tellCoverage",
+    "what `kaizen doctor --coverage` measured of an agent's ways out; needs a key of scope observer",
+    bodies.MeasuredCoverage,
+    (Answer(answers.Kept),),
+    tags=(AGENTS,),
+    parameters=(NAME,),
+)
+COVERAGE = Operation(
+    "GET /v1/agents/{agent:path}/coverage",
+    "coverage",
+    "the newest measure of an agent's ways out",
+    Nothing,
+    (Answer(answers.Coverage),),
+    tags=(AGENTS, PEOPLE),
+    parameters=(NAME,),
+)
 SETTINGS = Operation(
     "POST /v1/agents/{agent:path}/settings",
     "settings",
@@ -91,7 +110,7 @@ DELETE = Operation(
 def routes(context: Context) -> list[Route]:
     """Declarations, settings, profiles; what is forgotten and deleted."""
     # The longer paths first: an agent's name may have slashes in it.
-    return [*_kept(context), *_gone(context)]
+    return [*_kept(context), *_measured(context), *_gone(context)]
 
 
 def _kept(context: Context) -> list[Route]:
@@ -159,6 +178,29 @@ def _kept(context: Context) -> list[Route]:
         TELL_PROFILE.route(tell_profile),
         SETTINGS.route(settings),
     ]
+
+
+def _measured(context: Context) -> list[Route]:
+    async def tell_coverage(request: Request) -> Response:
+        principal = await context.auth.principal(request)
+        principal.require_observer()
+        name = principal.agent(NAME.of(request))
+        said = await TELL_COVERAGE.read(request)
+        rungs = [one.document() for one in said.rungs]
+        measured = Measured(machine=said.machine, at=context.clock(), rungs=rungs)
+        if not await context.call(context.store.coverage.put, principal.organisation, name, measured):
+            raise not_found("there is no such agent")
+        return answer({"agent": name, "kept": True})
+
+    async def coverage(request: Request) -> Response:
+        principal = await context.auth.principal(request)
+        name = principal.agent(NAME.of(request))
+        found = await context.call(context.store.coverage.of, principal.organisation, name)
+        if found is None:
+            raise not_found("nobody has measured its ways out")
+        return answer(documents.coverage(name, found))
+
+    return [TELL_COVERAGE.route(tell_coverage), COVERAGE.route(coverage)]
 
 
 def _gone(context: Context) -> list[Route]:

@@ -191,6 +191,26 @@ class Profile(Agent, kw_only=True):
     sidecars: list[ToldProfile]
 
 
+class RungCoverage(Shown):
+    """One rung in one mode: of the canaries that were tried, how many were seen (in enforce mode: seen or stopped), and each."""
+
+    rung: Literal["kernel", "namespace", "proxy"]
+    mode: Literal["observe", "enforce"]
+    why: str
+    good: Count
+    tried: Count
+    canaries: Open
+
+
+class Coverage(Shown):
+    """What was measured of an agent's ways out, on which machine and when."""
+
+    agent: str
+    machine: str
+    at: Instant
+    rungs: list[RungCoverage]
+
+
 class Kept(Shown):
     """It is kept."""
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from kaizen_security.contract.action import Json
 from kaizen_security.contract.declaration import DataClass
 from kaizen_security.contract.fields import MAX_LIST, MAX_NAME, MAX_TEXT
 from kaizen_security.exports.destinations import MAX_HEADER, MAX_HEADERS, MAX_SECRET, MAX_URL
@@ -54,6 +55,46 @@ class SidecarProfile(Body):
 
     sidecar: Annotated[str, Meta(min_length=1, max_length=64)]
     profile: Open
+
+
+class MeasuredCanary(Body):
+    """What became of one harmless message through one way out."""
+
+    seen: bool
+    stopped: bool
+    tried: bool = True
+
+
+class MeasuredRung(Body):
+    """One rung in one mode: canaries by their ways out; ``why`` says why there are none."""
+
+    rung: Literal["kernel", "namespace", "proxy"]
+    mode: Literal["observe", "enforce"]
+    canaries: Annotated[dict[Annotated[str, Meta(max_length=64)], MeasuredCanary], Meta(max_length=64)]
+    why: Annotated[str, Meta(max_length=MAX_TEXT)] = ""
+    good: Annotated[int, Meta(ge=0)] = 0
+    tried: Annotated[int, Meta(ge=0)] = 0
+
+    def document(self) -> dict[str, Json]:
+        """As it is kept: whole."""
+        canaries: dict[str, Json] = {
+            name: {"seen": one.seen, "stopped": one.stopped, "tried": one.tried} for name, one in self.canaries.items()
+        }
+        return {
+            "rung": self.rung,
+            "mode": self.mode,
+            "why": self.why,
+            "good": self.good,
+            "tried": self.tried,
+            "canaries": canaries,
+        }
+
+
+class MeasuredCoverage(Body):
+    """What ``kaizen doctor --coverage --tell AGENT`` measured on a machine."""
+
+    machine: Annotated[str, Meta(min_length=1, max_length=64)]
+    rungs: Annotated[list[MeasuredRung], Meta(min_length=1, max_length=16)]
 
 
 class AgentSettings(Body):

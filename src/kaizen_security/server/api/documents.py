@@ -8,6 +8,7 @@ from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.score import encode_score
 from kaizen_security.server.acts import Act
 from kaizen_security.store.base import Agent, Deleted, Key, User, VerdictRow
+from kaizen_security.store.coverage import Measured
 from kaizen_security.store.profiles import Profile
 
 
@@ -78,6 +79,12 @@ def agent(found: Agent) -> dict[str, Json]:
 def told_profile(found: Profile) -> dict[str, Json]:
     """What a sidecar said that it has learned of an agent."""
     return {"sidecar": found.sidecar, "at": rfc3339(found.at), "profile": dict(found.document)}
+
+
+def coverage(name: str, found: Measured) -> dict[str, Json]:
+    """What was measured of an agent's ways out."""
+    rungs: list[Json] = [dict(one) for one in found.rungs]
+    return {"agent": name, "machine": found.machine, "at": rfc3339(found.at), "rungs": rungs}
 
 
 def deleted(name: str, gone: Deleted) -> dict[str, Json]:

@@ -13,9 +13,10 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import MAX_NAME, plain
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.server.api.documents import told_profile, verdict_row
+from kaizen_security.server.api.documents import coverage, told_profile, verdict_row
 from kaizen_security.server.console.agents import learned_view
 from kaizen_security.server.console.connect import snippets
+from kaizen_security.server.console.coverage import coverage_view
 from kaizen_security.server.console.desk import Desk, address, form
 from kaizen_security.server.console.filters import Filters
 from kaizen_security.server.console.lines import agent_href
@@ -74,6 +75,7 @@ class _Agents:
         found = await context.call(agent_page, context.store, user.organisation, agent, context.clock())
         learned = await self._learned(user, agent)
         told = await context.call(context.store.profiles.of, user.organisation, agent.name)
+        measured = await context.call(context.store.coverage.of, user.organisation, agent.name)
         chosen = Filters(agent=agent.name)
         if wants_json(request):
             latest = [verdict_row(row) for row in found.rows]
@@ -82,6 +84,7 @@ class _Agents:
                 "verdicts": latest,
                 "profile": learned,
                 "sidecars": [told_profile(one) for one in told],
+                "coverage": None if measured is None else coverage(agent.name, measured),
             }
             return answer(said, headers=HEADERS)
         return page(
@@ -90,6 +93,7 @@ class _Agents:
             who=user.name,
             agent=found.agent,
             declaration=found.declaration,
+            coverage=None if measured is None else coverage_view(measured, context.clock()),
             learned=learned_view(learned),
             told=[(one.sidecar, ago(one.at, context.clock()), learned_view(one.document)) for one in told],
             may_change=user.role is Role.ADMIN,
