@@ -147,7 +147,7 @@ def _page(found: _Found, *, colour: bool, width: int) -> Iterable[str]:
     if len(steps) > 1:
         yield ""
         more = f", the latest {MOST_ROWS:,} rows of it" if found.cut else ""
-        yield f"Its run, {len(steps)} actions{more} (what the user asked and what was read stays with the sidecar):"
+        yield f"Its run, {len(steps)} actions{more} (nobody keeps the words of the request or of what was read):"
         yield from timeline(steps, _raw(row.get("action_id")), colour=colour, width=width)
 
 

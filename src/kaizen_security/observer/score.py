@@ -32,6 +32,7 @@ from kaizen_security.observer.weights import (
     SETTLED,
     SLOPE,
     WEIGHTS,
+    YOUNG_BUDGET,
 )
 
 _ORDER = tuple(WEIGHTS[name] for name in NAMES)
@@ -139,11 +140,11 @@ def probability(logit: float) -> float:
 def threshold(habits: Habits, budget: float = BUDGET) -> float | None:
     """The agent's own: as many of its runs lie above as the budget allows, between ``floor`` and ``HIGHEST``.
 
-    While there are few of them the floor is that of the smallest budget; None before the first ones.
+    While there are few of them the floor is that of a smaller budget; None before the first ones.
     """
     if habits.runs < YOUNG:
         return None
-    least = floor(budget if len(habits.scores) >= MATURE else min(FLOORS))
+    least = floor(budget if len(habits.scores) >= MATURE else min(budget, YOUNG_BUDGET))
     return max(least, min(HIGHEST, habits.scores.exceeded_by(budget)))
 
 

@@ -1,6 +1,6 @@
 """The weights of the signals: the one table.
 
-Fitted on recorded runs by ``benchmarks/fit_weights.py``, which wrote this file.
+Fitted on recorded runs by ``benchmarks/fit_weights.py``, which wrote this file; where asking begins was placed afterwards.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ BUDGET = 0.01
 ASK_BUDGET = 0.05
 """Stated budget of the band below: of all harmless runs of unseen tasks together, one in twenty lies above its beginning."""
 
-ASK_LEAST = 0.02
-"""However high an agent's own runs score, its band begins no higher than where one in fifty of all lies above."""
+ASK_LEAST = 0.025
+"""However high an agent's own runs score, its band begins no higher than where one in forty of all lies above."""
 
 ASK_OWN = 0.1
 """Between the two, asking begins where one in ten of the agent's own runs lies above."""
@@ -20,8 +20,11 @@ ASK_OWN = 0.1
 MATURE = 100
 """Scored runs from which on an agent's own runs alone set its threshold."""
 
-SETTLED = 30
+SETTLED = 20
 """Scored runs from which on a person is asked: before, everything is new."""
+
+YOUNG_BUDGET = 0.005
+"""Stated budget of an agent with fewer scored runs than ``MATURE``: the least threshold of all its first runs."""
 
 BIAS = -6.955
 
@@ -34,12 +37,15 @@ FLOORS = {
     0.005: 1.61,
     0.01: 1.38,
     0.02: -0.52,
+    0.025: -0.75,  # between its neighbours on a logarithmic scale, until the next fit
     0.05: -1.48,
 }
 """For a budget, the score that at most that share of harmless runs of unseen tasks exceeded, out of fold: the least threshold."""
 
-HIGHEST = 3.21
-"""No agent's threshold rises above this, whatever its runs were: nine in ten attacks on tasks that were never seen exceed it."""
+HIGHEST = 2.7
+"""No agent's threshold rises above this, whatever its runs were: nine in ten attacks on tasks that were never seen exceed it, or
+it is 2.7.
+"""
 
 WEIGHTS = {
     "place_near": 3.373,

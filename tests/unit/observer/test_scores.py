@@ -10,7 +10,16 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.observer.habits import Habits
 from kaizen_security.observer.score import asking, floor, threshold
 from kaizen_security.observer.scores import ROOM, WINDOW, Scores
-from kaizen_security.observer.weights import ASK_BUDGET, ASK_LEAST, BUDGET, FLOORS, HIGHEST, MATURE, SETTLED
+from kaizen_security.observer.weights import (
+    ASK_BUDGET,
+    ASK_LEAST,
+    BUDGET,
+    FLOORS,
+    HIGHEST,
+    MATURE,
+    SETTLED,
+    YOUNG_BUDGET,
+)
 
 
 def of(values):
@@ -58,8 +67,8 @@ def test_the_threshold_is_the_agents_own_and_never_below_the_floor():
     habits = Habits(runs=500, scores=of([-9.0] * MATURE))
     assert threshold(habits) == floor(BUDGET)
     assert asking(habits) < threshold(habits)
-    habits = Habits(runs=500, scores=of([-9.0] * 97 + [2.7, 2.8, 2.9]))
-    assert threshold(habits) == 2.8
+    habits = Habits(runs=500, scores=of([-9.0] * 97 + [2.4, 2.5, 2.6]))
+    assert threshold(habits) == 2.5
 
 
 def test_an_agents_own_runs_place_the_band_but_never_empty_it():
@@ -83,8 +92,8 @@ def test_no_flood_of_flagged_runs_raises_the_threshold_beyond_its_bound():
 
 def test_a_young_agent_is_judged_more_carefully_and_one_without_runs_not_at_all():
     young = Habits(runs=20, scores=of([-9.0] * 10))
-    assert threshold(young) == FLOORS[min(FLOORS)] > floor(BUDGET)
-    assert threshold(Habits(runs=20, scores=of([3.0, -9.0]))) == 3.0
+    assert threshold(young) == floor(YOUNG_BUDGET) > floor(BUDGET)
+    assert threshold(Habits(runs=20, scores=of([2.5, -9.0]))) == 2.5
     assert threshold(Habits()) is None
 
 
