@@ -38,6 +38,7 @@ class Inspect:
     ``unreadable``   what becomes of what cannot be looked into: ``pass`` or ``refuse``
     ``bytes``        of one request that are looked at; what is beyond counts as unreadable
     ``canaries``     file of ``kaizen canary``; ``documents``: file of ``kaizen egress documents``
+    ``readings``     ask the sidecar what each agent has read that is sensitive
     """
 
     ca_cert: Path = Path("ca.pem")
@@ -50,6 +51,7 @@ class Inspect:
     bytes: int = 256 << 20
     canaries: str = ""
     documents: str = ""
+    readings: bool = False
 
 
 class Opening(Protocol):
@@ -92,6 +94,10 @@ def _value(name: str, said: Json, default: object) -> object:
         if not isinstance(said, list) or not all(isinstance(one, str) and one for one in said):
             raise Misconfigured(f"inspect.{name}: must be a list of texts")
         return tuple(Path(str(one)) if name == "extra_ca" else str(one) for one in said)
+    if isinstance(default, bool):
+        if not isinstance(said, bool):
+            raise Misconfigured(f"inspect.{name}: must be true or false")
+        return said
     if isinstance(default, int):
         if isinstance(said, bool) or not isinstance(said, int) or said < 0:
             raise Misconfigured(f"inspect.{name}: must be a whole number from 0")

@@ -37,7 +37,7 @@ class Inspected(Exchange):
     def __init__(self, opened: Opened, head: http1.Request, destination: http1.Destination, agent: str) -> None:
         self.opened = opened
         super().__init__(opened, head, destination, agent)
-        self.scan: Scan = opened.interceptor.scanner.start(opened.name)
+        self.scan: Scan = opened.interceptor.scanner.start(opened.name, agent)
         self.payload = Payload(head, self.scan, most=opened.interceptor.settings.bytes)
         self.upload = self.payload  # type: ignore[assignment]  # it has what an exchange asks of a body
         self.shaking = False

@@ -16,6 +16,7 @@ from kaizen_security.interception import clock, documents
 from kaizen_security.interception.authority import load
 from kaizen_security.interception.documents import Documents
 from kaizen_security.interception.interceptor import Interceptor
+from kaizen_security.interception.readings import Readings
 from kaizen_security.interception.scan import Scanner
 from kaizen_security.observer import canaries
 from kaizen_security.observer.canaries import Canaries
@@ -32,11 +33,17 @@ def opening(proxy: Proxy) -> Interceptor:
     assert settings is not None
     bait = _in(settings.canaries, "inspect.canaries", canaries.from_json) if settings.canaries else Canaries()
     marked = _in(settings.documents, "inspect.documents", documents.from_json) if settings.documents else Documents()
+    readings = None
+    if settings.readings:
+        if not proxy.config.sidecar:
+            raise Misconfigured("inspect.readings: the sidecar knows what an agent has read; name it in `sidecar`")
+        readings = Readings(proxy.config.sidecar, proxy.config.api_key)
+        readings.of(proxy.config.agent)  # what it reads before its first request is known, too
     return Interceptor(
         proxy,
         settings,
         authority=load(settings.ca_cert, settings.ca_key, clock.now()),
-        scanner=Scanner(bait, marked),
+        scanner=Scanner(bait, marked, readings.of if readings is not None else None),
         clock=clock.now,
     )
 

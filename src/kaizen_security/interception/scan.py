@@ -7,7 +7,7 @@ credential in a field that is made for one is left to it, and elsewhere only one
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from kaizen_security.contract.finding import Finding
@@ -65,24 +65,32 @@ _EXPECTED = {
     "canary": "no canary anywhere",
     "credential leaves": "no credential outside fields for credentials and its issuer's own host",
     "document leaves": "no copy of a document that must not leave",
+    "reading leaves": "no copy of a sensitive reading",
 }
 _ADVICE = {
     "canary": "Somebody was led to the bait: look at what the agent did before.",
     "credential leaves": "Revoke the credential if it was meant to stay, then look at what led the agent to send it.",
     "document leaves": "Compare what left with what the agent was asked to do; take the document off the list if it may leave.",
+    "reading leaves": "Compare what left with what the user asked for.",
 }
 
 
 class Scanner:
     """What is looked for, for all requests. ``host``: where a request goes."""
 
-    def __init__(self, canaries: Canaries, documents: Documents) -> None:
+    def __init__(
+        self, canaries: Canaries, documents: Documents, readings: Callable[[str], Documents] | None = None
+    ) -> None:
         self._canaries = canaries
         self._documents = documents
+        self._readings = readings
 
-    def start(self, host: str) -> Scan:
-        """For one request."""
-        return Scan(host, self._canaries, self._documents)
+    def start(self, host: str, agent: str = "") -> Scan:
+        """For one request of ``agent``."""
+        known = [(self._documents, "document leaves")] if self._documents.names else []
+        if self._readings is not None:
+            known.append((self._readings(agent), "reading leaves"))
+        return Scan(host, self._canaries, known)
 
 
 class Scan:
@@ -90,11 +98,11 @@ class Scan:
 
     __slots__ = ("_canaries", "_documents", "_host", "_rows", "leaks")
 
-    def __init__(self, host: str, canaries: Canaries, documents: Documents) -> None:
+    def __init__(self, host: str, canaries: Canaries, documents: Sequence[tuple[Documents, str]]) -> None:
         self._host = host
         self._canaries = canaries
         self._documents = documents
-        self._rows: dict[str, set[bytes]] = {}
+        self._rows: dict[tuple[str, str], set[bytes]] = {}
         self.leaks: dict[tuple[str, str], Leak] = {}
 
     def text(self, said: str, where: str, name: str = "") -> list[Leak]:
@@ -141,10 +149,10 @@ class Scan:
             yield leak._replace(grave=False)
 
     def _copies(self, said: str, where: str, form: str) -> Iterator[Leak]:
-        if not self._documents.names:
-            return
-        for mark, name in self._documents.rows(said):
-            rows = self._rows.setdefault(name, set())
-            rows.add(mark)
-            if len(rows) == FEWEST:
-                yield Leak("document leaves", name, where, len(said), form)
+        for known, kind in self._documents:
+            for mark, name in known.rows(said) if known.names else ():
+                rows = self._rows.setdefault((kind, name), set())
+                rows.add(mark)
+                if len(rows) == FEWEST:
+                    # Whether a reading may go there is the run's to say, which is not known here.
+                    yield Leak(kind, name, where, len(said), form, grave=kind == "document leaves")

@@ -13,6 +13,7 @@ import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_bytes
 from uuid import uuid4
 
 import uvicorn
@@ -34,6 +35,7 @@ from kaizen_security.sidecar.heartbeats import Heartbeats
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.identity import Identities
 from kaizen_security.sidecar.profiles import SECONDS, Profiles
+from kaizen_security.sidecar.readings import Readings
 from kaizen_security.sidecar.reasoning import SidecarReasoning
 from kaizen_security.sidecar.relay import Relay
 from kaizen_security.sidecar.settings import Settings
@@ -97,6 +99,8 @@ class Parts:
         self.heartbeats = Heartbeats(
             clock, lambda: uuid4().hex, self.sidecar.emit, self.sidecar.who, self.sidecar.agent
         )
+        self.readings = Readings(token_bytes(32), self.sidecar.who, self.sidecar.agent)
+        self.sidecar.witness = self.readings.see
         self.reasoning = SidecarReasoning(settings.model, self.inspector, self.shelf, clock, report=self.sidecar.emit)
 
     def app(self) -> Starlette:
@@ -106,6 +110,7 @@ class Parts:
             [
                 *self.reasoning.routes(sidecar.who),
                 *self.heartbeats.routes(),
+                *self.readings.routes(),
                 *health.routes(
                     self.inspector,
                     self.uplink,

@@ -13,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import zlib
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from kaizen_security.observer.credential_rules import crc32_base62
 from tests.e2e.egress.peers import ControlPlane, Origin, Running, Script, read_all, read_head, running, until
 from tests.e2e.egress.test_clients import files, needs, ran, wheel
 from tests.e2e.egress.test_more_clients import FETCH, WEBSOCKET, node, node_origin  # noqa: F401 - a fixture
+from tests.e2e.sidecar_process import Process
 from tests.e2e.typescript.conftest import sdk  # noqa: F401 - a fixture
 
 pytest.importorskip("cryptography")
@@ -667,3 +669,29 @@ def test_pip_downloads(shop, tmp_path: Path):
         env=env | {"PIP_CONFIG_FILE": os.devnull},
     )
     assert (tmp_path / "kzdemo-1.0-py3-none-any.whl").is_file()
+
+
+def test_what_the_run_has_read_is_known_from_the_sidecar(tmp_path: Path, opened: Opened, secure: Origin):
+    """A real sidecar hears of a sensitive reading; the proxy sees its words leave in a request that no client has told of."""
+    (tmp_path / "sidecar").mkdir()
+    sidecar = Process(tmp_path / "sidecar").start()
+    said = "Anna Olsen earns 58211 and Bert Quist earns 61877 a year"
+    settings = opened.settings(readings=True)
+    settings |= {"sidecar": f"unix://{sidecar.socket}", "api_key": ""}
+    ids = map(str, count())
+    try:
+        with running(tmp_path / "proxy", "http://127.0.0.1:9", **settings) as proxy:
+
+            def flagged() -> bool:
+                # Until the proxy has asked for the first time, nothing is kept: so the agent reads again.
+                of = {"run_id": "r", "agent": "egress-agent"}
+                reading = {"tool": "read", "id": next(ids), "metadata": {"source": "sdk", "sensitive": True}, **of}
+                result = {"step": "result", "action_id": reading["id"], "content": said, **of}
+                assert sidecar.ask("POST", "/v1/inspect", {"action": reading, "agent": "egress-agent"})[0] == 200
+                assert sidecar.ask("POST", "/v1/steps", {"agent": "egress-agent", "steps": [result]})[0] == 200
+                assert exchange(proxy, opened.ca, post(f"fyi: {said}".encode()))[0] == 200
+                return bool(proxy.health()["counts"].get("reading leaves"))  # type: ignore[attr-defined]
+
+            until(flagged, seconds=60)
+    finally:
+        sidecar.stop()

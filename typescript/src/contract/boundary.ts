@@ -26,7 +26,9 @@ const NUMBERS = /* @__PURE__ */ split(
 const SWITCHES = /* @__PURE__ */ split(
   "sensitive blocked failed encrypted relayed truncated dry accepted host_differs sni_differs",
 );
-const NAMES = /* @__PURE__ */ split("source method protocol transport direction alpn tls framework outcome mode phase ended inspected");
+const NAMES = /* @__PURE__ */ split(
+  "source method protocol transport direction alpn tls framework outcome mode phase ended inspected",
+);
 const HOSTS = /* @__PURE__ */ split("sni host server address resolved");
 const TYPES = /* @__PURE__ */ split("text url email host path number boolean null list object bytes");
 
