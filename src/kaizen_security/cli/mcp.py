@@ -171,7 +171,7 @@ def _look(args: argparse.Namespace) -> int:
     found: list[dict[str, Json]] = []
     for place in _places(args):
         try:
-            listed = list(servers(place, read(place.path)[1]))
+            listed = list(servers(place, read(place.path).document))
         except Misconfigured as err:
             found.append({"client": place.client, "file": place.path, "server": "", "amiss": [str(err)]})
             continue

@@ -5,7 +5,7 @@ Claude Desktop, Claude Code, Cursor, VS Code; each user-wide and in a project's 
 
 from __future__ import annotations
 
-import json
+import codecs
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,12 @@ from dataclasses import dataclass, field
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.setup.jsonc import Path, Span, parsed
 
 MAX_FILE = 16 << 20
+_MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_MARK = "\ufeff"
+"""The mark of byte order, which editors on Windows begin a file with; it stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +82,44 @@ def places(environment: Mapping[str, str], folder: str) -> tuple[Place, ...]:
     )
 
 
-def read(path: str) -> tuple[bytes, dict[str, Json]]:
-    """A file's bytes and its document. Raises Misconfigured for one that cannot be read, or whose comments would be lost."""
+@dataclass(frozen=True, slots=True)
+class File:
+    """A configuration file as it is: its bytes, its text and the text's encoding, its document and where each value stands."""
+
+    data: bytes = field(repr=False)
+    text: str = field(repr=False)
+    encoding: str
+    document: Mapping[str, Json] = field(repr=False)
+    spans: Mapping[Path, Span] = field(repr=False)
+
+
+def read(path: str) -> File:
+    """A configuration file, also with comments, in UTF-8 or UTF-16. Raises Misconfigured for one that cannot be understood."""
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_FILE)
-        document: Json = json.loads(data.decode("utf-8-sig") or "{}")
+            data = file.read(MAX_FILE + 1)
     except OSError as err:
         raise Misconfigured(f"cannot read {path}: {err.strerror}") from err
-    except (ValueError, RecursionError) as err:
-        raise Misconfigured(f"{path} is no plain JSON (comments?): it is left alone; wrap its servers by hand") from err
+    if len(data) > MAX_FILE:
+        raise Misconfigured(f"{path} has more than {MAX_FILE >> 20} MB: it is left alone")
+    return of(path, data)
+
+
+def of(path: str, data: bytes) -> File:
+    """The file with these bytes. Raises Misconfigured."""
+    encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
+    try:
+        text = data.decode(encoding)
+        begin = text.startswith(_MARK)
+        document, spans = parsed(text[begin:] if text[begin:].strip() else "{}")
+    except UnicodeDecodeError as err:
+        raise Misconfigured(f"{path} is neither UTF-8 nor UTF-16: it is left alone") from err
+    except ValueError as err:
+        raise Misconfigured(f"{path}: {err}; it is left alone, wrap its servers by hand") from err
     if not isinstance(document, dict):
         raise Misconfigured(f"{path} holds no object: it is left alone")
-    return data, document
+    moved = {at: (start + begin, end + begin) for at, (start, end) in spans.items()}
+    return File(data, text, encoding, document, moved)
 
 
 def servers(place: Place, document: Mapping[str, Json]) -> Iterator[Server]:

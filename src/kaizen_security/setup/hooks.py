@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.setup.clients import Place, read
-from kaizen_security.setup.wrap import Change, kept, replaced, write, written
+from kaizen_security.setup.wrap import Change, kept, replaced, write
 
 MARK = os.path.join("integrations", "hook.py")
 """What every hook of ours has in its command."""
@@ -77,7 +79,7 @@ def attaching(assistant: Assistant, path: str, command: str, *, patience: int) -
 
     Raises Misconfigured for a file that cannot be read, or whose comments would be lost.
     """
-    data, document = read(path) if os.path.exists(path) else (b"", {})
+    data, document = _plain(path) if os.path.exists(path) else (b"", {})
     hooks = document.setdefault("hooks", {})
     if not isinstance(hooks, dict):
         raise Misconfigured(f"{path}: hooks is no object: it is left alone")
@@ -95,7 +97,7 @@ def attaching(assistant: Assistant, path: str, command: str, *, patience: int) -
 
 def detaching(assistant: Assistant, path: str, folder: str) -> Change:
     """What undoing would change; writes nothing. ``folder``: where ``put`` kept what was there. Raises Misconfigured."""
-    data, document = read(path)
+    data, document = _plain(path)
     before = kept(folder, path)
     if before is not None and before[0] == hashlib.sha256(data).hexdigest() and MARK.encode() not in before[1]:
         return Change(Place(assistant.name, path), (), (), data, before[1])
@@ -124,6 +126,25 @@ def put(change: Change, folder: str, *, keep: bool) -> None:
     except OSError as err:
         raise Misconfigured(f"cannot write {path}: {err.strerror}") from err
     write(change, folder, keep=keep)
+
+
+def _plain(path: str) -> tuple[bytes, dict[str, Json]]:
+    """A file's bytes and its document. Raises Misconfigured for one that would lose something when it is written anew."""
+    file = read(path)
+    try:
+        document: Json = json.loads(file.data.decode("utf-8-sig") or "{}")
+    except (ValueError, RecursionError) as err:
+        raise Misconfigured(f"{path} is no plain JSON (comments?): it is left alone") from err
+    assert isinstance(document, dict)
+    return file.data, document
+
+
+def written(document: Mapping[str, Json], like: bytes) -> bytes:
+    """The document in the manner of the file: its indentation, and a line end at its end if it had one."""
+    found = re.search(rb"\n([ \t]+)\S", like)
+    indent = found[1].decode() if found else "  "
+    text = json.dumps(document, ensure_ascii=False, indent=indent)
+    return text.encode() + (b"\n" if like.endswith(b"\n") else b"")
 
 
 def _ours(entry: Json) -> bool:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from kaizen_security.contract.errors import Misconfigured
-from kaizen_security.setup.clients import Place, places, read, servers
+from kaizen_security.setup.clients import Place, of, places, read, servers
 from kaizen_security.setup.look import amiss
 from kaizen_security.setup.wrap import unwrapping, wrapping, write
 
@@ -38,18 +38,18 @@ def kept(tmp_path):
 
 
 def entries(place):
-    return {one.name: one for one in servers(place, read(place.path)[1])}
+    return {one.name: one for one in servers(place, read(place.path).document)}
 
 
 def test_a_dry_run_changes_nothing(place):
-    before = read(place.path)[0]
+    before = read(place.path).data
     change = wrapping(place, SHIM)
     assert [one.name for one in change.servers] == ["files"]
     assert [(one.name, why.partition(":")[0]) for one, why in change.left] == [
         ("web", "reached over HTTP"),
         ("odd", "nothing to start in it"),
     ]
-    assert read(place.path)[0] == before
+    assert read(place.path).data == before
 
 
 def test_wrapping_puts_the_shim_in_front_and_leaves_everything_else(place, tmp_path):
@@ -57,18 +57,18 @@ def test_wrapping_puts_the_shim_in_front_and_leaves_everything_else(place, tmp_p
     wrapped = entries(place)["files"].entry
     assert (wrapped["command"], wrapped["args"]) == (SHIM, ["--name", "files", "--", "npx", *ENTRY["args"]])
     assert (wrapped["env"], wrapped["disabled"]) == (ENTRY["env"], False)
-    document = read(place.path)[1]
+    document = read(place.path).document
     assert (list(document), document["theme"]) == (["theme", "mcpServers"], "dark")
     assert (tmp_path / "mcp.json").stat().st_mode & 0o777 == 0o640
     assert wrapping(place, SHIM).servers == ()
 
 
 def test_undo_gives_back_every_byte(place, tmp_path):
-    before = read(place.path)[0]
+    before = read(place.path).data
     write(wrapping(place, SHIM, agent="desk"), kept(tmp_path))
     assert entries(place)["files"].entry["env"]["KAIZEN_AGENT"] == "desk"
     write(unwrapping(place, kept(tmp_path)), kept(tmp_path), keep=False)
-    assert read(place.path)[0] == before
+    assert read(place.path).data == before
     [record] = (tmp_path / "kept").iterdir()
     assert record.stat().st_mode & 0o777 == 0o600
 
@@ -76,7 +76,7 @@ def test_undo_gives_back_every_byte(place, tmp_path):
 @pytest.mark.parametrize("twice", [False, True])
 def test_undo_of_a_file_that_was_edited_since_takes_out_only_what_was_put_in(place, tmp_path, twice):
     write(wrapping(place, SHIM, agent="desk"), kept(tmp_path))
-    data, document = read(place.path)
+    document = json.loads(read(place.path).data)
     document["mcpServers"]["more"] = {"command": "more", "args": []}
     (tmp_path / "mcp.json").write_text(json.dumps(document))
     if twice:
@@ -85,11 +85,18 @@ def test_undo_of_a_file_that_was_edited_since_takes_out_only_what_was_put_in(pla
     after = entries(place)
     assert after["files"].entry == ENTRY
     assert after["more"].entry == {"command": "more", "args": []}
-    assert data
 
 
 @pytest.mark.parametrize(
-    "data", [b'{// a comment\n"mcpServers": {}}', b"[]", b"\xff", b'{"mcpServers": ' + b"[" * 100_000]
+    "data",
+    [
+        b'{"mcpServers": {}',
+        b'{"mcpServers": {}} /* no end',
+        b'{"mcpServers": {"a": {"command": "x"}, "a": {"command": "y"}}}',
+        b"[]",
+        b"\xff",
+        b'{"mcpServers": ' + b"[" * 100_000,
+    ],
 )
 def test_a_file_that_is_not_understood_is_left_alone(tmp_path, data):
     file = tmp_path / "mcp.json"
@@ -97,6 +104,91 @@ def test_a_file_that_is_not_understood_is_left_alone(tmp_path, data):
     with pytest.raises(Misconfigured, match="left alone"):
         wrapping(Place("file", str(file)), SHIM)
     assert file.read_bytes() == data
+
+
+COMMENTED = """// Servers of the team. Ask Ada before you add one.
+{
+  "servers": {
+    /* the project's files */
+    "files": {
+      "type": "stdio",
+      "command": "npx", // not yarn
+      "args": [
+        "-y", "files@1.2.3", // the version that we looked at
+        "/srv/ä"
+      ],
+    },
+    "clock": {"command": "clock"},
+    "bare": {"command": "bare", "args": [ ], "env": {"TZ": "UTC" /* not local */}},
+  },
+}
+"""
+SAID = ("not yarn", "that we looked at", "not local")
+
+
+def without_what_is_empty(entry):
+    return {key: value for key, value in entry.items() if value not in ([], {})}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_comments_and_encodings_stay_as_they_are(tmp_path, encoding, ends):
+    file = tmp_path / "mcp.json"
+    before = COMMENTED.replace("\n", ends).encode(encoding)
+    file.write_bytes(before)
+    place = Place("VS Code", str(file), "servers")
+    write(wrapping(place, SHIM, agent="desk"), kept(tmp_path))
+    found = entries(place)
+    assert [found[name].entry["args"] for name in ("files", "clock", "bare")] == [
+        ["--name", "files", "--", "npx", "-y", "files@1.2.3", "/srv/ä"],
+        ["--name", "clock", "--", "clock"],
+        ["--name", "bare", "--", "bare"],
+    ]
+    assert all(one.wrapped and one.entry["env"]["KAIZEN_AGENT"] == "desk" for one in found.values())
+    wrapped = file.read_bytes()
+    assert all(said in wrapped.decode(encoding) for said in ("Ask Ada", *SAID))
+    assert wrapped.decode(encoding).count("\r\n") == (before.decode(encoding).count("\r\n"))
+    # What somebody wrote meanwhile stays, and so do the comments.
+    file.write_bytes(wrapped.decode(encoding).replace("Ask Ada", "Ask Eve").encode(encoding))
+    write(unwrapping(place, kept(tmp_path)), kept(tmp_path), keep=False)
+    assert all(said in file.read_bytes().decode(encoding) for said in ("Ask Eve", *SAID))
+    original = {one.name: without_what_is_empty(one.entry) for one in servers(place, of("x", before).document)}
+    assert {name: without_what_is_empty(one.entry) for name, one in entries(place).items()} == original
+    # Where nobody did, every byte comes back.
+    file.write_bytes(before)
+    write(wrapping(place, SHIM, agent="desk"), kept(tmp_path))
+    write(unwrapping(place, kept(tmp_path)), kept(tmp_path), keep=False)
+    assert file.read_bytes() == before
+
+
+def test_a_link_stays_a_link_and_a_read_only_file_what_it_is(tmp_path):
+    real, link = tmp_path / "dotfiles.json", tmp_path / "mcp.json"
+    real.write_text(json.dumps({"mcpServers": {"files": ENTRY}}))
+    link.symlink_to(real)
+    write(wrapping(Place("file", str(link)), SHIM), kept(tmp_path))
+    assert link.is_symlink()
+    assert json.loads(real.read_text())["mcpServers"]["files"]["command"] == SHIM
+    real.chmod(0o444)
+    before = real.read_bytes()
+    with pytest.raises(Misconfigured, match="read-only"):
+        unwrapping(Place("file", str(link)), kept(tmp_path))
+    with pytest.raises(Misconfigured, match="read-only"):
+        wrapping(Place("file", str(link)), SHIM)
+    assert real.read_bytes() == before
+
+
+def test_arguments_that_are_no_text_are_not_lost(tmp_path):
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": {"files": {"command": "files", "args": ["--port", 3000]}}}))
+    change = wrapping(Place("file", str(file)), SHIM)
+    assert change.servers == ()
+    assert [why for _, why in change.left] == ["its arguments are not all text"]
+
+
+def test_a_shim_that_starts_nothing_is_left_as_it_is(tmp_path):
+    file = tmp_path / "mcp.json"
+    file.write_text(json.dumps({"mcpServers": {"files": {"command": SHIM, "args": ["--"]}}}))
+    assert unwrapping(Place("file", str(file)), kept(tmp_path)).servers == ()
 
 
 def test_the_files_of_common_clients_are_known(tmp_path):
