@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import subprocess
 import sys
@@ -18,10 +19,13 @@ READY = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """``environment`` is what `kaizen up` writes for the user's shell; ``process`` is `kaizen up` itself."""
+    """``environment`` is what `kaizen up` writes for the user's shell; ``process`` is `kaizen up` itself; ``sign_in`` is the link
+    that signs its administrator in, once.
+    """
 
     data: Path
     environment: dict[str, str]
+    sign_in: str
     process: subprocess.Popen[str]
 
     @classmethod
@@ -46,7 +50,8 @@ class Line:
         try:
             assert ready.wait(READY), "not up in time"
             assert process.poll() is None, "".join(said)
-            yield cls(data=data, environment=_environment(data / "env"), process=process)
+            up = next(json.loads(text) for text in said if '"console"' in text)
+            yield cls(data=data, environment=_environment(data / "env"), sign_in=up["sign_in"], process=process)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(15)

@@ -96,14 +96,18 @@ class House:
         command += [str(self.python), str(EXAMPLES / "agent.py"), *(f"Where is order {one}?" for one in orders)]
         return subprocess.run(command, env=dict(self.environ), capture_output=True, text=True, timeout=240)
 
-    def rows(self, agent: str = "desk") -> list[dict]:
-        """The verdicts of an agent on the control plane."""
+    def ask(self, path: str) -> dict:
+        """What the control plane answers."""
         headers = {"Authorization": f"Bearer {self.line.environment['KAIZEN_API_KEY']}"}
         connection = Connection(self.line.environment["KAIZEN_API_URL"])
         try:
-            return connection.json("GET", f"/v1/verdicts?agent={agent}&limit=500", None, headers, 20.0)["verdicts"]
+            return connection.json("GET", path, None, headers, 20.0)
         finally:
             connection.close()
+
+    def rows(self, agent: str = "desk") -> list[dict]:
+        """The verdicts of an agent on the control plane."""
+        return self.ask(f"/v1/verdicts?agent={agent}&limit=500")["verdicts"]
 
     def act(self, name: str, sources: set[str]) -> list[dict]:
         """The rows of one act, once all of these sources are among them."""

@@ -10,6 +10,7 @@ from collections import defaultdict
 import pytest
 
 from kaizen_security.collectors.kernel.collector import Collector, NotHere
+from tests.e2e.console.test_browser import CHROMIUM, FLAGS
 from tests.e2e.house.stage import EXAMPLES, ROOT, house
 from tests.e2e.sidecar_process import until
 from tests.e2e.typescript.conftest import sdk  # noqa: F401 - a fixture
@@ -21,6 +22,10 @@ try:
 except NotHere as err:
     WHY = str(err)
 pytestmark = [pytest.mark.root, pytest.mark.skipif(bool(WHY), reason=f"no kernel rung here: {WHY}")]
+
+
+DEPTH = ("openai-agents", "mcp", "sandbox", "egress", "ebpf")
+"""Sources, the deepest last; the gap is said of what these saw."""
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +98,47 @@ def test_in_enforce_mode_neither_way_is_open_and_the_agent_goes_on(told):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"Order {one} is on its way." for one in (13, 14)]
     assert "1 refused in the kernel" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "joined", "deepest", "flagged"),
+    [
+        ("call_look_7", "call and effect", "egress", False),
+        ("call_note_7", "call", "mcp", False),
+        ("call_look_13", "call and effect", "egress", True),
+        ("call_look_14", "call and effect", "ebpf", True),
+    ],
+)
+def test_each_call_is_one_entry_that_says_how_its_accounts_agree(told, name, joined, deepest, flagged):
+    up, _ = told
+    up.act("call_look_14", {"ebpf", "sandbox"})
+    run = up.act(name, {"openai-agents"})[0]["run_id"]
+    acts = up.ask(f"/v1/acts?run_id={run}&limit=100")["acts"]
+    (act,) = (one for one in acts if one["verdict"]["act_id"] == name)
+    assert (act["joined"], act["verdict"]["flagged"]) == (joined, flagged)
+    assert max(act["rows"], key=lambda row: DEPTH.index(source(row)))["action"]["metadata"]["source"] == deepest
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is not installed (apt-get install chromium)")
+def test_the_console_shows_it_once_in_the_same_words(told):
+    up, _ = told
+    run = up.act("call_look_13", {"egress", "sandbox"})[0]["run_id"]
+    acts = up.ask(f"/v1/acts?run_id={run}&limit=100")["acts"]
+    (lead,) = (one["verdict"] for one in acts if one["verdict"]["act_id"] == "call_look_13")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        page = browser.new_page()
+        page.set_default_timeout(30_000)
+        page.goto(up.line.sign_in)
+        page.get_by_role("button").first.click()
+        page.goto(f"{up.line.environment['KAIZEN_API_URL']}/verdicts?agent=desk&q=attacker.example")
+        rows = page.locator("tr[data-act]", has_text="attacker.example:80")
+        assert rows.count() == 1
+        shown = rows.first.inner_text()
+        browser.close()
+    assert lead["reason"][:60] in shown
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not here")
