@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from kaizen_security.contract import canonical
+from kaizen_security.contract.declaration import DataClass
 
 SPEC = Path(__file__).parents[3] / "spec"
 _CANONICAL = json.loads((SPEC / "vectors" / "canonical.json").read_text())["vectors"]
@@ -49,6 +50,7 @@ _ODD = (
     "%25%2e:/@?#[]\\ \t\u200b\u200d\u00ad\ufeff\u3002\uff0e\uff20\u202e\u0301\u0378\u1df5\u2c2f"
     "\U0001e030\U00010d50\U00016ea0\u1c89\ua7cb\x85\x1c\u2028"
 )
+DATA = (*DataClass, "Cards", " bank_accounts ", "CREDENTIALS\u200b", "mark\u00aded", "contacts.", "medical", "")
 KINDS = ("tool_call", "connect", "http", "dns", "file", "exec", "message", "skill_load", " CONNECT ", "Kind", "")
 
 
@@ -202,8 +204,11 @@ class Maker:
         if chance.random() < 0.3:
             return {}
         place = lambda: chance.choice((chance.choice(hosts), self._target(hosts), self._range()))  # noqa: E731
-        destinations = self._several(place, 3)
-        return {"tools": self._several(lambda: chance.choice(tools), 2), "destinations": destinations}
+        declared: dict[str, object] = {"destinations": self._several(place, 3)}
+        declared["tools"] = self._several(lambda: chance.choice(tools), 2)
+        if chance.random() < 0.2:
+            declared["data"] = self._several(lambda: chance.choice(DATA), 3)
+        return declared
 
     def _action(self, hosts: list[str], tools: list[str]) -> dict[str, object]:
         chance = self._random

@@ -58,7 +58,8 @@ def test_without_a_server_a_process_ends_and_the_next_one_delivers(agents):
     assert sorted(agents.arrived()) == sorted([*names(500), "later"])
 
 
-def test_what_was_blocked_survives_a_kill_at_once(agents):
+@pytest.mark.parametrize("killed", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_what_was_blocked_survives_a_signal_that_nobody_handles(agents, killed):
     agent = agents.start(
         "for (let i = 0; i < 50; i++) kaizen.inspectSync({ tool: `t${i}`, target: 'evil.example' });\n"
         "console.log('blocked'); while (true);",
@@ -66,12 +67,26 @@ def test_what_was_blocked_survives_a_kill_at_once(agents):
         stdout=subprocess.PIPE,
     )
     assert agent.stdout.readline() == "blocked\n"
-    agent.kill()
-    agent.wait()
+    agent.send_signal(killed)
+    assert agent.wait() == -killed
     agent.stdout.close()
     agents.up()
     assert agents.later() == {}
     assert sorted(agents.arrived()) == sorted([*names(50), "later"])
+
+
+def test_an_agent_that_handles_a_signal_ends_as_it_says(agents):
+    agents.up()
+    agent = agents.start(
+        "process.on('SIGTERM', () => process.exit(0));\n" + MANY + "console.log('ready'); setInterval(() => {}, 1000);",
+        stdout=subprocess.PIPE,
+    )
+    assert agent.stdout.readline() == "ready\n"
+    agent.terminate()
+    assert agent.wait(60) == 0
+    agent.stdout.close()
+    assert agents.later() == {}
+    assert set(names(500)) <= set(agents.arrived())
 
 
 def test_a_process_killed_in_the_middle_of_a_burst_is_accounted_for(agents):

@@ -1,5 +1,5 @@
 /**
- * Kaizen: what an agent attaches. Judges an action before it runs, and reports what was judged (`docs/reference/typescript.md`).
+ * Kaizen: what an agent attaches. Judges an action before it runs, and reports what was judged (`docs/how-to/typescript.md`).
  *
  * It never breaks its host: besides `KaizenBlocked` (`enforce`, `guard`) nothing of ours is thrown after construction, nothing is waited
  * for longer than the stated deadline (a person: `holdSeconds`), and what is lost is counted in `lost`.

@@ -2,7 +2,7 @@
 import type { Action, Json } from "./action.js";
 import type { Declaration } from "./declared.js";
 import { InvalidInput } from "./errors.js";
-import { array, boolean, checkJson, instant, MAX_DOCUMENT, MAX_NAME, type Obj, obj, rfc3339, text, texts } from "./fields.js";
+import { array, checkJson, instant, MAX_NAME, type Obj, obj, rfc3339, text, texts } from "./fields.js";
 import { decodeScore, encodeScore } from "./score.js";
 import { type Finding, type Pending, Verdict } from "./verdict.js";
 
@@ -80,34 +80,6 @@ export function encodeStep(step: Step): Document {
       return { ...head, action: encodeAction(step.action) };
     case "end":
       return { ...head, completed: step.completed };
-  }
-}
-
-/** A step or an action, told apart by the key `step`; absent means `action`. */
-export function decodeStep(document: unknown, agent = "", field = "step"): Step | Action {
-  const doc = obj(document, field);
-  const path = `${field}.`;
-  const step = text(doc, "step", path, MAX_NAME) || "action";
-  if (step === "action") return decodeAction(doc["action"] ?? doc, agent, field);
-  const head = { runId: text(doc, "run_id", path, MAX_NAME), agent: agent || text(doc, "agent", path, MAX_NAME) || "default" };
-  const at = instant(doc, "at", path);
-  switch (step) {
-    case "request":
-      return { ...head, at, step, text: text(doc, "text", path, MAX_DOCUMENT) };
-    case "result": {
-      const content = doc["content"] ?? null;
-      checkJson(content, `${path}content`);
-      return { ...head, at, step, content, actionId: text(doc, "action_id", path, MAX_NAME), failed: boolean(doc, "failed", path) };
-    }
-    case "message":
-      return { ...head, at, step, text: text(doc, "text", path, MAX_DOCUMENT), to: text(doc, "to", path, MAX_NAME) || "user" };
-    case "claim":
-    case "effect":
-      return { ...head, at, step, action: decodeAction(doc["action"], agent, `${path}action`) };
-    case "end":
-      return { ...head, at, step, completed: boolean(doc, "completed", path, true) };
-    default:
-      throw new InvalidInput(`${path}step`, "must be one of action, request, result, message, claim, effect, end");
   }
 }
 

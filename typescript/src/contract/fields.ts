@@ -8,7 +8,7 @@ import { InvalidInput, TooLarge } from "./errors.js";
 import { cut, isLonger, size } from "./text.js";
 
 /** Bytes of one document. */
-export const MAX_DOCUMENT = 1 << 20;
+const MAX_DOCUMENT = 1 << 20;
 /** Characters of a target, a reason, a finding's field. */
 const MAX_TEXT = 4096;
 /** Characters of an agent, a tool, a publisher, a hash, an id. */

@@ -64,9 +64,3 @@ function span(family: 4 | 6, value: bigint): Network {
   if (METADATA.has(`${value}`)) return "cloud metadata";
   return SPANS[family].find(([first, last]) => first <= value && value <= last)?.[2] ?? "public";
 }
-
-/** Whether `host` (canonical) is known to lie anywhere but in public. A name says nothing until it is resolved. */
-export function isInternal(host: string): boolean {
-  const kind = network(host);
-  return kind !== "public" && kind !== "name";
-}

@@ -1,7 +1,6 @@
 /** The reason strings. They are an interface: dashboards and runners match on them. */
 import { compare } from "./text.js";
 
-export const OK = "ok";
 export const NO_POLICY_MATCHED = "no policy matched";
 export const CORRELATION = "blocked by correlation: sensitive read then outbound connect";
 export const FAILED_CLOSED = "engine error, failed closed";
