@@ -106,7 +106,7 @@ def test_watch_prints_every_change_for_machines_and_goes_on_while_the_sidecar_is
         again = held(sidecar, 2, to="y")["pending"]["id"]
         assert json.loads(watching.stdout.readline())["id"] == again
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(10) == 130
+        assert watching.wait(60) == 130
 
 
 def test_on_a_terminal_watch_asks_and_answers_and_what_an_agent_wrote_cannot_drive_it(sidecar):
@@ -127,7 +127,7 @@ def test_on_a_terminal_watch_asks_and_answers_and_what_an_agent_wrote_cannot_dri
         until(lambda: held(sidecar, to="\x1b[2Jgone")["decision"] == "allow", "the release")
     finally:
         watching.send_signal(signal.SIGINT)
-        watching.wait(10)
+        watching.wait(60)
         os.close(ours)
 
 

@@ -47,7 +47,7 @@ def started(words, env):
 
 def ended(process):
     process.terminate()
-    process.wait(15)
+    process.wait(60)
     process.stdout.close()
 
 

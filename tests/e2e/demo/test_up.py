@@ -97,7 +97,7 @@ def up(data, *flags):
     finally:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(15)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
 
@@ -245,8 +245,8 @@ def test_children_do_not_outlive_a_kaizen_up_that_is_killed(tmp_path):
     with up(tmp_path / "d", *ANY_PORTS) as (process, _):
         children = below(process.pid)
         process.kill()
-        process.wait(5)
-        wait_for(lambda: not living(children), 10)
+        process.wait(60)
+        wait_for(lambda: not living(children), 60)
 
 
 def test_a_killed_sidecar_is_named_and_started_again(tmp_path):

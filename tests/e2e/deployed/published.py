@@ -112,7 +112,7 @@ class Program:
     def answer(self):
         """The next thing that it told. Raises AssertionError when it ended instead."""
         line = self.process.stdout.readline()
-        assert line, f"it ended with {self.process.wait(10)}"
+        assert line, f"it ended with {self.process.wait(60)}"
         return json.loads(line)
 
     def go_on(self) -> None:

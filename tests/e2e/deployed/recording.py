@@ -83,7 +83,7 @@ class Recorder(ThreadingHTTPServer):
 
     def __exit__(self, *error: object) -> None:
         self.shutdown()
-        self._thread.join(10)
+        self._thread.join(60)
         self.server_close()
 
     def wait(self, wanted: int) -> list[dict[str, object]]:

@@ -39,7 +39,7 @@ def test_a_thread_gets_in_as_soon_as_there_is_room(full):
     thread.start()
     assert made == []
     server.accept()[0].close()
-    thread.join(10)
+    thread.join(60)
     made[0].close()
 
 

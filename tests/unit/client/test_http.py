@@ -64,8 +64,11 @@ class Raw:
         return self
 
     def __exit__(self, *_):
+        # Closing alone does not wake who waits for the next connection.
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        self._thread.join(5)
+        self._thread.join(60)
 
 
 def answer_once(server, held):

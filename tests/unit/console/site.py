@@ -41,7 +41,7 @@ class Site:
         new = NewVerdict(
             action=action, verdict=verdict, origin=origin, status=status, created_at=clock.now() if at is None else at
         )
-        return self.store.append(self.organisation, [new]).result(10).ids[0]
+        return self.store.append(self.organisation, [new]).result(60).ids[0]
 
     def report(self, action, verdict):
         """The same by the API, as the sidecar does it; the row's id."""

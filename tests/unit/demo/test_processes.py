@@ -67,7 +67,7 @@ def test_a_killed_child_is_noticed_and_named_with_its_signal(household, tmp_path
     household.ready(child)
     household.check()
     os.kill(child.process.pid, signal.SIGKILL)
-    assert child.wait(5)
+    assert child.wait(60)
     with pytest.raises(Died, match="sidecar was killed by SIGKILL"):
         household.check()
 
@@ -82,10 +82,10 @@ def test_an_earlier_lifes_last_words_are_not_taken_for_this_ones(household, tmp_
 def test_a_dead_child_is_restarted_but_not_for_ever(household, tmp_path):
     child = household.start(command(tmp_path, "raise SystemExit(1)"))
     for _ in range(3):
-        assert child.wait(5)
+        assert child.wait(60)
         child.obituary()
         child = household.restart(child)
-    assert child.wait(5)
+    assert child.wait(60)
     with pytest.raises(Died, match="restarted 3 times"):
         household.restart(child)
 

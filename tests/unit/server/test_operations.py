@@ -27,7 +27,7 @@ def filled(data, rows=3):
     """A store of one organisation with rows; its number is 1."""
     store = SqliteStore(data)
     organisation = first_start(store, lambda: NOW).organisation.id
-    store.append(organisation, [row(f"first-{i}") for i in range(rows)]).result(10)
+    store.append(organisation, [row(f"first-{i}") for i in range(rows)]).result(60)
     return store
 
 
@@ -46,7 +46,7 @@ def test_a_backup_is_taken_while_rows_come_in_and_holds_every_row_that_was_ackno
         i = 0
         while not stop.is_set():
             i += 1
-            store.append(1, [row(f"later-{i}")]).result(10)
+            store.append(1, [row(f"later-{i}")]).result(60)
 
     reporter = threading.Thread(target=report)
     reporter.start()
@@ -98,7 +98,7 @@ def test_a_backup_that_cannot_be_made_leaves_no_file(data, tmp_path):
 def test_a_restore_brings_back_what_was_and_keeps_what_is(data, tmp_path):
     store = filled(data)
     backup(data, tmp_path / "b.db")
-    store.append(1, [row("after")]).result(10)
+    store.append(1, [row("after")]).result(60)
     revision = store.organisation(1).revision
     store.close()
     done = restore(tmp_path / "b.db", data, at=NOW)
@@ -143,7 +143,7 @@ def test_nothing_is_restored_under_a_running_server(data, tmp_path, dry_run):
     backup(data, tmp_path / "b.db")
     with pytest.raises(Misconfigured, match="another Kaizen server"):
         restore(tmp_path / "b.db", data, at=NOW, dry_run=dry_run)
-    store.append(1, [row("goes on")]).result(10)
+    store.append(1, [row("goes on")]).result(60)
     store.close()
     assert "goes on" in ids(data)
 

@@ -22,7 +22,7 @@ def fill(store, tenant, agent, rows=3):
         row(f"{agent}-{i}", agent=agent, target=f"{CANARY}-{agent}.example", evidence=(UNDECLARED,))
         for i in range(rows)
     ]
-    kept = store.append(tenant, made).result(10)
+    kept = store.append(tenant, made).result(60)
     store.declare(tenant, agent, Declaration(tools=(f"{CANARY}-{agent}",)), at=NOW)
     store.save_baselines([(tenant, agent, f"{CANARY}-{agent}".encode())], at=NOW)
     entry = Suppression(agent=agent, signature=f"{CANARY}-{agent}", verdict_id=kept.ids[0], created_at=NOW)
@@ -87,7 +87,7 @@ def test_an_agent_that_goes_on_reporting_starts_anew_and_no_acknowledged_row_is_
         while not stop.is_set():
             i += 1
             try:
-                store.append(tenant, [row(f"id-{i}")]).result(10)
+                store.append(tenant, [row(f"id-{i}")]).result(60)
             except KaizenError as err:
                 failures.append(err)
 
@@ -98,7 +98,7 @@ def test_an_agent_that_goes_on_reporting_starts_anew_and_no_acknowledged_row_is_
     stop.set()
     reporter.join()
     assert failures == []
-    store.append(tenant, [row("last")]).result(10)
+    store.append(tenant, [row("last")]).result(60)
     left = len(store.verdicts(tenant, VerdictQuery(limit=1000)))
     assert store.agent(tenant, "billing").actions == left
 

@@ -33,7 +33,7 @@ class Journal:
         self.gate.set()
 
     def begin(self):
-        self.gate.wait(10)
+        self.gate.wait(60)
         self.steps.append("begin")
 
     def run(self, function):
@@ -72,16 +72,16 @@ def test_what_waits_is_committed_together_and_nobody_is_told_before(journal, wri
     waiting = [writer.submit(lambda i=i: i) for i in range(50)]
     assert not first.done()
     journal.gate.set()
-    assert [future.result(10) for future in waiting] == list(range(50))
+    assert [future.result(60) for future in waiting] == list(range(50))
     assert journal.steps == ["begin", "commit"] * 2 or journal.steps == ["begin", "commit"]
 
 
 def test_a_failed_commit_is_told_to_every_caller_and_the_thread_lives_on(journal, writer):
     journal.fails = OSError("gone")
     with pytest.raises(StoreUnavailable, match="gone"):
-        writer.submit(lambda: 1).result(10)
+        writer.submit(lambda: 1).result(60)
     journal.fails = None
-    assert writer.submit(lambda: 2).result(10) == 2
+    assert writer.submit(lambda: 2).result(60) == 2
     assert journal.steps == ["begin", "rollback", "begin", "commit"]
 
 
@@ -92,10 +92,10 @@ def test_one_callers_mistake_is_not_the_others(journal, writer):
     journal.gate.clear()
     futures = [writer.submit(function) for function in (lambda: 1, wrong, lambda: 3)]
     journal.gate.set()
-    assert futures[0].result(10) == 1
-    assert futures[2].result(10) == 3
+    assert futures[0].result(60) == 1
+    assert futures[2].result(60) == 3
     with pytest.raises(InvalidInput, match="is taken"):
-        futures[1].result(10)
+        futures[1].result(60)
 
 
 def test_a_closed_writer_wrote_what_waited_and_takes_no_more(journal, writer):
@@ -254,7 +254,7 @@ def test_a_process_killed_while_it_writes_has_lost_nothing_that_it_acknowledged(
     acknowledged = [child.stdout.readline().strip() for _ in range(lines)]
     child.send_signal(signal.SIGKILL)
     acknowledged += [line.strip() for line in child.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
-    child.wait(10)
+    child.wait(60)
     child.stdout.close()
     assert len(acknowledged) >= lines
     store = SqliteStore(tmp_path)
