@@ -32,6 +32,7 @@ def attributes(notice: Notice) -> list[Json]:
         "kaizen.target": action.target,
         "kaizen.source": action.source,
         "kaizen.run_id": action.run_id,
+        "kaizen.act_id": action.act_id,
         "gen_ai.agent.name": notice.agent,
         "gen_ai.tool.name": action.tool,
     }

@@ -21,7 +21,13 @@ from tests.properties import strategies as s
 
 FINDING = Finding(kind="malicious domain", value="attacker.example", source="policy:org", attack="blocked-host")
 ACTION = Action(
-    kind="connect", tool="fetch", target="attacker.example:443", agent="bot", metadata={"source": "egress"}, run_id="r1"
+    kind="connect",
+    tool="fetch",
+    target="attacker.example:443",
+    agent="bot",
+    metadata={"source": "egress"},
+    run_id="r1",
+    act_id="call-7",
 )
 BLOCKED = Verdict(decision=Decision.BLOCK, reason="blocked by policy: malicious domain", evidence=(FINDING,))
 FLAGGED = Verdict(decision=Decision.ALLOW, reason="undeclared: this agent …", evidence=(FINDING,))
@@ -42,6 +48,7 @@ def test_a_webhook_has_the_documented_shape_and_signature():
     assert document["data"]["agent"] == "bot"
     assert document["data"]["reason"] == "blocked by policy: malicious domain"
     assert document["data"]["action"]["target"] == "attacker.example:443"
+    assert document["data"]["action"]["act_id"] == "call-7"
     expected = hmac.new(b"s3cret", sent.body, hashlib.sha256).hexdigest()
     assert sent.headers["X-Kaizen-Signature"] == f"sha256={expected}"
     assert sent.headers["X-Team"] == "blue"
@@ -101,6 +108,7 @@ def test_otlp_has_the_documented_span_and_its_log_record():
     assert said["kaizen.decision"] == {"stringValue": "block"}
     assert said["kaizen.target"] == {"stringValue": "attacker.example:443"}
     assert said["kaizen.rung"] == {"intValue": "3"}
+    assert said["kaizen.act_id"] == {"stringValue": "call-7"}
     assert first["startTimeUnixNano"] == "1790000000250000000"
     assert first["traceId"] == second["traceId"]
     assert first["spanId"] != second["spanId"]
