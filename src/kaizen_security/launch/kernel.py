@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from kaizen_security.collectors.kernel.actions import Translator
 from kaizen_security.collectors.kernel.collector import Collector, root_cgroup
 from kaizen_security.collectors.kernel.files import FileEvent, FileWatch
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
+from kaizen_security.collectors.kernel.programs import ProgramWatch
 from kaizen_security.collectors.kernel.shapes import Agent
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.bundle import Bundle
@@ -102,6 +104,8 @@ class KernelRung:
         self._policies: Policies | None = None
         self._changed: SimpleQueue[FileEvent] = SimpleQueue()
         self._files = self._watch()
+        self._programs: ProgramWatch | None = None
+        self._hashes: frozenset[str] = frozenset()
         self.trouble = ""
         """What of policy and declaration is not in force here, and why; empty when all is."""
         self.in_force(None)
@@ -150,6 +154,9 @@ class KernelRung:
                 limited=enforce,
             )
             self._table.put(rules, flags)
+            self._hashes = frozenset(rules.hashes)
+            if self._programs is not None:
+                self._programs.deny(self._hashes)
             self.trouble = ""
         except Misconfigured as err:
             self.trouble = f"the newest policy is NOT in force in the kernel: {err}"
@@ -161,6 +168,17 @@ class KernelRung:
         if self._cgroup is not None:
             with suppress(OSError):
                 (self._cgroup / "cgroup.procs").write_text(str(pid))
+
+    def confined(self, pid: int) -> list[str]:
+        """The agent's first process has the mounts that it will have: what is lacking to stop programs by their hash, in words."""
+        if os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt"):
+            return []  # in observe mode it has the host's, and nobody but the agent is to wait for us
+        try:
+            self._programs = ProgramWatch(pid, self._changed.put)
+        except OSError as err:
+            return [f"programs with a known-bad hash are told of, not stopped: {err}"]
+        self._programs.deny(self._hashes)
+        return []
 
     def marked(self) -> list[int]:
         """The agent's processes."""
@@ -198,10 +216,20 @@ class KernelRung:
             found |= {"watched files": counts["seen"], "files refused": counts["refused"]}
             found["lost: file queue full"] = counts["overflow"]
             found["lost: file not to be looked at"] = counts["unreadable"] + counts["undecided"]
+        if self._programs is not None:
+            found["programs refused by their hash"] = self._programs.counts["refused"]
+            found["lost: program not to be hashed"] = (
+                self._programs.counts["too large"] + self._programs.counts["unreadable"]
+            )
         return {**found, **self._translator.counts, **self._repeats.counts}
 
     def stop(self) -> None:
-        """Read what is left, then take the programs away."""
+        """Watch files and programs no longer, and read what is left."""
+        if not self._stopping.is_set():
+            # Whatever they answered is told before they end, and so before the last look.
+            for watch in (self._files, self._programs):
+                if watch is not None:
+                    watch.close()
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(10.0)
@@ -209,8 +237,6 @@ class KernelRung:
     def close(self) -> None:
         """Nothing of the rung stays behind."""
         self.stop()
-        if self._files is not None:
-            self._files.close()
         self._collector.close()
         if self._cgroup is not None:
             with suppress(OSError):

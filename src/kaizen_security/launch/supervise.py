@@ -290,6 +290,8 @@ class Run:
             ours.send(b"go")
             said, fds = _heard(ours)
             lacks += _texts(said.get("lacks"))
+            if self._rung is not None:
+                lacks += self._rung.confined(pid)
             if fds:
                 self._notices = Notices(fds[0], self._refused_call)
         except NotStarted:

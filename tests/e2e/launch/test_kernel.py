@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from kaizen_security.client.http import Connection
 from kaizen_security.collectors.kernel.collector import Collector, NotHere, left_behind
+from kaizen_security.contract.bundle import Bundle
+from kaizen_security.contract.policy import Policy
+from kaizen_security.contract.verdict import Mode
+from kaizen_security.launch.sink import Collecting
 from tests.e2e.launch.agents import kaizen_run, proxy, server
 from tests.e2e.line import Line
 from tests.e2e.sidecar_process import until
@@ -129,6 +136,33 @@ except OSError as err: print(errno.errorcode[err.errno])
     assert "1 files refused" in done.stderr
     assert said(observed) == ["the key"]
     assert "1 watched files" in observed.stderr
+
+
+def test_a_program_whose_hash_a_policy_lists_does_not_run_and_is_told(tmp_path: Path):
+    tool = tmp_path / "tool"
+    shutil.copy("/bin/true", tool)
+    digest = hashlib.sha256(tool.read_bytes()).hexdigest()
+    now = time.time()
+    bundle = Bundle(
+        agent="hashed",
+        version=1,
+        policies=(Policy("blocklist", {"hashes": [f"sha256:{digest.upper()}"]}),),
+        mode=Mode.ENFORCE,
+        issued_at=now,
+        expires_at=now + 3600,
+    )
+    upstream = Collecting(bundle)
+    env = {"KAIZEN_API_URL": upstream.url, "KAIZEN_API_KEY": upstream.key, "KAIZEN_IN_TENANT": "true"}
+    try:
+        with proxy(tmp_path / "p", {}) as url:
+            words = ["--enforce", "--agent", "hashed", "--proxy", url, "--", "sh", "-c", f"{tool}; echo $?; ls /bin/sh"]
+            done = kaizen_run(*words, env=env, data=tmp_path)
+        reports = until(lambda: [one for one in upstream.reports if one.get("hash") == digest], "the report")
+    finally:
+        upstream.close()
+    assert said(done) == ["126", "/bin/sh"], done.stderr
+    assert "1 programs refused by their hash" in done.stderr
+    assert [(one["kind"], one["target"]) for one in reports] == [("exec", str(tool))]
 
 
 def test_what_it_did_is_reported_as_ground_truth(tmp_path: Path):

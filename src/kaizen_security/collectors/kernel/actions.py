@@ -193,6 +193,7 @@ class Translator:
         action = Action(
             kind=kind,
             target=event.path,
+            hash=event.hash,
             metadata=metadata,
             id=id_,
             act_id=id_,
@@ -200,7 +201,8 @@ class Translator:
             agent=self._agent,
             at=at,
         )
-        return action, verdict_on(Reason.REFUSED_FILE if event.refused else Reason.PASSED, action)
+        refused = Reason.REFUSED_PROGRAM if event.hash else Reason.REFUSED_FILE
+        return action, verdict_on(refused if event.refused else Reason.PASSED, action)
 
     # --- both ---------------------------------------------------------------------------------------------------------------
 
@@ -246,6 +248,18 @@ def verdict_on(reason: Reason, action: Action) -> Verdict:
     """What the kernel did, as a verdict of the contract."""
     if not reason.refused:
         return Verdict(Decision.ALLOW, OBSERVED, action_id=action.id)
+    if reason is Reason.REFUSED_PROGRAM:
+        kind = "known-bad hash"
+        finding = Finding(
+            kind,
+            action.hash,
+            "policy",
+            detection="policy",
+            field="hash",
+            observed=action.hash,
+            expected="none that a policy lists",
+        )
+        return Verdict(Decision.BLOCK, reasons.blocked_by_policy([kind]), (finding,), action_id=action.id)
     host = action.target.rpartition(":")[0].strip("[]") or action.target
     if reason is Reason.REFUSED_DENIED:
         kind = "known-bad address" if _is_number(host) else "malicious domain"

@@ -34,12 +34,15 @@ MOST_DIRECTORIES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEvent:
-    """``method`` is open, execute, write, delete or rename; ``path`` as the kernel names it now; ``refused``: it did not happen."""
+    """``method`` is open, execute, write, delete or rename; ``path`` as the kernel names it now; ``refused``: it did not happen;
+    ``hash``: the SHA-256 for which a program was refused.
+    """
 
     pid: int
     method: str
     path: str
     refused: bool = False
+    hash: str = ""
 
 
 class FileWatch:
@@ -109,7 +112,7 @@ class FileWatch:
 
     def _answer(self) -> bool:
         data = self._read(self._asked)
-        for mask, fd, pid, _ in _records(data):
+        for mask, fd, pid, _ in records(data):
             if mask & _OVERFLOW:
                 self.counts["overflow"] += 1
                 continue
@@ -158,7 +161,7 @@ class FileWatch:
 
     def _changed(self) -> bool:
         data = self._read(self._changes)
-        for mask, _, pid, info in _records(data):
+        for mask, _, pid, info in records(data):
             if mask & _OVERFLOW:
                 self.counts["overflow"] += 1
             elif self._agent(pid, True):
@@ -207,7 +210,7 @@ def _identity(path: str) -> tuple[int, int]:
     return about.st_dev, about.st_ino
 
 
-def _records(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+def records(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     """Mask, descriptor, process and further information of each event in what was read."""
     at = 0
     while at + _HEAD.size <= len(data):

@@ -49,11 +49,15 @@ class Permit:
 
 @dataclass(slots=True)
 class Rules:
-    """What one agent may reach: addresses and names, declared and denied. ``limited``: what is not declared is refused."""
+    """What one agent may reach: addresses and names, declared and denied. ``limited``: what is not declared is refused.
+
+    ``hashes`` are of programs that may not run; the kernel's tables do not hold them (see ``programs``).
+    """
 
     declared: dict[Range, Permit] = field(default_factory=dict)
     denied: dict[Range, Permit] = field(default_factory=dict)
     names: dict[str, Permit] = field(default_factory=dict)
+    hashes: set[str] = field(default_factory=set)
     limited: bool = False
 
     def flags_of(self, name: str) -> tuple[Name, frozenset[int]]:
@@ -101,6 +105,8 @@ class Rules:
             rule = Rule(policy.name or policy.mode, key)
             for i, text in entries(policy, rule):
                 self._deny(address(rule, i, text))
+        hashes = Rule(policy.name or policy.mode, "hashes")
+        self.hashes.update(canonical.digest(text) for _, text in entries(policy, hashes))
         rule = Rule(policy.name or policy.mode, "domains")
         for i, text in entries(policy, rule):
             name, below = domain(rule, i, text)

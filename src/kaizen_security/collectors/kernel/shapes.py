@@ -37,7 +37,8 @@ class Reason(IntEnum):
     REFUSED_MALFORMED = 21
     REFUSED_PROTOCOL = 22
     REFUSED_FILE = 32
-    """Said by fanotify, never by the programs."""
+    """Said by fanotify, never by the programs; so is ``REFUSED_PROGRAM``."""
+    REFUSED_PROGRAM = 33
 
     @property
     def refused(self) -> bool:
