@@ -24,9 +24,9 @@ ENVIRONMENTS = {
         "auto",
         "examples",
     ),
-    "b": ("crewai", "semantic_kernel", "google_adk", "llamaindex", "bedrock", "auto", "examples"),
+    "b": ("crewai", "semantic_kernel", "google_adk", "google_adk_live", "llamaindex", "bedrock", "auto", "examples"),
     "lowest": ("openai_agents", "langchain", "pydantic_ai", "claude_agent", "otel"),
-    "lowest-b": ("google_adk", "llamaindex", "bedrock"),
+    "lowest-b": ("google_adk", "google_adk_live", "llamaindex", "bedrock"),
     "lowest-c": ("crewai", "semantic_kernel"),
 }
 """Environment (``requirements/frameworks-NAME.lock``) to the adapters that are tested in it."""

@@ -185,7 +185,8 @@ class TestSemanticKernel(Suite):
 
         asyncio.run(main())
         assert world.names == ["bill_read"]
-        assert [action.tool for action in seen] == ["bill_read", "wipe"]
+        # The two are asked for in parallel: whose verdict is there first, nobody promises.
+        assert sorted(action.tool for action in seen) == ["bill_read", "wipe"]
         assert {action.delegation for action in seen} == {(kaizen.settings.agent,)}
         assert len({action.run_id for action in seen}) == 1
 

@@ -10,14 +10,16 @@ and may still change the arguments. What decides is put on the tool itself, on `
 from __future__ import annotations
 
 import functools
+import inspect
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
@@ -35,6 +37,10 @@ SOURCE = "google-adk"
 NAME = "kaizen"
 MAX_RUNS = 1024
 """Invocations that are remembered; one that was never ended (cancelled, abandoned) is taken for cut off when it must go."""
+
+
+MAX_ITEMS = 200
+"""Items of a tool that streams which are noted as its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +79,25 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
         self._run_of(invocation_context)
 
     async def before_agent_callback(self, *, agent: Any, callback_context: Any) -> None:
-        """Programs that the model writes are run by the agent's code executor: no tool, and no callback."""
+        """Programs that the model writes are run by the agent's code executor: no tool, and no callback.
+
+        And where the agent speaks and is spoken to live, older versions of ADK (1.x) tell plugins of no tool, but the agent.
+        """
         executor = getattr(agent, "code_executor", None)
         if executor is not None:
             guard_executor(executor)
+        if getattr(callback_context._invocation_context, "live_request_queue", None) is not None:
+            _tell_of_tools(agent)
 
     async def before_tool_callback(self, *, tool: Any, tool_args: dict[str, Any], tool_context: Any) -> None:
         """A tool is about to run: see that it is guarded."""
         guard_tool(tool)
 
     async def on_event_callback(self, *, invocation_context: Any, event: Any) -> None:
-        """Words of an agent, once they are whole."""
+        """Words of an agent, once they are whole; and of the user, where they are spoken."""
+        heard = getattr(event, "input_transcription", None)
+        if heard is not None and getattr(heard, "finished", False) and heard.text:
+            self._run_of(invocation_context).request(heard.text)
         said = "" if getattr(event, "partial", False) else text_of(getattr(event, "content", None))
         if said and event.author != "user":
             agents = self.agents_of(invocation_context.agent.root_agent.find_agent(event.author))
@@ -190,6 +204,8 @@ def guard_tool(tool: Any) -> None:
 
     run_async._kaizen = True  # type: ignore[attr-defined]
     tool.run_async = run_async
+    if hasattr(tool, "_call_live"):
+        tool._call_live = _judged_stream(tool, tool._call_live)
     _reach(tool)
 
 
@@ -197,29 +213,82 @@ async def _judged(
     plugin: KaizenPlugin, tool: Any, inner: Callable[..., Awaitable[Any]], args: dict[str, Any], tool_context: Any
 ) -> Any:
     context = tool_context._invocation_context
-    run, agents = plugin.running(context), plugin.agents_of(context.agent)
+    call = _call(plugin, tool, args, tool_context)
     if getattr(tool, "func", None) is transfer_to_agent:
-        run.message(tool.name, kaizen=plugin.point.agent(agents), to=str(args.get("agent_name", "")))
+        run = plugin.running(context)
+        run.message(tool.name, kaizen=plugin.point.agent(call.agents), to=str(args.get("agent_name", "")))
         return await inner(args=args, tool_context=tool_context)
-    call = Call(
-        tool=tool.name,
-        arguments=args,
-        id=tool_context.function_call_id or "",
-        agents=agents,
-        run=run,
-        fn=getattr(tool, "func", None),
-    )
     said = await plugin.point.abefore(call)
     if isinstance(said, Refused):
         return {"error": said.text}
-    within = _WITHIN.set(_Within(plugin, (*agents, tool.name)))
+    within = _WITHIN.set(_Within(plugin, (*call.agents, tool.name)))
     try:
         with said.running(), plugin.point.noted(said) as kept:
             kept.content = result = await inner(args=args, tool_context=tool_context)
             kept.failed = isinstance(result, Mapping) and set(result) == {"error"}
-        return result
+            # A tool that streams has only begun: what it brings is told when it is over.
+            streams = inspect.isasyncgen(result)
+        return _noted(plugin, said, result) if streams else result
     finally:
         _WITHIN.reset(within)
+
+
+def _call(plugin: KaizenPlugin, tool: Any, args: dict[str, Any], tool_context: Any) -> Call:
+    context = tool_context._invocation_context
+    return Call(
+        tool=tool.name,
+        arguments=args,
+        id=tool_context.function_call_id or "",
+        agents=plugin.agents_of(context.agent),
+        run=plugin.running(context),
+        fn=getattr(tool, "func", None),
+    )
+
+
+async def _noted(plugin: KaizenPlugin, said: Allowed, items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """What a streaming tool gives, item by item; what it brought is noted at its end."""
+    seen: list[Any] = []
+    with said.running(), plugin.point.noted(said) as kept:
+        async with aclosing(items) as going:
+            async for item in going:
+                if len(seen) < MAX_ITEMS:
+                    seen.append(item)
+                    kept.content = seen
+                yield item
+
+
+def _judged_stream(
+    tool: Any, inner: Callable[..., AsyncGenerator[Any, None]]
+) -> Callable[..., AsyncGenerator[Any, None]]:
+    """Around ``_call_live``, by which older versions (1.x) run the tools of a live agent that stream their results."""
+
+    async def call_live(
+        *, args: dict[str, Any], tool_context: Any, invocation_context: Any
+    ) -> AsyncGenerator[Any, None]:
+        items = inner(args=args, tool_context=tool_context, invocation_context=invocation_context)
+        plugin = plugin_of(invocation_context)
+        if plugin is not None:
+            said = await plugin.point.abefore(_call(plugin, tool, args, tool_context))
+            if isinstance(said, Refused):
+                yield {"error": said.text}
+                return
+            items = _noted(plugin, said, items)
+        async with aclosing(items) as going:
+            async for item in going:
+                yield item
+
+    return call_live
+
+
+def _tell_of_tools(agent: Any) -> None:
+    """Let the agent's own callbacks, of which ours is the last, see that a tool is guarded. Once for an agent."""
+    own = getattr(agent, "canonical_before_tool_callbacks", None)
+    if own is not None and _guard_it not in own:
+        agent.before_tool_callback = [*own, _guard_it]
+
+
+def _guard_it(tool: Any, args: dict[str, Any], tool_context: Any) -> None:
+    guard_tool(tool)
 
 
 def _reach(tool: Any) -> None:
@@ -228,12 +297,8 @@ def _reach(tool: Any) -> None:
     if agent is None or getattr(tool, "include_plugins", True):
         return
 
-    def before_tool(tool: Any, args: dict[str, Any], tool_context: Any) -> None:
-        guard_tool(tool)
-
     for one in _tree(agent):
-        if hasattr(one, "canonical_before_tool_callbacks"):
-            one.before_tool_callback = [*one.canonical_before_tool_callbacks, before_tool]
+        _tell_of_tools(one)
         if getattr(one, "code_executor", None) is not None:
             guard_executor(one.code_executor)
 
