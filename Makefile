@@ -29,9 +29,12 @@ redteam: dev
 	$(BIN)/kaizen redteam
 
 LOCK := uv pip compile -q --python-version 3.11 --generate-hashes --no-header --no-annotate
-.PHONY: integrations integrations-lowest lock-frameworks
+.PHONY: integrations integrations-long integrations-lowest lock-frameworks
 integrations: dev   ## every framework's own runner, newest versions, in environments of their own
 	$(BIN)/python -m tests.integrations a b
+
+integrations-long: dev   ## the same, with processes that end and fork, sick sidecars, a thousand calls at once
+	$(BIN)/python -m tests.integrations a b --long
 
 integrations-lowest: dev   ## the oldest versions that are supported
 	$(BIN)/python -m tests.integrations lowest lowest-b lowest-c

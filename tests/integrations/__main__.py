@@ -30,6 +30,8 @@ ENVIRONMENTS = {
     "lowest-c": ("crewai", "semantic_kernel"),
 }
 """Environment (``requirements/frameworks-NAME.lock``) to the adapters that are tested in it."""
+LONG = "--long"
+"""Also what takes minutes: processes that end and fork, sidecars that are sick in every way, a thousand calls at once."""
 
 
 def environment(name: str) -> Path:
@@ -61,6 +63,9 @@ def tested(name: str, more: list[str]) -> int:
     shown.parent.mkdir(exist_ok=True)
     settings = {name: value for name, value in os.environ.items() if not name.startswith("KAIZEN_")}
     settings |= {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "KAIZEN_SHOWN": str(shown)}
+    if LONG in more:
+        settings["KAIZEN_LONG"] = "1"
+        more = [word for word in more if word != LONG]
     command = [str(python), "-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider"]
     # Warnings of ours are errors here too; the frameworks' own are theirs.
     command += ["-o", "addopts=", "-o", "filterwarnings=error:::kaizen_security", *more]

@@ -12,6 +12,7 @@ import pytest
 
 from kaizen_security.testing.models import Call, ModelServer, Turn
 from tests.integrations.agent import FOREIGN, OWN, World, asks, fail, read, transfer, wipe
+from tests.integrations.hosts import Hosts
 
 PROMPT = "Please look at bill b1."
 BLOCKED = "Blocked by Kaizen: "
@@ -43,7 +44,7 @@ class Driver(Protocol):
         """The tools' schemas in it."""
 
 
-class Suite:
+class Suite(Hosts):
     """The tests. ``driver`` is the framework's."""
 
     driver: ClassVar[Any]

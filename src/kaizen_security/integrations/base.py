@@ -107,6 +107,12 @@ class AttachPoint:
     always_ask: bool = False
     refused: Counter[str] = field(default_factory=Counter)
 
+    def __copy__(self) -> AttachPoint:
+        return self  # hosts copy their agents: the copy is attached to the same client
+
+    def __deepcopy__(self, memo: object) -> AttachPoint:
+        return self
+
     # --- one call
 
     def before(self, call: Call) -> Allowed | Refused:

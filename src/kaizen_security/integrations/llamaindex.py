@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,19 +56,15 @@ def attach(
     Raises Misconfigured for another thing or a setting that cannot be used.
     """
     point = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
-    if not parts:
-        _GLOBAL[:] = [point]
-        for kind in (AgentWorkflow, BaseWorkflowAgent):
-            for name in ("run", "_call_tool"):
-                if not hasattr(getattr(kind, name), "_kaizen"):
-                    setattr(kind, name, _for_all(name, getattr(kind, name)))
     for part in parts:
         if not isinstance(part, Workflow):
             raise Misconfigured(f"attach: {type(part).__name__} is no agent or workflow of LlamaIndex")
-        attached = _Attached(point, part)
-        _put(part, "run", attached.run)
-        if isinstance(part, AgentWorkflow | BaseWorkflowAgent):
-            _put(part, "_call_tool", attached.call_tool)
+    if not parts:
+        _install(AgentWorkflow, BaseWorkflowAgent)
+        _GLOBAL[:] = [point]
+    for part in parts:
+        _install(*type(part).__mro__)
+        _put(part, "_kaizen_own", point)
     return point
 
 
@@ -104,21 +101,39 @@ def detach() -> None:
 _GLOBAL: list[AttachPoint] = []
 
 
-def _for_all(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of all agents; one that was attached by itself has its own before this one."""
+def _install(*kinds: type) -> None:
+    """Let the workflows and agents of these classes look whether they are attached when they run, or call a tool. Once.
 
+    On the classes, not on the agent: a copy of it is attached as well, and runs itself. Those that are not stay what they were.
+    """
+    for kind in kinds:
+        for name in ("run", "_call_tool"):
+            there = vars(kind).get(name)
+            calls = issubclass(kind, AgentWorkflow | BaseWorkflowAgent if name == "_call_tool" else Workflow)
+            if calls and callable(there) and not hasattr(there, "_kaizen"):
+                setattr(kind, name, _looking(name, there))
+
+
+def _looking(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(inner)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not _GLOBAL:
+        everyone = _GLOBAL[0] if _GLOBAL and isinstance(self, AgentWorkflow | BaseWorkflowAgent) else None
+        point = vars(self).get("_kaizen_own") or everyone
+        if point is None or getattr(_BEGINNING, "part", None) is self:
             return inner(self, *args, **kwargs)
-        attached = vars(self).get("_kaizen_all")
-        if attached is None or attached.point is not _GLOBAL[0]:
-            attached = _Attached(_GLOBAL[0], self)
-            _put(self, "_kaizen_all", attached)
-        return (attached.run if name == "run" else attached.call_tool)(*args, **kwargs)
+        attached = vars(self).get("_kaizen_attached")
+        if attached is None or attached.point is not point or attached.part is not self:
+            attached = _Attached(point, self)
+            _put(self, "_kaizen_attached", attached)
+        ours = attached.run if name == "run" else attached.call_tool
+        return ours(functools.partial(inner, self), *args, **kwargs)
 
-    method._kaizen = inner  # type: ignore[attr-defined]
+    method._kaizen = True  # type: ignore[attr-defined]
     return method
+
+
+_BEGINNING = threading.local()
+"""``part`` is the workflow whose ``run`` is just being called in this thread: a class's own may call that of the one below."""
 
 
 def _put(part: Any, name: str, made: Any) -> None:
@@ -141,39 +156,38 @@ class _Attached:
 
     def __init__(self, point: AttachPoint, part: Any) -> None:
         self.point = point
-        self._part = part
-        self._run = _inner(part, "run")
-        self._call_tool = _inner(part, "_call_tool")
+        self.part = part
         self._handed: OrderedDict[str, dict[str, tuple[str, ...]]] = OrderedDict()
-        self.run = functools.wraps(type(part).run)(functools.partial(_Attached._running, self))
-        self.call_tool = functools.partial(_Attached._called, self)
-        vars(self.run)["_kaizen_inner"], vars(self.call_tool)["_kaizen_inner"] = self._run, self._call_tool
+
+    def __deepcopy__(self, memo: object) -> None:
+        """A deep copy of the agent has none, and gets its own when it runs."""
 
     @property
     def _first(self) -> str:
         """The agent that begins."""
-        part = self._part
+        part = self.part
         return str(getattr(part, "root_agent", None) or getattr(part, "name", None) or type(part).__name__)
 
-    def _running(self, *args: Any, **kwargs: Any) -> Any:
+    def run(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """In place of ``run``, which is ``inner``."""
         outer, words = RUNNING.get(), _words(args, kwargs)
         if outer is not None and ACT.get() is not None:
             # A tool of another agent's runs this one: its order is no word of the user's.
             above = _AGENTS.get()
             outer.message(words, kaizen=self.point.agent(above), to=self._first)
-            return self._begun(outer, (*above, self._first), args, kwargs, own=False)
-        return self._begun(outer or self.point.run(words).begin(), (), args, kwargs, own=outer is None)
+            return self._begun(functools.partial(inner, *args, **kwargs), outer, (*above, self._first), own=False)
+        run = outer or self.point.run(words).begin()
+        return self._begun(functools.partial(inner, *args, **kwargs), run, (), own=outer is None)
 
-    def _begun(
-        self, run: Running, agents: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any], *, own: bool
-    ) -> Any:
+    def _begun(self, inner: Callable[[], Any], run: Running, agents: tuple[str, ...], *, own: bool) -> Any:
         # The tasks of the workflow are made in here, and take this context along.
         tokens = _AGENTS.set(agents), ACT.set(None)
-        handler = None
+        handler, _BEGINNING.part = None, self.part
         try:
             with run.within():
-                handler = self._run(*args, **kwargs)
+                handler = inner()
         finally:
+            _BEGINNING.part = None
             _AGENTS.reset(tokens[0])
             ACT.reset(tokens[1])
             if handler is None and own:
@@ -203,12 +217,12 @@ class _Attached:
 
     # --- calls of agents
 
-    async def _called(self, ctx: Any, tool: Any, tool_input: Any) -> Any:
+    async def call_tool(self, inner: Callable[..., Any], ctx: Any, tool: Any, tool_input: Any) -> Any:
         """In place of ``_call_tool``, which both kinds of agents have, and by which every call of theirs goes."""
         run = RUNNING.get()
-        agents, name = await self._agents(run, ctx)
+        agents = await self._agents(run, ctx)
         if getattr(tool, "real_fn", None) is handoff:
-            return await self._hand_over(run, agents, name, ctx, tool, tool_input)
+            return await self._hand_over(inner(ctx, tool, tool_input), run, agents, tool_input)
         call = Call(
             tool=tool.metadata.get_name(), arguments=tool_input, agents=agents, fn=getattr(tool, "real_fn", None)
         )
@@ -218,28 +232,28 @@ class _Attached:
         within = _AGENTS.set(agents)
         try:
             with said.running(), self.point.noted(said) as kept:
-                output = await self._call_tool(ctx, tool, tool_input)
+                output = await inner(ctx, tool, tool_input)
                 kept.content, kept.failed = output.content, bool(output.is_error)
             return output
         finally:
             _AGENTS.reset(within)
 
-    async def _agents(self, run: Running | None, ctx: Any) -> tuple[tuple[str, ...], str]:
+    async def _agents(self, run: Running | None, ctx: Any) -> tuple[str, ...]:
         base = _AGENTS.get()
-        if not isinstance(self._part, AgentWorkflow):
-            return base, self._first
+        if not isinstance(self.part, AgentWorkflow):
+            return base
         name = await ctx.store.get("current_agent_name", default=self._first)
         if name == self._first:
-            return base, name
+            return base
         handed = self._handed.get(run.id, {}) if run is not None else {}
-        return handed.get(name, (*base, name)), name
+        return handed.get(name, (*base, name))
 
     async def _hand_over(
-        self, run: Running | None, agents: tuple[str, ...], name: str, ctx: Any, tool: Any, tool_input: Any
+        self, handing: Awaitable[Any], run: Running | None, agents: tuple[str, ...], tool_input: Any
     ) -> Any:
-        output = await self._call_tool(ctx, tool, tool_input)
+        output = await handing
         to = tool_input.get("to_agent") if isinstance(tool_input, Mapping) else None
-        if run is not None and isinstance(to, str) and to in self._part.agents and to != self._first:
+        if run is not None and isinstance(to, str) and to in self.part.agents and to != self._first:
             handed = self._handed.setdefault(run.id, {})
             while len(self._handed) > MAX_RUNS:
                 self._handed.popitem(last=False)
@@ -251,13 +265,6 @@ class _Attached:
 
 _ENDING: set[asyncio.Task[None]] = set()
 """Tasks that wait for the end of a run; a loop keeps no more than a weak hold of them."""
-
-
-def _inner(part: Any, name: str) -> Any:
-    """The framework's own method, below whatever of ours is on it."""
-    method = getattr(part, name, None)
-    below = getattr(method, "_kaizen", None)
-    return getattr(method, "_kaizen_inner", method) if below is None else functools.partial(below, part)
 
 
 def _words(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
