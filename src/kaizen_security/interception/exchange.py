@@ -12,6 +12,7 @@ from kaizen_security.egress.forward import Exchange
 from kaizen_security.egress.gate import is_address
 from kaizen_security.egress.loop import READ, WRITE
 from kaizen_security.egress.rules import Refusal
+from kaizen_security.interception.messages import Messages
 from kaizen_security.interception.opened import Opened
 from kaizen_security.interception.payload import Payload
 from kaizen_security.interception.scan import Leak, Scan
@@ -52,8 +53,9 @@ class Inspected(Exchange):
     def _first(self) -> bytes:
         hosts = self.head.values(b"host")
         via = self.session.proxy.config.via
+        head = without(self.head, b"sec-websocket-extensions") if self.upgrade else self.head
         return rewrite.request(
-            self.head,
+            head,
             self.destination,
             websocket=self.upgrade,
             via=via,
@@ -92,7 +94,7 @@ class Inspected(Exchange):
         return self.session.proxy.gate.hidden_name(asked or self.destination.host, self.agent, host, port)
 
     def _unread(self) -> Refusal | None:
-        why = self.payload.unread or ("websocket" if self.upgrade else "")
+        why = self.payload.unread
         self.record.extra["inspected"] = why or "all"
         return self.opened.interceptor.refuses(self.record, why) if why else None
 
@@ -222,6 +224,26 @@ class Inspected(Exchange):
         self.unsent = self.first
         super()._dial()
 
+    def _switch(self, head: http1.Response) -> None:
+        """101: what the client says from here on goes through ``Messages``."""
+        if head.values(b"sec-websocket-extensions"):
+            raise http1.Bad("the origin agrees to an extension that was not asked for", status=502)
+        messages = Messages(self.scan, self._said)
+        early, self.session.buffer = self.session.buffer, b""
+        try:
+            self.session.buffer = messages.take(early)
+        except ConnectionError as err:
+            raise http1.Bad(str(err)) from err
+        self.opened.wire.sieve = messages.take
+        super()._switch(head)
+
+    def _said(self, leaks: list[Leak]) -> None:
+        """Something was found in a message. Raises ConnectionError where it is refused: the connection ends."""
+        refusal = self._leaked(leaks)
+        if refusal is not None:
+            self.session.proxy.seen.refused(self.session.proxy.seen.beside(self.record), refusal)
+            raise ConnectionAbortedError(refusal.reason)
+
     # --- the answer ---------------------------------------------------------------------------------------------------------
 
     def _origin_ended(self) -> None:
@@ -237,6 +259,13 @@ class Inspected(Exchange):
             self._fail(504, f"no TLS with {self.opened.name}: it does not answer", "tls-timeout")
         else:
             super().expire(now)
+
+
+def without(head: http1.Request, name: bytes) -> http1.Request:
+    """The request without a field."""
+    entries = tuple(entry for entry in head.fields.entries if entry[0] != name)
+    index = {key: values for key, values in head.fields.index.items() if key != name}
+    return http1.Request(head.minor, http1.Fields(entries, index), head.method, head.target)
 
 
 def refusal(findings: tuple[Finding, ...]) -> Refusal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 
 from kaizen_security.egress.loop import CHUNK, Ready
@@ -14,10 +15,11 @@ class TlsOver(Wire):
     """A wire in TLS, over another one. ``first``: bytes of the peer that were read already.
 
     ``ragged``: the peer's stream ended without saying so in TLS (RFC 8446 section 6.1), as if it had been cut.
-    ``quiet``: do not say so to the peer either. ``came``, ``went``: bytes of the wire beneath.
+    ``quiet``: do not say so to the peer either. ``sieve``: what is read goes through it, and it gives what may be passed on.
+    ``came``, ``went``: bytes of the wire beneath.
     """
 
-    __slots__ = ("_ended", "_incoming", "_outgoing", "came", "inner", "quiet", "ragged", "ssl", "went")
+    __slots__ = ("_ended", "_incoming", "_outgoing", "came", "inner", "quiet", "ragged", "sieve", "ssl", "went")
 
     def __init__(
         self, inner: Wire, context: ssl.SSLContext, *, server: bool, host: str | None = None, first: bytes = b""
@@ -32,6 +34,7 @@ class TlsOver(Wire):
         self._incoming.write(first)
         self.ragged = False
         self.quiet = False
+        self.sieve: Callable[[bytes], bytes] | None = None
         self._ended = False
         self.came = len(first)
         self.went = 0
@@ -88,7 +91,8 @@ class TlsOver(Wire):
         elif data == b"":
             self.ragged = not self._ended
             return b""
-        return self._decrypted()
+        plain = self._decrypted()
+        return (self.sieve(plain) or None) if plain and self.sieve is not None else plain
 
     def _decrypted(self) -> bytes | None:
         parts: list[bytes] = []

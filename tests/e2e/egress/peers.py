@@ -18,7 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from kaizen_security.contract.bundle import Bundle, key_hash, seal, signing_key
 
-DEADLINE = 15.0
+DEADLINE = 60.0
+"""Seconds that anything may take on a machine that does twenty other things; nobody waits for them to pass."""
 
 
 def until(true: Callable[[], object], what: str = "it", seconds: float = DEADLINE) -> object:

@@ -525,13 +525,14 @@ def test_node_fetches_and_carries_a_websocket(tmp_path: Path, plane: ControlPlan
     with running(tmp_path / "proxy", plane, **opened.settings()) as proxy:
         assert json.loads(node(FETCH, proxy=proxy, ca=opened.ca))["version"] == "1.1"
         assert node(WEBSOCKET, proxy=proxy, ca=opened.ca) == "echo hello"
-        until(lambda: [a for a in plane.actions("api.internal:443") if a["metadata"].get("inspected") == "websocket"])
-    strict = opened.settings(unreadable="refuse")
-    with running(tmp_path / "strict", plane, **strict) as proxy, handshake(proxy, opened.ca) as client:
-        fields = ("Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
-        lines = "".join(f"{field}\r\n" for field in fields)
-        client.sendall(f"GET / HTTP/1.1\r\nHost: api.internal\r\nConnection: Upgrade\r\n{lines}\r\n".encode())
-        assert b'"websocket"' in read_all(client)
+        until(lambda: [a for a in plane.actions("api.internal:443") if a["metadata"].get("status") == 101])
+    with running(tmp_path / "strict", plane, mode="enforce", **opened.settings()) as proxy:
+        secret = WEBSOCKET.replace("'hello'", repr(f"it is {TOKEN}")).replace("process.exit(1)", "process.exit(0)")
+        assert node(
+            secret + "socket.addEventListener('close', () => console.log('cut'));", proxy=proxy, ca=opened.ca
+        ) in ("", "cut")
+        found = until(lambda: [r for r in of_kind(plane, "credential leaves") if r["verdict"]["decision"] == "block"])
+        assert found[0]["verdict"]["evidence"][0]["field"] == "message"  # type: ignore[index]
 
 
 def test_clients_that_speak_tls_to_the_proxy_itself(
