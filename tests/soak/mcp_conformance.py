@@ -67,10 +67,11 @@ def _client_scenarios(newer, node, directory):
     client = ["node", str(node / CLIENT.name)]
     checks = []
     for between in ([], [sys.executable, str(CLIENT.with_name("between.py"))]):
-        place = directory / f"client-{len(between)}"
-        place.mkdir()
         found = []
         for scenario in SCENARIOS:
+            # Pins of its own: each scenario is another server under the same name, which would be held back.
+            place = directory / f"{scenario}-{len(between)}"
+            place.mkdir()
             command = ["--command", " ".join([*between, *client]), "--scenario", scenario]
             found += [one for one in _run(newer, place, "client", *command) if "timing" not in one[1]]
         checks.append(sorted(found))

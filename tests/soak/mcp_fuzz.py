@@ -35,6 +35,7 @@ OF_CLIENT = [
     b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}',
     b'{"jsonrpc":"2.0","id":1e0,"result":{"action":"accept","content":{"a":1}}}',
     b'{"jsonrpc":"2.0","id":5,"method":"tools/call","Method":"ping","params":{"name":"look","NAME":"delete_all"}}',
+    b'{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"delete_all","_meta":{"kaizen-security/request":"Look."}}}',
     b'{"jsonrpc":"2.0","id":6,"method":"ping","method":"tools/call","params":{"name":"delete_all"}}',
 ]
 OF_SERVER = [

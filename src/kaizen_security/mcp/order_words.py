@@ -25,7 +25,7 @@ from kaizen_security.mcp.order_vocabulary import (
 
 _MARKUP = kind(
     "markup of another role",
-    2, "<|[|##|system|developer|style=|begin hidden|begin admin|end hidden|end admin",
+    2, "<|[/|[inst|[admin|[important|[hidden|##|system|developer|style=|begin hidden|begin admin|end hidden|end admin",
     r"<\s?/?\s?" + one_of("important system secret instruction instructions hidden admin critical assistant override mandatory")
     + r"\b[^<>\n]{0,40}>",
     r"<\|[a-z_]{2,20}\|>|\[/?(?:inst|system|admin|important|hidden)\b[^\]\n]{0,30}\]|<<sys>>|<!--",

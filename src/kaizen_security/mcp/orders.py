@@ -76,17 +76,20 @@ def signs_in_result(text: str) -> tuple[Sign, ...]:
     Looked for only around the heavy ones, which stand next to nowhere: an order and its concealment are neighbours, and a long page
     that has a sign in each chapter gives none.
     """
-    best = _heaviest(plain(text), tuple(_in_sight(text)))
-    _decoded(text, best, lambda said: _heaviest(said, (), whole=len(said) <= MAX_PLACE).values())
+    best = _heaviest(plain(text), text)
+    _decoded(text, best, lambda said: _heaviest(said, "", whole=len(said) <= MAX_PLACE).values())
     return _sorted(best)
 
 
-def _heaviest(read: str, seen: tuple[Sign, ...], *, whole: bool = False) -> dict[str, Sign]:
-    """The signs of the place where they weigh most, with what was ``seen``; ``whole``: all of it is one place."""
-    places = [*_around_heavy(read)] or ([read[:MAX_PLACE]] if whole or any(sign.weight > 2 for sign in seen) else [])
+def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
+    """The signs of the place where they weigh most, with those of how the text looks (``seen``). ``whole``: it is one place."""
+    places = [*_around_heavy(read)]
+    if not places and (whole or _carries_out(seen) or _breaks_out(seen)):
+        places = [read[:MAX_PLACE]]
+    signs_of_looks = tuple(_in_sight(seen)) if places else ()
     best: dict[str, Sign] = {}
     for place in places:
-        found = {sign.kind: sign for sign in seen}
+        found = {sign.kind: sign for sign in signs_of_looks}
         for sign in _of_kinds(place, found, (*_every(place, spoken=True), SPOKEN)):
             found.setdefault(sign.kind, sign)
         best = max(best, found, key=lambda signs: sum(sign.weight for sign in signs.values()))
@@ -131,6 +134,10 @@ def _decoded(text: str, found: dict[str, Sign], look: Callable[[str], Iterable[S
             found.setdefault(sign.kind, sign)
 
 
+def _carries_out(text: str) -> re.Match[str] | None:
+    return _IMAGE.search(text) if "![" in text else None
+
+
 def _breaks_out(text: str) -> bool:
     """Whether it ends an element that it never began, as if what follows were not the result any more."""
     tag = _RESULT_TAG.search(text) if "</" in text else None
@@ -142,7 +149,7 @@ def _in_sight(text: str) -> Iterable[Sign]:
         yield Sign("turns of a conversation that nobody had", 3, "the end of a result that has not begun")
     if _OUT_OF_SIGHT.search(text):
         yield Sign("text pushed out of sight", 2, "many empty lines or blanks")
-    image = _IMAGE.search(text)
+    image = _carries_out(text)
     if image:
         yield Sign("link that carries data out", 3, image[0][:120])
 
