@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -30,9 +31,18 @@ def environment(**more):
     return {name: value for name, value in os.environ.items() if not name.startswith("KAIZEN_")} | more
 
 
+@contextlib.contextmanager
+def ended(process):
+    """Whatever fails: nobody waits for a process that goes on."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 def kaizen(*words, expect=0, **more):
     command = [sys.executable, "-m", "kaizen_security.cli", "holds", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment(**more))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment(**more))
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -94,7 +104,7 @@ def test_words_that_make_no_sense_and_a_sidecar_that_is_not_there_are_said(sidec
 
 def test_watch_prints_every_change_for_machines_and_goes_on_while_the_sidecar_is_away(sidecar):
     command = [sys.executable, "-m", "kaizen_security.cli", "holds", "watch", "--json", *at(sidecar)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as watching:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as watching, ended(watching):
         hold = held(sidecar)["pending"]["id"]
         first = json.loads(watching.stdout.readline())
         assert (first["id"], first["state"]) == (hold, "waiting")
