@@ -275,7 +275,8 @@ class Stage:
 
 def judged(run: Lying, found: Witnessed) -> tuple[Gap, ...]:
     """What the gap says of a run, step by step in the order in which all of it came."""
-    ledger = Ledger(run.id, run.expectation)
+    # Whatever a command says, what a child is here is Python.
+    ledger = Ledger(run.id, replace(run.expectation, programs=(*run.expectation.programs, "python")))
     gaps: list[Gap] = []
     arrivals = sorted([*found.told, *found.seen], key=lambda one: one[0])
     at = 0.0
