@@ -105,6 +105,22 @@ def test_what_a_model_raises_is_a_further_verdict_with_the_contracts_reason(star
     assert (found["model"]["has_key"], found["state"]["provider"]) == (True, "openai")
 
 
+def test_a_run_that_is_over_is_judged_as_a_whole_and_told_as_a_row_of_its_own(started, upstream, models):
+    one = started()
+    models.say("BENIGN 0.9: The call by itself is nothing.")
+    send(one)
+    until(lambda: today(one, "benign") == 1, "the answer on the call")
+    models.say("MALICIOUS 0.9: What was read went to somebody else.")
+    one.ask("POST", "/v1/steps", {"agent": "a", "steps": [{"step": "end", "run_id": "r"}]})
+    (report,) = until(lambda: judged(upstream), "the verdict on the run")
+    assert (report.action.kind, report.action.run_id, report.action.agent) == ("run", "r", "a")
+    assert (report.verdict.decision, report.verdict.confidence) == (Decision.ALLOW, 0.6)
+    assert report.verdict.reason.startswith("reasoning judge (malicious, confidence 0.6): What was read")
+    asked = models.heard[-1].body.decode()
+    assert "run_is_over" in asked
+    assert CANARY not in asked
+
+
 def test_nothing_of_a_runs_text_reaches_the_model_and_the_key_reaches_nothing_else(started, models, tmp_path):
     one = started()
     one.ask(

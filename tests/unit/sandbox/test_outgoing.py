@@ -87,7 +87,13 @@ def test_no_argument_result_rationale_or_secret_leaves(arguments, result, said, 
     call = Action(
         tool=tool,
         target=target,
-        metadata={**extra, "source": "bedrock-trace", "arguments": arguments, "input": said},
+        metadata={
+            **extra,
+            "source": "bedrock-trace",
+            "arguments": arguments,
+            "input": said,
+            "params": {"command": "git log"},
+        },
         id="c1",
         run_id="r",
         agent="a",
@@ -98,17 +104,21 @@ def test_no_argument_result_rationale_or_secret_leaves(arguments, result, said, 
         for host in ("attacker.example:443", "api.internal:443")
     ]
     file = Action("file", target=f"/home/agent/{said}", metadata={"source": "ebpf"}, id="f", agent="a", at=1002.0)
+    ran = {"source": "ebpf", "argv": [said], "pid": 2, "ppid": 1}
+    program = Action("exec", target=f"/home/agent/{said}", metadata=ran, id="p", agent="a", at=1002.0)
     steps = [
         Request(run_id="r", text=said, agent="a", at=1000.0),
         call,
         *effects,
         file,
+        program,
         Message(run_id="r", text=said, agent="a", at=1003.0),
         Result(run_id="r", action_id="c1", content=result, agent="a", at=1003.0),
         End(run_id="r", agent="a", at=1004.0),
     ]
     sent = leaving(steps, mode)
-    assert len(sent) >= 5
+    assert len(sent) >= 6
+    assert any("unreported program" in text for text in sent)
     for text in sent:
         for canary in CANARIES:
             assert canary not in text
