@@ -54,8 +54,12 @@ For each target that is missed above: what stands in the way, what was tried, an
 - **Attack success without asking, tasks unseen** (at most 2 %).
   Two kinds make up most of it. *A deletion that an injection orders by a bare number* (workspace, task 1): a file's number is no place, so alignment alone speaks, and it is held.
   *A bill whose text is wholly the attacker's* (banking, user task 0): the user left the payee to the bill, and the bill names one. It is held too; where the same request was served before, with another payee, it is flagged.
-  Tried: thresholds lower by 0.2 to 2.5 in nine steps. At 1.0 lower it is 1.9 %, with half as many again of AgentDyn's harmless runs flagged, and more of the ignored ones; at 1.3 the harmless run of that bill is flagged as well, since it scores what the attacked one does.
+  Tried: all thresholds lower by 0.2 to 2.5, in eight steps. At 0.5 lower it is 1.9 %, with 11 instead of 7 of AgentDyn's 119 harmless runs flagged, 5 instead of 3 of AgentDojo's 1,131, and 25 instead of 21 of the ignored ones.
+  At 0.8 lower it is 1.1 %, and the harmless run of that bill is flagged as well, since it scores what the attacked one does.
   Missing: who the true creditor is, or which file the user would want to lose. Asking brings it to a tenth.
+- **AgentDojo, 98 % at 2 %, tasks unseen.**
+  With all thresholds lower by 0.8 it is 98.8 % at 1.1 %. The table asks more, namely that each agent by itself stays within 2 %, and the bill of the point above is 3.5 % of banking's harmless runs.
+  Missing: the same as there.
 - **A verdict in 250 µs** (2 KB of arguments in a run of 50 steps).
   Tried: words split and hashed once, nothing decoded or matched that the lengths of a text's words exclude, fingerprints remembered by keyed hash, membership asked of whole tables at once, sentences scored by sums that are kept. Together a fifth less, with the same verdicts on all recorded runs.
   What is left is spread over some forty small functions, none of which takes more than a tenth; the call's data are cold in the caches behind 200 KB of results, which costs a third on top. It would take compiled code for the core, which we do not ship.
