@@ -125,6 +125,8 @@ TYPED = """
 import { evaluate, Kaizen, type Verdict } from "kaizen-security";
 import { guardTools } from "kaizen-security/vercel";
 import { guardTransport } from "kaizen-security/mcp";
+import { guardMcpServer } from "kaizen-security/openai-agents";
+import { audit } from "kaizen-security/audit";
 const kaizen = new Kaizen({ mode: "enforce", policies: [{ mode: "blocklist", rules: { ips: ["10.0.0.0/8"] } }] });
 const double = kaizen.guard((n: number) => n * 2);
 export const two: Promise<number> = double(1);
@@ -133,17 +135,37 @@ export const tools = guardTools(kaizen, { a: { execute: async (input: { q: strin
 export const said: Promise<string> = tools.a.execute({ q: "x" });
 // @ts-expect-error no such field
 void kaizen.inspect({ tol: "x" });
-void guardTransport;
+export const stop: () => void = audit(kaizen.named("helper"));
+export const late: Promise<Verdict> = kaizen.enforce({ tool: "x" }, { signal: new AbortController().signal });
+void [guardTransport, guardMcpServer];
 """
 
 
-def test_its_types_serve_both_kinds_of_modules(project):
+@pytest.mark.parametrize("kind", ["nodenext", "node16"])
+def test_its_types_serve_both_kinds_of_modules(project, kind):
     names = [f"typed.{ending}" for ending in ("mts", "cts")]
     for name in names:
         (project / name).write_text(TYPED)
     tsc = TYPESCRIPT / "node_modules/typescript/bin/tsc"
-    words = ["node", tsc, "--noEmit", "--strict", "--module", "nodenext", "--target", "es2023", "--types", "node"]
-    run([*words, "--typeRoots", TYPESCRIPT / "node_modules/@types", "--skipLibCheck", *names], project)
+    words = ["node", tsc, "--noEmit", "--strict", "--module", kind, "--target", "es2023", "--types", "node"]
+    run([*words, "--typeRoots", TYPESCRIPT / "node_modules/@types", *names], project)
+
+
+def test_what_a_log_shows_has_its_name_though_the_build_shortens_names(project):
+    code = (
+        "import { evaluate, Kaizen, KaizenBlocked, Misconfigured } from 'kaizen-security';\n"
+        "const verdict = evaluate({ tool: 'x' }, []);\n"
+        "const kaizen = new Kaizen({ agent: 'a', apiKey: 'kz_live_SECRET', report: false, sync: false, data: '' });\n"
+        "console.log(verdict, kaizen, KaizenBlocked.name, String(new KaizenBlocked(verdict)));\n"
+        "try { new Kaizen({ deadline: 'x' }); } catch (err) { console.log(err.constructor === Misconfigured, err.stack); }"
+    )
+    out = run(["node", "--input-type=module", "-e", code], project)
+    assert out.startswith("Verdict {")
+    assert (
+        'Kaizen {"agent":"a","mode":"observe","problem":""} KaizenBlocked KaizenBlocked: Blocked by Kaizen: no ' in out
+    )
+    assert "true Misconfigured: the option deadline: must be a number" in out
+    assert "SECRET" not in out
 
 
 def bundled(project, source, *more):
