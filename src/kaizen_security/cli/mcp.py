@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     key = commands.add_parser("key", help="make a key for an agent at the gateway")
     key.add_argument("agent", help="the agent's name")
     request = commands.add_parser("request", help="tell the sidecar what the user asked, from a hook of the MCP client")
-    request.add_argument("text", help="what the user asked; - reads it from standard input")
+    request.add_argument(
+        "text", help="what the user asked; - reads it from standard input, also as a hook's JSON with prompt in it"
+    )
     wrap = commands.add_parser("wrap", help="put kaizen-mcp in front of the servers that MCP clients start")
     wrap.add_argument("--write", action="store_true", help="do it; without it, only say what would be done")
     wrap.add_argument("--undo", action="store_true", help="take it out again")
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         case "key":
             return _key(args.agent)
         case "request":
-            return _request(sys.stdin.read() if args.text == "-" else args.text)
+            return _request(_prompt(sys.stdin.read()) if args.text == "-" else args.text)
         case "wrap":
             return _wrap(args)
         case "scan":
@@ -102,6 +104,16 @@ def _key(agent: str) -> int:
         f'Key of {agent}, shown once: {key}\nFor the gateway\'s settings, under [agents]:\n{agent} = "{key_hash(key)}"'
     )
     return 0
+
+
+def _prompt(said: str) -> str:
+    """What a hook got on its standard input: the document that coding assistants give it, with ``prompt`` in it, or plain text."""
+    try:
+        document: Json = json.loads(said)
+    except (ValueError, RecursionError):
+        return said
+    prompt = document.get("prompt") if isinstance(document, dict) else None
+    return prompt if isinstance(prompt, str) else said
 
 
 def _request(text: str) -> int:

@@ -263,7 +263,9 @@ class Relay:
         elif message.method not in FROM_SERVER:
             return self._refuse(message, STRANGE, METHOD_NOT_FOUND)
         arrival = self._ward.sent(message, self.server)
-        asks = tuple(replace(action, id=self._ids(), run_id=self._run(message)) for action in arrival.asks)
+        # Of the run that is under way: which one that is, is the client's to say, never the server's.
+        run_id = self._run(replace(message, body={})) if arrival.asks else ""
+        asks = tuple(replace(action, id=self._ids(), run_id=run_id) for action in arrival.asks)
         return _Part(message=message, asks=asks, arrival=arrival, call=Call(message))
 
     def _cancel(self, side: Side, message: Message) -> None:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from kaizen_security import Kaizen
+from kaizen_security.cli.mcp import _prompt
 from tests.e2e.mcp.shimmed import Shim, bare
 from tests.e2e.server.running import Running
 from tests.e2e.sidecar_process import Process
@@ -213,6 +214,8 @@ def test_a_hook_of_the_client_says_what_the_user_asked(server, key, sidecar, tmp
         # The shim is the child of this process, and so is the command.
         assert shim.call(1, "look") == ("did look", False)
         assert said(**where) == (0, "")
+        assert _prompt('{"hook_event_name": "UserPromptSubmit", "prompt": "Read it."}') == "Read it."
+        assert [_prompt(one) for one in ("Read [it].", '{"a": 1}', "7")] == ["Read [it].", '{"a": 1}', "7"]
         status, why = said()
         assert (status, "no sidecar" in why) == (1, True)
         shim.end()

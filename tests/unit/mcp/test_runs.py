@@ -6,9 +6,11 @@ import os
 
 import pytest
 
+from kaizen_security.contract.action import Action
 from kaizen_security.mcp.frames import read
+from kaizen_security.mcp.inbound import Arrival, Nothing
 from kaizen_security.mcp.runs import AGAIN, FORGOTTEN, IDLE, META_ACT, META_RUN, Rolling, run_around, said, started_by
-from tests.unit.mcp.relaying import Talk, call, line
+from tests.unit.mcp.relaying import Talk, call, line, request
 
 
 class Clock:
@@ -86,3 +88,18 @@ def test_a_command_that_a_client_runs_finds_the_run_of_the_clients_shims(tmp_pat
     assert run_around(str(tmp_path), os.getpid(), clock) == run()
     clock.now += IDLE + AGAIN + 1
     assert run_around(str(tmp_path), os.getpid(), clock) == run()
+
+
+def test_a_server_does_not_choose_the_run_that_its_questions_belong_to():
+    talk = Talk(run=lambda message: said(message, META_RUN) or "the client's", ward=Asking())
+    crossing = talk.relay.from_server(
+        line(request("s1", "sampling/createMessage", messages=[], maxTokens=1, _meta={META_RUN: "another"})), 0.0
+    )
+    assert [action.run_id for action in crossing.asks] == ["the client's"]
+
+
+class Asking(Nothing):
+    """Has every request of the server judged."""
+
+    def sent(self, message, server):
+        return Arrival(asks=(Action(kind="message", tool=message.method, publisher=server),))
