@@ -45,6 +45,7 @@ from kaizen_security.collectors.kernel.shapes import Agent, Kind
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks/results/kernel.json"
+MEMORY = ROOT / "benchmarks/results/soak-kernel_memory.json"
 PAGE = ROOT / "docs/reference/kernel-figures.md"
 _ENABLE_STATS = 32
 CALLS = {"TCP connect": ("connect", 50), "UDP sendto": ("send", 200), "fork and exec": ("spawn", 5)}
@@ -328,8 +329,26 @@ def page(found: Mapping[str, object]) -> str:
             "|---|---|",
             *reading,
             "",
+            *_memory(),
         ]
     )
+
+
+def _memory() -> list[str]:
+    """What the soak of the reader's memory found, where it was run."""
+    if not MEMORY.exists():
+        return []
+    figures = json.loads(MEMORY.read_text())["figures"]
+    samples = figures["megabytes"]
+    return [
+        "## Memory",
+        "",
+        f"`python -m tests.soak kernel_memory`: {figures['events']:,} events of hosts, addresses, programs, files and processes "
+        "that are new all the time, each decoded, translated and told or counted.",
+        f"The process had {samples[0]} MB after the first twelfth of them and {samples[-1]} MB at the end "
+        "(`benchmarks/results/soak-kernel_memory.json`).",
+        "",
+    ]
 
 
 def _figures(found: Mapping[str, object], part: str) -> dict[str, dict[str, dict[str, float]]]:
