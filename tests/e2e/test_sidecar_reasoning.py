@@ -117,7 +117,7 @@ def test_a_run_that_is_over_is_judged_as_a_whole_and_told_as_a_row_of_its_own(st
     assert (report.verdict.decision, report.verdict.confidence) == (Decision.ALLOW, 0.6)
     assert report.verdict.reason.startswith("reasoning judge (malicious, confidence 0.6): What was read")
     asked = models.heard[-1].body.decode()
-    assert "run_is_over" in asked
+    assert 'run_is_over\\":true' in asked
     assert CANARY not in asked
 
 

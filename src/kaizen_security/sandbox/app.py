@@ -99,7 +99,7 @@ class Receiver:
         return answer({"partialSuccess": {}} if otlp else {"noted": len(steps)})
 
     async def gaps(self, request: Request) -> Response:
-        """``GET /v1/gaps?limit=``: what was found, newest first; of this process's life."""
+        """``GET /v1/gaps?limit=``: gaps and what a model raised, newest first; of this process's life."""
         said = request.query_params.get("limit", "100")
         if not said.isascii() or not said.isdigit() or not 1 <= int(said[:6]) <= KEPT:
             raise InvalidInput("limit", f"must be a whole number from 1 to {KEPT}")

@@ -23,7 +23,7 @@ from kaizen_security.sidecar.shelf import read, write
 log = logging.getLogger(__name__)
 
 KEPT = 1000
-"""Gaps that are kept to be shown here, the newest."""
+"""Gaps, and what a model raised, that are kept to be shown here, the newest."""
 SKEW = 60.0
 """Seconds that a stated time may be ahead of the clock; one further ahead is not believed."""
 
@@ -81,11 +81,14 @@ class Gaps:
                 self.ledger.counts["not said, as a person wants it"] += 1
                 continue
             self.found += 1
-            self.recent.append(
-                {"at": round(now, 3), "action": encode_action(action), "verdict": encode_verdict(verdict)}
-            )
+            self.show(action, verdict)
             log.warning("%s", verdict.reason)
             self._report(action, verdict)
+
+    def show(self, action: Action, verdict: Verdict) -> None:
+        """Keep it for whoever looks here: a gap, or what a model raised."""
+        at = round(self._clock(), 3)
+        self.recent.append({"at": at, "action": encode_action(action), "verdict": encode_verdict(verdict)})
 
     def save(self) -> None:
         """Keep what was learned, where that has changed."""

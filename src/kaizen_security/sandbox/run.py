@@ -26,6 +26,7 @@ from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.step import Step
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.observer.rules import Rules
 from kaizen_security.runtime.agents import AgentKey
@@ -54,7 +55,13 @@ class _Parts(Parts):
 
     def __init__(self, told: Callable[[str, Bundle], None], settings: SidecarSettings) -> None:
         self._told = told
+        self.show: Callable[[Action, Verdict], None] = lambda action, verdict: None
         super().__init__(settings)
+
+    def raised(self, action: Action, verdict: Verdict) -> None:
+        """A model raised a verdict: shown here too, since a sandbox may have no control plane."""
+        super().raised(action, verdict)
+        self.show(action, verdict)
 
     def _on_bundle(self, agent: str, bundle: Bundle) -> None:
         super()._on_bundle(agent, bundle)
@@ -97,7 +104,9 @@ class Sandbox:
             report=self._say,
             rules=self._rules,
         )
-        self.parts.sidecar.witness = self.gaps.note
+        self.parts.show = self.gaps.show
+        self._others = self.parts.sidecar.witness
+        self.parts.sidecar.witness = self._hear
         self.parts.sidecar.joiner.background = lambda agent, host: self.gaps.ledger.rules.infrastructure(host)
         self.receiver = Receiver(settings.agent, self.parts.sidecar, self.gaps, self.token, self._health)
         self.files = Files(settings.watch) if settings.watch else None
@@ -107,6 +116,11 @@ class Sandbox:
         """A bundle is in force: where nothing was declared here, what the control plane says is declared."""
         if agent == self.settings.agent and not self.settings.declared:
             self.gaps.ledger.expect(replace(self.settings.expectation, declaration=bundle.declaration))
+
+    def _hear(self, step: Step) -> None:
+        """Whatever is told or seen: for what a sidecar makes of it, and for the gap."""
+        self._others(step)
+        self.gaps.note(step)
 
     def _say(self, action: Action, verdict: Verdict) -> None:
         """Report a gap as part of the act whose effect or call it is about, and as part of the run."""

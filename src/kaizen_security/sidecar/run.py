@@ -20,9 +20,11 @@ import uvicorn
 from starlette.applications import Starlette
 
 from kaizen_security.client.spool import Spool
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.verdict import Verdict
 from kaizen_security.observer.run import Limits
 from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.clock import Clock, now
@@ -101,7 +103,11 @@ class Parts:
         )
         self.readings = Readings(token_bytes(32), self.sidecar.who, self.sidecar.agent)
         self.sidecar.witness = self.readings.see
-        self.reasoning = SidecarReasoning(settings.model, self.inspector, self.shelf, clock, report=self.sidecar.emit)
+        self.reasoning = SidecarReasoning(settings.model, self.inspector, self.shelf, clock, report=self.raised)
+
+    def raised(self, action: Action, verdict: Verdict) -> None:
+        """A model raised a verdict: on its way to the control plane."""
+        self.sidecar.emit(action, verdict)
 
     def app(self) -> Starlette:
         """The ASGI application."""

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from kaizen_security.client.http import Connection
-from kaizen_security.testing.models import ModelServer
+from kaizen_security.testing.models import ModelServer, Turn
 from tests.e2e.line import Line
 from tests.e2e.sandbox.sandboxed import TOKEN, Sandboxed
 from tests.e2e.sidecar_process import until
@@ -190,6 +190,34 @@ def test_the_judging_process_reaches_its_model_and_nothing_else(tmp_path, origin
         status, health = sandbox.ask("GET", "/healthz", None, "")
         assert (status, health["confined"], health["refused"]) == (200, True, 0)
         assert TOKEN not in json.dumps(health)
+
+
+OVER = b'run_is_over\\":true'
+"""In a question about a whole run: the case is a text within the request's JSON."""
+
+
+def test_a_run_with_a_gap_is_put_to_the_model_as_a_whole_and_its_word_is_shown(tmp_path, origin):
+    with (
+        ModelServer() as model,
+        Sandboxed(
+            tmp_path,
+            SUPPORT,
+            hosts=origin,
+            environ={"KZ_MODEL_BACKEND": "openai", "KZ_MODEL": "any", "KAIZEN_MODEL_URL": model.url + "/v1"},
+        ) as sandbox,
+    ):
+        model.otherwise = lambda heard: Turn(
+            text="MALICIOUS 0.9: It went elsewhere." if OVER in heard.body else "BENIGN 0.9: Nothing."
+        )
+        run(sandbox, "lie", "api.internal", "attacker.example")
+        raised = until(lambda: [one for one in sandbox.gaps() if one["action"]["kind"] == "run"], "the model's word")
+        (asked,) = [heard.body.decode() for heard in model.heard if OVER in heard.body]
+    assert raised[0]["action"]["run_id"] == "lie"
+    assert raised[0]["verdict"]["reason"].startswith("reasoning judge (malicious, confidence")
+    assert raised[0]["verdict"]["decision"] == "allow"
+    assert "unreported connection" in asked
+    assert "attacker.example" in asked
+    assert CANARY not in asked
 
 
 def test_files_of_a_watched_folder_are_compared_as_well(tmp_path, origin):
