@@ -23,6 +23,7 @@ from google.genai import types
 from kaizen_security import Policy
 from kaizen_security.integrations import google_adk
 from kaizen_security.integrations.google_adk import KaizenPlugin
+from kaizen_security.integrations.runs import ENDS, ENDS_SAME
 from kaizen_security.testing.models import Call
 from tests.integrations.agent import World, asks, read, wipe
 from tests.integrations.suite import BLOCKED, PROMPT, Suite
@@ -186,3 +187,16 @@ class TestGoogleADK(Suite):
         models.say(asks(wipe()), "Done.")
         self.driver.run(self.driver.build(models.url, world.tools(), None), "async", PROMPT)
         assert world.names == ["wipe"]
+
+    @pytest.mark.shows("refuse")
+    def test_a_model_that_does_not_stop_asking_is_not_asked_again(self, models, attach):
+        for same in (True, False):
+            world, ended = World(), ENDS_SAME if same else ENDS
+            heard = len(models.heard)
+            models.otherwise = asks(wipe())
+            models.say(*(asks(wipe("/srv" if same else f"/srv/{i}")) for i in range(ended)))
+            found = asyncio.run(events(self.driver.build(models.url, world.tools(), attach()), PROMPT))
+            assert world.ran == []
+            assert len(models.heard) - heard == ended
+            (last,) = (part.function_response for part in found[-1].content.parts)
+            assert BLOCKED in last.response["error"]

@@ -75,12 +75,16 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The call must not run. ``text`` is for the model, in the framework's own way of answering a call."""
+    """The call must not run. ``text`` is for the model, in the framework's own way of answering a call.
+
+    ``ends``  the model goes on asking for it: where the framework has a way to end a run without an error, it ends here
+    """
 
     action: Action
     verdict: Verdict
     text: str
     times: int
+    ends: bool = False
 
     def error(self) -> KaizenBlocked:
         """The same as an exception, for a caller that is no model."""
@@ -245,9 +249,13 @@ class AttachPoint:
         refused = self.refused if run is None else run.refused
         if len(refused) > MOST_TOOLS:
             refused.clear()
+        signature = f"{call.tool}\0{hash(str(action.metadata.get('arguments')))}"
         refused[call.tool] += 1
         times = refused[call.tool]
-        return Refused(action=action, verdict=verdict, text=refusal(verdict, call.tool, times), times=times)
+        # What a person has been asked about may be asked for again.
+        ends = verdict.pending is None and run is not None and run.insists(call.tool, signature)
+        text = refusal(verdict, call.tool, times)
+        return Refused(action=action, verdict=verdict, text=text, times=times, ends=ends)
 
 
 class _Body:

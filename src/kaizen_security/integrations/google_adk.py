@@ -89,6 +89,10 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
         if getattr(callback_context._invocation_context, "live_request_queue", None) is not None:
             _tell_of_tools(agent)
 
+    async def before_model_callback(self, *, callback_context: Any, llm_request: Any) -> None:
+        """The model is asked: it has heard of what it was refused."""
+        self._run_of(callback_context._invocation_context).turn += 1
+
     async def before_tool_callback(self, *, tool: Any, tool_args: dict[str, Any], tool_context: Any) -> None:
         """A tool is about to run: see that it is guarded."""
         guard_tool(tool)
@@ -220,6 +224,8 @@ async def _judged(
         return await inner(args=args, tool_context=tool_context)
     said = await plugin.point.abefore(call)
     if isinstance(said, Refused):
+        if said.ends:
+            context.end_invocation = True  # before the model is asked again
         return {"error": said.text}
     within = _WITHIN.set(_Within(plugin, (*call.agents, tool.name)))
     try:

@@ -24,7 +24,8 @@ try:
     from pydantic_ai import Agent, RunContext
     from pydantic_ai.capabilities import AbstractCapability
     from pydantic_ai.capabilities.abstract import CapabilityOrdering
-    from pydantic_ai.messages import ToolReturnPart, UserPromptPart
+    from pydantic_ai.exceptions import SkipModelRequest
+    from pydantic_ai.messages import ModelResponse, TextPart, ToolReturnPart, UserPromptPart
 except ImportError as err:
     raise HookUnavailable("Pydantic AI is not installed, or older than 2: pip install 'pydantic-ai-slim>=2'") from err
 
@@ -36,12 +37,14 @@ MAX_MESSAGES = 200
 class _Frame:
     """The run of one agent: which capability judges it, the run of Kaizen that it belongs to, and who acts in it."""
 
-    __slots__ = ("agents", "capability", "running")
+    __slots__ = ("agents", "capability", "ended", "running")
 
     def __init__(self, capability: KaizenCapability, running: Running, agents: tuple[str, ...]) -> None:
         self.capability = capability
         self.running = running
         self.agents = agents
+        self.ended = ""
+        """What is said in place of the model, which does not stop asking for what is refused."""
 
 
 _FRAME: ContextVar[_Frame | None] = ContextVar("kaizen_pydantic_ai", default=None)
@@ -106,7 +109,23 @@ class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI
             agents=() if frame is None else frame.agents,
             run=None if frame is None else frame.running,
         )
-        return await self.point.athrough(asked, lambda: handler(args), _text, _shown)
+
+        def refuse(refused: Refused) -> Any:
+            if frame is not None and refused.ends:
+                frame.ended = refused.text
+            return refused.text
+
+        return await self.point.athrough(asked, lambda: handler(args), refuse, _shown)
+
+    async def before_model_request(self, ctx: Any, request_context: Any) -> Any:
+        """A model that does not stop asking is not asked again; only where words are an answer, or the run would break on them."""
+        frame = _FRAME.get()
+        if frame is not None:
+            frame.running.turn += 1
+        words = getattr(getattr(ctx, "agent", None), "output_type", None) is str
+        if frame is not None and frame.ended and frame.capability is self and words:
+            raise SkipModelRequest(ModelResponse(parts=[TextPart(frame.ended)]))
+        return request_context
 
 
 def guard(kaizen: Kaizen | AsyncKaizen | None, tool: Any = None, *, always_ask: bool = False) -> Any:

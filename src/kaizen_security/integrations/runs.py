@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
 RUNNING: ContextVar[Running | None] = ContextVar("kaizen_running", default=None)
 """The run that the current context belongs to, where an adapter or ``AttachPoint.run`` began it."""
+MAX_INSISTED = 1000
+"""Tools and calls whose refusals are counted."""
 MAX_TEXT = 64 << 10
 """Characters of a request or a message."""
+ENDS_SAME, ENDS = 4, 8
+"""Turns of one run in which the model was refused the very same call, or one tool, after which a run is ended that can be."""
 MAX_RESULTS = 64
 """Results that are kept for agents that join later; older ones are forgotten."""
 
@@ -44,6 +48,9 @@ class Running:
         self.joined = bool(current) and run_id in ("", current)
         self.id = run_id or current or kaizen.ids.new()
         self.refused: Counter[str] = Counter()
+        self.turn = 0
+        """Times that a model was asked, where the adapter tells."""
+        self._insisted: dict[str, tuple[int, int]] = {}
         self._kaizen = kaizen
         self._request = request[:MAX_TEXT]
         self._results: deque[tuple[int, str, Action, object, bool]] = deque(maxlen=MAX_RESULTS)
@@ -109,6 +116,19 @@ class Running:
             self._kaizen.note_result(replace(action, run_id=after.id), content, failed=failed)
         after._heard[self._kaizen.settings.agent] = after._results[-1][0] if after._results else 0
         return after
+
+    def insists(self, tool: str, signature: str) -> bool:
+        """Whether the model goes on asking for what it has just been refused once more: calls of one turn count once, since it had
+        not heard then.
+        """
+        counts = []
+        for key in (tool, signature):
+            last, turns = self._insisted.get(key, (-1, 0))
+            counts.append(turns + (last != self.turn))
+            self._insisted[key] = self.turn, counts[-1]
+        while len(self._insisted) > MAX_INSISTED:
+            self._insisted.pop(next(iter(self._insisted)))
+        return counts[0] >= ENDS or counts[1] >= ENDS_SAME
 
     # --- several agents in one run
 

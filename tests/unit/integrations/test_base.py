@@ -12,6 +12,7 @@ from kaizen_security import Kaizen, KaizenBlocked, Policy
 from kaizen_security.client.acts import SILENCES
 from kaizen_security.integrations.base import Allowed, Call, Refused, attach_point
 from kaizen_security.integrations.refusals import TERMINAL
+from kaizen_security.integrations.runs import ENDS, ENDS_SAME
 
 
 def text(refused):
@@ -72,6 +73,27 @@ def test_a_model_that_tries_again_is_told_to_stop(attach):
     assert all("do not call wipe again" not in one for one in said[:-1])
     with point.run("find me something"):
         assert "do not call wipe again" not in point.through(Call(tool="wipe"), str, text)
+
+
+def test_a_run_whose_model_does_not_stop_asking_is_to_be_ended(attach):
+    kaizen, point = attach()
+    kaizen.declare(tools=["search"])
+
+    def ends(given):
+        return point.before(Call(tool="wipe", arguments={"path": given})).ends
+
+    def turns(run, given):
+        for one in given:
+            run.turn += 1
+            yield ends(one)
+
+    with point.run("find me something") as run:
+        assert list(turns(run, ["same"] * ENDS_SAME)) == [False] * (ENDS_SAME - 1) + [True]
+    with point.run("find me something") as run:
+        assert list(turns(run, map(str, range(ENDS)))) == [False] * (ENDS - 1) + [True]
+    with point.run("find me something"):
+        assert not any(ends("same") for _ in range(ENDS + 1))  # in parallel: the model has not heard of it yet
+    assert not any(ends("same") for _ in range(ENDS + 1))  # there is no run that could be ended
 
 
 def test_in_observe_nothing_is_waited_for_and_everything_arrives_in_order(attach, sidecars):
