@@ -16,6 +16,7 @@ from contextlib import suppress
 
 from kaizen_security.egress import body, dnswire, hello, http1, rewrite
 from kaizen_security.interception.documents import Documents
+from kaizen_security.interception.messages import Messages, Unframed
 from kaizen_security.interception.payload import Payload
 from kaizen_security.interception.scan import Scanner
 from kaizen_security.observer.canaries import Canaries
@@ -162,10 +163,23 @@ def payload(data):
     assert one.done
 
 
+def messages(data):
+    """Frames go on as they came, however they are cut, and what is held of them stays bounded."""
+    one = Messages(NOTHING.start("a.example"), lambda leaks: None)
+    step = 1 + len(data) % 7
+    try:
+        went = b"".join([one.take(data[at : at + step]) for at in range(0, len(data), step)])
+    except Unframed as err:
+        raise ValueError from err
+    assert data.startswith(went), data
+
+
 NOTHING = Scanner(Canaries(), Documents())
 BODIES = [b"g\0" + gzip.compress(b"the token is in here"), b"plain\0text=a%20b&c=" + b"QUJD" * 20]
+FRAMES = [b"\x81\x85abcd" + bytes(5) + b"\x89\x80abcd", b"\x82\xfe\x00\xc8abcd" + b"QUJD" * 50]
 TARGETS = [
     (payload, BODIES),
+    (messages, FRAMES),
     (request, REQUESTS),
     (response, RESPONSES),
     (chunks, CHUNKS),
