@@ -33,9 +33,11 @@ NEAR = 600
 MAX_PLACES = 64
 """Heavy signs of one result whose neighbourhoods are looked at one by one."""
 MAX_PLACE = 4 * NEAR
+MAX_PICTURES = 16
 __all__ = ["DEFINITION", "MAX_TEXT", "Sign", "orders_in_result", "signs", "signs_in_result", "weight"]
 
 _RESULT_TAG = re.compile(r"<(/?)(?:tool|function)[_ ]?(?:results?|response|output|call)s?\b", re.IGNORECASE)
+_PICTURE = re.compile(r"!\[")
 _OUT_OF_SIGHT = re.compile(r"(?:[ \t]*\n){25,}\s*\S|[ \t]{120,}\S")
 _IMAGE = re.compile(
     r"(?i:!\[[^\]]{0,200}\]\(\s*https?://[^)\s]{0,300}?)(?:(?i:\{|\$\{|%7b|<|\[)|[?&/][\w.-]{0,40}=?[A-Z][A-Z_]{3,40}(?=[)&/]))[^)]{0,80}\)"
@@ -83,17 +85,29 @@ def signs_in_result(text: str) -> tuple[Sign, ...]:
 
 def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
     """The signs of the place where they weigh most, with those of how the text looks (``seen``). ``whole``: it is one place."""
-    places = [*_around_heavy(read)]
-    if not places and (whole or _carries_out(seen) or _breaks_out(seen)):
-        places = [read[:MAX_PLACE]]
+    places = [*_around_heavy(read), *_around_looks(read, seen)] or ([read[:MAX_PLACE]] if whole else [])
     signs_of_looks = tuple(_in_sight(seen)) if places else ()
     best: dict[str, Sign] = {}
     for place in places:
         found = {sign.kind: sign for sign in signs_of_looks}
         for sign in _of_kinds(place, found, (*_every(place, spoken=True), SPOKEN)):
             found.setdefault(sign.kind, sign)
-        best = max(best, found, key=lambda signs: sum(sign.weight for sign in signs.values()))
+        best = max(best, found, key=_worth)
     return best
+
+
+def _worth(found: Mapping[str, Sign]) -> int:
+    """How far signs in a result reach: those that speak to the model need less."""
+    return weight(_sorted(found)) + (RESULT - SPOKEN_TO if not _SPOKEN.isdisjoint(found) else 0)
+
+
+def _around_looks(read: str, seen: str) -> Iterator[str]:
+    """The neighbourhood of what ends the result, and of pictures that carry something out."""
+    marks = [tag.start()] if _breaks_out(seen) and (tag := _RESULT_TAG.search(read)) else []
+    if _carries_out(seen):
+        marks += [image.start() for image in islice(_PICTURE.finditer(read), MAX_PICTURES)]
+    for at in marks:
+        yield read[max(0, at - NEAR) : at + NEAR]
 
 
 def _around_heavy(read: str) -> Iterator[str]:
