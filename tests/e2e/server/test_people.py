@@ -212,7 +212,7 @@ def test_what_is_learned_is_declared_where_something_is_declared(call, person):
     row = flagged(call, "pupil", "wire_money")
     learned = person.post(f"/v1/verdicts/{row['id']}/learn").json()["agent"]
     # Destinations were not declared, and stay so: learning one must not make all others undeclared.
-    assert learned["declaration"] == {"tools": ["only", "wire_money"], "destinations": [], "purpose": ""}
+    assert learned["declaration"] == {"tools": ["only", "wire_money"], "destinations": [], "purpose": "", "data": []}
     assert flagged(call, "pupil", "wire_money")["claimed"] is True
 
 

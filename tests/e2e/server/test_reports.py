@@ -212,7 +212,7 @@ def test_an_agents_name_may_stand_unencoded_in_the_path(server, name):
     status, answer = raw(server, head.encode() + b"Content-Length: %d" % len(body), body)
     assert status == 200, answer
     assert answer["agent"] == name
-    assert answer["declaration"] == {"tools": ["only"], "destinations": [], "purpose": ""}
+    assert answer["declaration"] == {"tools": ["only"], "destinations": [], "purpose": "", "data": []}
     head = f"GET /v1/policy?agent={name} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nConnection: close"
     assert raw(server, head.encode()) == (200, {"policies": []})
 
