@@ -136,6 +136,27 @@ def test_a_verdict_arrives_without_loading_the_page_again(tab, site):
     playwright.expect(page.locator("#rows tr").first).to_contain_text("while-paused.example")
 
 
+def test_what_is_seen_of_a_call_takes_the_place_of_its_line(tab, site):
+    def of(id_, source, **more):
+        return Action(agent="joiner", id=id_, act_id="c", run_id="r", metadata={"source": source}, **more)
+
+    site.keep(of("c", "sdk", tool="fetch_page"), ALLOWED)
+    page = tab("/verdicts?agent=joiner")
+    is_live(page)
+    site.report(of("p", "egress", kind="connect", target="attacker.example:443"), ALLOWED)
+    line = page.locator("#rows tr")
+    playwright.expect(line).to_contain_text("by fetch_page call and effect")
+    kept = site.report(of("k", "ebpf", kind="connect", target="attacker.example:443"), BLOCKED)
+    playwright.expect(line).to_have_id(f"v-{kept}")
+    playwright.expect(line).to_have_count(1)
+    line.locator("a.go").click()
+    acts = page.locator("#drawer section", has=page.get_by_role("heading", name="One act: call and effect"))
+    playwright.expect(acts.locator("li")).to_have_count(3)
+    acts.get_by_role("link", name="fetch_page").click()
+    playwright.expect(page.locator("#drawer-title")).to_have_text("fetch_page")
+    playwright.expect(line).to_have_count(1)
+
+
 def test_the_drawer_opens_and_closes_by_keyboard_and_has_an_address(tab, site):
     older = site.keep(connect("keys", "older.example:443", run_id="run-k"), FLAGGED)
     newer = site.keep(connect("keys", "newer.example:443", run_id="run-k"), FLAGGED)
