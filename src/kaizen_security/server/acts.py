@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from kaizen_security.contract import canonical
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.verdict import Decision
 from kaizen_security.runtime.joining import ELSEWHERE, NO_CALL
 from kaizen_security.store.base import Store, VerdictQuery, VerdictRow
+
+SETTLED = 10.0
+"""Seconds after which what proxy or kernel saw of a call has been reported."""
 
 
 class Joined(StrEnum):
@@ -62,24 +66,26 @@ class Act:
 
 
 def act(rows: Sequence[VerdictRow], *, watched: bool = False) -> Act:
-    """The act of ``rows``, which are one, at least one of them. ``watched``: network or kernel see this agent."""
+    """The act of ``rows``, which are one, at least one of them. ``watched``: network or kernel see this agent, and had the time."""
     lead = max(rows, key=lambda row: (row.decision is Decision.BLOCK, row.flagged, row.rung, row.id))
     deepest = max(rows, key=lambda row: (row.rung, row.id))
     return Act(rows=tuple(rows), lead=lead, deepest=deepest, joined=_joined(rows, watched))
 
 
-def listed(store: Store, organisation: int, query: VerdictQuery) -> tuple[tuple[VerdictRow, ...], tuple[Act, ...]]:
+def listed(
+    store: Store, organisation: int, query: VerdictQuery, now: float
+) -> tuple[tuple[VerdictRow, ...], tuple[Act, ...]]:
     """The acts that a query lets a row of through, each with its newest such row, by which the list goes on. Blocking."""
     rows = store.acts.latest(organisation, query)
-    return rows, acts_of(store, organisation, rows)
+    return rows, acts_of(store, organisation, rows, now)
 
 
-def acts_of(store: Store, organisation: int, rows: Sequence[VerdictRow]) -> tuple[Act, ...]:
-    """The act of each of ``rows``. Blocking."""
+def acts_of(store: Store, organisation: int, rows: Sequence[VerdictRow], now: float) -> tuple[Act, ...]:
+    """The act of each of ``rows``, looked at at ``now`` (Unix seconds). Blocking."""
     agents = {name: store.agent(organisation, name) for name in {row.agent for row in rows}}
     seen = {name for name, agent in agents.items() if agent and agent.rung is not None and agent.rung >= Rung.EGRESS}
     found = zip(rows, store.acts.of(organisation, rows), strict=True)
-    return tuple(act(of, watched=row.agent in seen) for row, of in found)
+    return tuple(act(of, watched=row.agent in seen and row.created_at + SETTLED <= now) for row, of in found)
 
 
 def _joined(rows: Sequence[VerdictRow], watched: bool) -> Joined:
@@ -90,11 +96,19 @@ def _joined(rows: Sequence[VerdictRow], watched: bool) -> Joined:
     if len(seen) < len(rows):
         if seen:
             return Joined.BOTH
-        # What was blocked had no effect to be seen, and what names no place may have had none that anybody sees.
-        happened = all(row.decision is Decision.ALLOW and row.action.get("target") for row in rows)
+        # What was blocked had no effect to be seen, and what names no host may have had none that anybody sees.
+        happened = all(row.decision is Decision.ALLOW and _names_a_host(row) for row in rows)
         return Joined.NO_EFFECT if watched and happened else Joined.CALL
     return Joined.NO_CALL if NO_CALL in notes else Joined.EFFECT
 
 
 def _seen(row: VerdictRow) -> bool:
     return row.rung >= Rung.EGRESS
+
+
+def _names_a_host(row: VerdictRow) -> bool:
+    kind, target = row.action.get("kind"), row.action.get("target")
+    if not isinstance(kind, str) or not isinstance(target, str):
+        return False
+    found = canonical.destination(kind, target)
+    return found is not None and bool(found.host)

@@ -19,7 +19,7 @@ BLOCKED = replace(ALLOWED, decision=Decision.BLOCK)
 
 def of(id_: str, source: str, verdict: Verdict = ALLOWED, note: str = "", **more: str):
     action = Action(
-        id=id_, act_id="act", agent="a", metadata={"source": source}, target=more.pop("target", "x:1"), **more
+        id=id_, act_id="act", agent="a", metadata={"source": source}, target=more.pop("target", "x.example:1"), **more
     )
     return row(id_, action=action, verdict=replace(verdict, notes=(note,) if note else ()))
 
@@ -31,6 +31,8 @@ def of(id_: str, source: str, verdict: Verdict = ALLOWED, note: str = "", **more
         ([of("1", "sdk")], True, Joined.NO_EFFECT),
         ([of("1", "sdk", BLOCKED)], True, Joined.CALL),
         ([of("1", "sdk", target="")], True, Joined.CALL),
+        ([of("1", "sdk", kind="file", target="/etc/hosts")], True, Joined.CALL),
+        ([of("1", "sdk", kind="exec", target="ls")], True, Joined.CALL),
         ([of("1", "ebpf")], True, Joined.EFFECT),
         ([of("1", "egress"), of("2", "ebpf")], True, Joined.EFFECT),
         ([of("1", "sdk"), of("2", "ebpf")], True, Joined.BOTH),

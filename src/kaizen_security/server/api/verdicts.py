@@ -150,7 +150,7 @@ def routes(context: Context) -> list[Route]:
     async def acts(request: Request) -> Response:
         principal = await context.auth.principal(request)
         query = _query(request, principal)
-        rows, found = await context.call(listed, context.store, principal.organisation, query)
+        rows, found = await context.call(listed, context.store, principal.organisation, query, context.clock())
         following = rows[-1].id if len(rows) == query.limit else None
         return answer({"acts": [documents.act(one) for one in found], "next": following})
 

@@ -95,7 +95,7 @@ async def follow(
             if woken is _Woken.ROWS or now - looked >= IDLE:
                 looked = now
                 query = chosen.query(now, limit=BURST + 1, after=after)
-                found, head = await context.call(_look, context.store, organisation, query)
+                found, head = await context.call(_look, context.store, organisation, query, now)
                 if len(found) > BURST:
                     yield event("skipped", "")
                 for row, act in reversed(found[:BURST]):
@@ -111,10 +111,12 @@ async def follow(
             woken = await _woken(subscription)
 
 
-def _look(store: Store, organisation: int, query: VerdictQuery) -> tuple[tuple[tuple[VerdictRow, Act], ...], str]:
+def _look(
+    store: Store, organisation: int, query: VerdictQuery, now: float
+) -> tuple[tuple[tuple[VerdictRow, Act], ...], str]:
     # The newest of all first: what is committed in between is then found by the query, or by the next look.
     head = newest_id(store, organisation)
-    return tuple(zip(*listed(store, organisation, query), strict=True)), head
+    return tuple(zip(*listed(store, organisation, query, now), strict=True)), head
 
 
 async def _woken(subscription: Subscription | None) -> _Woken:

@@ -76,7 +76,7 @@ def verdict_page(store: Store, organisation: int, chosen: Filters, now: float) -
     """The verdicts that ``chosen`` lets through at ``now`` (Unix seconds), newest first."""
     newest = newest_id(store, organisation)
     found, older, looked_to = _found(store, organisation, chosen, now)
-    acts = acts_of(store, organisation, found)
+    acts = acts_of(store, organisation, found, now)
     agents = _latest(store.agents(organisation))
     names = tuple(agent.name for agent in agents[:MAX_CHOICES])
     if chosen.agent and chosen.agent not in names:
@@ -130,7 +130,7 @@ def today(store: Store, organisation: int, now: float) -> Today:
 
 def drawer_of(store: Store, organisation: int, row: VerdictRow, now: float) -> Drawer:
     """The drawer of ``row`` with the rows beside it."""
-    [act] = acts_of(store, organisation, (row,))
+    [act] = acts_of(store, organisation, (row,), now)
     return drawer(row, beside(store, organisation, row), act, now)
 
 
@@ -180,7 +180,7 @@ def agent_page(store: Store, organisation: int, agent: Agent, now: float) -> Age
     hours = _hours(store, organisation, now, agent.name)
     query = VerdictQuery(agent=agent.name, limit=LATEST)
     found = store.verdicts(organisation, query)
-    _, acts = listed(store, organisation, query)
+    _, acts = listed(store, organisation, query, now)
     return AgentPage(
         agent=agent_view(agent, hours.get(agent.name, ()), now, learning(found)),
         declaration=declaration_view(agent.declaration),

@@ -53,7 +53,9 @@ class _Verdicts:
         row = await self._row(request, user)
         if wants_json(request):
             others = await self._context.call(beside, self._context.store, user.organisation, row)
-            [act] = await self._context.call(acts_of, self._context.store, user.organisation, (row,))
+            [act] = await self._context.call(
+                acts_of, self._context.store, user.organisation, (row,), self._context.clock()
+            )
             return answer(drawer_document(row, others, act), headers=HEADERS)
         return await self._shown(request, user, chosen, row)
 
