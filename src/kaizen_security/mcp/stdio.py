@@ -78,7 +78,7 @@ class Shim:
         self._to_server = Out(os.dup(self.process.stdin.fileno()))
         self.process.stdin.close()
         self._to_client = Out(os.dup(1))
-        self._over = threading.Event()
+        self._over = os.pipe()
 
     def run(self, desk: Desk) -> int:
         """Carry until one side has ended; the server's exit status (128 and the signal's number when one ended it)."""
@@ -91,7 +91,8 @@ class Shim:
             threading.Thread(target=self._ended, name="kaizen-mcp-end", daemon=True),
         ):
             thread.start()
-        self._over.wait()
+        # Not an Event: its lock is not this thread's twice, and a signal handler that sets it may find the thread about to wait.
+        os.read(self._over[0], 1)
         try:
             status = self.process.wait(GRACE)
         except subprocess.TimeoutExpired:
@@ -112,12 +113,12 @@ class Shim:
 
     def _ended(self) -> None:
         self.process.wait()
-        self._over.set()
+        os.write(self._over[1], b".")
 
     def _pass_on(self, number: int, _: FrameType | None) -> None:
         # Whoever ends us will not wait long: what does not end by its own then is ended.
         self.process.send_signal(number)
-        self._over.set()
+        os.write(self._over[1], b".")
 
     # --- the client's lines
 
