@@ -82,6 +82,9 @@ class Shim:
 
     def run(self, desk: Desk) -> int:
         """Carry until one side has ended; the server's exit status (128 and the signal's number when one ended it)."""
+        # The kernel may give a signal to another thread than this one, whose read it then does not interrupt.
+        os.set_blocking(self._over[1], False)
+        signal.set_wakeup_fd(self._over[1], warn_on_full_buffer=False)
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             signal.signal(getattr(signal, name), self._pass_on)
         down = threading.Thread(target=self._carry, args=(self._down, desk), name="kaizen-mcp-down", daemon=True)
