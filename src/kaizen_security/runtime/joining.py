@@ -32,8 +32,9 @@ OPEN = 120.0
 SAME = 2.0
 """Seconds within which two sources tell of the same connection, or of the same call."""
 TIGHT = 0.002
-"""Seconds around a call within which an effect is of that call although it names no host: what an agent does next, asking its model
-say, follows within milliseconds, and clocks of one machine agree better than that."""
+"""Seconds before a call from which an effect is of that call although it names no host: the clocks of one machine's programs. After
+its end there are none: what an agent does next, asking its model say, follows within milliseconds.
+"""
 CLEARLY = 4.0
 """Of several calls that may be the one that was told, the nearest is, if the next is so many times further away."""
 MOST_AGENTS, MOST_CALLS = 256, 256
@@ -76,7 +77,7 @@ class _Call:
 
     def ran_at(self, at: float) -> bool:
         """Whether it is known to have been under way just then."""
-        return bool(self.ended) and self.at - TIGHT <= at <= self.ended + TIGHT
+        return bool(self.ended) and self.at - TIGHT <= at <= self.ended
 
     def names(self, host: str) -> bool:
         return bool(self.host) and (self.host == host or host.endswith("." + self.host))
