@@ -102,6 +102,7 @@ class Week:
 
     def __init__(self, directory, days, each, origin):
         self.directory, self.days, self.each = directory, days, each
+        self.errors = {}
         self.chance = random.Random(SEED)
         port, proxy = free_port(), free_port()
         first = Running(directory / "server", "--port", str(port))
@@ -152,6 +153,7 @@ class Week:
         """One process for each kind."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KAIZEN_")}
         found = {}
+        self.errors = {kind: (self.directory / f"{kind}.err").open("w") for kind in WORK}
         for number, kind in enumerate(WORK):
             environ = {
                 **kept,
@@ -167,7 +169,7 @@ class Week:
                 [sys.executable, *map(str, words)],
                 env=environ,
                 stdout=subprocess.PIPE,
-                stderr=(self.directory / f"{kind}.err").open("w"),
+                stderr=self.errors[kind],
                 text=True,
             )
         return found
@@ -197,6 +199,8 @@ class Week:
             for stream in (part.process.stdout, part.process.stderr):
                 if stream is not None:
                     stream.close()
+        for file in self.errors.values():
+            file.close()
 
     def rows(self):
         """Of the control plane: origin, action id, agent, when it was stored, evidence, source, run and the rest."""
@@ -222,7 +226,9 @@ def soak(amount, directory):
             said = {kind: json.loads(agent.communicate()[0] or "{}") for kind, agent in agents.items()}
             for kind, agent in agents.items():
                 assert agent.returncode == 0, (directory / f"{kind}.err").read_text()[-2000:]
-            done = [json.loads(line) for kind in agents for line in (directory / f"{kind}.jsonl").open()]
+            done = [
+                json.loads(line) for kind in agents for line in (directory / f"{kind}.jsonl").read_text().splitlines()
+            ]
             lost = {kind: found for kind, found in said.items() if found["lost"] or found["undelivered"]}
             assert not lost, f"what the agents could not hand over: {lost}"
             ids = {one["id"] for one in done}

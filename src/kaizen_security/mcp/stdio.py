@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
@@ -83,7 +84,8 @@ class Shim:
     def run(self, desk: Desk) -> int:
         """Carry until one side has ended; the server's exit status (128 and the signal's number when one ended it)."""
         # The kernel may give a signal to another thread than this one, whose read it then does not interrupt.
-        os.set_blocking(self._over[1], False)
+        if sys.platform != "win32":
+            os.set_blocking(self._over[1], False)
         signal.set_wakeup_fd(self._over[1], warn_on_full_buffer=False)
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             signal.signal(getattr(signal, name), self._pass_on)

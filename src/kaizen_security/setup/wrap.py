@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -204,7 +205,7 @@ def replaced(path: str, data: bytes, mode: int, *, like: str = "") -> None:
             file.write(data)
             file.flush()
             os.fsync(fd)
-        if like:
+        if like and sys.platform != "win32":
             owner = os.stat(like)
             if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
                 os.chown(made, owner.st_uid, owner.st_gid)
