@@ -183,14 +183,19 @@ class Stage:
         self._roots = str(roots)
         self._files = Files((self._roots,))
         self._stack.callback(self._files.close)
-        threading.Thread(target=self._watch, name="stage-files", daemon=True).start()
+        over = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(over,), name="stage-files", daemon=True)
+        # Before the descriptor is closed: its number is the next file's, and a watch that went on would read that.
+        self._stack.callback(watch.join)
+        self._stack.callback(over.set)
+        watch.start()
 
-    def _watch(self) -> None:
+    def _watch(self, over: threading.Event) -> None:
         ready = select.poll()
         ready.register(self._files.descriptor, select.POLLIN)
         with contextlib.suppress(OSError, ValueError):
-            while True:
-                ready.poll(1000)
+            while not over.is_set():
+                ready.poll(200)
                 for path, _ in self._files.touched():
                     name, _, inner = path.removeprefix(self._roots).lstrip("/").partition("/")
                     metadata: dict[str, Json] = {"source": "sandbox"}
