@@ -335,9 +335,9 @@ def soaks(results: dict[str, Found]) -> Iterator[str]:
         if name.startswith("soak-"):
             found = one.get("figures") or {"problem": one.get("problem", "")}
             plain = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
-            said = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in list(plain.items())[:8])
+            said = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in list(plain.items())[:16])
             held = "yes" if one["held"] else "**no**"
-            yield f"| {one['soak']} | {one['amount']:,} | {one['seconds']:,.0f} | {held} | {said.replace('|', '/')[:240]} |"
+            yield f"| {one['soak']} | {one['amount']:,} | {one['seconds']:,.0f} | {held} | {said.replace('|', '/')[:400]} |"
 
 
 def sources(results: dict[str, Found]) -> Iterator[str]:
