@@ -113,8 +113,12 @@ class Week:
         self.proxy_place = f"127.0.0.1:{proxy}"
         self.proxy = Part("egress proxy", lambda: self._egress(proxy, origin, observer))
         self.parts = [self.server, *self.sidecars, self.proxy]
-        with first.person() as person:
-            for agent in (f"{kind}-{name}" for kind in ENFORCED for name in NAMES[:each]):
+        self._first = first
+
+    def enforce(self):
+        """Put the agents of some kinds into enforce mode, as an administrator does."""
+        with self._first.person() as person:
+            for agent in (f"{kind}-{name}" for kind in ENFORCED for name in NAMES[: self.each]):
                 assert person.post(f"/v1/agents/{agent}/manifest", json={}).is_success
                 assert person.post(f"/v1/agents/{agent}/settings", json={"mode": "enforce"}).is_success
 
@@ -219,6 +223,7 @@ def soak(amount, directory):
         threading.Thread(target=origin.serve_forever, daemon=True).start()
         week = Week(directory, amount, each, f"127.0.0.1:{origin.server_port}")
         try:
+            week.enforce()
             began = time.monotonic()
             agents = week.agents()
             memory = week.disturb(agents)

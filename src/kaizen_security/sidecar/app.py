@@ -215,7 +215,7 @@ class Sidecar:
         before = self.inspector.known(action)
         verdict = self.inspector.inspect(action)
         asked = replace(action, id=verdict.action_id)
-        if verdict.allowed and before is None:  # what is let through is done next
+        if verdict.allowed and not (before and before.allowed):  # let through, at once or by a person: done next
             self.witness(asked)
         joined = self.joiner.see(asked, verdict).action
         if before is None or before.pending is None:
