@@ -48,6 +48,7 @@ RESULT = ROOT / "benchmarks/results/kernel.json"
 MEMORY = ROOT / "benchmarks/results/soak-kernel_memory.json"
 PAGE = ROOT / "docs/reference/kernel-figures.md"
 _ENABLE_STATS = 32
+TRACED = ("sched_process_exec", "sched_process_exit", "sched_process_fork")
 CALLS = {"TCP connect": ("connect", 50), "UDP sendto": ("send", 200), "fork and exec": ("spawn", 5)}
 """Calls, as ``kernel_loads.CALLS`` names them, and how many make a round."""
 Figures = dict[str, dict[str, float]]
@@ -130,21 +131,26 @@ def _turn(words: list[str], who: str, read: list[float]) -> tuple[float, float]:
 
 
 @contextmanager
-def _nothing() -> Iterator[Callable[[], tuple[int, int]]]:
-    """A program at connect4 that does nothing but permit: what the count itself costs. Gives nanoseconds and calls so far."""
+def _nothing() -> Iterator[Callable[[], dict[str, tuple[int, int]]]]:
+    """Programs that do nothing: what the count itself costs, at connect4, and where a process begins or ends, with
+    caches as cold as they are there. Gives nanoseconds and calls so far.
+    """
     code = ctypes.create_string_buffer(struct.pack("=BBhi", 0xB7, 0, 0, 1) + struct.pack("=BBhi", 0x95, 0, 0, 0), 16)
     licence = ctypes.create_string_buffer(b"GPL")
-    attributes = struct.pack(
-        "=IIQQIIQII16sII", 18, 2, ctypes.addressof(code), ctypes.addressof(licence), 0, 0, 0, 0, 0, b"nothing", 0,
-        bpf.ATTACH["connect4"],
-    )  # fmt: skip
-    program = bpf.command(5, attributes)
     cgroup = os.open(root_cgroup(), os.O_RDONLY)
-    link = bpf.attach("connect4", program, cgroup)
+    programs, held = {}, [cgroup]
+    for place, kind, at in (("connect4", 18, bpf.ATTACH["connect4"]), *((name, 17, 0) for name in TRACED)):
+        attributes = struct.pack(
+            "=IIQQIIQII16sII", kind, 2, ctypes.addressof(code), ctypes.addressof(licence), 0, 0, 0, 0, 0, b"nothing", 0, at
+        )  # fmt: skip
+        program = programs[f"nothing at {place}"] = bpf.command(5, attributes)
+        name = ctypes.create_string_buffer(place.encode())
+        traced = struct.pack("=QI", ctypes.addressof(name), program)
+        held += [program, bpf.command(17, traced) if kind == 17 else bpf.attach(place, program, cgroup)]
     try:
-        yield lambda: _counted(program)
+        yield lambda: {name: _counted(program) for name, program in programs.items()}
     finally:
-        for fd in (link, cgroup, program):
+        for fd in held:
             os.close(fd)
 
 
@@ -165,10 +171,10 @@ def in_kernel(rounds: int) -> dict[str, dict[str, float]]:
                 if who == "agent":
                     collector.mark(caller.pid, 0)
                 for _ in range(rounds):
-                    before = {**collector.run_times(), "nothing": nothing()}
+                    before = {**collector.run_times(), **nothing()}
                     for call, n in CALLS.values():
                         caller.round(call, n)
-                    for name, (spent, times) in {**collector.run_times(), "nothing": nothing()}.items():
+                    for name, (spent, times) in {**collector.run_times(), **nothing()}.items():
                         if times - before[name][1] >= 5:
                             took[f"{name}, {who}"].append((spent - before[name][0]) / (times - before[name][1]))
             caller.close()
@@ -312,7 +318,7 @@ def page(found: Mapping[str, object]) -> str:
             "## In the kernel",
             "",
             "Nanoseconds of one call, by the kernel's own count, in the cheapest round and in the median one; *nothing* is a "
-            "program that only permits: what the count itself costs.",
+            "program that does nothing at the same place: what the count itself costs there, to be taken off the others.",
             "What runs when a process begins or ends finds cold caches, and so does the median on a busy machine.",
             "",
             "| program | least | median |",

@@ -78,6 +78,7 @@ struct scratch {
 };
 
 MAP(scratch, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct scratch, 1);
+MAP(program, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct exec_event, 1);
 
 static __always_inline void count(__u32 which)
 {
@@ -98,17 +99,22 @@ static __always_inline struct agent *agent_of(__u32 number)
 	return agent && agent->flags & LIVE ? agent : 0;
 }
 
+static __always_inline __u32 parent(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+	return task->real_parent->tgid;
+}
+
 static __always_inline void head_of(struct head *head, __u32 kind, __u32 agent, __u32 reason)
 {
 	__u64 ids = bpf_get_current_pid_tgid();
-	struct task_struct *task = (void *)bpf_get_current_task();
 	head->at = bpf_ktime_get_boot_ns();
 	head->cgroup = bpf_get_current_cgroup_id();
 	head->kind = kind;
 	head->agent = agent;
 	head->tgid = ids >> 32;
 	head->tid = ids;
-	head->parent = BPF_CORE_READ(task, real_parent, tgid);
+	head->parent = parent();
 	head->uid = bpf_get_current_uid_gid();
 	head->reason = reason;
 	head->pad = 0;
@@ -132,11 +138,15 @@ static __always_inline void head_of_owner(struct head *head, __u32 kind, struct 
 }
 
 /* The reader looks every few milliseconds; a wake-up for each event would double the cost of a connect. */
+static __always_inline __u64 waking(void)
+{
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > (256 << 10) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
 static __always_inline void tell(void *event)
 {
 	count(TOLD);
-	__u64 waiting = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
-	bpf_ringbuf_submit(event, waiting > (256 << 10) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(event, waking());
 }
 
 static __always_inline bool unattended(struct agent *agent)
@@ -229,7 +239,7 @@ static __always_inline void place_of(struct place *place, struct bpf_sock_addr *
 {
 	place->cookie = bpf_get_socket_cookie(ctx);
 	place->port = bpf_ntohs((__u16)ctx->user_port);
-	place->protocol = ctx->protocol == MPTCP % 256 ? TCP : ctx->protocol;
+	place->protocol = ctx->protocol; /* of MPTCP it is a subflow that is connected, and that is TCP */
 	place->family = AF_INET;
 	place->more = 0;
 	if (six) {
@@ -291,7 +301,12 @@ static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six
 	}
 	struct net_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
 	if (event) {
-		head_of(&event->head, kind, number, reason);
+		if (owner) {
+			head_of_owner(&event->head, kind, owner, reason);
+			event->head.parent = parent();
+		} else {
+			head_of(&event->head, kind, number, reason);
+		}
 		event->place = place;
 		tell(event);
 	} else {
@@ -305,8 +320,24 @@ SEC("cgroup/connect6") int connect6(struct bpf_sock_addr *ctx) { return reach(ct
 SEC("cgroup/sendmsg4") int sendmsg4(struct bpf_sock_addr *ctx) { return reach(ctx, SEND, false); }
 SEC("cgroup/sendmsg6") int sendmsg6(struct bpf_sock_addr *ctx) { return reach(ctx, SEND, true); }
 
+/* Whose a socket is that others may connect to: what is bound here. One that connects or sends is noted when it does. */
+static __always_inline int bound(struct bpf_sock_addr *ctx)
+{
+	struct mark *mark = marked();
+	struct owner *owner;
+	if (mark && agent_of(mark->agent) && ctx->sk && (owner = bpf_sk_storage_get(&owners, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE)))
+		own(owner, mark->agent);
+	return 1;
+}
+
+SEC("cgroup/bind4") int bind4(struct bpf_sock_addr *ctx) { return bound(ctx); }
+SEC("cgroup/bind6") int bind6(struct bpf_sock_addr *ctx) { return bound(ctx); }
+
 SEC("cgroup/sock_create") int sock_create(struct bpf_sock *ctx)
 {
+	bool plain = ctx->type != SOCK_RAW && (ctx->protocol == TCP || ctx->protocol == UDP || ctx->protocol == MPTCP);
+	if (plain)
+		return 1;
 	struct mark *mark = marked();
 	if (!mark)
 		return 1;
@@ -318,9 +349,6 @@ SEC("cgroup/sock_create") int sock_create(struct bpf_sock *ctx)
 	struct owner *owner = bpf_sk_storage_get(&owners, ctx, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (owner)
 		own(owner, number);
-	bool plain = ctx->type != SOCK_RAW && (ctx->protocol == TCP || ctx->protocol == UDP || ctx->protocol == MPTCP);
-	if (plain)
-		return 1;
 	bool refuse = agent->flags & ENFORCE;
 	struct net_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
 	if (refuse)
@@ -368,67 +396,5 @@ SEC("cgroup/connect4") int connect_unix(struct bpf_sock_addr *ctx)
 }
 #endif
 
-#include "names.h"
-
-/* --- processes ---------------------------------------------------------------------------------------------------------------- */
-
-SEC("tp_btf/sched_process_fork") int BPF_PROG(forked, struct task_struct *parent, struct task_struct *child)
-{
-	__u32 from = parent->tgid, to = child->tgid;
-	if (from == to)
-		return 0;
-	struct mark *mark = bpf_map_lookup_elem(&marks, &from);
-	if (!mark)
-		return 0;
-	struct mark copy = *mark;
-	if (bpf_map_update_elem(&marks, &to, &copy, BPF_ANY)) {
-		/* A child that could not be marked would be nobody's. Its parent ends before it can use it. */
-		count(LOST_MARK);
-		struct agent *agent = agent_of(copy.agent);
-		if (agent && agent->flags & ENFORCE)
-			bpf_send_signal(9);
-	}
-	return 0;
-}
-
-SEC("tp_btf/sched_process_exit") int BPF_PROG(exited, struct task_struct *task)
-{
-	/* The first thread may end long before the others do. */
-	if (task->signal->live.counter)
-		return 0;
-	__u32 tgid = task->tgid;
-	struct mark *mark = bpf_map_lookup_elem(&marks, &tgid);
-	if (!mark)
-		return 0;
-	/* What it did to files may be told after it has ended. */
-	struct mark copy = *mark;
-	bpf_map_update_elem(&ended, &tgid, &copy, BPF_ANY);
-	bpf_map_delete_elem(&marks, &tgid);
-	return 0;
-}
-
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(executed, struct task_struct *task, int old, struct linux_binprm *program)
-{
-	struct mark *mark = marked();
-	if (!mark)
-		return 0;
-	count(HOOKED);
-	struct exec_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
-	if (!event) {
-		count(LOST_RING);
-		return 0;
-	}
-	head_of(&event->head, EXEC, mark->agent, PASSED);
-	long size = bpf_probe_read_kernel_str(event->file, sizeof(event->file), program->filename);
-	event->file_length = size > 0 ? size - 1 : 0;
-	unsigned long start = task->mm->arg_start, end = task->mm->arg_end;
-	__u32 length = end - start;
-	if (end < start || end - start > ARGS_MAX_LEN)
-		length = ARGS_MAX_LEN;
-	event->args_length = length;
-	if (length > 0 && length <= ARGS_MAX_LEN)
-		bpf_probe_read_user(event->args, length, (void *)start);
-	tell(event);
-	return 0;
-}
+#include "packets.h"
+#include "processes.h"

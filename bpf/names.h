@@ -149,7 +149,8 @@ static __always_inline __u32 question(struct __sk_buff *skb, __u32 at, struct ow
 	__u32 reason = judge_name(find(s, owner->agent, agent), agent);
 	/* One standard question and nothing else; what would follow it could be data. */
 	bool odd = head[1] & bpf_htons(0xf800) || head[2] != bpf_htons(1) || head[3] || head[4];
-	if (reason < REFUSED_DENIED && strict && (odd || skb->len > end + QUESTION_REST))
+	/* What is cut into several datagrams further down (UDP_SEGMENT) is several questions. */
+	if (reason < REFUSED_DENIED && strict && (odd || skb->gso_size || skb->len > end + QUESTION_REST))
 		reason = REFUSED_MALFORMED;
 	tell_name(s, owner, place, QUESTION, reason);
 	return reason;
@@ -335,77 +336,3 @@ static __always_inline __u32 hello(struct __sk_buff *skb, __u32 at, struct owner
 	tell_name(s, owner, place, HELLO, reason);
 	return reason;
 }
-
-/* Where the transport's header begins and what it is; 0 for what has none that is read here. */
-static __always_inline __u32 transport(struct __sk_buff *skb, struct place *place, bool out)
-{
-	__u8 first = 0;
-	if (bpf_skb_load_bytes(skb, 0, &first, 1))
-		return 0;
-	if (first >> 4 == 4) {
-		if (bpf_skb_load_bytes(skb, 9, &place->protocol, 1))
-			return 0;
-		place->family = AF_INET;
-		place->address[10] = place->address[11] = 0xff;
-		bpf_skb_load_bytes(skb, out ? 16 : 12, place->address + 12, 4);
-		return (first & 15) * 4;
-	}
-	if (bpf_skb_load_bytes(skb, 6, &place->protocol, 1))
-		return 0;
-	place->family = AF_INET6;
-	bpf_skb_load_bytes(skb, out ? 24 : 8, place->address, 16);
-	return 40;
-}
-
-static __always_inline int packet(struct __sk_buff *skb, bool out)
-{
-	struct bpf_sock *sk = skb->sk;
-	if (!sk)
-		return 1;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return 1;
-	struct owner *owner = bpf_sk_storage_get(&owners, sk, 0, 0);
-	if (!owner)
-		return 1;
-	struct agent *agent = agent_of(owner->agent);
-	if (!agent)
-		return 1;
-	struct place place = {};
-	__u32 at = transport(skb, &place, out);
-	__u16 port = 0;
-	if (!at || bpf_skb_load_bytes(skb, at + (out ? 2 : 0), &port, 2))
-		return 1;
-	place.port = bpf_ntohs(port);
-	place.cookie = bpf_get_socket_cookie(skb);
-	__u32 reason = PASSED;
-	if (place.protocol == UDP && place.port == 53) {
-		if (out) {
-			reason = question(skb, at + 8, owner, agent, &place);
-		} else if (agent->flags & ENFORCE && agent->flags & DECLARED) {
-			/* Only who may be asked may answer: an agent could tell itself whatever address it likes. */
-			struct address_key key = { .prefix = 8 * (8 + 16), .agent = owner->agent, .generation = agent->generation };
-			__builtin_memcpy(key.address, place.address, 16);
-			struct permit *permit = bpf_map_lookup_elem(&declared, &key);
-			if (permit && permits(permit->ports, 53))
-				answer(skb, at + 8, owner, agent, &place);
-		} else {
-			answer(skb, at + 8, owner, agent, &place);
-		}
-	} else if (out && place.protocol == TCP && owner->hello) {
-		if (owner->hello == 4)
-			return 0;
-		__u8 size = 0;
-		if (owner->hello == 3 || bpf_skb_load_bytes(skb, at + 12, &size, 1))
-			return 1;
-		__u32 data = at + (size >> 4) * 4;
-		if (skb->len > data)
-			reason = hello(skb, data, owner, agent, &place);
-	}
-	if (reason >= REFUSED_DENIED)
-		count(REFUSED);
-	return reason < REFUSED_DENIED;
-}
-
-SEC("cgroup_skb/egress") int egress(struct __sk_buff *skb) { return packet(skb, true); }
-SEC("cgroup_skb/ingress") int ingress(struct __sk_buff *skb) { return packet(skb, false); }

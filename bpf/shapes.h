@@ -27,7 +27,7 @@ enum {
 };
 
 /* Flags of an agent. */
-enum { ENFORCE = 1, CLOSED = 2, DECLARED = 4, QUIC_SHUT = 8, LIVE = 16 };
+enum { ENFORCE = 1, CLOSED = 2, DECLARED = 4, QUIC_SHUT = 8, LIVE = 16, WATCHED = 32 };
 
 /* Flags of a name in the tables. */
 enum { NAME_EXACT = 1, NAME_BELOW = 2, NAME_DENIED = 4, NAME_DENIED_BELOW = 8 };
@@ -122,6 +122,5 @@ struct exec_event {
 	struct head head;
 	__u32 file_length;
 	__u32 args_length;
-	char file[FILE_MAX_LEN];
-	char args[ARGS_MAX_LEN];
+	char words[FILE_MAX_LEN + ARGS_MAX_LEN]; /* file, then args, of their lengths; the record ends where they do */
 };

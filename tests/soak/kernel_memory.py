@@ -13,9 +13,7 @@ from kaizen_security.collectors.kernel.actions import Translator
 from kaizen_security.collectors.kernel.decode import decode
 from kaizen_security.collectors.kernel.files import FileEvent
 from kaizen_security.collectors.kernel.shapes import (
-    ARGS_MAX,
     EXEC_LENGTHS,
-    FILE_MAX,
     HEAD,
     NAME_LENGTH,
     NAME_MAX,
@@ -44,9 +42,7 @@ def record(chance, n):
     head = HEAD.pack(n * 1000, n % 5000, kind, 0, pid, pid, 1, 1000, reason, 0, f"task-{n % 9000}"[:15].encode())
     if kind is Kind.EXEC:
         file, args = f"/usr/bin/tool-{n}".encode(), f"tool\0--n={n}\0".encode()
-        return (
-            head + EXEC_LENGTHS.pack(len(file), len(args)) + file.ljust(FILE_MAX, b"\0") + args.ljust(ARGS_MAX, b"\0")
-        )
+        return head + EXEC_LENGTHS.pack(len(file), len(args)) + file + args
     address = b"\0" * 10 + b"\xff\xff" + chance.randbytes(4)
     place = PLACE.pack(chance.getrandbits(48), address, chance.choice((443, 8080)), 2, 6, 0)
     if kind in (Kind.CONNECT, Kind.SEND):

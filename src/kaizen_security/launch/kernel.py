@@ -143,7 +143,7 @@ class KernelRung:
         """Put a policy in force, whole, or keep the one before and say why in ``trouble``."""
         plan = self._plan
         enforce = plan.enforce or (bundle is not None and bundle.mode is Mode.ENFORCE and not bundle.paused)
-        flags = Agent.LIVE
+        flags = Agent.LIVE | (Agent.WATCHED if self._files is not None else Agent(0))
         if enforce:
             flags |= Agent.ENFORCE | Agent.QUIC_SHUT | (Agent.CLOSED if plan.fail_closed else Agent(0))
         try:

@@ -51,7 +51,11 @@ _WORDS = {
         "this path is refused to the agent",
         "Take it out of what kaizen run refuses.",
     ),
-    Reason.REFUSED_PROTOCOL: ("undeclared protocol", "only TCP and UDP leave", "Use TCP, or the proxy."),
+    Reason.REFUSED_PROTOCOL: (
+        "undeclared protocol",
+        "only TCP and UDP leave, and by no route of their own",
+        "Use TCP, or the proxy.",
+    ),
 }
 
 

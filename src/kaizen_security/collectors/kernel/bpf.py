@@ -17,12 +17,14 @@ from kaizen_security.collectors.kernel.linux import syscall
 _MAP_CREATE, _LOOKUP, _UPDATE, _DELETE, _NEXT_KEY, _PROG_LOAD, _OBJ_PIN = 0, 1, 2, 3, 4, 5, 6
 _RUN, _RAW_TRACEPOINT, _LINK_CREATE = 10, 17, 28
 _TYPE_ARRAY, _TYPE_SYSCALL, _SLEEPABLE = 2, 31, 16
-_LOG = 1 << 16
+_LOG = 1 << 24
 
 ATTACH = {
     "ingress": 0,
     "egress": 1,
     "sock_create": 2,
+    "bind4": 8,
+    "bind6": 9,
     "connect4": 10,
     "connect6": 11,
     "sendmsg4": 14,
@@ -113,16 +115,26 @@ def load(built: Package, sizes: Mapping[str, int] | None = None) -> tuple[dict[s
 
     Raises OSError, with the kernel's own last words where there are any.
     """
+    try:
+        return _load(built, sizes or {}, None)
+    except OSError:
+        # Once more, and with what the verifier says: its account of programs that it accepts is long, and takes time to write.
+        return _load(built, sizes or {}, ctypes.create_string_buffer(_LOG))
+
+
+def _load(
+    built: Package, sizes: Mapping[str, int], log: ctypes.Array[ctypes.c_char] | None
+) -> tuple[dict[str, int], dict[str, int]]:
     holder = _create_array(len(built.data))
     loader = -1
     try:
         Map(holder, value=len(built.data)).put(struct.pack("=I", 0), built.data)
-        log = ctypes.create_string_buffer(_LOG)
         loader = _load_loader(built.instructions, holder)
-        context = bytearray(struct.pack("=IIIIQ", 0, 0, 1, _LOG, ctypes.addressof(log)))
+        words = struct.pack("=IIQ", 1, len(log), ctypes.addressof(log)) if log is not None else bytes(16)
+        context = bytearray(struct.pack("=II", 0, 0) + words)
         context += bytes(16 * len(built.maps) + 4 * len(built.programs))
         struct.pack_into("=I", context, 0, len(context))
-        for name, entries in (sizes or {}).items():
+        for name, entries in sizes.items():
             struct.pack_into("=I", context, 24 + 16 * built.maps.index(name) + 4, entries)
         room = (ctypes.c_char * len(context)).from_buffer(context)
         # prog_fd, retval, data sizes and pointers, repeat, duration, ctx_size_in, ctx_size_out, ctx_in, ctx_out, …
@@ -132,8 +144,8 @@ def load(built: Package, sizes: Mapping[str, int] | None = None) -> tuple[dict[s
         syscall("bpf", _RUN, run, len(run))
         result: int = struct.unpack_from("=i", run.raw, 4)[0]
         if result < 0:
-            words = log.value.decode(errors="replace").strip().splitlines()
-            raise OSError(-result, f"the kernel refuses the programs: {words[-1] if words else os.strerror(-result)}")
+            said = log.value.decode(errors="replace").strip().splitlines() if log is not None else []
+            raise OSError(-result, f"the kernel refuses the programs: {said[-1] if said else os.strerror(-result)}")
         maps = {name: struct.unpack_from("=i", context, 24 + 16 * i)[0] for i, name in enumerate(built.maps)}
         start = 24 + 16 * len(built.maps)
         programs = {name: struct.unpack_from("=i", context, start + 4 * i)[0] for i, name in enumerate(built.programs)}

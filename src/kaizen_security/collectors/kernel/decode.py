@@ -135,12 +135,12 @@ def _name(data: memoryview | bytes, at: int) -> str:
 
 def _program(data: memoryview | bytes) -> tuple[str, tuple[str, ...]]:
     at = HEAD.size + EXEC_LENGTHS.size
-    if len(data) < at + FILE_MAX + ARGS_MAX:
-        raise Malformed("without its arguments")
+    if len(data) < at:
+        raise Malformed("without its lengths")
     file, args = EXEC_LENGTHS.unpack_from(data, HEAD.size)
-    if file > FILE_MAX or args > ARGS_MAX:
+    if file > FILE_MAX or args > ARGS_MAX or len(data) < at + file + args:
         raise Malformed("a length is beyond its field")
-    words = bytes(data[at + FILE_MAX : at + FILE_MAX + args]).rstrip(b"\0")
+    words = bytes(data[at + file : at + file + args]).rstrip(b"\0")
     return (
         bytes(data[at : at + file]).decode("utf-8", "backslashreplace"),
         tuple(word.decode("utf-8", "backslashreplace") for word in words.split(b"\0")) if words else (),

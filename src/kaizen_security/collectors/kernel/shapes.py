@@ -54,6 +54,8 @@ class Agent(IntFlag):
     DECLARED = 4
     QUIC_SHUT = 8
     LIVE = 16
+    WATCHED = 32
+    """Its files are watched: whose a process was is kept when it has ended."""
 
 
 class Name(IntFlag):
