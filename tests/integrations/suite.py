@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import threading
 import time
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import pytest
 
+from kaizen_security.integrations.runs import ENDS, ENDS_SAME
 from kaizen_security.testing.models import Call, ModelServer, Turn
 from tests.integrations.agent import FOREIGN, OWN, World, asks, fail, read, transfer, wipe
 from tests.integrations.hosts import Hosts
@@ -121,6 +123,42 @@ class Suite(Hosts):
         assert "I give up." in self.driver.run(agent, self.driver.paths[0], PROMPT)
         assert world.ran == []
         assert ["do not call wipe again" in one for one in self.last(models)] == [False, False, True]
+
+    @pytest.mark.shows("ends retries")
+    @pytest.mark.parametrize("same", [True, False])
+    def test_a_model_that_does_not_stop_asking_is_not_asked_again(self, same, path, models, attach):
+        ended = ENDS_SAME if same else ENDS
+        if not same and not getattr(self.driver, "turns", True):
+            pytest.skip("this framework's own limit of turns comes first")
+        world, numbers = World(), itertools.count()
+
+        def line(heard: Any) -> Turn:
+            if "tools" in heard.document or heard.path.endswith("/text"):
+                i = next(numbers)
+                return asks(wipe("/srv" if same else f"/srv/{i}", id=f"call_{i}"))
+            return Turn(text="I give up.")
+
+        models.otherwise = line
+        agent = self.built(models, world, attach(), coroutine=path != "sync")
+        said = self.driver.run(agent, path, PROMPT)
+        # Where the framework's own way is to ask once more without tools, the words are the model's.
+        once_more = getattr(self.driver, "once_more", 0)
+        assert ("I give up." if once_more else BLOCKED) in said
+        assert len(models.heard) == ended + once_more
+        assert world.ran == []
+
+    @pytest.mark.shows("ends retries")
+    def test_what_was_ended_does_not_end_the_next_run(self, models, attach):
+        world = World()
+        models.say(
+            *(asks(wipe(id=f"call_{i}")) for i in range(ENDS_SAME)),
+            *(["I give up."] * getattr(self.driver, "once_more", 0)),
+        )
+        agent = self.built(models, world, attach())
+        self.driver.run(agent, self.driver.paths[0], PROMPT)
+        models.say(asks(read(id="call_a")), asks(wipe(id="call_b")), asks(read("b2", id="call_c")), "Done.")
+        assert "Done." in self.driver.run(agent, self.driver.paths[0], PROMPT)
+        assert world.names == ["bill_read", "bill_read"]
 
     @pytest.mark.shows("block")
     def test_with_no_sidecar_at_all_enforce_blocks_and_the_run_goes_on(self, path, models, attach, tmp_path):

@@ -15,7 +15,9 @@ from botocore.config import Config
 
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.integrations import bedrock
+from kaizen_security.integrations.bedrock_stream import MAX_ROUNDS
 from kaizen_security.testing import bedrock_agents as agents
+from kaizen_security.testing.models import Call
 from tests.integrations.agent import FOREIGN, OWN, World, asks, read, transfer, wipe
 from tests.integrations.suite import BLOCKED, PROMPT, Suite
 
@@ -222,9 +224,11 @@ class TestBedrock(Suite):
     @pytest.mark.shows("refuse")
     def test_an_agent_that_never_gives_up_does_not_keep_the_host_for_ever(self, models, attach):
         host = self.driver.build(models.url, World().tools(), attach())
-        models.otherwise = asks(wipe())
+        numbers = itertools.count()
+        # Another tool each time: no one of them is insisted on.
+        models.otherwise = lambda heard: asks(Call(tool=f"wipe_{next(numbers)}", arguments={}, id="call_w"))
         assert host.ask(PROMPT) == ""
-        assert len(models.heard) == bedrock.MAX_ROUNDS + 1
+        assert len(models.heard) == MAX_ROUNDS + 1
 
     def test_inline_agents_are_attached_as_well(self, models, attach):
         host = self.driver.build(models.url, World().tools(), attach())

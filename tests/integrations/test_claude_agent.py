@@ -25,6 +25,7 @@ from claude_agent_sdk import (
 
 from kaizen_security.cli import main
 from kaizen_security.integrations.claude_agent import options
+from kaizen_security.integrations.runs import ENDS_SAME
 from kaizen_security.testing.models import Call, Turn
 from tests.integrations.agent import FOREIGN, OWN, PURPOSE, World
 from tests.integrations.suite import BLOCKED, _release
@@ -153,6 +154,14 @@ class TestClaudeAgent:
         assert [BLOCKED in one for one in script.results] == [False, True, True]
         assert script.results[0] == world.note
         assert "Allowed instead: " in script.results[1]
+
+    @pytest.mark.shows("ends retries")
+    def test_a_model_that_does_not_stop_asking_is_not_asked_again(self, models, attach, claude):
+        world, script = World(), Scripted(models)
+        script.say(*(Turn(calls=(called("wipe", f"toolu_{i}", path="/"),)) for i in range(ENDS_SAME + 3)), "I give up.")
+        assert claude(world, attached(attach), "Clean up.") == []
+        assert len(script.turns) == 4
+        assert world.ran == []
 
     @pytest.mark.shows("observe")
     def test_observe_lets_everything_run_and_reports_it(self, models, attach, claude):

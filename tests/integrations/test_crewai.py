@@ -34,6 +34,7 @@ class CrewAI:
 
     name = "CrewAI"
     package = "crewai"
+    once_more = 1  # for its final answer, without tools
     paths = ("sync", "async", "stream")
 
     def build(self, url: str, tools: list[Any], kaizen: Any) -> Agent:

@@ -16,7 +16,6 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from kaizen_security.integrations import pydantic_ai
 from kaizen_security.integrations.pydantic_ai import KaizenCapability, guard
-from kaizen_security.integrations.runs import ENDS_SAME
 from kaizen_security.testing.models import Call
 from tests.integrations.agent import FOREIGN, OWN, PURPOSE, World, asks, read, transfer, wipe
 from tests.integrations.suite import BLOCKED, PROMPT, Suite
@@ -65,15 +64,6 @@ class PydanticAI:
 
 class TestPydanticAI(Suite):
     driver = PydanticAI()
-
-    @pytest.mark.shows("refuse")
-    def test_a_model_that_does_not_stop_asking_is_not_asked_again(self, path, models, attach):
-        world = World()
-        models.otherwise = asks(wipe())
-        said = self.driver.run(self.built(models, world, attach(), coroutine=path != "sync"), path, PROMPT)
-        assert BLOCKED in said
-        assert len(models.heard) == ENDS_SAME
-        assert world.ran == []
 
 
 # --- what only this framework has

@@ -35,6 +35,7 @@ class SemanticKernel:
 
     name = "Semantic Kernel"
     package = "semantic-kernel"
+    turns = False  # it ends by itself after five turns with calls
     paths = ("async", "stream")
 
     def build(self, url: str, tools: list[Any], kaizen: Any) -> ChatCompletionAgent:

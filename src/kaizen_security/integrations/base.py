@@ -255,6 +255,8 @@ class AttachPoint:
         # What a person has been asked about may be asked for again.
         ends = verdict.pending is None and run is not None and run.insists(call.tool, signature)
         text = refusal(verdict, call.tool, times)
+        if ends and run is not None:
+            run.ended[call.agents] = text
         return Refused(action=action, verdict=verdict, text=text, times=times, ends=ends)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from kaizen_security.contract.errors import HookUnavailable, Misconfigured
 from kaizen_security.contract.step import Claim
 from kaizen_security.integrations import bedrock_trace as trace
 from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.bedrock_stream import Stream as _Stream
 from kaizen_security.integrations.runs import Running
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ TRACE = "bedrock-trace"
 OPERATIONS = {"InvokeAgent": "sessionState", "InvokeInlineAgent": "inlineSessionState"}
 """Operations that stream an agent's work, and where each takes the results of returned control."""
 MAX_SESSIONS = 512
-MAX_ROUNDS = 8
-"""Times that a stream is taken up again because all that control was returned for was refused; after those it ends."""
 MAX_MEMORY = 64
 """Results of earlier runs of a session that the next one is told of."""
 MAX_OPEN = 256
@@ -178,6 +177,10 @@ class _Attached:
 
     # --- events
 
+    def turns(self, asked: Mapping[str, Any]) -> None:
+        """The agent is asked, and has heard of what it was refused."""
+        self._session(str(asked.get("sessionId") or "")).run.asked()
+
     def heard(self, asked: Mapping[str, Any], part: Mapping[str, Any]) -> None:
         """What the agent tells of itself."""
         session = self._session(str(asked.get("sessionId") or ""))
@@ -236,19 +239,22 @@ class _Attached:
 
     def returned(
         self, asked: Mapping[str, Any], control: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """What is left of a ``returnControl`` event for the host, and the answers to all of it, if nothing is."""
+    ) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
+        """What is left of a ``returnControl`` event for the host, and, if nothing is, the answers to all of it, or the last word of
+        an agent that goes on asking.
+        """
         session = self._session(str(asked.get("sessionId") or ""))
         judged = [(wanted, self._judged(session, wanted)) for wanted in trace.wanted(control)]
         refused = [(wanted, said) for wanted, said in judged if isinstance(said, Refused)]
         taken = [wanted.given for wanted, _ in refused]
         left = [one for one in control.get("invocationInputs") or () if not any(one is given for given in taken)]
         if not left:
-            return {}, [trace.refusal(wanted, said.text) for wanted, said in refused]
+            word = next((said.text for _, said in refused if said.ends), "")
+            return {}, [trace.refusal(wanted, said.text) for wanted, said in refused], word
         session.wanted[str(control.get("invocationId") or "")] = judged
         while len(session.wanted) > MAX_OPEN:
             session.wanted.pop(next(iter(session.wanted)))
-        return {**control, "invocationInputs": left}, []
+        return {**control, "invocationInputs": left}, [], ""
 
     def allowed(self, session: str, control: Mapping[str, Any]) -> dict[int, Allowed]:
         """What was said of the entries of an event that the host got, by the identity of each."""
@@ -268,59 +274,6 @@ class _Attached:
         return self.point.before(
             Call(tool=wanted.tool, arguments=given, agents=agents, run=session.run, publisher=publisher)
         )
-
-
-class _Stream:
-    """The host's event stream. Everything but iteration is the one of botocore below."""
-
-    def __init__(
-        self, attached: _Attached, operation: str, asked: Mapping[str, Any], events: Any, *, traced: bool
-    ) -> None:
-        self._attached = attached
-        self._operation = operation
-        self._asked = asked
-        self._events = events
-        self._traced = traced
-        self._returned = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._events, name)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        completed = False
-        try:
-            for _ in range(MAX_ROUNDS):
-                refusals = yield from self._events_of_one_call()
-                if refusals is None:
-                    break
-                self._events.close()
-                below = self._attached.again(self._operation, self._asked, *refusals)
-                # The client is attached, so what it gives is a stream like this one: go on with what is below it.
-                self._events = below._events if isinstance(below, _Stream) else below
-            completed = True
-        except GeneratorExit:
-            completed = True  # whoever reads it has enough
-            raise
-        finally:
-            if not self._returned:
-                self._attached.over(self._asked, completed=completed)
-
-    def _events_of_one_call(self) -> Generator[dict[str, Any], None, tuple[str, list[dict[str, Any]]] | None]:
-        """The events that are the host's; gives the invocation and its answers when all that was returned was refused."""
-        refused = None
-        for event in self._events:
-            if "trace" in event:
-                self._attached.heard(self._asked, event["trace"])
-                if not self._traced:
-                    continue
-            elif "returnControl" in event:
-                control, refusals = self._attached.returned(self._asked, event["returnControl"])
-                if refusals:
-                    refused = (str(event["returnControl"].get("invocationId") or ""), refusals)
-                    continue
-                event, self._returned = {**event, "returnControl": control}, True
-            yield event
-        return refused
 
 
 def _chain(session: _Session, collaborator: object) -> tuple[str, ...]:

@@ -81,7 +81,9 @@ class KaizenHooks:
             )
         )
         if isinstance(verdict, Refused):
-            return coding.denial(said, verdict.text)
+            # The model goes on asking for it: Claude Code ends the turn, and tells its user why.
+            ends = {"continue_": False, "stopReason": verdict.text} if verdict.ends else {}
+            return {**coding.denial(said, verdict.text), **ends}
         self._under_way[said.id] = verdict
         if len(self._under_way) > MOST:
             self._under_way.popitem(last=False)

@@ -68,6 +68,7 @@ class Attached:
             (InterceptionPoint.EXECUTION_START, self._start),
             (InterceptionPoint.EXECUTION_END, self._end),
             (InterceptionPoint.PRE_STEP, self._task),
+            (InterceptionPoint.PRE_MODEL_CALL, self._asked),
             (InterceptionPoint.POST_STEP, self._said),
         ]
 
@@ -106,6 +107,12 @@ class Attached:
             RUN.set(run_id)
             RUNNING.set(outer)
             run.end(completed=getattr(context, "status", "completed") == "completed")
+
+    def _asked(self, context: Any) -> None:
+        """A model is asked: it has heard of what it was refused."""
+        run = RUNNING.get()
+        if run is not None:
+            run.asked()
 
     def _task(self, context: Any) -> None:
         """What a task asks is what the user asked: it is written by whoever runs the crew, never by an agent."""
@@ -195,7 +202,17 @@ def _before(context: Any) -> bool | None:
     _OPEN.set((*_OPEN.get(), opened))
     if said is None:
         _AGENTS.set(agents)
+    if isinstance(said, Refused) and said.ends:
+        _last_iteration(context.agent)
     return False if isinstance(said, Refused) else None
+
+
+def _last_iteration(agent: Any) -> None:
+    """The agent has had its iterations: CrewAI asks it once more, without tools, for its final answer. For this task only."""
+    executor = getattr(agent, "agent_executor", None) or agent
+    counts = executor.state if hasattr(getattr(executor, "state", None), "iterations") else executor
+    if hasattr(counts, "iterations"):
+        counts.iterations = max(counts.iterations, getattr(executor, "max_iter", 0))
 
 
 def _after(context: Any) -> str | None:

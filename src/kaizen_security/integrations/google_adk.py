@@ -91,7 +91,7 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
 
     async def before_model_callback(self, *, callback_context: Any, llm_request: Any) -> None:
         """The model is asked: it has heard of what it was refused."""
-        self._run_of(callback_context._invocation_context).turn += 1
+        self._run_of(callback_context._invocation_context).asked()
 
     async def before_tool_callback(self, *, tool: Any, tool_args: dict[str, Any], tool_context: Any) -> None:
         """A tool is about to run: see that it is guarded."""

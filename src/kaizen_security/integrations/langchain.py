@@ -11,7 +11,8 @@ import functools
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,11 +21,15 @@ from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import Call, Refused, attach_point, in_order
+from kaizen_security.integrations.langchain_messages import last_words, request
+from kaizen_security.integrations.langchain_messages import messages as flat
 from kaizen_security.integrations.runs import Running
 
 try:
     from langchain_core.callbacks import BaseCallbackHandler
-    from langchain_core.messages import BaseMessage, ToolMessage
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
+    from langchain_core.runnables.config import ensure_config
     from langchain_core.tools import BaseTool
     from langchain_core.tracers.context import register_configure_hook
 except ImportError as err:
@@ -33,8 +38,6 @@ except ImportError as err:
 SOURCE = "langchain"
 MOST = 10_000
 """Runs within runs that are remembered while they go on; LangGraph makes one for every node."""
-MAX_MESSAGES = 200
-"""Messages of a conversation that are looked at when a run begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
         if above is None:
             if parent_run_id is not None and not isinstance(inputs, dict):
                 return
-            running = self.point.run(_request(inputs)).begin()
+            running = self.point.run(request(inputs)).begin()
             self._put(run_id, _Place(running, (), told or name or ""))
             return
         acts = told if told else name if name in self._agents else above.name
@@ -124,20 +127,28 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
     ) -> None:
         """A model is asked: the first time in a run, what tools brought in earlier runs of the conversation."""
         above = self.place(parent_run_id)
-        if above is None or above.running.id in self._read:
+        if above is None:
+            return
+        above.running.asked()
+        if above.running.id in self._read:
             return
         if len(self._read) > MOST:
             self._read.clear()
         self._read.add(above.running.id)
-        for message in _messages(messages):
+        for message in flat(messages):
             if isinstance(message, ToolMessage):
                 above.running.read(message.content, action_id=str(message.tool_call_id or ""))
+
+    def last_word(self, run_id: UUID | None) -> str:
+        """Of the agent in the run of that id, which goes on asking for what it is refused; empty for any other. Said once."""
+        place = self.place(run_id)
+        return "" if place is None else place.running.ended.pop(place.agents, "")
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any) -> None:
         """It is over."""
         place = self._places.pop(run_id, None)
         if place is not None and self._is_whole(place, parent_run_id):
-            place.running.message(_last_words(outputs))
+            place.running.message(last_words(outputs))
             place.running.end()
 
     def on_chain_error(
@@ -275,9 +286,64 @@ def _install() -> None:
         )
 
     BaseTool.run, BaseTool.arun = asking_run, asking_arun
+    _install_models()
+
+
+def _install_models() -> None:
+    """Let a model that goes on asking for what it is refused not be asked again: the refusal is its answer. Where a run has none to
+    end, models are what they were.
+    """
+    invoke, ainvoke = BaseChatModel.invoke, BaseChatModel.ainvoke
+    stream, astream = BaseChatModel.stream, BaseChatModel.astream
+
+    @functools.wraps(invoke)
+    def asked(self: Any, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002  # its own name
+        word = _last_word(config, kwargs)
+        return AIMessage(content=word) if word else invoke(self, input, config, **kwargs)
+
+    @functools.wraps(ainvoke)
+    async def aasked(self: Any, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002
+        word = _last_word(config, kwargs)
+        return AIMessage(content=word) if word else await ainvoke(self, input, config, **kwargs)
+
+    @functools.wraps(stream)
+    def streamed(self: Any, input: Any, config: Any = None, **kwargs: Any) -> Iterator[Any]:  # noqa: A002
+        word = _last_word(config, kwargs)
+        return iter([AIMessageChunk(content=word)]) if word else stream(self, input, config, **kwargs)
+
+    @functools.wraps(astream)
+    async def astreamed(self: Any, input: Any, config: Any = None, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002
+        word = _last_word(config, kwargs)
+        if word:
+            yield AIMessageChunk(content=word)
+            return
+        async with aclosing(astream(self, input, config, **kwargs)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    BaseChatModel.invoke, BaseChatModel.ainvoke = asked, aasked
+    BaseChatModel.stream, BaseChatModel.astream = streamed, astreamed
+
+
+def _last_word(config: Any, kwargs: dict[str, Any]) -> str:
+    """Empty wherever the model is to be asked. Only where it may choose between tools and words are words an answer."""
+    free = kwargs.get("tool_choice") in (None, "auto", {"type": "auto"}) and "response_format" not in kwargs
+    if not _ENDING or not free or not kwargs.get("tools"):
+        return ""
+    callbacks = ensure_config(config).get("callbacks")
+    for handler in (*_handlers(callbacks), *_GLOBAL):
+        if isinstance(handler, KaizenCallbackHandler):
+            return handler.last_word(getattr(callbacks, "parent_run_id", None))
+    return ""
+
+
+_ENDING: list[bool] = []
+"""Whether any run of this process had to be ended: before that no model pays for a look."""
 
 
 def _refused(tool: Any, kwargs: dict[str, Any], refused: Refused) -> Any:
+    if refused.ends:
+        _ENDING[:] = [True]
     call_id = kwargs.get("tool_call_id")
     if not call_id:
         return refused.text
@@ -308,54 +374,3 @@ def _handlers(callbacks: Any) -> Iterator[Any]:
     elif callbacks is not None:
         yield from getattr(callbacks, "handlers", ())
         yield from getattr(callbacks, "inheritable_handlers", ())
-
-
-# --- conversations
-
-
-def _request(inputs: Any) -> str:
-    """The user's words in the input of a run."""
-    if isinstance(inputs, str):
-        return inputs
-    if isinstance(inputs, dict) and isinstance(inputs.get("input"), str):
-        return str(inputs["input"])
-    said = []
-    for message in _messages(inputs.get("messages") if isinstance(inputs, dict) else inputs):
-        kind = getattr(message, "type", None)
-        if kind is None and isinstance(message, dict):
-            kind = message.get("role") or message.get("type")
-        elif kind is None and isinstance(message, tuple) and len(message) == 2:
-            kind = message[0]
-        if kind in ("human", "user"):
-            said.append(_text(message))
-        elif isinstance(message, str):
-            said.append(message)
-    return "\n".join(filter(None, said))
-
-
-def _messages(given: Any) -> Iterator[Any]:
-    if isinstance(given, BaseMessage | str | dict):
-        yield given
-    for item in given[-MAX_MESSAGES:] if isinstance(given, list) else ():
-        if isinstance(item, list):
-            yield from item[-MAX_MESSAGES:]
-        else:
-            yield item
-
-
-def _text(message: Any) -> str:
-    content = (
-        message.get("content") if isinstance(message, dict) else message[1] if isinstance(message, tuple) else None
-    )
-    content = content if content is not None else getattr(message, "content", "")
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "\n".join(part if isinstance(part, str) else str(part.get("text", "")) for part in parts)
-
-
-def _last_words(outputs: Any) -> str:
-    if isinstance(outputs, dict) and isinstance(outputs.get("output"), str):
-        return str(outputs["output"])
-    messages = list(_messages(outputs.get("messages"))) if isinstance(outputs, dict) else []
-    return _text(messages[-1]) if messages and isinstance(messages[-1], BaseMessage) else ""

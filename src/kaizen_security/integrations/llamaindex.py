@@ -11,24 +11,23 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kaizen_security.client.acts import ACT
 from kaizen_security.contract.errors import HookUnavailable, Misconfigured
 from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.llamaindex_tools import AGENTS, SOURCE, refusal_of
+from kaizen_security.integrations.llamaindex_tools import guard_tool as guard_tool
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
-    from llama_index.core.agent.workflow import AgentWorkflow
+    from llama_index.core.agent.workflow import AgentOutput, AgentWorkflow
     from llama_index.core.agent.workflow.base_agent import BaseWorkflowAgent
     from llama_index.core.agent.workflow.multi_agent_workflow import handoff
-    from llama_index.core.tools import FunctionTool, ToolOutput
-    from llama_index.core.tools.types import AsyncBaseTool, BaseTool
+    from llama_index.core.base.llms.types import ChatMessage
     from llama_index.core.workflow import Workflow
 except ImportError as err:
     raise HookUnavailable("llamaindex: needs llama-index-core 0.14.15 or newer (pip install llama-index-core)") from err
@@ -39,11 +38,10 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-SOURCE = "llamaindex"
 MAX_RUNS = 1024
 """Runs whose hand-overs are remembered."""
-_AGENTS: ContextVar[tuple[str, ...]] = ContextVar("kaizen_llamaindex_agents", default=())
-"""The agents down to the one whose workflow runs just now."""
+_ENDED: OrderedDict[tuple[str, str], str] = OrderedDict()
+"""By run and agent, where one goes on asking for what it is refused: its last word."""
 
 
 def attach(
@@ -68,31 +66,6 @@ def attach(
     return point
 
 
-def guard_tool(kaizen: Kaizen | AsyncKaizen | None, tool: T) -> T:
-    """Judge the calls of ``tool``, in place, and return it. Its name, schema, results and exceptions stay as they are.
-
-    A refused call gives a ``ToolOutput`` that is an error. Whoever takes the function out of the tool (``tool.fn``, LangChain) gets
-    KaizenBlocked.
-    """
-    if not isinstance(tool, BaseTool):
-        raise Misconfigured(f"guard_tool: {type(tool).__name__} is no tool of LlamaIndex")
-    guard = getattr(tool, "_kaizen", None)
-    if isinstance(guard, _Guard):
-        guard.point = attach_point(kaizen, SOURCE)
-        return tool
-    guard = tool._kaizen = _Guard(attach_point(kaizen, SOURCE), tool)
-    if isinstance(tool, AsyncBaseTool):
-        tool.call, tool.acall = guard.called(tool.call), guard.acalled(tool.acall)
-        if isinstance(tool, FunctionTool):
-            tool._fn, tool._async_fn = guard.taken(tool._fn), guard.ataken(tool._async_fn)
-    else:
-        # Python looks ``tool(…)`` up on the class, so this one tool gets a class of its own.
-        own = type(tool)
-        body = {"__call__": _method(guard.called(functools.partial(own.__call__, tool)))}
-        tool.__class__ = type(own.__name__, (own,), {**body, "__module__": own.__module__})
-    return tool
-
-
 def detach() -> None:
     """Take off what ``attach`` without agents put on; those that were attached one by one stay so."""
     _GLOBAL.clear()
@@ -107,11 +80,33 @@ def _install(*kinds: type) -> None:
     On the classes, not on the agent: a copy of it is attached as well, and runs itself. Those that are not stay what they were.
     """
     for kind in kinds:
-        for name in ("run", "_call_tool"):
+        for name, of in _METHODS.items():
             there = vars(kind).get(name)
-            calls = issubclass(kind, AgentWorkflow | BaseWorkflowAgent if name == "_call_tool" else Workflow)
-            if calls and callable(there) and not hasattr(there, "_kaizen"):
-                setattr(kind, name, _looking(name, there))
+            if issubclass(kind, of) and callable(there) and not hasattr(there, "_kaizen"):
+                setattr(kind, name, _stepping(there) if name == "take_step" else _looking(name, there))
+
+
+_METHODS = {"run": Workflow, "_call_tool": (AgentWorkflow, BaseWorkflowAgent), "take_step": BaseWorkflowAgent}
+
+
+def _stepping(inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Around the step in which an agent asks its model: one that goes on asking for what it is refused is not asked again, and
+    answers with the refusal; only where words are an answer.
+    """
+
+    @functools.wraps(inner)
+    async def take_step(self: Any, *args: Any, **kwargs: Any) -> Any:
+        run = RUNNING.get()
+        if run is not None:
+            run.asked()
+            word = _ENDED.pop((run.id, str(self.name)), "")
+            if word and self.output_cls is None and self.structured_output_fn is None:
+                answer = ChatMessage(role="assistant", content=word)
+                return AgentOutput(response=answer, current_agent_name=self.name)
+        return await inner(self, *args, **kwargs)
+
+    take_step._kaizen = True  # type: ignore[attr-defined]
+    return take_step
 
 
 def _looking(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,13 +136,6 @@ def _put(part: Any, name: str, made: Any) -> None:
     object.__setattr__(part, name, made)
 
 
-def _method(fn: Callable[..., Any]) -> Callable[..., Any]:
-    def __call__(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return fn(*args, **kwargs)
-
-    return __call__
-
-
 # --- an agent or a workflow
 
 
@@ -158,6 +146,8 @@ class _Attached:
         self.point = point
         self.part = part
         self._handed: OrderedDict[str, dict[str, tuple[str, ...]]] = OrderedDict()
+        for one in (part, *(part.agents.values() if isinstance(part, AgentWorkflow) else ())):
+            _install(*type(one).__mro__)
 
     def __deepcopy__(self, memo: object) -> None:
         """A deep copy of the agent has none, and gets its own when it runs."""
@@ -173,7 +163,7 @@ class _Attached:
         outer, words = RUNNING.get(), _words(args, kwargs)
         if outer is not None and ACT.get() is not None:
             # A tool of another agent's runs this one: its order is no word of the user's.
-            above = _AGENTS.get()
+            above = AGENTS.get()
             outer.message(words, kaizen=self.point.agent(above), to=self._first)
             return self._begun(functools.partial(inner, *args, **kwargs), outer, (*above, self._first), own=False)
         run = outer or self.point.run(words).begin()
@@ -181,14 +171,14 @@ class _Attached:
 
     def _begun(self, inner: Callable[[], Any], run: Running, agents: tuple[str, ...], *, own: bool) -> Any:
         # The tasks of the workflow are made in here, and take this context along.
-        tokens = _AGENTS.set(agents), ACT.set(None)
+        tokens = AGENTS.set(agents), ACT.set(None)
         handler, _BEGINNING.part = None, self.part
         try:
             with run.within():
                 handler = inner()
         finally:
             _BEGINNING.part = None
-            _AGENTS.reset(tokens[0])
+            AGENTS.reset(tokens[0])
             ACT.reset(tokens[1])
             if handler is None and own:
                 run.end(completed=False)
@@ -228,18 +218,23 @@ class _Attached:
         )
         said = await self.point.abefore(call)
         if isinstance(said, Refused):
-            return _output(tool, tool_input, said)
-        within = _AGENTS.set(agents)
+            if said.ends and run is not None:
+                who = self._first if agents == AGENTS.get() else agents[-1]
+                _ENDED[run.id, who] = said.text
+                while len(_ENDED) > MAX_RUNS:
+                    _ENDED.popitem(last=False)
+            return refusal_of(tool, tool_input, said)
+        within = AGENTS.set(agents)
         try:
             with said.running(), self.point.noted(said) as kept:
                 output = await inner(ctx, tool, tool_input)
                 kept.content, kept.failed = output.content, bool(output.is_error)
             return output
         finally:
-            _AGENTS.reset(within)
+            AGENTS.reset(within)
 
     async def _agents(self, run: Running | None, ctx: Any) -> tuple[str, ...]:
-        base = _AGENTS.get()
+        base = AGENTS.get()
         if not isinstance(self.part, AgentWorkflow):
             return base
         name = await ctx.store.get("current_agent_name", default=self._first)
@@ -279,115 +274,3 @@ def _words(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     elif hasattr(asked, "model_dump"):
         asked = "\n".join(value for value in asked.model_dump().values() if isinstance(value, str))
     return asked if isinstance(asked, str) else ""
-
-
-# --- a tool
-
-
-class _Guard:
-    """A guarded tool."""
-
-    def __init__(self, point: AttachPoint, tool: Any) -> None:
-        self.point = point
-        self._tool = tool
-        self._fn = getattr(tool, "real_fn", None)
-        self._signature = _signature(self._fn or getattr(type(tool), "call", None) or type(tool).__call__)
-        self._context = getattr(tool, "ctx_param_name", None)
-
-    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-        """The call as we say it, without LlamaIndex's own context."""
-        given: dict[str, Any] = dict(kwargs)
-        if args:
-            try:
-                bound = self._signature.bind_partial(*args, **kwargs) if self._signature is not None else None
-            except TypeError:
-                bound = None
-            given = dict(bound.arguments) if bound is not None else {"input": list(args), **kwargs}
-        given = {**getattr(self._tool, "partial_params", {}), **given}
-        if self._context is not None:
-            given.pop(self._context, None)
-        return Call(tool=self._tool.metadata.get_name(), arguments=given, agents=_AGENTS.get(), fn=self._fn)
-
-    def called(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        """Around ``call``."""
-
-        @_like(inner)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            made = self.call(args, kwargs)
-            said = self.point.before(made)
-            if isinstance(said, Refused):
-                return _output(self._tool, made.arguments, said)
-            with said.running(), self.point.noted(said) as kept:
-                output = inner(*args, **kwargs)
-                kept.content, kept.failed = output.content, bool(output.is_error)
-            return output
-
-        return call
-
-    def acalled(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        """Around ``acall``."""
-
-        @_like(inner)
-        async def acall(*args: Any, **kwargs: Any) -> Any:
-            made = self.call(args, kwargs)
-            said = await self.point.abefore(made)
-            if isinstance(said, Refused):
-                return _output(self._tool, made.arguments, said)
-            with said.running(), self.point.noted(said) as kept:
-                output = await inner(*args, **kwargs)
-                kept.content, kept.failed = output.content, bool(output.is_error)
-            return output
-
-        return acall
-
-    def taken(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """Around the function, for who takes it out of the tool; inside of the tool's own call it is silent."""
-
-        @functools.wraps(fn)
-        def called(*args: Any, **kwargs: Any) -> Any:
-            return self.point.through(self.call(args, kwargs), lambda: fn(*args, **kwargs), _raise)
-
-        return called
-
-    def ataken(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """The same for the coroutine function."""
-
-        @functools.wraps(fn)
-        async def called(*args: Any, **kwargs: Any) -> Any:
-            return await self.point.athrough(self.call(args, kwargs), lambda: fn(*args, **kwargs), _raise)
-
-        return called
-
-
-def _like(inner: Callable[..., Any]) -> Callable[[T], T]:
-    def named(fn: T) -> T:
-        functools.update_wrapper(fn, inner)  # type: ignore[arg-type]  # what has no name gives none
-        return fn
-
-    return named
-
-
-def _signature(fn: Any) -> inspect.Signature | None:
-    try:
-        found = inspect.signature(fn)
-    except (TypeError, ValueError):
-        return None
-    parameters = [one for one in found.parameters.values() if one.name != "self"]
-    return found.replace(parameters=parameters)
-
-
-def _output(tool: Any, given: Any, refused: Refused) -> Any:
-    output = ToolOutput(
-        content=refused.text,
-        tool_name=tool.metadata.get_name(),
-        raw_input=dict(given) if isinstance(given, Mapping) else {"input": given},
-        raw_output=refused.text,
-        is_error=True,
-    )
-    if hasattr(output, "exception"):
-        output._exception = refused.error()  # versions before 0.14.6 carry none
-    return output
-
-
-def _raise(refused: Refused) -> Any:
-    raise refused.error()

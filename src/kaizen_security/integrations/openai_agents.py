@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -20,10 +20,11 @@ from kaizen_security.client.client import Kaizen
 from kaizen_security.client.noting import RUN
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.openai_items import request, results
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
-    from agents import RunHooks
+    from agents import RunHooks, ToolsToFinalOutputResult
     from agents import run as _run
 except ImportError as err:
     raise HookUnavailable("the OpenAI Agents SDK is not installed: pip install openai-agents") from err
@@ -31,8 +32,6 @@ if not hasattr(_run, "set_default_agent_runner"):
     raise HookUnavailable("this OpenAI Agents SDK is too old: Kaizen attaches to 0.2 and newer")
 
 SOURCE = "openai-agents"
-MAX_ITEMS = 200
-"""Items of a conversation that are looked at when a run begins."""
 
 
 class _Session:
@@ -45,8 +44,15 @@ class _Session:
         self.above = above
         self.said: dict[str, Allowed | Refused] = {}
         self.read = False
+        self.ended: dict[str, str] = {}
+        """By the name of an agent that goes on asking for what it is refused: what is to be its last word."""
         self._chains: dict[str, tuple[str, ...]] = {}
         self._acts = ""
+
+    @property
+    def last_word(self) -> str:
+        """Of the agent that acts, if it is to be stopped; else empty."""
+        return self.ended.get(self._acts, "")
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -119,10 +125,12 @@ class KaizenHooks(RunHooks):  # type: ignore[misc]  # the SDK is not there when 
     async def on_llm_start(self, context: Any, agent: Any, system_prompt: Any, input_items: Any) -> None:
         """What the model gets to read: at the first turn also what earlier runs of the conversation brought."""
         session = _SESSION.get()
-        if session is not None and not session.read:
-            session.read = True
-            for id_, content in _results(input_items):
-                session.running.read(content, action_id=id_)
+        if session is not None:
+            session.running.asked()
+            if not session.read:
+                session.read = True
+                for id_, content in results(input_items):
+                    session.running.read(content, action_id=id_)
         if self._also is not None:
             await self._also.on_llm_start(context, agent, system_prompt, input_items)
 
@@ -140,7 +148,11 @@ class KaizenHooks(RunHooks):  # type: ignore[misc]  # the SDK is not there when 
             call_id = getattr(context, "tool_call_id", "")
             arguments = getattr(context, "tool_arguments", None)
             if call_id and arguments is not None:
-                session.said[call_id] = await session.point.abefore(_call(session, tool, arguments, call_id))
+                said = await session.point.abefore(_call(session, tool, arguments, call_id))
+                session.said[call_id] = said
+                if isinstance(said, Refused) and said.ends:
+                    session.ended[_name(agent)] = said.text
+                    _stops(agent)
         if self._also is not None:
             await self._also.on_tool_start(context, agent, tool)
 
@@ -230,7 +242,7 @@ def _session(hooks: KaizenHooks, agent: Any, given: Any) -> Iterator[_Session]:
         # A sub-agent as a tool. What it was told are its parent's words, which are no request of the user.
         running, above = outer.running, (*outer.chain, _name(agent))
     else:
-        running, above = hooks.point.run(_request(given)).begin(), ()
+        running, above = hooks.point.run(request(given)).begin(), ()
     session = _Session(hooks, running, above)
     session.acts(_name(agent))
     tokens = _SESSION.set(session), RUN.set(running.id), RUNNING.set(running)
@@ -312,6 +324,29 @@ async def _invoked(tool: Any, given: Callable[..., Awaitable[Any]], context: Any
     return found
 
 
+def _stops(agent: Any) -> None:
+    """Let the agent's own rule of what it does with the results of tools (``tool_use_behavior``) give a last word where there is
+    one; else it is what it was. Only where words are an answer. Once for an agent.
+    """
+    rule = agent.tool_use_behavior
+    if getattr(agent, "output_type", None) not in (None, str) or hasattr(rule, "__kaizen_judged__"):
+        return
+
+    async def ruled(context: Any, results: list[Any]) -> Any:
+        session = _SESSION.get()
+        if session is not None and session.last_word:
+            return ToolsToFinalOutputResult(is_final_output=True, final_output=session.last_word)
+        if callable(rule):
+            return await _awaited(rule(context, results))
+        names = rule.get("stop_at_tool_names", ()) if isinstance(rule, dict) else ()
+        for one in results:
+            if rule == "stop_on_first_tool" or {one.tool.name, getattr(one.tool, "qualified_name", "")} & set(names):
+                return ToolsToFinalOutputResult(is_final_output=True, final_output=one.output)
+        return ToolsToFinalOutputResult(is_final_output=False, final_output=None)
+
+    agent.tool_use_behavior = _marked(ruled)
+
+
 async def _awaited(found: Any) -> Any:
     return await found if inspect.isawaitable(found) else found
 
@@ -338,34 +373,3 @@ def _shell(request: Any) -> object:
 
 def _name(thing: Any) -> str:
     return str(getattr(thing, "name", "") or type(thing).__name__)
-
-
-# --- conversations
-
-
-def _request(given: Any) -> str:
-    """The user's words of a run's input: all of them, since earlier ones were the user's as well."""
-    if isinstance(given, str):
-        return given
-    said = [_text(item.get("content")) for item in _items(given) if item.get("role") == "user"]
-    return "\n".join(filter(None, said))
-
-
-def _results(given: Any) -> Iterator[tuple[str, object]]:
-    """What tools of earlier runs of the conversation brought back."""
-    for item in _items(given):
-        if str(item.get("type", "")).endswith("_call_output"):
-            yield str(item.get("call_id", "")), item.get("output")
-
-
-def _items(given: Any) -> Iterator[Mapping[str, Any]]:
-    for item in given[-MAX_ITEMS:] if isinstance(given, list) else ():
-        if isinstance(item, Mapping):
-            yield item
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    return "\n".join(str(part["text"]) for part in parts if isinstance(part, Mapping) and "text" in part)

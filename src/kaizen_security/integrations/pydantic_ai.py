@@ -121,7 +121,7 @@ class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI
         """A model that does not stop asking is not asked again; only where words are an answer, or the run would break on them."""
         frame = _FRAME.get()
         if frame is not None:
-            frame.running.turn += 1
+            frame.running.asked()
         words = getattr(getattr(ctx, "agent", None), "output_type", None) is str
         if frame is not None and frame.ended and frame.capability is self and words:
             raise SkipModelRequest(ModelResponse(parts=[TextPart(frame.ended)]))

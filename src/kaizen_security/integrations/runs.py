@@ -49,7 +49,10 @@ class Running:
         self.id = run_id or current or kaizen.ids.new()
         self.refused: Counter[str] = Counter()
         self.turn = 0
-        """Times that a model was asked, where the adapter tells."""
+        """Times that a model was asked; 0 where the adapter cannot tell."""
+        self.ended: dict[tuple[str, ...], str] = {}
+        """By the agents down to one that goes on asking for what it is refused: what is to be its last word."""
+        self._asked: object = None
         self._insisted: dict[str, tuple[int, int]] = {}
         self._kaizen = kaizen
         self._request = request[:MAX_TEXT]
@@ -117,18 +120,24 @@ class Running:
         after._heard[self._kaizen.settings.agent] = after._results[-1][0] if after._results else 0
         return after
 
+    def asked(self, turn: object = None) -> None:
+        """A model was asked: once more, or, where ``turn`` says which time it is, unless that was told last."""
+        if turn is None or turn != self._asked:
+            self.turn += 1
+            self._asked = turn
+
     def insists(self, tool: str, signature: str) -> bool:
         """Whether the model goes on asking for what it has just been refused once more: calls of one turn count once, since it had
-        not heard then.
+        not heard then. Where nobody tells of turns, only the very same call counts: nobody makes that one several times in a turn.
         """
         counts = []
         for key in (tool, signature):
             last, turns = self._insisted.get(key, (-1, 0))
-            counts.append(turns + (last != self.turn))
+            counts.append(turns + (last != self.turn or not self.turn))
             self._insisted[key] = self.turn, counts[-1]
         while len(self._insisted) > MAX_INSISTED:
             self._insisted.pop(next(iter(self._insisted)))
-        return counts[0] >= ENDS or counts[1] >= ENDS_SAME
+        return (counts[0] >= ENDS and self.turn > 0) or counts[1] >= ENDS_SAME
 
     # --- several agents in one run
 

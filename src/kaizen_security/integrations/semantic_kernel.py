@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 from kaizen_security.contract.errors import HookUnavailable, Misconfigured
 from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
 from kaizen_security.integrations.runs import MAX_TEXT, RUNNING, Running
+from kaizen_security.integrations.semantic_kernel_words import asked, streamed, text, voiced
 
 try:
     from semantic_kernel import Kernel
     from semantic_kernel.agents import Agent, ChatCompletionAgent
     from semantic_kernel.agents.orchestration.handoffs import HANDOFF_PLUGIN_NAME, HandoffAgentActor
     from semantic_kernel.agents.orchestration.orchestration_base import OrchestrationBase
+    from semantic_kernel.contents import AuthorRole
     from semantic_kernel.filters import FilterTypes
     from semantic_kernel.functions import FunctionResult
 except ImportError as err:
@@ -176,9 +178,13 @@ def _call_filter(filter_: Callable[..., Any]) -> Callable[[Any, Next], Awaitable
 
 
 async def _named(context: Any, next: Next) -> None:  # noqa: A002
-    token = _CALL_ID.set(str(getattr(context.function_call_content, "id", "") or "unnamed"))
+    token, run = _CALL_ID.set(str(getattr(context.function_call_content, "id", "") or "unnamed")), RUNNING.get()
     try:
+        if run is not None:
+            run.asked((id(context.chat_history), context.request_sequence_index))
         await next(context)
+        if run is not None and _AGENTS.get() in run.ended:
+            context.terminate = True  # the model is not asked again
     finally:
         _CALL_ID.reset(token)
 
@@ -262,10 +268,13 @@ def _answered(
     point: AttachPoint, inner: Callable[..., Any], agent: str, shared: _Shared | None, name: tuple[str, ...]
 ) -> Callable[..., Any]:
     async def get_response(*args: Any, **kwargs: Any) -> Any:
-        with _begun(point, agent, shared, name, _words(args, kwargs)) as scope:
+        with _begun(point, agent, shared, name, asked(args, kwargs)) as scope:
             with scope.inside():
                 answer = await inner(*args, **kwargs)
-            scope.said(_text(answer))
+            word = scope.last_word()
+            if word:
+                voiced(answer, word)
+            scope.said(text(answer))
             return answer
 
     get_response._kaizen_inner = inner  # type: ignore[attr-defined]
@@ -277,7 +286,8 @@ def _streamed(
 ) -> Callable[..., Any]:
     async def invoke(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         said: list[str] = []
-        with _begun(point, agent, shared, name, _words(args, kwargs)) as scope:
+        thread = kwargs.get("thread")
+        with _begun(point, agent, shared, name, asked(args, kwargs)) as scope:
             items = inner(*args, **kwargs)
             try:
                 while True:
@@ -287,11 +297,17 @@ def _streamed(
                             item = await anext(items)
                     except StopAsyncIteration:
                         break
+                    thread = item.thread
+                    if item.message.role == AuthorRole.TOOL and (word := scope.last_word()):
+                        voiced(item, word)
                     if len(said) < MAX_TEXT:
-                        said.append(_text(item))
+                        said.append(text(item))
                     yield item
             finally:
                 await items.aclose()
+            if word := scope.last_word():
+                said.append(word)
+                yield streamed(word, agent, thread)
             scope.said("".join(said))
 
     invoke._kaizen_inner = inner  # type: ignore[attr-defined]
@@ -315,9 +331,13 @@ class _Scope:
             _AGENTS.reset(tokens[0])
             _CALL_ID.reset(tokens[1])
 
-    def said(self, text: str) -> None:
+    def last_word(self) -> str:
+        """Of an agent that goes on asking for what it is refused; empty for any other. Once."""
+        return self._run.ended.pop(self._agents, "")
+
+    def said(self, words: str) -> None:
         """Words of the agent."""
-        self._run.message(text, kaizen=self._point.agent(self._agents))
+        self._run.message(words, kaizen=self._point.agent(self._agents))
 
 
 @contextmanager
@@ -351,7 +371,7 @@ def _attach_orchestration(point: AttachPoint, orchestration: Any) -> None:
     inner = _inner(orchestration, "invoke")
 
     async def invoke(*args: Any, **kwargs: Any) -> Any:
-        run = point.run(_words(args, kwargs, "task")).begin()
+        run = point.run(asked(args, kwargs, "task")).begin()
         shared.run = run
         result = None
         try:
@@ -375,18 +395,3 @@ async def _ended(run: Running, shared: _Shared, result: Any) -> None:
         if shared.run is run:
             shared.run = None
         run.end(completed=completed)
-
-
-def _words(args: tuple[Any, ...], kwargs: dict[str, Any], name: str = "messages") -> str:
-    """What the caller asks: the last that a user said."""
-    given = args[0] if args else kwargs.get(name)
-    for one in reversed(given if isinstance(given, list) else [given]):
-        role = getattr(getattr(one, "role", None), "value", "user")
-        if one is not None and role == "user":
-            return _text(one)
-    return ""
-
-
-def _text(said: Any) -> str:
-    message = getattr(said, "message", said)
-    return message if isinstance(message, str) else str(getattr(message, "content", None) or "")

@@ -32,6 +32,7 @@ from kaizen_security.runtime.holds import Holds
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.sidecar import health
 from kaizen_security.sidecar.app import Sidecar
+from kaizen_security.sidecar.attached import Attached
 from kaizen_security.sidecar.connections import Protocol
 from kaizen_security.sidecar.heartbeats import Heartbeats
 from kaizen_security.sidecar.holding import Holding
@@ -101,9 +102,22 @@ class Parts:
         self.heartbeats = Heartbeats(
             clock, lambda: uuid4().hex, self.sidecar.emit, self.sidecar.who, self.sidecar.agent
         )
+        self.attached = Attached(
+            api_url=settings.api_url,
+            api_key=settings.api_key,
+            sidecar=self.shelf.replica,
+            heartbeats=self.heartbeats,
+            clock=clock,
+            admit=self.uplink.admit,
+        )
         self.readings = Readings(token_bytes(32), self.sidecar.who, self.sidecar.agent)
         self.sidecar.witness = self.readings.see
         self.reasoning = SidecarReasoning(settings.model, self.inspector, self.shelf, clock, report=self.raised)
+
+    def tell(self) -> None:
+        """Tell the control plane what was learned, and who is attached."""
+        self.profiles.tell()
+        self.attached.tell()
 
     def raised(self, action: Action, verdict: Verdict) -> None:
         """A model raised a verdict: on its way to the control plane."""
@@ -207,7 +221,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     watching.cancel()
     await parts.reasoning.close()
     parts.agents.save()
-    await asyncio.to_thread(parts.profiles.tell)
+    await asyncio.to_thread(parts.tell)
     await asyncio.to_thread(parts.relay.stop)
     await asyncio.to_thread(parts.uplink.stop)
 
@@ -235,7 +249,7 @@ async def _keep_telling(parts: Parts) -> None:
     # Beside the saving: a control plane that hangs must not hold that up.
     while True:
         await asyncio.sleep(SECONDS)
-        await asyncio.to_thread(parts.profiles.tell)
+        await asyncio.to_thread(parts.tell)
 
 
 def unix_socket(path: Path, group: str = "") -> socket.socket:

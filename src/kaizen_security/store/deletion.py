@@ -67,6 +67,7 @@ def _rest(connection: Connection, organisation: int, name: str, number: int, row
             schema.suppressions,
             schema.folds,
             schema.profiles,
+            schema.attached,
             schema.coverage,
             schema.baselines,
             schema.hours,

@@ -1,4 +1,4 @@
-"""What sidecars say that an agent normally does: values, the protocol of that part of a store, its statements."""
+"""What sidecars say of an agent, what it normally does and which attach points are there: values, that part of a store."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from kaizen_security.contract.action import Json
@@ -17,12 +17,11 @@ MOST = 16
 """Sidecars of one agent that are kept: the latest ones."""
 
 Run = Callable[[Callable[[Connection], Any]], Any]
-_T = schema.profiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What one sidecar knew of an agent when it said so (``at``, Unix seconds), in boundary form."""
+    """What one sidecar said of an agent, and when (``at``, Unix seconds), in boundary form."""
 
     sidecar: str
     at: float
@@ -37,24 +36,31 @@ class Profiles(Protocol):
 
 
 class SqlProfiles:
-    """``Profiles``. ``read`` and ``write`` run a function on a connection; a write is committed when it returns."""
+    """``Profiles`` in ``table``, whose rows are of one agent and sidecar each.
 
-    def __init__(self, read: Run, write: Run) -> None:
+    ``read`` and ``write`` run a function on a connection; a write is committed when it returns.
+    """
+
+    def __init__(self, read: Run, write: Run, table: Table) -> None:
         self._read = read
         self._write = write
+        self._table = table
 
     def put(self, organisation: int, agent: str, profile: Profile) -> bool:
         """Keep it in place of what that sidecar said before; false when there is no such agent."""
+        table = self._table
 
         def keep(connection: Connection) -> bool:
             found = agents.number(connection, organisation, agent)
             if found is None:
                 return False
             values = {"at": profile.at, "document": json.dumps(profile.document, ensure_ascii=False)}
-            made = insert(_T).values(agent_id=found, sidecar=profile.sidecar, **values)
+            made = insert(table).values(agent_id=found, sidecar=profile.sidecar, **values)
             connection.execute(made.on_conflict_do_update(set_=values))
-            latest = select(_T.c.sidecar).where(_T.c.agent_id == found).order_by(_T.c.at.desc()).limit(MOST)
-            connection.execute(delete(_T).where(_T.c.agent_id == found, _T.c.sidecar.not_in(latest.scalar_subquery())))
+            latest = select(table.c.sidecar).where(table.c.agent_id == found).order_by(table.c.at.desc()).limit(MOST)
+            connection.execute(
+                delete(table).where(table.c.agent_id == found, table.c.sidecar.not_in(latest.scalar_subquery()))
+            )
             return True
 
         kept: bool = self._write(keep)
@@ -62,10 +68,11 @@ class SqlProfiles:
 
     def of(self, organisation: int, agent: str) -> tuple[Profile, ...]:
         """Those of an agent, the latest first."""
+        table = self._table
 
         def look(connection: Connection) -> tuple[Profile, ...]:
             found = agents.number(connection, organisation, agent)
-            statement = select(_T).where(_T.c.agent_id == found).order_by(_T.c.at.desc())
+            statement = select(table).where(table.c.agent_id == found).order_by(table.c.at.desc())
             return tuple(
                 Profile(sidecar=row.sidecar, at=row.at, document=json.loads(row.document))
                 for row in connection.execute(statement)
@@ -73,3 +80,8 @@ class SqlProfiles:
 
         result: tuple[Profile, ...] = self._read(look)
         return result
+
+
+def told(read: Run, write: Run) -> tuple[SqlProfiles, SqlProfiles]:
+    """What sidecars say that agents normally do, and which of their attach points are there."""
+    return SqlProfiles(read, write, schema.profiles), SqlProfiles(read, write, schema.attached)

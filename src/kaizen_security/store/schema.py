@@ -147,6 +147,15 @@ profiles = Table(
     Column("document", Text, nullable=False),
 )
 
+attached = Table(
+    "attached",
+    metadata,
+    Column("agent_id", Integer, ForeignKey("agents.id"), primary_key=True),
+    Column("sidecar", String(64), primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
 coverage = Table(
     "coverage",
     metadata,

@@ -51,7 +51,7 @@ from kaizen_security.store.held import SqlHeld
 from kaizen_security.store.ingest import Ingest, prepare
 from kaizen_security.store.models import SqlModels
 from kaizen_security.store.outgoing import OutgoingExports
-from kaizen_security.store.profiles import SqlProfiles
+from kaizen_security.store.profiles import told
 from kaizen_security.store.writer import Writer, alone
 
 P = ParamSpec("P")
@@ -194,7 +194,7 @@ class SqliteStore:
         self._readers = _engine(path, _READER_PRAGMAS, QueuePool, pool_size=_READERS, max_overflow=0)
         self.exports, self.acts = OutgoingExports(self._read, self._write), SqlActs(self._read)
         self.holds, self.coverage = SqlHeld(self._read, self._write), SqlCoverages(self._read, self._write)
-        self.models, self.profiles = SqlModels(self._read, self._write), SqlProfiles(self._read, self._write)
+        self.models, (self.profiles, self.attached) = SqlModels(self._read, self._write), told(self._read, self._write)
 
     def _opened(self, path: Path) -> _Transaction:
         self._transaction = _Transaction(path)

@@ -38,6 +38,8 @@ MAY = {
     "tellProfile": {"observer"},
     "coverage": ALL,
     "tellCoverage": {"observer"},
+    "attachPoints": ALL,
+    "tellAttachPoints": {"observer"},
     "settings": {"admin"},
     "reset": {"admin"},
     "deleteAgent": {"admin"},

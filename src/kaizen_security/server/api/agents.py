@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kaizen_security.contract.action import Json
 from kaizen_security.contract.codec import decode_declaration
 from kaizen_security.contract.declared import compile_declaration
 from kaizen_security.contract.fields import MAX_NAME
@@ -63,6 +64,24 @@ TELL_PROFILE = Operation(
     parameters=(NAME,),
     limit=MAX_PROFILE,
 )
+TELL_ATTACH_POINTS = Operation(
+    "POST /v1/agents/{agent:path}/attach-points",
+    "tellAttachPoints",
+    "which attach points of an agent a sidecar hears of; needs a key of scope observer",
+    bodies.SidecarAttachPoints,
+    (Answer(answers.Kept),),
+    tags=(AGENTS,),
+    parameters=(NAME,),
+)
+ATTACH_POINTS = Operation(
+    "GET /v1/agents/{agent:path}/attach-points",
+    "attachPoints",
+    "which attach points of an agent are there, and which fell silent, by what its sidecars said last",
+    Nothing,
+    (Answer(answers.AttachPoints),),
+    tags=(AGENTS, PEOPLE),
+    parameters=(NAME,),
+)
 TELL_COVERAGE = Operation(
     "POST /v1/agents/{agent:path}/coverage",
     "tellCoverage",
@@ -110,7 +129,7 @@ DELETE = Operation(
 def routes(context: Context) -> list[Route]:
     """Declarations, settings, profiles; what is forgotten and deleted."""
     # The longer paths first: an agent's name may have slashes in it.
-    return [*_kept(context), *_measured(context), *_gone(context)]
+    return [*_kept(context), *_attached(context), *_measured(context), *_gone(context)]
 
 
 def _kept(context: Context) -> list[Route]:
@@ -178,6 +197,29 @@ def _kept(context: Context) -> list[Route]:
         TELL_PROFILE.route(tell_profile),
         SETTINGS.route(settings),
     ]
+
+
+def _attached(context: Context) -> list[Route]:
+    async def tell(request: Request) -> Response:
+        principal = await context.auth.principal(request)
+        principal.require_observer()
+        name = principal.agent(NAME.of(request))
+        said = await TELL_ATTACH_POINTS.read(request)
+        document: dict[str, Json] = {"points": [one.document() for one in said.points]}
+        profile = Profile(sidecar=said.sidecar, at=context.clock(), document=document)
+        if not await context.call(context.store.attached.put, principal.organisation, name, profile):
+            raise not_found("there is no such agent")
+        return answer({"agent": name, "kept": True})
+
+    async def shown(request: Request) -> Response:
+        principal = await context.auth.principal(request)
+        name = principal.agent(NAME.of(request))
+        if await context.call(context.store.agent, principal.organisation, name) is None:
+            raise not_found("there is no such agent")
+        said = await context.call(context.store.attached.of, principal.organisation, name)
+        return answer(documents.attach_points(name, said, context.clock()))
+
+    return [TELL_ATTACH_POINTS.route(tell), ATTACH_POINTS.route(shown)]
 
 
 def _measured(context: Context) -> list[Route]:

@@ -191,6 +191,29 @@ class Profile(Agent, kw_only=True):
     sidecars: list[ToldProfile]
 
 
+class AttachPoint(Shown):
+    """The attach points of an agent for one feed at one sidecar; numbers are processes.
+
+    ``dark``: silent without a goodbye; ``unheard``: alive when its sidecar was heard last, which has fallen silent since.
+    """
+
+    source: str
+    sidecar: str
+    state: Literal["alive", "dark", "left", "unheard"]
+    alive: Count
+    dark: Count
+    left: Count
+    heard: Instant
+    told: Instant
+
+
+class AttachPoints(Shown):
+    """Those of an agent, the silent ones first."""
+
+    agent: str
+    points: list[AttachPoint]
+
+
 class RungCoverage(Shown):
     """One rung in one mode: of the canaries that were tried, how many were seen (in enforce mode: seen or stopped), and each."""
 

@@ -57,6 +57,36 @@ class SidecarProfile(Body):
     profile: Open
 
 
+class AttachPoint(Body):
+    """The attach points of an agent for one feed; numbers are processes.
+
+    ``silent`` are the seconds since the last sign of life: of those that are dark, if any are, else of those that are alive.
+    """
+
+    source: Said
+    alive: Annotated[int, Meta(ge=0)] = 0
+    dark: Annotated[int, Meta(ge=0)] = 0
+    left: Annotated[int, Meta(ge=0)] = 0
+    silent: Annotated[float, Meta(ge=0)] = 0.0
+
+    def document(self) -> dict[str, Json]:
+        """As it is kept: whole."""
+        return {
+            "source": self.source,
+            "alive": self.alive,
+            "dark": self.dark,
+            "left": self.left,
+            "silent": self.silent,
+        }
+
+
+class SidecarAttachPoints(Body):
+    """Which attach points of an agent a sidecar hears of."""
+
+    sidecar: Annotated[str, Meta(min_length=1, max_length=64)]
+    points: Annotated[list[AttachPoint], Meta(max_length=64)]
+
+
 class MeasuredCanary(Body):
     """What became of one harmless message through one way out."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.codec import encode_declaration, encode_finding
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.score import encode_score
+from kaizen_security.server import attached
 from kaizen_security.server.acts import Act
 from kaizen_security.store.base import Agent, Deleted, Key, User, VerdictRow
 from kaizen_security.store.coverage import Measured
@@ -85,6 +88,24 @@ def coverage(name: str, found: Measured) -> dict[str, Json]:
     """What was measured of an agent's ways out."""
     rungs: list[Json] = [dict(one) for one in found.rungs]
     return {"agent": name, "machine": found.machine, "at": rfc3339(found.at), "rungs": rungs}
+
+
+def attach_points(name: str, said: Sequence[Profile], now: float) -> dict[str, Json]:
+    """Which attach points of an agent are there at ``now`` (Unix seconds)."""
+    found: list[Json] = [
+        {
+            "source": one.source,
+            "sidecar": one.sidecar,
+            "state": one.state.value,
+            "alive": one.alive,
+            "dark": one.dark,
+            "left": one.left,
+            "heard": rfc3339(one.heard),
+            "told": rfc3339(one.told),
+        }
+        for one in attached.points(said, now)
+    ]
+    return {"agent": name, "points": found}
 
 
 def deleted(name: str, gone: Deleted) -> dict[str, Json]:

@@ -9,6 +9,7 @@ from typing import Final
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.verdict import Mode
+from kaizen_security.server.attached import Point
 from kaizen_security.server.console.lines import agent_href
 from kaizen_security.server.console.words import MODE_MEANS, MODE_WORD, RUNG_MEANS, RUNG_SHORT, ago
 from kaizen_security.store.base import Agent, Hour, Origin, VerdictRow
@@ -77,6 +78,8 @@ class AgentView:
     actions: int
     flagged: int
     blocked: int
+    silent: tuple[str, ...] = ()
+    """Feeds whose attach points have fallen silent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +189,9 @@ def learning(rows: Sequence[VerdictRow]) -> Learning:
     )
 
 
-def agent_view(agent: Agent, hours: Iterable[Hour], now: float, learned: Learning | None) -> AgentView:
+def agent_view(
+    agent: Agent, hours: Iterable[Hour], now: float, learned: Learning | None, attached: Iterable[Point] = ()
+) -> AgentView:
     """``agent`` at ``now`` (Unix seconds); ``learned`` is None where nobody looked."""
     spark = sparkline(hours, now)
     rung = agent.rung
@@ -215,6 +220,7 @@ def agent_view(agent: Agent, hours: Iterable[Hour], now: float, learned: Learnin
         actions=spark.actions,
         flagged=spark.flagged,
         blocked=spark.blocked,
+        silent=tuple(sorted({point.source for point in attached if point.silent})),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from kaizen_security.contract.hold import HoldState
 from kaizen_security.server.acts import Act, acts_of, listed
+from kaizen_security.server.attached import points
 from kaizen_security.server.console.agents import (
     HOURS,
     AgentView,
@@ -167,10 +168,19 @@ class AgentPage:
 
 
 def agents_page(store: Store, organisation: int, now: float) -> tuple[tuple[AgentView, Agent], ...]:
-    """Every agent (at most MAX_AGENTS, the ones seen last first)."""
+    """Every agent (at most MAX_AGENTS, the ones seen last first); of MAX_LEARNING also which attach points are silent."""
     hours = _hours(store, organisation, now)
     return tuple(
-        (agent_view(agent, hours.get(agent.name, ()), now, _learning(store, organisation, agent, place)), agent)
+        (
+            agent_view(
+                agent,
+                hours.get(agent.name, ()),
+                now,
+                _learning(store, organisation, agent, place),
+                points(store.attached.of(organisation, agent.name), now) if place < MAX_LEARNING else (),
+            ),
+            agent,
+        )
         for place, agent in enumerate(_latest(store.agents(organisation))[:MAX_AGENTS])
     )
 

@@ -13,8 +13,10 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import MAX_NAME, plain
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.server.api.documents import coverage, told_profile, verdict_row
+from kaizen_security.server.api.documents import attach_points, coverage, told_profile, verdict_row
+from kaizen_security.server.attached import points
 from kaizen_security.server.console.agents import learned_view
+from kaizen_security.server.console.attached import point_view
 from kaizen_security.server.console.connect import snippets
 from kaizen_security.server.console.coverage import coverage_view
 from kaizen_security.server.console.desk import Desk, address, form
@@ -75,6 +77,7 @@ class _Agents:
         found = await context.call(agent_page, context.store, user.organisation, agent, context.clock())
         learned = await self._learned(user, agent)
         told = await context.call(context.store.profiles.of, user.organisation, agent.name)
+        attached = await context.call(context.store.attached.of, user.organisation, agent.name)
         measured = await context.call(context.store.coverage.of, user.organisation, agent.name)
         chosen = Filters(agent=agent.name)
         if wants_json(request):
@@ -84,6 +87,7 @@ class _Agents:
                 "verdicts": latest,
                 "profile": learned,
                 "sidecars": [told_profile(one) for one in told],
+                "attach_points": attach_points(agent.name, attached, context.clock())["points"],
                 "coverage": None if measured is None else coverage(agent.name, measured),
             }
             return answer(said, headers=HEADERS)
@@ -94,6 +98,7 @@ class _Agents:
             agent=found.agent,
             declaration=found.declaration,
             coverage=None if measured is None else coverage_view(measured, context.clock()),
+            points=[point_view(one, context.clock()) for one in points(attached, context.clock())],
             learned=learned_view(learned),
             told=[(one.sidecar, ago(one.at, context.clock()), learned_view(one.document)) for one in told],
             may_change=user.role is Role.ADMIN,

@@ -1,0 +1,37 @@
+"""Items of a conversation as the OpenAI Agents SDK gives them to a run: the user's words, and what tools brought back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+MAX_ITEMS = 200
+"""Items of a conversation that are looked at when a run begins."""
+
+
+def request(given: Any) -> str:
+    """The user's words of a run's input: all of them, since earlier ones were the user's as well."""
+    if isinstance(given, str):
+        return given
+    said = [_text(item.get("content")) for item in _items(given) if item.get("role") == "user"]
+    return "\n".join(filter(None, said))
+
+
+def results(given: Any) -> Iterator[tuple[str, object]]:
+    """What tools of earlier runs of the conversation brought back."""
+    for item in _items(given):
+        if str(item.get("type", "")).endswith("_call_output"):
+            yield str(item.get("call_id", "")), item.get("output")
+
+
+def _items(given: Any) -> Iterator[Mapping[str, Any]]:
+    for item in given[-MAX_ITEMS:] if isinstance(given, list) else ():
+        if isinstance(item, Mapping):
+            yield item
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n".join(str(part["text"]) for part in parts if isinstance(part, Mapping) and "text" in part)
