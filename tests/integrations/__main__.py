@@ -21,6 +21,7 @@ ENVIRONMENTS = {
         "pydantic_ai",
         "claude_agent",
         "otel",
+        "pairs",
         "auto",
         "examples",
     ),

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from kaizen_security import Kaizen, KaizenBlocked, Policy
-from kaizen_security.client.acts import SILENCES
+from kaizen_security.client.acts import FRAMEWORKS, SILENCES
 from kaizen_security.integrations.base import Allowed, Call, Refused, attach_point
 from kaizen_security.integrations.refusals import TERMINAL
 from kaizen_security.integrations.runs import ENDS, ENDS_SAME
@@ -91,8 +91,13 @@ def test_a_run_whose_model_does_not_stop_asking_is_to_be_ended(attach):
         assert list(turns(run, ["same"] * ENDS_SAME)) == [False] * (ENDS_SAME - 1) + [True]
     with point.run("find me something") as run:
         assert list(turns(run, map(str, range(ENDS)))) == [False] * (ENDS - 1) + [True]
-    with point.run("find me something"):
+    with point.run("find me something") as run:
+        run.asked()
         assert not any(ends("same") for _ in range(ENDS + 1))  # in parallel: the model has not heard of it yet
+    with point.run("find me something"):
+        # Where nobody tells of turns, the very same call is known to be repeated, and nothing else.
+        assert [ends("same") for _ in range(ENDS_SAME)] == [False] * (ENDS_SAME - 1) + [True]
+        assert not any(ends(str(i)) for i in range(ENDS + 1))
     assert not any(ends("same") for _ in range(ENDS + 1))  # there is no run that could be ended
 
 
@@ -205,6 +210,29 @@ def test_a_guard_inside_that_knows_more_is_asked_and_what_it_knows_reaches_the_o
 def test_nobody_is_silent_about_what_another_rung_saw():
     assert all(not inner & {"mcp", "egress", "ebpf", "otel"} for inner in SILENCES.values())
     assert all("sdk" in inner for inner in SILENCES.values())
+
+
+@pytest.mark.parametrize("outer", sorted(FRAMEWORKS))
+def test_whoever_stands_further_in_is_silent_about_the_same_call_and_told_of_any_other(outer):
+    seen = []
+    kaizen = Kaizen(
+        api_key="", sync=False, report=False, policies=[], on_verdict=lambda verdict, action: seen.append(action.source)
+    )
+    call = Call(tool="search", arguments={"q": "x"})
+    for inner in sorted(FRAMEWORKS | {"mcp", "egress"}):
+        silent = inner in SILENCES[outer]
+        assert silent == (inner in FRAMEWORKS)
+        seen.clear()
+        point = attach_point(kaizen, inner)
+        attach_point(kaizen, outer).through(call, lambda point=point: point.through(call, str, text), text)
+        assert seen == ([outer] if silent else [outer, inner])
+        seen.clear()
+        another = Call(tool="search", arguments={"q": "y"})
+        attach_point(kaizen, outer).through(
+            call, lambda point=point, another=another: point.through(another, str, text), text
+        )
+        assert seen == [outer, inner]
+    kaizen.close()
 
 
 def test_a_cancelled_call_has_failed_and_leaves_nothing_behind(attach):
