@@ -83,7 +83,8 @@ class Noting:
 
     def _keep(self, link: Link, step: Step) -> None:
         link.note(step)
-        if self._later is not None and self._judging.observes:
+        if self._later is not None:
+            # In enforce mode too: by the time the model has thought of its next call, the question goes alone.
             self._later.wake()
 
     def note_result(self, action: Action, content: object, *, failed: bool = False) -> None:

@@ -1,7 +1,7 @@
 """Later: steps on their way to the sidecar while nobody waits for a verdict.
 
-A question sends what waits before it (``client.link``). An agent that only reports asks none, so a thread takes its steps over, in
-the order in which they were noted, soon after the first of them.
+A question sends what waits before it (``client.link``). An agent that only reports asks none, and one that asks waits for less
+where nothing waits before its question. So a thread takes steps over, as they were noted, soon after the first one.
 """
 
 from __future__ import annotations

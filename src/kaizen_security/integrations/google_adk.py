@@ -10,16 +10,15 @@ and may still change the arguments. What decides is put on the tool itself, on `
 from __future__ import annotations
 
 import functools
-import inspect
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import AsyncGeneratorType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point, call_of
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
@@ -43,8 +42,7 @@ MAX_ITEMS = 200
 """Items of a tool that streams which are noted as its result."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Within:
+class _Within(NamedTuple):
     """Whose tool runs just now: agents that it starts itself, in runners of their own, act for the one that called it."""
 
     plugin: KaizenPlugin
@@ -231,9 +229,9 @@ async def _judged(
     try:
         with said.running(), plugin.point.noted(said) as kept:
             kept.content = result = await inner(args=args, tool_context=tool_context)
-            kept.failed = isinstance(result, Mapping) and set(result) == {"error"}
+            kept.failed = isinstance(result, dict) and len(result) == 1 and "error" in result
             # A tool that streams has only begun: what it brings is told when it is over.
-            streams = inspect.isasyncgen(result)
+            streams = isinstance(result, AsyncGeneratorType)
         return _noted(plugin, said, result) if streams else result
     finally:
         _WITHIN.reset(within)
@@ -241,14 +239,8 @@ async def _judged(
 
 def _call(plugin: KaizenPlugin, tool: Any, args: dict[str, Any], tool_context: Any) -> Call:
     context = tool_context._invocation_context
-    return Call(
-        tool=tool.name,
-        arguments=args,
-        id=tool_context.function_call_id or "",
-        agents=plugin.agents_of(context.agent),
-        run=plugin.running(context),
-        fn=getattr(tool, "func", None),
-    )
+    fn, id_ = getattr(tool, "func", None), tool_context.function_call_id or ""
+    return call_of(tool.name, args, id_, plugin.agents_of(context.agent), plugin.running(context), fn=fn)
 
 
 async def _noted(plugin: KaizenPlugin, said: Allowed, items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:

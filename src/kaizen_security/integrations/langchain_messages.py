@@ -37,6 +37,7 @@ def request(inputs: Any) -> str:
 
 
 def messages(given: Any) -> Iterator[Any]:
+    """The messages in what a run or a model is given: one, a list, or a list for each of several prompts; the latest ones."""
     if isinstance(given, BaseMessage | str | dict):
         yield given
     for item in given[-MAX_MESSAGES:] if isinstance(given, list) else ():
@@ -58,6 +59,7 @@ def _text(message: Any) -> str:
 
 
 def last_words(outputs: Any) -> str:
+    """What an agent says at the end of its run; empty where that is no text."""
     if isinstance(outputs, dict) and isinstance(outputs.get("output"), str):
         return str(outputs["output"])
     found = list(messages(outputs.get("messages"))) if isinstance(outputs, dict) else []

@@ -17,7 +17,7 @@ from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
 from kaizen_security.client.noting import RUN
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point, in_order
+from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point, call_of, in_order
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
@@ -102,13 +102,8 @@ class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI
     ) -> Any:
         """Judge the call; a refusal is the tool's result."""
         frame = _FRAME.get()
-        asked = Call(
-            tool=str(tool_def.name),
-            arguments=args,
-            id=str(call.tool_call_id or ""),
-            agents=() if frame is None else frame.agents,
-            run=None if frame is None else frame.running,
-        )
+        agents, run = ((), None) if frame is None else (frame.agents, frame.running)
+        asked = call_of(str(tool_def.name), args, str(call.tool_call_id or ""), agents, run)
 
         def refuse(refused: Refused) -> Any:
             if frame is not None and refused.ends:

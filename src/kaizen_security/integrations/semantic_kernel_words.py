@@ -24,6 +24,7 @@ def asked(args: tuple[Any, ...], kwargs: dict[str, Any], name: str = "messages")
 
 
 def text(said: Any) -> str:
+    """The words of a message, of what an agent answers, or of a string."""
     message = getattr(said, "message", said)
     return message if isinstance(message, str) else str(getattr(message, "content", None) or "")
 
