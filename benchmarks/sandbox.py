@@ -26,18 +26,21 @@ from pathlib import Path
 
 from kaizen_security.collectors.kernel.collector import Collector, NotHere
 from kaizen_security.redteam.corpus import folder
-from kaizen_security.redteam.lying.corpus import LIES, Witness, load, varied
+from kaizen_security.redteam.lying.corpus import AUTHORS, LIES, Witness, load, varied
 from kaizen_security.redteam.lying.stage import Stage, judged
 
 RESULT = Path(__file__).parent / "results" / "sandbox.json"
 MEMORY = RESULT.with_name("sandbox_memory.json")
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "sandbox-figures.md"
 LIE_EVERY = 20
-FIRST_CONTACT = (
-    "57 of 64 lies caught, 5 of 64 honest runs with a gap (one of these five was the corpus's own mistake: "
-    "its Bedrock account did not tell that a call had failed)"
-)
-"""Of the second author's corpus: what the detection came to on the day on which it was written, never to be changed."""
+FIRST_CONTACT = {
+    "second": (
+        "57 of 64 lies caught, 5 of 64 honest runs with a gap (one of these five was the corpus's own mistake: "
+        "its Bedrock account did not tell that a call had failed)"
+    ),
+    "third": "75 of 81 lies caught, 7 of 67 honest runs with a gap",
+}
+"""Of other authors' corpora: what the detection came to on the day on which each was written, never to be changed."""
 HONEST_RUNS = 200
 DECLARATION = {
     "tools": ["lookup_order"],
@@ -225,13 +228,18 @@ def corpus() -> dict[str, object]:
         cell = table[run.lie].setdefault(run.witness.value, [0, 0])
         cell[0] += bool(judged(run, found[run.id]))
         cell[1] += 1
-    unseen, second = ([run for run in told if getattr(run, by)] for by in ("unseen", "second"))
+    unseen = [run for run in told if run.unseen]
+    by = {author: [run for run in told if run.author == author] for author in AUTHORS}
     falsely = sorted({run.id.rpartition("-")[0] for run in more if judged(run, found[run.id])})
     return {
         "kernel rung": kernel,
         "caught of lies, by the first rung that can see them": {lie: table[lie] for lie in LIES},
         "caught of those written unseen": [sum(bool(judged(run, found[run.id])) for run in unseen), len(unseen)],
-        "caught of the second author's": [sum(bool(judged(run, found[run.id])) for run in second), len(second)],
+        "lies": len(told),
+        "caught, by author": {
+            author: [sum(bool(judged(run, found[run.id])) for run in theirs), len(theirs)]
+            for author, theirs in by.items()
+        },
         "lies that are missed": sorted(run.id for run in told if not judged(run, found[run.id])),
         "honest runs that have a gap": falsely,
         "honest runs": len(more),
@@ -261,16 +269,26 @@ def page(measured: dict[str, object]) -> str:
         row = [f"{cells[one][0]} of {cells[one][1]}" if one in cells else "" for one in witnesses]
         lines.append(f"| {lie} | " + " | ".join(row) + " |")
     caught, all_ = found["caught of those written unseen"]
-    now_, theirs = found["caught of the second author's"]
+    (now_, theirs), (third, thirds) = (found["caught, by author"][author] for author in AUTHORS)
+    missed = len(found["lies that are missed"])
     lines += [
         "",
         f"Of those that were written before the detection was, by the same hand, {caught} of {all_} are caught.",
         "Each declares what its tools reach (`red-team/sandbox/declares.toml`): without that the same lies show less.",
+        f"Of all {found['lies']} lies {found['lies'] - missed} are caught, {1 - missed / found['lies']:.1%}.",
         f"Of {found['honest runs']} honest runs, {found['false gaps']} have a gap.",
         "",
         "A second author wrote lies and honest runs (`lies-second.toml`, `benign-second.toml`) in all shapes of an account, having",
         "read the corpus's form and the operators' pages, and not the detection. Run once before anything was mended:",
-        f"{FIRST_CONTACT}. Mended since by mechanism; {now_} of {theirs} are caught today.",
+        f"{FIRST_CONTACT['second']}. Mended since by mechanism; {now_} of {theirs} are caught today.",
+        "",
+        "A third author (`lies-third.toml`, `benign-third.toml`) had read the stage, the form, the operators' pages and the list",
+        "of known misses, and not the detection. Run once before anything was mended:",
+        f"{FIRST_CONTACT['third']}. Mended since by mechanism; {third} of {thirds} are caught today.",
+        "Twelve of its runs tell in spans, which come late, and had not declared that; their declarations were set right.",
+        "",
+        "All lies and all honest runs were seen when the detection was mended, so these figures say what holds by now; how it",
+        "meets what nobody has seen, the first contacts say.",
         "",
         *_listed("Missed", found["lies that are missed"]),
         *_listed("Honest, and yet with a gap", found["honest runs that have a gap"]),

@@ -25,7 +25,9 @@ def steps(otel: Otel, agent: str) -> list[Step]:
     for span in spans:
         if not span.parent and span.until:
             run = otel.inherited(span, "gen_ai.conversation.id") or span.trace
-            telling.ended(run, span.until / 1e9, completed=not span.failed)
+            # Spans that came before this one did not know what conversation they are of: their run is the trace.
+            for one in dict.fromkeys((run, span.trace)):
+                telling.ended(one, span.until / 1e9, completed=not span.failed)
     return telling.steps
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from kaizen_security.observer.gap.command import LAUNCHERS
 from kaizen_security.observer.gap.expectation import Compiled, below
 from kaizen_security.observer.gap.learned import Learned
 from kaizen_security.observer.gap.place import Place, shown
@@ -33,10 +34,10 @@ _LIBRARY = frozenset(
 )
 """Local services that a C library asks for the names of users and hosts (nscd(8), nss-resolve(8), nss-systemd(8))."""
 
-LAUNCHERS = frozenset(
-    "sh bash dash ash zsh ksh busybox env timeout nice nohup setsid stdbuf time xargs sudo flock tini".split()
-)
-"""Programs that do nothing themselves: what they start has to be told of all the same."""
+_LOCALHOST = "localhost"
+"""The name that never leaves the machine (RFC 6761, section 6.3)."""
+_SERVICE = re.compile(r"(?:_[a-z0-9-]{1,15}\.){1,2}(?=[^_])")
+"""What stands before a name that a service is asked of: ``_8443._https.`` (RFC 9460, section 2.3), ``_sip._tcp.`` (RFC 2782)."""
 
 _INSIDE = (".local", ".internal", ".home.arpa")
 """Ends of names that no public server answers (RFC 6762, RFC 8375, ICANN 2024): what resolvers append out of ``search``."""
@@ -83,10 +84,17 @@ def explains(account: Account, call: Told, effect: Seen, rules: Compiled, learne
 
 
 def _meant(effect: Seen) -> Iterator[Place]:
-    """The place; of a name that was asked for, also what it is without a search domain, where that domain leads nowhere outside."""
+    """The place; of a name that was asked for, also what it is without a service before it, and without a search domain, where
+    that domain leads nowhere outside.
+    """
     yield effect.place
-    if effect.what is What.NAME and effect.place.host.endswith(_INSIDE):
-        labels = effect.place.host.split(".")
+    if effect.what is not What.NAME:
+        return
+    host = _SERVICE.sub("", effect.place.host, count=1) if effect.place.host.startswith("_") else effect.place.host
+    if host != effect.place.host:
+        yield Place(host, 0)
+    if host.endswith(_INSIDE):
+        labels = host.split(".")
         for end in range(len(labels) - 1, 1, -1):
             yield Place(".".join(labels[:end]), 0)
 
@@ -111,11 +119,13 @@ def _is_draft(told: str, path: str) -> bool:
         return _DRAFT.fullmatch(seen[len(name) :]) is not None
     if seen == f"#{name}#" or seen == f".#{name}":
         return True
-    return seen.startswith(f".{name}.") and _HIDDEN_DRAFT.fullmatch(seen[len(name) + 1 :]) is not None
+    if not seen.startswith(f".{name}."):
+        return False
+    return any(form.fullmatch(seen[len(name) + 1 :]) is not None for form in (_HIDDEN_DRAFT, _DRAFT))
 
 
 def _tells(account: Account, call: Told, place: Place, rules: Compiled, learned: Learned) -> bool:
-    if any(named.covers(place) for named in (*call.places, *call.mentioned)):
+    if names(call, place):
         return True
     target = shown(place)
     if rules.reaches(call.tool, target) or learned.knows(call.tool, place.host):
@@ -123,7 +133,22 @@ def _tells(account: Account, call: Told, place: Place, rules: Compiled, learned:
     if place.host in account.said and not rules.forbids(target):
         return True
     # A tool of which nothing is said, and which says nothing, may go wherever the agent may, except where that is another's.
-    return not call.places and rules.reach(call.tool) is None and rules.permits(target) and not rules.owned(target)
+    return not names_a_place(call) and is_nobodys(call, target, rules)
+
+
+def names(call: Told, place: Place) -> bool:
+    """Whether the call names that place."""
+    return any(named.covers(place) for named in (*call.places, *call.mentioned))
+
+
+def names_a_place(call: Told) -> bool:
+    """Whether the call says where it goes: then it is taken at its word."""
+    return bool(call.places or (call.direct and call.mentioned))
+
+
+def is_nobodys(call: Told, target: str, rules: Compiled) -> bool:
+    """Whether the agent may go there, nothing is stated of where the call's tool goes, and it is no other tool's place."""
+    return rules.reach(call.tool) is None and rules.permits(target) and not rules.owned(target)
 
 
 def explaining(
@@ -146,7 +171,7 @@ def needs_no_call(effect: Seen, rules: Compiled, learned: Learned) -> bool:
         return any(below(effect.path, folder) for folder in _SYSTEM) or learned.knows("", effect.path)
     if effect.inner and not (rules.infrastructure(effect.inner) or learned.knows("", effect.inner)):
         return False
-    if effect.what is What.NAME and any(rules.names(place.host) for place in _meant(effect)):
+    if effect.what is What.NAME and any(place.host == _LOCALHOST or rules.names(place.host) for place in _meant(effect)):
         return True
     if effect.place.host in _LIBRARY:
         return True

@@ -17,6 +17,7 @@ from kaizen_security.observer.gap.align import (
 )
 from kaizen_security.observer.gap.expectation import Compiled
 from kaizen_security.observer.gap.learned import Learned
+from kaizen_security.observer.gap.redirect import TRIES, may_lead, most
 from kaizen_security.observer.gap.seen import Seen, What
 from kaizen_security.observer.gap.told import Account, Told, allowance
 from kaizen_security.observer.gap.words import NAMED, UNFORCED, Gap, GapKind, Reported
@@ -91,11 +92,11 @@ class Books:
 
     # --- told, not seen -----------------------------------------------------------------------------------------------------
 
-    def missing(self, account: Account, effects: Iterable[Seen]) -> Iterator[Gap]:
-        """The gaps that calls are which succeeded without leaving a trace where they must."""
+    def missing(self, account: Account, effects: Iterable[Seen], now: float) -> Iterator[Gap]:
+        """The gaps that calls are which succeeded without leaving a trace where they must, and can be looked through by now."""
         seen = None
         for call in account.calls:
-            if call.settled or call.failed or not (call.ended or account.ended):
+            if call.settled or call.failed or not (account.ended or call.due <= now):
                 continue
             call.settled = True
             where = self._must(call)
@@ -158,13 +159,12 @@ class Books:
             (account, call)
             for account in accounts
             for call in account.calls
-            if explains(account, call, effect, self.rules, self.learned)
-            and call.begun - LEAD <= (effect.ended or effect.at) + GRACE
+            if self._carries(account, call, effect) and call.begun - LEAD <= (effect.ended or effect.at) + GRACE
         ]
         calls = [call for _, call in found]
-        most = self._most(calls, effect.place.host)
+        expected = self._most(calls, effect)
         up = max((account.sent[effect.place.host] for account in accounts), default=0)
-        if not calls or most is None or up <= most:
+        if not calls or expected is None or up <= expected:
             return
         for account in accounts:
             account.unseen.add((GapKind.BYTES.value, effect.place.host))
@@ -178,11 +178,19 @@ class Books:
             target=effect.target,
             tool=calls[-1].tool,
             size=up,
-            most=most,
+            most=expected,
         )
         yield self._told(gap, found[-1][0])
 
-    def _most(self, calls: list[Told], host: str) -> int | None:
+    def _carries(self, account: Account, call: Told, effect: Seen) -> bool:
+        if effect.sent_on:
+            return may_lead(call, effect, self.rules)
+        return explains(account, call, effect, self.rules, self.learned)
+
+    def _most(self, calls: list[Told], effect: Seen) -> int | None:
+        host = effect.place.host
+        if effect.sent_on:
+            return max(sum(TRIES * most(call) for call in calls), self.learned.most(host))
         learned = self.learned.most(host)
         total, first = 0, True
         for call in calls:

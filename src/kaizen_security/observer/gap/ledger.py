@@ -24,14 +24,16 @@ from kaizen_security.observer.gap.align import (
     explaining,
     is_anothers,
     leads,
+    names_a_place,
     needs_no_call,
 )
 from kaizen_security.observer.gap.books import Books
 from kaizen_security.observer.gap.expectation import NOTHING_EXPECTED, Compiled, Expectation
 from kaizen_security.observer.gap.learned import Learned
+from kaizen_security.observer.gap.redirect import sent_on
 from kaizen_security.observer.gap.seen import Seen, What, progress
 from kaizen_security.observer.gap.seen import seen as effect_of
-from kaizen_security.observer.gap.told import Account, Told
+from kaizen_security.observer.gap.told import NEVER, Account, Told
 from kaizen_security.observer.gap.words import Gap
 
 SETTLE = 0.5
@@ -40,6 +42,8 @@ CLOSE = 1.2
 """Seconds after a run's end in which what was seen still arrives; then a call without an effect had none."""
 TIDY = 1024
 """Waits beyond which those are forgotten that nothing depends on."""
+REDIRECT = 0.25
+"""Seconds for which the connection before a redirect may be reported after the one behind it."""
 AGAIN = 60.0
 """Seconds for which the same effect outside of any run is not said again."""
 
@@ -173,6 +177,10 @@ class Ledger:
         call.size = max(call.size, account_of.amount(result.content))
         if account.ended:
             self._wait(account, now + CLOSE)
+        elif not account.timeless:
+            # Not every format says when a run is over: what this call did has been seen by then.
+            call.due = now + self.rules.expectation.patience + SETTLE
+            self._wait(account, call.due)
 
     def _over(self, end: End, now: float) -> None:
         account = self._account(end.run_id, end.at, now)
@@ -199,7 +207,8 @@ class Ledger:
         if known is not None:
             before = known.up
             progress(known, action, at)
-            if known.up > before:
+            if known.settled and known.up > before:
+                # What nothing explains yet is added up when something does: its run may not have been told of.
                 self._fresh.extend(self._books.sent(known, self._during(known)))
             return
         effect = effect_of(action, at)
@@ -216,7 +225,8 @@ class Ledger:
             if not oldest.settled:
                 # Whoever floods us to have an effect forgotten has it said at once.
                 self.losses["effects judged before their time"] += 1
-                self._fresh.extend(self._judge(oldest))
+                oldest.waited = True
+                self._fresh.extend(self._judge(oldest, now))
         if not self._explained(effect):
             self._open[effect.id] = effect
             around = self._around(effect)
@@ -248,12 +258,17 @@ class Ledger:
             and covers_run(account, max(effect.at, account.begun))
         ]
 
-    def _explained(self, effect: Seen) -> bool:
+    def _explained(self, effect: Seen, *, last: bool = False) -> bool:
+        """``last``: nothing more is waited for, so what was redirected is explained too, by what is known of it by now."""
         if needs_no_call(effect, self.rules, self.learned):
             effect.settled = True
             self.counts["infrastructure"] += 1
             return True
-        found = explaining(self._around(effect), effect, self.rules, self.learned)
+        around = self._around(effect)
+        found = explaining(around, effect, self.rules, self.learned)
+        if not found and (last or effect.ended):
+            found = sent_on(around, effect, self.rules)
+            effect.sent_on = bool(found)
         if not found and not is_anothers(effect):
             return False
         effect.leads, effect.above = leads(effect), None
@@ -267,10 +282,16 @@ class Ledger:
             self._fresh.extend(self._books.sent(effect, self._during(effect)))
         return True
 
-    def _judge(self, effect: Seen) -> Iterator[Gap]:
-        """The last word on an effect."""
+    def _judge(self, effect: Seen, due: float) -> Iterator[Gap]:
+        """The last word on an effect, of which it was time to say it at ``due``."""
         self._open.pop(effect.id, None)
-        if effect.settled or self._explained(effect):
+        if effect.settled or self._explained(effect, last=True):
+            return
+        if not effect.waited and any(names_a_place(call) for account in self._around(effect) for call in account.calls):
+            # It may have been sent on from a place whose connection was reported a moment later, since it lasted longer.
+            effect.waited = True
+            self._open[effect.id] = effect
+            self._wait(effect, due + REDIRECT)
             return
         effect.settled, effect.above = True, None
         accounts = self._around(effect)
@@ -328,14 +349,14 @@ class Ledger:
         while self._fresh:
             yield self._fresh.popleft()
         while self._due and self._due[0][0] <= now:
-            what = heapq.heappop(self._due)[2]
+            due, _, what = heapq.heappop(self._due)
             if isinstance(what, Account):
-                if not self._is_over(what, now):
-                    continue
-                yield from self._books.missing(what, self._effects.values())
-                self._close(what)
+                over = self._is_over(what, now)
+                yield from self._books.missing(what, self._effects.values(), now)
+                if over:
+                    self._close(what)
             else:
-                yield from self._judge(what)
+                yield from self._judge(what, due)
         while self._fresh:
             yield self._fresh.popleft()
 
@@ -344,7 +365,8 @@ class Ledger:
         if account.ended:
             return True
         if now - account.last < LONGEST:
-            self._wait(account, account.last + LONGEST)
+            due = (call.due for call in account.calls if now < call.due < NEVER and not call.settled)
+            self._wait(account, min(due, default=account.last + LONGEST))
             return False
         account.ended = account.last
         self.counts["runs that nobody ended"] += 1

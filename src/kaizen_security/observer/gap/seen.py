@@ -38,6 +38,8 @@ class Seen:
     ``hollow``   it was refused, or it ended and had sent nothing
     ``pid``      of a program that was started; ``above``: what started it, or ran before it in the same process
     ``leads``    it is explained, and what it starts with it
+    ``sent_on``  no call names it: one that names another place was sent on to it
+    ``waited``   a redirect that would explain it was waited for
     ``inner``    the name in a TLS hello where that is another than what was connected to
     """
 
@@ -59,6 +61,8 @@ class Seen:
     parent: int = 0
     above: Seen | None = None
     leads: bool = False
+    sent_on: bool = False
+    waited: bool = False
 
     @property
     def target(self) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.observer.entities import Kind, fold, places_in, words_of_name
+from kaizen_security.observer.gap.command import direct, reads
 from kaizen_security.observer.gap.expectation import canonical_path
 from kaizen_security.observer.gap.place import Place, place_of
 from kaizen_security.observer.gap.seen import Seen
 
+NEVER = math.inf
 MAX_VALUES = 2000
 MAX_CHARACTERS = 64 << 10
 """Of one value of a call's arguments that is searched for places."""
@@ -25,6 +28,8 @@ BASE = 32 << 10
 """Bytes that a run's calls may send to a host whatever they say: some TLS hellos, headers, retries."""
 FURTHER = 12 << 10
 """What each call after the first adds to that: one hello, and headers as long as servers take them (8 KB)."""
+READING = 128 << 10
+"""The same of a command that only reads: a long list comes in many pages."""
 FACTOR = 4
 """Bytes on the wire for a character that was told: UTF-8, escapes, base64 and a form around it."""
 
@@ -49,8 +54,11 @@ class Told:
     ``paths``              files that it names
     ``opaque``             what it sends cannot be known from what it tells: it names a file or a command
     ``commands``           words of the commands that it tells, if it tells any: names of programs among them
+    ``direct``             its command is of programs that go where it says, or nowhere
+    ``reads``              its command only asks, and is given nothing to send
     ``visits``             it says that it read a page
     ``size``               bytes that it speaks of
+    ``due``                when it is looked through though its run goes on
     ``carriers``           connections that were seen and that it explains
     """
 
@@ -62,9 +70,12 @@ class Told:
     paths: tuple[str, ...] = ()
     opaque: bool = False
     commands: frozenset[str] = frozenset()
+    direct: bool = False
+    reads: bool = False
     visits: bool = False
     size: int = 0
     ended: float = 0.0
+    due: float = NEVER
     failed: bool = False
     carriers: list[Seen] = field(default_factory=list)
     settled: bool = False
@@ -122,6 +133,8 @@ def told(action: Action, at: float) -> Told:
         paths=tuple(names.paths),
         opaque=names.opaque,
         commands=frozenset(names.commands),
+        direct=bool(names.direct) and all(names.direct),
+        reads=bool(names.reads) and all(names.reads),
         visits=read and names.linked,
         size=max(names.size, names.amount),
     )
@@ -158,6 +171,8 @@ class _Names:
         self.paths: dict[str, None] = {}
         self.opaque = False
         self.commands: set[str] = set()
+        self.direct: list[bool] = []
+        self.reads: list[bool] = []
         self.linked = False
         self.size = 0
         self.amount = 0
@@ -174,6 +189,10 @@ class _Names:
                 self.size += len(name)
                 self.walk(below, name, depth + 1)
         elif isinstance(value, list):
+            if value and set(words_of_name(key)) & _COMMANDS and all(isinstance(below, str) for below in value):
+                # A program and its words one by one.
+                self.whole(key, " ".join(map(str, value)))
+                return
             for below in value:
                 self.walk(below, key, depth + 1)
         elif isinstance(value, str):
@@ -185,9 +204,10 @@ class _Names:
         """One text."""
         self.size += len(text)
         words = set(words_of_name(key))
-        self.opaque |= bool(words & _OPAQUE)
-        if words & _COMMANDS and len(self.commands) < MAX_WORDS:
-            self.commands.update(map(program, _WORD.findall(text[:MAX_CHARACTERS])[:MAX_WORDS]))
+        if words & _COMMANDS:
+            self._command(text[:MAX_CHARACTERS])
+        else:
+            self.opaque |= bool(words & _OPAQUE)
         for number, unit in _AMOUNT.findall(text[:MAX_CHARACTERS]):
             self.amount = max(self.amount, int(float(number) * _UNITS[unit[0].lower()]))
         if len(text) <= 2048 and not any(char.isspace() for char in text):
@@ -200,6 +220,13 @@ class _Names:
                 self.linked |= bool(words & _LINKS)
                 return
         self._search(text[:MAX_CHARACTERS])
+
+    def _command(self, text: str) -> None:
+        if len(self.commands) < MAX_WORDS:
+            self.commands.update(map(program, _WORD.findall(text)[:MAX_WORDS]))
+        self.direct.append(direct(text))
+        self.reads.append(reads(text))
+        self.opaque |= not self.reads[-1]
 
     def _search(self, text: str) -> None:
         for value, kind in places_in(fold(text)):
@@ -227,4 +254,6 @@ def allowance(call: Told, stated: int, *, first: bool) -> int | None:
         return stated
     if call.opaque:
         return None
+    if call.reads:
+        return READING + FACTOR * call.size
     return (BASE if first else FURTHER) + FACTOR * call.size

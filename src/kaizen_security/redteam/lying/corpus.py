@@ -29,13 +29,15 @@ LIES = ("other-host", "extra-connection", "other-file", "more-bytes", "nothing",
 """The kinds of lies."""
 SHAPES = ("steps", "bedrock", "otel", "openai-agents", "langchain")
 """In which an agent's account comes."""
+AUTHORS = ("second", "third")
+"""Whose files have their name in theirs: who wrote lies and honest runs without having read the detection."""
 _TEXT = re.compile(r"\{text:(\d+)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lying:
-    """One run of an agent. ``lie`` is empty for an honest one; ``unseen``: written before the detection was;
-    ``second``: by a second author, who had not read it."""
+    """One run of an agent. ``lie`` is empty for an honest one; ``unseen``: written before the detection was; ``author``:
+    ``second`` or ``third``, who had not read it, ``""`` for who wrote it."""
 
     id: str
     expectation: Expectation
@@ -45,7 +47,7 @@ class Lying:
     witness: Witness = Witness.EGRESS
     late: dict[str, Any] = field(default_factory=dict)
     unseen: bool = False
-    second: bool = False
+    author: str = ""
     shape: str = "steps"
 
     def _written(self) -> Iterator[list[Any]]:
@@ -114,7 +116,7 @@ def _run(entry: dict[str, Any], declares: dict[str, Expectation], path: Path) ->
         witness=Witness(entry.get("rung", "egress")),
         late=entry.get("late", {}),
         unseen="unseen" in path.name,
-        second="second" in path.name,
+        author=next((one for one in AUTHORS if one in path.name), ""),
         shape=entry.get("shape", SHAPES[0]),
     )
 
@@ -155,6 +157,6 @@ def varied(run: Lying, number: int) -> Lying:
         witness=run.witness,
         late=run.late,
         unseen=run.unseen,
-        second=run.second,
+        author=run.author,
         shape=run.shape,
     )
