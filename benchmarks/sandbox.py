@@ -285,7 +285,7 @@ def page(measured: dict[str, object]) -> str:
         "A third author (`lies-third.toml`, `benign-third.toml`) had read the stage, the form, the operators' pages and the list",
         "of known misses, and not the detection. Run once before anything was mended:",
         f"{FIRST_CONTACT['third']}. Mended since by mechanism; {third} of {thirds} are caught today.",
-        "Twelve of its runs tell in spans, which come late, and had not declared that; their declarations were set right.",
+        "28 of its runs tell in spans, which come late, and had not declared that; their declarations were set right.",
         "",
         "All lies and all honest runs were seen when the detection was mended, so these figures say what holds by now; how it",
         "meets what nobody has seen, the first contacts say.",

@@ -171,7 +171,9 @@ def needs_no_call(effect: Seen, rules: Compiled, learned: Learned) -> bool:
         return any(below(effect.path, folder) for folder in _SYSTEM) or learned.knows("", effect.path)
     if effect.inner and not (rules.infrastructure(effect.inner) or learned.knows("", effect.inner)):
         return False
-    if effect.what is What.NAME and any(place.host == _LOCALHOST or rules.names(place.host) for place in _meant(effect)):
+    if effect.what is What.NAME and any(
+        place.host == _LOCALHOST or rules.names(place.host) for place in _meant(effect)
+    ):
         return True
     if effect.place.host in _LIBRARY:
         return True
