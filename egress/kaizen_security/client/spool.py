@@ -105,15 +105,15 @@ class Spool:
                 self._to_disk()
             kept = 0
             chunk: list[bytes] = []
-            size = 0
+            size, room = 0, self._room()
             for record in records:
                 if len(record) > MAX_RECORD:
                     self._lose(TOO_LARGE)
                     continue
                 framed = framed_size(record)
-                if chunk and size + framed > self._room():
+                if chunk and size + framed > room:
                     kept += self._keep(chunk, size, limit)
-                    chunk, size = [], 0
+                    chunk, size, room = [], 0, self._room()
                 chunk.append(record)
                 size += framed
             return kept + (self._keep(chunk, size, limit) if chunk else 0)

@@ -19,25 +19,26 @@ _NOT_IN_TRAILERS = frozenset(
 class Length:
     """A body of a known number of bytes."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "done")
 
     def __init__(self, length: int) -> None:
         self._left = length
-
-    @property
-    def done(self) -> bool:
+        self.done = not length
         """The message is complete."""
-        return self._left == 0
 
     def take(self, data: bytes) -> int:
         """How many of the bytes at the front of ``data`` belong to the body."""
-        taken = min(self._left, len(data))
-        self._left -= taken
+        taken = len(data)
+        if taken >= self._left:
+            taken, self._left = self._left, 0
+            self.done = True
+        else:
+            self._left -= taken
         return taken
 
     def end(self) -> bool:
         """The stream ended: whether the message was complete."""
-        return self._left == 0
+        return self.done
 
 
 class UntilClose:
@@ -139,8 +140,14 @@ class Chunked:
 Body = Length | Chunked | UntilClose
 
 
+NOTHING = Length(0)
+"""The body of nearly every request. As it takes nothing, it never changes."""
+
+
 def body(framing: int) -> Body:
     """The body of a message whose length is told by ``framing`` (see ``http1``)."""
+    if not framing:
+        return NOTHING
     if framing == CHUNKED:
         return Chunked()
     return UntilClose() if framing == UNTIL_CLOSE else Length(framing)

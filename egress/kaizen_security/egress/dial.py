@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from kaizen_security.egress.dns import Address, Answer, Resolver, literal
 from kaizen_security.egress.gate import Gate
 from kaizen_security.egress.loop import WRITE, Loop
-from kaizen_security.egress.rules import Refusal
+from kaizen_security.egress.rules import Refusal, Rules
 from kaizen_security.egress.wire import Wire
 
 ATTEMPT = 2.0
@@ -45,14 +45,19 @@ class Reached:
 
 
 class Origin:
-    """A connection to an origin, kept for the client's next request to the same one."""
+    """A connection to an origin, kept for the client's next request to the same one.
 
-    __slots__ = ("address", "key", "wire")
+    ``gate`` and ``rules``: by which name and address of the last request were decided on.
+    """
+
+    __slots__ = ("address", "gate", "key", "rules", "wire")
 
     def __init__(self, wire: Wire, key: tuple[str, str, int], address: str) -> None:
         self.wire = wire
         self.key = key
         self.address = address
+        self.gate: Gate | None = None
+        self.rules: Rules | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +157,16 @@ class Dial:
                 sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             problem = sock.connect_ex(self._where)
+            if problem == errno.EINPROGRESS:
+                # What is near has answered by now: asking once more is cheaper than to be told.
+                problem = sock.connect_ex(self._where)
         except OSError as err:
             problem = err.errno or errno.EIO
-        if problem not in (0, errno.EINPROGRESS):
+        if problem in (0, errno.EISCONN):
+            self._sock = None
+            self._finish(Reached(wire=Wire(loop, sock), address=self._address))
+            return True
+        if problem not in (errno.EALREADY, errno.EINPROGRESS):
             self._unreachable(problem)
             return False
         self.due = min(self._end, loop.now + ATTEMPT) if self._left else self._end

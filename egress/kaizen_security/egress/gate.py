@@ -105,6 +105,11 @@ class Gate:
             return rules or self._by_default(None, name)
         return rules.denied(name) or rules.undeclared(name) or self._by_default(rules, name)
 
+    def standing(self, agent: str) -> Rules | None:
+        """What this gate decides on this agent by: while that is the same, and not None, so is what was decided."""
+        rules = self._rules(agent)
+        return rules if isinstance(rules, Rules) else None
+
     def _by_default(self, rules: Rules | None, target: str) -> Refusal | None:
         if self._only is None or self._only.destination(target) or (rules is not None and rules.declares(target)):
             return None

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from kaizen_security.contract import canonical
 
@@ -20,19 +20,14 @@ MAX_HEAD = 65536
 MAX_FIELDS = 200
 MAX_TARGET = 32768
 MAX_LENGTH = (1 << 63) - 1
+MAX_DIGITS = 19
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb"{1,32}+) ([\x21-\x7e]{1,32768}+) HTTP/1\.([01])")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*+))?")
-_ONE = _TOKEN + rb"{1,256}+:[^\x00-\x08\x0a-\x1f\x7f]*+"
-_FIELD = re.compile(_ONE)
-_FIELDS = re.compile(_ONE + rb"(?:\r\n" + _ONE + rb")*+")
-_LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
-_OURS_OR_LENGTH = re.compile(
-    rb"\r\n(content-length|transfer-encoding|connection|keep-alive|proxy-[a-z-]+|te|upgrade|http2-settings):[ \t]*+([^\r]*)"
-)
-"""In lower-case lines: without IGNORECASE the engine searches for the line's end and looks no further."""
-_DIGITS = re.compile(rb"[0-9]{1,19}")
+ONE_FIELD = _TOKEN + rb"{1,256}+:[^\x00-\x08\x0a-\x1f\x7f]*+"
+_FIELD = re.compile(ONE_FIELD)
+_FIELDS = re.compile(ONE_FIELD + rb"(?:\r\n" + ONE_FIELD + rb")*+")
 
 
 class Bad(ValueError):
@@ -47,9 +42,12 @@ Entry: TypeAlias = tuple[bytes, bytes, bytes]
 """A field: its name in lower case, its name, its value."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Fields:
-    """Header fields in their order, and their values by lower-case name. The same object when the same lines come again."""
+    """Header fields in their order, and their values by lower-case name. The same object when the same lines come again.
+
+    Never changed; not frozen because that doubles what one costs, and there are two in each request.
+    """
 
     entries: tuple[Entry, ...]
     index: Mapping[bytes, list[bytes]]
@@ -79,16 +77,19 @@ def _tokens(values: list[bytes] | None) -> list[bytes]:
 
 @dataclass(slots=True)
 class Request(Head):
-    """``target`` as it stands in the request line."""
+    """``target`` as it stands in the request line. ``lines``: the fields that travel on as they came, each with its end, where they
+    are known; ``fields`` then holds only those that are for us or say how long the body is (``usual``).
+    """
 
     method: bytes
     target: bytes
+    lines: bytes | None = None
 
 
 @dataclass(slots=True)
 class Response(Head):
     """A status line and its fields. ``lines``: the fields as they came, each with its end, when they may travel on just so;
-    ``fields`` then holds only those that say how long the body is.
+    ``fields`` then holds only those that say how long the body is (``usual``).
     """
 
     status: int
@@ -114,28 +115,11 @@ def response(head: bytes) -> Response:
     if match is None:
         raise Bad("the origin's status line is not HTTP/1.1", status=502)
     minor, status, phrase = match.groups()
-    plain = _travels_as_it_is(rest)
-    if plain is not None:
-        return Response(int(minor), plain, int(status), phrase or b"", rest + b"\r\n" if rest else b"")
     try:
         fields = _fields(rest)
     except Bad as err:
         raise Bad(f"in the origin's answer: {err}", status=502) from err
     return Response(int(minor), fields, int(status), phrase or b"")
-
-
-def _travels_as_it_is(block: bytes) -> Fields | None:
-    """The fields that say how long the body is, if all is well and no field is only for us; None: look closely.
-
-    Most answers are like that, and then no field has to be taken apart.
-    """
-    if _FIELDS.fullmatch(block) is None or block.count(b"\n") >= MAX_FIELDS:
-        return None
-    found = _OURS_OR_LENGTH.findall(b"\r\n" + block.lower())
-    if len(found) > 1 or (found and found[0][0] not in _LENGTHS):
-        return None
-    index = {name: [value.rstrip(b" \t")] for name, value in found}
-    return Fields((), index)
 
 
 MAX_REMEMBERED = 2048
@@ -232,7 +216,7 @@ def _content_length(head: Head) -> int | None:
     value = values[0]
     if len(values) > 1 and any(other != value for other in values):
         raise Bad("Content-Length is there twice with different values")
-    if _DIGITS.fullmatch(value) is None or int(value) > MAX_LENGTH:
+    if not value.isdigit() or len(value) > MAX_DIGITS or int(value) > MAX_LENGTH:
         raise Bad("Content-Length is not a number")
     return int(value)
 
@@ -240,8 +224,7 @@ def _content_length(head: Head) -> int | None:
 # --- where a request goes ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """``host`` in canonical form (an address without brackets), ``port`` 1 to 65535, ``name`` both together (IPv6 in brackets),
     ``path`` in origin-form (CONNECT: empty).
     """

@@ -134,11 +134,15 @@ class Proxy:
 
     # --- what sessions ask --------------------------------------------------------------------------------------------------
 
-    def permit(self, agent: str, where: Destination) -> Refusal | Meters:
-        """Whether that may be dialled, before anything is: the meters that its bytes run through, or why not."""
+    def permit(self, agent: str, where: Destination, *, known: bool = False) -> Refusal | Meters:
+        """Whether that may be dialled, before anything is: the meters that its bytes run through, or why not.
+
+        ``known``: policy and declaration have permitted it, and are what they were (``Origin.gate``).
+        """
         if self.switch.stops(agent):
             return killed(where.name)
-        return self.gate.name(agent, where.host, where.port) or self.budgets.begin(agent, where, self.loop.now)
+        refusal = None if known else self.gate.name(agent, where.host, where.port)
+        return refusal or self.budgets.begin(agent, where, self.loop.now)
 
     def permits_query(self, agent: str, name: str) -> Refusal | None:
         """Whether that agent may ask for a name's addresses."""

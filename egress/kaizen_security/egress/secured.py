@@ -41,24 +41,11 @@ class TlsWire(Wire):
     """A wire in TLS. OpenSSL reads no further than the record that it gives: what is left stays with the kernel's poller."""
 
     __slots__ = ()
+    NOT_NOW = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
     sock: ssl.SSLSocket
 
     def __init__(self, loop: Loop, sock: ssl.SSLSocket) -> None:
         super().__init__(loop, sock)
-
-    def recv(self) -> bytes | None:
-        """See Wire."""
-        buffer = self.loop.buffer
-        try:
-            return bytes(buffer[: self.sock.recv_into(buffer)])
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return None
-
-    def _give(self, data: bytes | memoryview) -> int:
-        try:
-            return self.sock.send(data)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return 0
 
     def finish(self) -> None:
         """See Wire."""

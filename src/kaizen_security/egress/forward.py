@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaizen_security.egress import answer, http1, rewrite
-from kaizen_security.egress.body import Body, body
+from kaizen_security.egress import answer, http1, rewrite, usual
+from kaizen_security.egress.body import NOTHING, Body, body
 from kaizen_security.egress.budgets import Metered, OverBudget
 from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
 from kaizen_security.egress.fronting import disagreement
+from kaizen_security.egress.kept import decided
 from kaizen_security.egress.loop import READ, WRITE
 from kaizen_security.egress.rules import Refusal
 
@@ -40,16 +41,17 @@ class Exchange:
         self.destination = destination
         self.agent = agent
         self.record = session.proxy.seen.record(agent, destination.name, "http")
-        self.upload: Body = body(http1.request_body(head))
+        self.upload: Body = body(http1.request_body(head)) if head.fields.index else NOTHING
         self.answer: Body | None = None
         self.arrived = b""
         self.answered = False
         """Something of the final answer has been sent to the client."""
-        self.keep_client = http1.keeps_alive(head) and head.minor == 1
+        usual = head.lines is not None
+        self.keep_client = usual or (head.minor == 1 and http1.keeps_alive(head))
         self.keep_origin = True
         self.reused = False
         self.dial: Dial | None = None
-        self.upgrade = rewrite.wants_websocket(head)
+        self.upgrade = not usual and rewrite.wants_websocket(head)
         self.interim = 0
         self.active = session.loop.now
         self.over = False
@@ -74,31 +76,22 @@ class Exchange:
 
     def start(self) -> None:
         """Decide, then dial or use the kept connection."""
-        session, destination = self.session, self.destination
-        permitted = session.proxy.permit(self.agent, destination)
+        session, proxy = self.session, self.session.proxy
+        permitted, kept = decided(proxy, self.agent, self.destination, session.origin)
         if isinstance(permitted, Refusal):
             self._refused(permitted)
             return
         session.meters = permitted
-        self.metered = session.proxy.metered(permitted)
-        session.due = self.active + session.proxy.config.idle_timeout
-        kept = session.origin
-        if kept is not None and kept.key == self._key() and self._still_allowed(kept):
+        self.metered = proxy.metered(permitted)
+        session.due = self.active + proxy.config.idle_timeout
+        if kept is not None:
             session.origin = None
             self.reused = True
-            session.proxy.seen.began(self.record, kept.address)
+            proxy.seen.began(self.record, kept.address)
             self._with(kept)
             return
         session.leave_origin()
         self._dial()
-
-    def _key(self) -> tuple[str, str, int]:
-        return (self.agent, self.destination.host, self.destination.port)
-
-    def _still_allowed(self, kept: Origin) -> bool:
-        proxy, key = self.session.proxy, (self.destination.host, self.destination.port)
-        mapped = key in proxy.config.hosts or (key[0], 0) in proxy.config.hosts
-        return proxy.gate.address(self.agent, kept.address, key[1], mapped=mapped) is None
 
     def _dial(self) -> None:
         self.client.wait(self.client.mask, self._early)
@@ -123,7 +116,8 @@ class Exchange:
             self._end(result.ended)
             self.session.finish(answer.failed(result.status, result.problem))
         else:
-            self._with(Origin(result.wire, self._key(), result.address))
+            where = self.destination
+            self._with(Origin(result.wire, (self.agent, where.host, where.port), result.address))
 
     def _refused(self, refusal: Refusal) -> None:
         self.over = True
@@ -133,17 +127,19 @@ class Exchange:
     def _with(self, origin: Origin) -> None:
         """The origin is connected: send the head and what is there of the body."""
         self.origin = origin
-        data, self.session.buffer = self.session.buffer, b""
-        try:
-            taken = self.upload.take(data)
-        except http1.Bad as bad:
-            self._fail(bad.status, str(bad), "bad-request")
+        first = self.first
+        if not self.upload.done:
+            data = self.session.buffer
+            try:
+                taken = self.upload.take(data)
+            except http1.Bad as bad:
+                self._fail(bad.status, str(bad), "bad-request")
+                return
+            first, self.session.buffer = first + data[:taken], data[taken:]
+        if not self._count(len(first), up=True):
             return
-        self.session.buffer = data[taken:]
-        if not self._count(len(self.first) + taken, up=True):
-            return
         try:
-            origin.wire.send(self.first + data[:taken])
+            origin.wire.send(first)
         except OSError:
             self._origin_broken()
             return
@@ -264,7 +260,8 @@ class Exchange:
                 if len(self.arrived) > http1.MAX_HEAD:
                     raise http1.Bad("the head of the origin's answer is too long", status=502)
                 return
-            head = http1.response(self.arrived[:end])
+            said = self.arrived[:end]
+            head = usual.response(said) or http1.response(said)
             self.arrived = self.arrived[end + 4 :]
             if head.status == 101:
                 self._switch(head)
@@ -278,7 +275,10 @@ class Exchange:
         if self.interim > MAX_INTERIM:
             raise http1.Bad("the origin sends interim answers without end", status=502)
         if self.head.minor == 1:
-            self._send(rewrite.interim(head))
+            try:
+                self.client.send(rewrite.interim(head))
+            except OSError:
+                self._client_broken()
 
     def _final(self, head: http1.Response) -> None:
         framing = http1.response_body(head, self.head.method)
@@ -288,7 +288,9 @@ class Exchange:
         self.record.extra["status"] = head.status
         if framing == http1.UNTIL_CLOSE or not self.upload.done or self.session.proxy.draining:
             self.keep_client = False
-        if framing == http1.UNTIL_CLOSE or not http1.keeps_alive(head) or self.head.minor == 0:
+        # An answer that travels as it came has no Connection field.
+        stays = head.minor == 1 if head.lines is not None else http1.keeps_alive(head)
+        if framing == http1.UNTIL_CLOSE or not stays or self.head.minor == 0:
             self.keep_origin = False
         lines = rewrite.answer(head, close=not self.keep_client)
         data, self.arrived = self.arrived, b""
@@ -306,16 +308,14 @@ class Exchange:
             # Bytes after the end of an answer belong to nobody; the next request must not get them as its answer.
             self.keep_origin = False
             data = data[:taken]
-        self._send(lines + data)
-        if self.answer.done and not self.over:
-            self._complete()
-
-    def _send(self, data: bytes) -> None:
         try:
-            if data:
-                self.client.send(data)
+            if lines or data:
+                self.client.send(lines + data)
         except OSError:
             self._client_broken()
+            return
+        if self.answer.done and not self.over:
+            self._complete()
 
     def _complete(self) -> None:
         origin, self.origin = self.origin, None

@@ -117,7 +117,8 @@ class Loop:
     def __init__(self, *, epoll: bool = True, failed: Callable[[int, Exception], None] | None = None) -> None:
         self._poller = poller(epoll=epoll)
         self._forgets = not isinstance(self._poller, Selector)
-        self._table: dict[int, Ready] = {}
+        self.table: dict[int, Ready] = {}
+        """By descriptor: who waits for it. A wire that only changes who waits writes here (``turn``)."""
         self._timed: set[Timed] = set()
         self._posted: deque[Callable[[], None]] = deque()
         self._failed = failed
@@ -134,12 +135,12 @@ class Loop:
 
     def add(self, fd: int, mask: int, ready: Ready) -> None:
         """Watch ``fd``; ``ready`` is called with its events."""
-        self._table[fd] = ready
+        self.table[fd] = ready
         self._poller.register(fd, mask)
 
     def turn(self, fd: int, ready: Ready) -> None:
         """Another function waits for ``fd`` from now on."""
-        self._table[fd] = ready
+        self.table[fd] = ready
 
     def change(self, fd: int, mask: int) -> None:
         """Watch ``fd`` for other events."""
@@ -147,13 +148,13 @@ class Loop:
 
     def remove(self, fd: int) -> None:
         """Watch ``fd`` no longer. Events of it that this round still holds are dropped."""
-        if self._table.pop(fd, None) is not None:
+        if self.table.pop(fd, None) is not None:
             with suppress(OSError, KeyError, ValueError):
                 self._poller.unregister(fd)
 
     def drop(self, fd: int) -> None:
         """The descriptor is about to be closed: epoll forgets it by itself, so that is one system call less."""
-        if self._table.pop(fd, None) is not None and not self._forgets:
+        if self.table.pop(fd, None) is not None and not self._forgets:
             with suppress(OSError, KeyError, ValueError):
                 self._poller.unregister(fd)
 
@@ -201,10 +202,10 @@ class Loop:
 
     def run(self) -> None:
         """Serve until ``stop``."""
-        table = self._table
+        table = self.table
         sweep_at = self.now + SWEEP
         while not self._stopping:
-            ready = self._poller.poll(max(0.0, sweep_at - time.monotonic()))
+            ready = self._poller.poll(sweep_at - self.now)
             self.now = time.monotonic()
             for fd, events in ready:
                 call = table.get(fd)

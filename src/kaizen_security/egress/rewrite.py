@@ -45,7 +45,7 @@ def request(
         name = destination.name
         host = (name.removesuffix(":80") if destination.port == 80 else name).encode("ascii")
     first = b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, destination.path, head.minor, host)
-    lines = _onward(head.fields)
+    lines = _onward(head.fields) if head.lines is None else head.lines
     lengths = head.fields.index.get(b"content-length")
     if lengths:
         first += b"Content-Length: %b\r\n" % lengths[0]

@@ -11,7 +11,7 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kaizen_security.egress import answer, http1
+from kaizen_security.egress import answer, http1, usual
 from kaizen_security.egress.accounts import NeedsCredentials
 from kaizen_security.egress.budgets import Meters
 from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
@@ -125,6 +125,9 @@ class Session:
         """A head and where it is to go; None when it was for the proxy itself, and has been answered. Raises Bad."""
         if data.startswith(b"CONNECT ") and len(data) <= http1.MAX_REMEMBERED:
             return http1.connect(data)
+        known = usual.request(data)
+        if known is not None:
+            return known
         head = http1.request(data)
         if head.target.startswith(b"/") and head.method == b"GET":
             self._own_page(head)
@@ -342,7 +345,10 @@ class Session:
     def keep(self, origin: Origin) -> None:
         """Keep the connection to an origin for the next request; if it speaks or ends meanwhile, it is of no more use."""
         self.origin = origin
-        origin.wire.wait(READ, lambda events: self.leave_origin())
+        origin.wire.wait(READ, self._origin_spoke)
+
+    def _origin_spoke(self, events: int) -> None:
+        self.leave_origin()
 
     def leave_origin(self) -> None:
         """Close the kept connection to the last origin, if there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from contextlib import suppress
+from typing import ClassVar
 
 from kaizen_security.egress.loop import CHUNK, READ, WRITE, Loop, Ready
 
@@ -18,6 +19,8 @@ class Wire:
     """
 
     __slots__ = ("fd", "loop", "mask", "out", "sock")
+    NOT_NOW: ClassVar[tuple[type[OSError], ...]] = (BlockingIOError, InterruptedError)
+    """What the socket raises when it has nothing to give, or takes nothing."""
 
     def __init__(self, loop: Loop, sock: socket.SocketType) -> None:
         self.loop = loop
@@ -33,7 +36,7 @@ class Wire:
         """
         if mask:
             if self.mask:
-                self.loop.turn(self.fd, ready)
+                self.loop.table[self.fd] = ready
                 if mask != self.mask:
                     self.loop.change(self.fd, mask)
             else:
@@ -48,7 +51,7 @@ class Wire:
         buffer = self.loop.buffer
         try:
             return bytes(buffer[: self.sock.recv_into(buffer)])
-        except (BlockingIOError, InterruptedError):
+        except self.NOT_NOW:
             return None
 
     def send(self, data: bytes | memoryview) -> bool:
@@ -56,17 +59,14 @@ class Wire:
         if self.out:
             self.out = b"".join((self.out, data))
             return False
-        sent = self._give(data)
+        try:
+            sent = self.sock.send(data)
+        except self.NOT_NOW:
+            sent = 0
         if sent == len(data):
             return True
         self.out = memoryview(data)[sent:]
         return False
-
-    def _give(self, data: bytes | memoryview) -> int:
-        try:
-            return self.sock.send(data)
-        except (BlockingIOError, InterruptedError):
-            return 0
 
     def flush(self) -> bool:
         """Send what is left; True when nothing is. Raises OSError."""

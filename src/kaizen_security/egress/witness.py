@@ -35,14 +35,8 @@ class Witness:
     def record(self, agent: str, target: str, kind: str) -> Record:
         """A new record, not reported yet."""
         rules = self._policies.of(agent)
-        return Record(
-            id=self._ids.new(),
-            agent=agent,
-            target=target,
-            at=self._loop.now + self._behind,
-            kind=kind,
-            policy_version=rules.compiled.version if isinstance(rules, Rules) else "",
-        )
+        version = rules.compiled.version if isinstance(rules, Rules) else ""
+        return Record(self._ids.new(), agent, target, self._loop.now + self._behind, kind, version)
 
     def began(self, record: Record, address: str) -> None:
         """The address passed and is dialled: report."""
