@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check unit e2e redteam bench bench-proxy figures soak bpf copy spec lock format dev setup clean ts-check ts-test ts-bench
+.PHONY: run test check unit e2e redteam bench bench-proxy figures soak kernel-elsewhere bpf copy spec lock format dev setup clean ts-check ts-test ts-bench
 
 run:            ## start everything and run the demonstration (ONCE=1: exit when it is done)
 	@$(PYTHON) bootstrap.py run
@@ -48,6 +48,9 @@ bench-proxy: dev   ## the egress proxy beside squid, tinyproxy, envoy and mitmpr
 
 figures: dev    ## measure every figure of speed and size again, and write docs/reference/figures.md (half an hour; root)
 	$(BIN)/python -m benchmarks.figures --run
+
+kernel-elsewhere: dev ## the kernel rung's own tests on another kernel, in QEMU (KERNEL: a folder with what its package holds; root)
+	$(BIN)/python -m tests.kernel.elsewhere $(KERNEL) $(TESTS)
 
 soak: dev       ## the full form of every soak (NAMES: some of them); results in benchmarks/results/
 	$(BIN)/python -m tests.soak $(NAMES)

@@ -17,7 +17,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "src/kaizen_security/collectors/kernel"
-VARIANTS = {"programs.gz": [], "programs-unix.gz": ["-DWITH_UNIX"]}
+VARIANTS = {
+    "programs.gz": [],
+    "programs-unix.gz": ["-DWITH_UNIX"],
+    "programs-lsm.gz": ["-DWITH_LSM"],
+    "programs-lsm-unix.gz": ["-DWITH_LSM", "-DWITH_UNIX"],
+}
 """What the wheel carries, the plainest first: the loader takes the last that this kernel accepts."""
 UNIX_CONNECT = 49
 """BPF_CGROUP_UNIX_CONNECT (linux/bpf.h of 6.7), which Debian 12's libbpf has no section for."""

@@ -158,6 +158,10 @@ static __always_inline bool unattended(struct agent *agent)
 	return bpf_ktime_get_ns() - s->heartbeat > s->patience;
 }
 
+#ifdef WITH_LSM
+#include "files.h"
+#endif
+
 static __always_inline bool permits(const __u16 *ports, __u16 port)
 {
 	if (!ports[0])

@@ -40,6 +40,34 @@ struct bpf_sock_addr_kern {
 	__u32 uaddrlen;
 };
 
+struct super_block {
+	unsigned int s_dev;
+};
+
+struct inode {
+	unsigned long i_ino;
+	struct super_block *i_sb;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+	unsigned int f_flags;
+};
+
 struct linux_binprm {
 	const char *filename;
 };
@@ -49,6 +77,10 @@ struct linux_binprm {
 #ifndef barrier_var
 #define barrier_var(var) asm volatile("" : "+r"(var))
 #endif
+
+/* A length of which we know that it is from 1 to a power of two, said so that the verifier of every kernel knows it as well: what the
+ * compiler takes for granted it leaves out, and Linux 6.1 learns nothing of a comparison with 0. */
+#define BETWEEN(one, length, most) ({ __u32 less = (length) - (one); barrier_var(less); (less & ((most) - 1)) + (one); })
 
 #define AF_INET 2
 #define AF_INET6 10

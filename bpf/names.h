@@ -43,12 +43,10 @@ static __always_inline bool read_name(struct scratch *s, struct __sk_buff *skb, 
 	s->used = 0;
 	if (room > NAME_MAX_LEN - 1)
 		room = NAME_MAX_LEN - 1;
-	barrier_var(room); /* the verifier must see the bounds that the compiler takes for granted */
-	room &= NAME_MAX_LEN - 1;
 	if (room == 0)
 		return false;
 	__builtin_memset(s->raw, 0xff, sizeof(s->raw));
-	if (bpf_skb_load_bytes(skb, offset, s->raw, room))
+	if (bpf_skb_load_bytes(skb, offset, s->raw, BETWEEN(1, room, NAME_MAX_LEN)))
 		return false;
 	bpf_loop(NAME_MAX_LEN, read_label, &s, 0);
 	return s->state == 1;
@@ -306,9 +304,7 @@ static __always_inline bool read_hello(struct scratch *s, struct __sk_buff *skb,
 	__u32 length = bpf_ntohs(size);
 	if (length == 0 || length >= NAME_MAX_LEN)
 		return false;
-	barrier_var(length);
-	length &= NAME_MAX_LEN - 1;
-	if (length == 0 || bpf_skb_load_bytes(skb, s->offset + 2, s->raw, length))
+	if (bpf_skb_load_bytes(skb, s->offset + 2, s->raw, BETWEEN(1, length, NAME_MAX_LEN)))
 		return false;
 	s->length = length;
 	bpf_loop(NAME_MAX_LEN, lower, &s, 0);

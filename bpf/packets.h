@@ -82,7 +82,7 @@ static __always_inline bool led_elsewhere(struct __sk_buff *skb, struct place *p
 		return place->protocol == 0 || place->protocol == 43 || place->protocol == 44 || place->protocol == 60;
 	if (at <= 20)
 		return false;
-	if (!s || bpf_skb_load_bytes(skb, 20, s->raw, 40 < at - 20 ? 40 : (at - 20) & 63))
+	if (!s || bpf_skb_load_bytes(skb, 20, s->raw, BETWEEN(1, at - 20, 64)))
 		return true;
 	s->next = 0;
 	s->state = 0;

@@ -9,7 +9,10 @@
 #define PORTS 8
 
 /* Kinds of event. */
-enum { CONNECT = 1, SEND = 2, QUESTION = 3, ANSWER = 4, HELLO = 5, EXEC = 6, SOCKET = 7, UNIX = 8 };
+enum { CONNECT = 1, SEND = 2, QUESTION = 3, ANSWER = 4, HELLO = 5, EXEC = 6, SOCKET = 7, UNIX = 8, FILE_SHUT = 9 };
+
+/* What was to be done to a file (more of FILE_SHUT). */
+enum { OPENED = 1, EXECUTED = 2, DELETED = 3, RENAMED = 4, CUT = 5 };
 
 /* Why it was let pass or refused. From REFUSED_DENIED on it was refused. */
 enum {
@@ -24,6 +27,7 @@ enum {
 	REFUSED_NAME = 20,
 	REFUSED_MALFORMED = 21,
 	REFUSED_PROTOCOL = 22,
+	REFUSED_FILE = 32,
 };
 
 /* Flags of an agent. */
@@ -63,6 +67,12 @@ struct name_key {
 	__u64 hash;
 	__u32 agent;
 	__u32 generation;
+};
+
+struct file_key {
+	__u64 inode;
+	__u32 device; /* as the kernel has it: 12 bits, then 20 */
+	__u32 agent;
 };
 
 struct permit {

@@ -15,7 +15,7 @@ def collector():
     except NotHere as err:
         pytest.skip(f"no kernel rung here: {err}")
     with started:
-        started.serve(0, flags=Agent.LIVE)
+        started.serve(0, flags=Agent.LIVE | Agent.WATCHED)
         yield started
 
 

@@ -61,7 +61,9 @@ def _programs() -> Feature:
             return Feature(
                 name=name,
                 here=True,
-                says="they load and attach" + ("" if collector.sees_unix else ", without unix sockets (6.7 is needed)"),
+                says="they load and attach"
+                + ("" if collector.sees_unix else ", without unix sockets (6.7 is needed)")
+                + ("; BPF LSM refuses files" if collector.refuses_files else "; no BPF LSM, so fanotify refuses files"),
             )
     except NotHere as err:
         mend = (

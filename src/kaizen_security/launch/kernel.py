@@ -104,6 +104,8 @@ class KernelRung:
         self._policies: Policies | None = None
         self._changed: SimpleQueue[FileEvent] = SimpleQueue()
         self._files = self._watch()
+        if self._files is not None and plan.enforce and self._collector.refuses_files:
+            self._collector.shut(self._files.shut, NUMBER)
         self._programs: ProgramWatch | None = None
         self._hashes: frozenset[str] = frozenset()
         self.trouble = ""

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from kaizen_security.collectors.kernel.decode import Event
 from kaizen_security.collectors.kernel.files import FileEvent
-from kaizen_security.collectors.kernel.shapes import Kind, Reason
+from kaizen_security.collectors.kernel.shapes import METHODS, Kind, Reason
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.finding import Finding
@@ -108,6 +108,9 @@ class Translator:
                 return self._exec(event)
             case Kind.UNIX:
                 return self._unix(event)
+            case Kind.FILE_SHUT:
+                method = METHODS.get(event.more, "open")
+                return self.file(FileEvent(pid=event.pid, method=method, path=event.name, refused=True), event.at)
             case Kind.SOCKET:
                 return self._report(event, "connect", event.protocol, {"transport": event.protocol})
 

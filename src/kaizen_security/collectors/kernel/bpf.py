@@ -91,8 +91,8 @@ class Package:
     instructions: bytes
 
 
-VARIANTS = ("programs-unix.gz", "programs.gz")
-"""What the wheel carries, the strongest first: with unix sockets from 6.7 on, and without."""
+VARIANTS = ("programs-lsm-unix.gz", "programs-lsm.gz", "programs-unix.gz", "programs.gz")
+"""What the wheel carries, the strongest first: with files refused where BPF LSM is to be had, with unix sockets from 6.7 on."""
 
 
 def package(name: str = VARIANTS[-1]) -> Package:
@@ -110,14 +110,18 @@ def package(name: str = VARIANTS[-1]) -> Package:
     )
 
 
-def load(built: Package, sizes: Mapping[str, int] | None = None) -> tuple[dict[str, int], dict[str, int]]:
+def load(
+    built: Package, sizes: Mapping[str, int] | None = None, *, explain: bool = True
+) -> tuple[dict[str, int], dict[str, int]]:
     """Load maps and programs: their descriptors by name. ``sizes``: entries of maps that are to have another number than built in.
 
-    Raises OSError, with the kernel's own last words where there are any.
+    Raises OSError; with ``explain`` it has the kernel's own last words where there are any.
     """
     try:
         return _load(built, sizes or {}, None)
     except OSError:
+        if not explain:
+            raise
         # Once more, and with what the verifier says: its account of programs that it accepts is long, and takes time to write.
         return _load(built, sizes or {}, ctypes.create_string_buffer(_LOG))
 

@@ -30,6 +30,7 @@ from kaizen_security.collectors.kernel.ring import Ring
 from kaizen_security.collectors.kernel.shapes import (
     AGENT,
     COUNTERS,
+    FILE_KEY,
     MARK,
     RESOLVED,
     SETTINGS,
@@ -61,7 +62,7 @@ def _loaded() -> tuple[dict[str, int], dict[str, int]]:
     sizes = {"marks": most_processes()}
     for name in bpf.VARIANTS[:-1]:
         with suppress(OSError):
-            return bpf.load(bpf.package(name), sizes)
+            return bpf.load(bpf.package(name), sizes, explain=False)
     try:
         return bpf.load(bpf.package(), sizes)
     except OSError as err:
@@ -134,6 +135,17 @@ class Collector:
     def sees_unix(self) -> bool:
         """Whether connections to unix sockets are seen here (Linux 6.7)."""
         return "connect_unix" in self._links
+
+    @property
+    def refuses_files(self) -> bool:
+        """Whether files are refused by the kernel itself (BPF LSM), whether anybody answers or not."""
+        return "file_open" in self._links
+
+    def shut(self, files: Iterable[tuple[int, int]], number: int) -> None:
+        """Agent ``number`` may not open these, nor what is below them: device and inode as stat(2) has them. Raises OSError."""
+        table = self.map("shut")
+        for device, inode in files:
+            table.put(FILE_KEY.pack(inode, os.major(device) << 20 | os.minor(device), number), struct.pack("=I", 1))
 
     # --- who is an agent ----------------------------------------------------------------------------------------------------
 

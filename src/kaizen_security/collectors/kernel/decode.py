@@ -20,7 +20,7 @@ from kaizen_security.collectors.kernel.shapes import (
 from kaizen_security.contract.canonical_values import builder
 
 _PROTOCOLS = {6: "tcp", 17: "udp", 1: "icmp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
-_NAMED = (Kind.QUESTION, Kind.ANSWER, Kind.HELLO, Kind.UNIX)
+_NAMED = (Kind.QUESTION, Kind.ANSWER, Kind.HELLO, Kind.UNIX, Kind.FILE_SHUT)
 _KINDS = {kind.value: kind for kind in Kind}
 _REASONS = {reason.value: reason for reason in Reason}
 
@@ -38,9 +38,10 @@ class Event:
     ``comm``      what the task calls itself: a hint, the task may change it
     ``reason``    why it passed or was refused
     ``address``   dotted or colons, IPv4 never mapped; ``port`` 0 where there is none; ``protocol`` tcp, udp, …
-    ``name``      QUESTION, ANSWER, HELLO: the name, lower case; UNIX: the path, or an abstract name after an @
+    ``name``      QUESTION, ANSWER, HELLO: the name, lower case; FILE_SHUT: the path; UNIX: the path, or an abstract name after an @
     ``file args`` EXEC: the program's path as it was given, its arguments
-    ``more``      SOCKET: its type; QUESTION: the record's type; ANSWER: how many addresses were tied to the name
+    ``more``      SOCKET: its type; QUESTION: the record's type; ANSWER: how many addresses were tied to the name;
+                  FILE_SHUT: the key of ``shapes.METHODS``
     ``cookie``    of the socket: the same in every event of one connection; 0 where there is none
     """
 

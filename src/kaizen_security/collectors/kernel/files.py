@@ -71,6 +71,8 @@ class FileWatch:
         ``unreadable``: opens that the kernel refused since we had no descriptor left; ``undecided``: we could not tell whose it is.
         """
         self._refused = {_identity(path) for path in _all(refused)}
+        self.shut = frozenset(self._refused)
+        """Device and inode of what is refused as it was when the watch began."""
         self._roots = tuple(os.path.realpath(path) for path in refused if os.path.isdir(path))
         self._asked = linux.fanotify_init(permission=True)
         self._changes = -1

@@ -20,6 +20,11 @@ class Kind(IntEnum):
     EXEC = 6
     SOCKET = 7
     UNIX = 8
+    FILE_SHUT = 9
+
+
+METHODS = {1: "open", 2: "execute", 3: "delete", 4: "rename", 5: "write"}
+"""What was to be done to a file, of FILE_SHUT."""
 
 
 class Reason(IntEnum):
@@ -37,8 +42,8 @@ class Reason(IntEnum):
     REFUSED_MALFORMED = 21
     REFUSED_PROTOCOL = 22
     REFUSED_FILE = 32
-    """Said by fanotify, never by the programs; so is ``REFUSED_PROGRAM``."""
     REFUSED_PROGRAM = 33
+    """Said by fanotify, never by the programs."""
 
     @property
     def refused(self) -> bool:
@@ -80,6 +85,7 @@ SETTINGS = struct.Struct("=QQQQ")
 MARK = struct.Struct("=II")
 ADDRESS_KEY = struct.Struct("=III16s")
 NAME_KEY = struct.Struct("=QII")
+FILE_KEY = struct.Struct("=QII")
 PERMIT = struct.Struct("=I8H")
 RESOLVED = struct.Struct("=QI8HI64s")
 VALUE_SIZES = {
@@ -91,6 +97,7 @@ VALUE_SIZES = {
     "declared": PERMIT.size,
     "denied": PERMIT.size,
     "resolved": RESOLVED.size,
+    "shut": 4,
 }
 
 
