@@ -37,7 +37,7 @@ ABOUT = About(
 
 def detect(action: Action, context: Context) -> Iterator[Finding]:
     """The findings of the compiled declaration, then the classes of data: those sent, those read."""
-    for one in context.rules.declared.undeclared(action):
+    for one in context.looked.undeclared:
         yield one if one.detection == "declaration" else replace(one, detection="declaration")
     declared = context.rules.declared.data
     if not declared:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Request, Result
-from kaizen_security.observer.baseline import Feature, features
+from kaizen_security.observer.baseline import Feature
 from kaizen_security.observer.detection import About, Abstention, Context, Example, Said, Status
 from kaizen_security.observer.learners.novelty import Novelty
 from kaizen_security.observer.score import Scored
@@ -37,7 +37,7 @@ _KIND = {"kind": "new kind", "tool": "new tool", "destination": "new destination
 def detect(action: Action, context: Context) -> Iterator[Said]:
     """A finding for each value that is new where new values are rare, an abstention for those where that is not known."""
     unsure: dict[str, list[str]] = {}
-    for feature in context.baseline.news(features(action)):
+    for feature in context.looked.news:
         if feature.dimension == "source" or _declared(feature, action, context):
             continue
         learner = context.baseline.learner(feature.side, feature.dimension)

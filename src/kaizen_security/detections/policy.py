@@ -22,7 +22,7 @@ ABOUT = About(
 
 def detect(action: Action, context: Context) -> tuple[Finding, ...]:
     """The findings of the compiled policies."""
-    found = context.rules.policy.findings(action)
+    found = context.looked.policy.evidence
     return tuple(one if one.detection == "policy" else replace(one, detection="policy") for one in found)
 
 

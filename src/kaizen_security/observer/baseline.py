@@ -20,6 +20,7 @@ from kaizen_security.observer.habits import YOUNG, Deed, Habits
 from kaizen_security.observer.learners.novelty import Novelty
 from kaizen_security.observer.learners.shared import Shared
 from kaizen_security.observer.outflow import Outflow, Taught
+from kaizen_security.observer.rooms import fresh_needle
 from kaizen_security.observer.skills import Skills, skill_of
 
 FORMAT = 2
@@ -75,11 +76,9 @@ def local(action: Action) -> bool:
     return (action.kind == "exec" or bool(action.target)) and not destination(action)
 
 
-def _destination(kind: str, target: str) -> str:
+def shown(place: canonical.Target) -> str:
+    """A destination as a baseline names it."""
     # To be known is a kind of permission: a text that other clients read as another host is not the plain host.
-    place = canonical.destination(kind, target)
-    if place is None:
-        return ""
     if place.readable and not place.also:
         return place.host
     return "|".join((place.host, *place.also)) + ("" if place.readable else "|unreadable")
@@ -96,7 +95,8 @@ def features(action: Action) -> tuple[Feature, ...]:
 def _features(kind: str, tool: str, source: str, target: str) -> tuple[Feature, ...]:
     # An agent does the same things again and again, and each is asked about when it is judged and when it is learned.
     placeless = _placeless(kind, tool, source)
-    reached = _destination(kind, target) if target else ""
+    place = canonical.destination(kind, target) if target else None
+    reached = "" if place is None else shown(place)
     return (*placeless, Feature(_side(source), "destination", reached)) if reached else placeless
 
 
@@ -105,6 +105,16 @@ def _placeless(kind: str, tool: str, source: str) -> tuple[Feature, ...]:
     # What is new in a new action is nearly always only where it goes to.
     values = (("kind", canonical.permitted(kind)), ("tool", canonical.permitted(tool)), ("source", source))
     return tuple(Feature(_side(source), dimension, value) for dimension, value in values if value)
+
+
+_REMEMBERED = 4096
+_SHORT = 256
+_made = tuple.__new__
+"""Half of what a NamedTuple's own constructor costs, where one is made for each action."""
+_NEWS: dict[tuple[int, int, int, str, str, str], tuple[Feature, ...]] = {}
+"""What of kind, tool and source was new to which states of their learners. For all agents of the process together, outside of
+their baselines, so that neither grows; a state that is over is never asked for again.
+"""
 
 
 class Baseline:
@@ -198,6 +208,34 @@ class Baseline:
         learners = self._learners
         # Another definition is not something new that the agent does; ``tool_pins`` speaks of it.
         return [one for one in found if (learner := learners.get(one[:2])) is not None and not learner.knows(one.value)]
+
+    def unknown(self, kind: str, tool: str, source: str, reached: str) -> tuple[Feature, ...]:
+        """``news`` of the features of an action that ``reached`` a destination (as ``shown``; ``""``: none)."""
+        learners = self._learners
+        if source in GROUND_TRUTH:
+            where = "seen"
+            kinds, tools = learners["seen", "kind"], learners["seen", "tool"]
+            sources, destinations = learners["seen", "source"], learners["seen", "destination"]
+        else:
+            where = "told"
+            kinds, tools = learners["told", "kind"], learners["told", "tool"]
+            sources, destinations = learners["told", "source"], learners["told", "destination"]
+        key = (kinds.state, tools.state, sources.state, kind, tool, source)
+        news = _NEWS.get(key)
+        if news is None:
+            news = self._remember(key)
+        if not reached or destinations.holds(fresh_needle(reached)):
+            return news
+        return (*news, _made(Feature, (where, "destination", reached)))
+
+    def _remember(self, key: tuple[int, int, int, str, str, str]) -> tuple[Feature, ...]:
+        kind, tool, source = key[3:]
+        news = tuple(self.news(_placeless(kind, tool, source)))
+        if len(kind) + len(tool) + len(source) <= _SHORT:
+            if len(_NEWS) >= _REMEMBERED:
+                _NEWS.clear()
+            _NEWS[key] = news
+        return news
 
     def learn(self, unit: Iterable[Feature]) -> None:
         """Take one unit: a lone action, or everything that one run did. Each value counts once, however often it came.

@@ -21,6 +21,7 @@ from kaizen_security.contract.verdict import Mode
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.conduct import NOTHING_SHOWN, Trait
 from kaizen_security.observer.load import Load
+from kaizen_security.observer.lookup import Looked
 from kaizen_security.observer.peers import NOBODY, Peers
 from kaizen_security.observer.rules import Rules
 from kaizen_security.observer.run import Run
@@ -59,10 +60,12 @@ class Context:
     ``peers``       what the other agents of its role do
     ``trait``       size, addressees and amounts of the action
     ``reading``     what the origins of its values say; None when nothing is known of the run, or the action is no call
+    ``looked``      what policy, declaration and baseline say of the action
     """
 
     rules: Rules
     baseline: Baseline
+    looked: Looked
     run: Run | None = None
     correlated: Finding | None = None
     reading: Scored | None = None

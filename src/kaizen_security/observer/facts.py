@@ -14,7 +14,6 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.finding import Finding
-from kaizen_security.observer.baseline import features
 from kaizen_security.observer.detection import Context
 from kaizen_security.observer.entities import PLACES, Kind
 from kaizen_security.observer.habits import Habits
@@ -136,7 +135,7 @@ def gather(action: Action, context: Context) -> Facts:
         told=None if reading is None else reading.told,
         told_by="" if reading is None or reading.sentence is None else reading.sentence.tool,
         probability=None if reading is None else reading.probability,
-        new=tuple(one.dimension for one in context.baseline.news(features(action))),
+        new=tuple(one.dimension for one in context.looked.news),
         seen=context.baseline.seen,
         declaration=context.rules.declaration,
     )

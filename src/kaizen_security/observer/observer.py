@@ -24,6 +24,7 @@ from kaizen_security.observer.detection import Context, Detection, context_of
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.facts import gather
 from kaizen_security.observer.load import NOTHING_READ, Load, book, load
+from kaizen_security.observer.lookup import look_up
 from kaizen_security.observer.origins import UNASKED
 from kaizen_security.observer.outflow import Taught
 from kaizen_security.observer.peers import NOBODY
@@ -229,12 +230,12 @@ class Observer:
 
     def context(self, action: Action) -> Context:
         """What the detections may look at besides the action."""
-        noted, correlated = self._noted or (None, None)
         return context_of(
             rules=self.rules,
             baseline=self.baseline,
+            looked=look_up(self.rules, self.baseline, action),
             run=self._runs.get(action.run_id) if action.run_id else None,
-            correlated=correlated if noted is action else None,
+            correlated=self._noted[1] if self._noted is not None and self._noted[0] is action else None,
             reading=self._read(action),
             load=self._load(action),
             trait=self._trait(action),
@@ -309,10 +310,9 @@ class Observer:
             run.score = scored.logit if run.score is None else max(run.score, scored.logit)
             if not weighed.verdict.blocked:
                 run.calling(action.id, scored, self.limits)
-        carried = self._load(action)
+        carried, trait = self._load(action), self._trait(action)
         if not weighed.verdict.blocked:
             book(run.marks, carried)
-        trait = self._trait(action)
         if not weighed.verdict.blocked and run is not self._loose:
             run.conduct.take(trait, action.id, self._guessed(run, trait))
             if scored is not None:

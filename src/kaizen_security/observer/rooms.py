@@ -281,6 +281,11 @@ def _between(name: str) -> bytes:
 @lru_cache(maxsize=1024)
 def needle(value: str) -> bytes:
     """``short(value)`` as it stands in every ``Names``: made once for all that are looked through."""
+    return fresh_needle(value)
+
+
+def fresh_needle(value: str) -> bytes:
+    """``needle`` of what is hardly ever asked for twice: nothing is kept."""
     # Nearly all are words that stay as they are.
     plain = len(value) <= LONGEST and value.isascii() and value.isprintable() and '"' not in value and "\\" not in value
     return _GAP + value.encode() + _GAP if plain else _between(short(value))

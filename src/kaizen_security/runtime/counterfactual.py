@@ -26,6 +26,7 @@ from kaizen_security.contract.verdict import ENFORCED, Decision, Mode, Verdict
 from kaizen_security.detections import novelty
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.detection import Context
+from kaizen_security.observer.lookup import look_up
 from kaizen_security.observer.rules import RulesMaker
 from kaizen_security.observer.weigh import TABLE, TOLERANCE, UNKNOWN, Blocks, reason_of
 from kaizen_security.runtime.replay import RecordedRun, Replayer
@@ -196,7 +197,8 @@ class FactsJudge:
         assert baseline is not None
         if any(part_of(one) in _OF_VALUES for one in found) or (action.run_id and action.metadata.get("facts")):
             missing.append("values of the call")
-        said = novelty.detect(action, Context(rules=self._rules, baseline=baseline, tolerance=TOLERANCE))
+        looked = look_up(self._rules, baseline, action)
+        said = novelty.detect(action, Context(rules=self._rules, baseline=baseline, looked=looked, tolerance=TOLERANCE))
         fields = {"kind", "tool", "target"}
         return _told(action, tuple(one for one in said if isinstance(one, Finding)), fields, missing)
 

@@ -13,6 +13,7 @@ mass of what was forgotten counts as unseen, so forgetting makes the learner qui
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
@@ -24,6 +25,10 @@ from kaizen_security.observer.rooms import LONGEST, Names, needle, short
 
 _LONGEST_EVER = 64
 """Characters of a value in documents of any version."""
+
+_STATES = itertools.count(1)
+_MARKS = 64
+"""Bytes of the marks: 512 bits for at most 56 values, so that one of ten new values is looked for in vain."""
 
 MAX_PARTS = 64
 """Replicas and generations that one state may hold before they have to be folded."""
@@ -103,20 +108,24 @@ class Novelty:
     ``capacity``  distinct values that this replica lets the state grow to
     ``grace``     observations before it says anything
     ``replica``   who adds; two live replicas of one agent must have different names
+    ``state``     another number, never used before in this process, whenever what it ``knows`` has changed
     """
 
     __slots__ = (
         "_base",
         "_epoch",
         "_folded",
+        "_marks",
         "_once",
         "_own",
         "_parts",
         "_size",
+        "_stale",
         "capacity",
         "grace",
         "replica",
         "seen",
+        "state",
     )
 
     def __init__(self, *, capacity: int = 128, grace: int = 20, replica: str = "local") -> None:
@@ -139,6 +148,19 @@ class Novelty:
         known = self.values()
         self._size = len(known)
         self._once = sum(1 for x in known if self.count(x) == 1)
+        self._mark(known)
+
+    def _mark(self, known: Iterable[str]) -> None:
+        # A filter (Bloom 1970) with one hash: where it has no mark the value is not known; where it has one, it is looked for.
+        self.state = next(_STATES)
+        self._stale = 0
+        self._marks = bytearray(_MARKS)
+        for x in known:
+            self._add_mark(needle(x))
+
+    def _add_mark(self, sought: bytes) -> None:
+        spot = hash(sought)
+        self._marks[spot >> 3 & _MARKS - 1] |= 1 << (spot & 7)
 
     def _tallies(self) -> Iterator[Tally]:
         yield self._base
@@ -154,7 +176,13 @@ class Novelty:
 
     def knows(self, x: str) -> bool:
         """Whether ``x`` was ever observed, and is remembered."""
-        sought = needle(x)
+        return self.holds(needle(x))
+
+    def holds(self, sought: bytes) -> bool:
+        """``knows`` of what ``needle`` made ``sought`` of."""
+        spot = hash(sought)
+        if not self._marks[spot >> 3 & _MARKS - 1] >> (spot & 7) & 1:
+            return False
         if sought in self._own.counts.text or sought in self._base.counts.text:
             return True
         return len(self._parts) > 1 and any(sought in part.counts.text for part in self._parts.values())
@@ -203,6 +231,9 @@ class Novelty:
         if before < 2:
             self._once += 1 if before == 0 else -1
             self._size += before == 0
+            if before == 0:
+                self.state = next(_STATES)
+                self._add_mark(needle(x))
 
     def _forget_one(self) -> bool:
         # Only this replica's own part may change; when it holds nothing, there is nothing to make room with.
@@ -212,6 +243,11 @@ class Novelty:
         left = self.count(gone)
         self._once += (left == 1) - (left + n == 1)
         self._size -= left == 0
+        self._stale += 1
+        if self._stale >= self.capacity:  # marks of what is forgotten: taken away all at once
+            self._mark(self.values())
+        else:
+            self.state = next(_STATES)
         return True
 
     def merge(self, other: Self) -> Self:
