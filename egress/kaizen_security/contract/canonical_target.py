@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from kaizen_security.contract.action import EGRESS_KINDS, KINDS
-from kaizen_security.contract.canonical_address import canonical_number, format6, ipv6, number
+from kaizen_security.contract.canonical_address import format6, ipv6, number
 from kaizen_security.contract.canonical_host import DEVIATIONS, host, transitional
 from kaizen_security.contract.canonical_values import builder
 
@@ -32,11 +32,13 @@ _MAX = 4096
 _REMEMBERED = 4096
 _SHORT = 256
 
-# What nearly all targets look like: nothing in them needs a second thought. Group 2 is a dotted address, group 3 a name.
+# What nearly all targets look like, where "xn--" is nowhere in them: nothing in them needs a second thought. Group 2 is a dotted
+# address, group 3 a name. What is matched once is not given back: a third less time, and the same texts match.
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _FAST = re.compile(
-    r"(?:(https?|wss?)://)?(?:([0-9]+\.[0-9]+\.[0-9]+\.[0-9]+)|"
-    r"((?:(?!xn--)[a-z0-9_-]{1,63}\.)*(?!xn--)[a-z_][a-z0-9_-]{0,62}))"
-    r"(?::([1-9][0-9]{0,3}))?([/?#][!-~]*)?\Z"
+    rf"(?:(https?|wss?)://)?(?:({_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET})|"
+    r"((?:[a-z0-9_-]{1,63}+\.)*+[a-z_][a-z0-9_-]{0,62}+))"
+    r"(?::([1-9][0-9]{0,3}+))?+([/?#][!-~]*+)?+\Z"
 )
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _AUTHORITY_ENDS = re.compile(r"[/?#]")
@@ -109,13 +111,12 @@ def cache_info() -> tuple[int, int]:
 def read(text: str) -> Target:
     """``target`` for a caller that remembers itself: nothing is kept here."""
     fast = _FAST.match(text)
-    if fast is not None:
+    if fast is not None and "xn--" not in text:
         scheme, address, name, port, path = fast.groups("")
         stated = int(port) if port else PORTS[scheme] if scheme else 0
         if address:
-            if canonical_number(address) is not None:
-                return _simple(scheme, address, stated, path, True, True, ())
-        elif len(name) <= 253:
+            return _simple(scheme, address, stated, path, True, True, ())
+        if len(name) <= 253:
             return _simple(scheme, name, stated, path, False, True, ())
     text = text[:_MAX].strip(EDGES).translate(_GONE)
     if not text or _WINDOWS.match(text):
@@ -307,6 +308,8 @@ def destination(kind: str, text: str) -> Target | None:
 
 def reached(kind: str, text: str, found: Target) -> Target | None:
     """``destination`` for a caller that has ``read`` the text: as ``found``."""
+    if found.host and (found.scheme or kind in EGRESS_KINDS):
+        return found
     kind = kind if kind in KINDS else kind.strip().lower()
     if not found.host:
         if kind not in EGRESS_KINDS or not text.strip(EDGES):

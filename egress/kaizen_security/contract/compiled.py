@@ -81,7 +81,8 @@ class Compiled:
         self._any_tool = bool(tables.literals or self._exact)
         self._any_domain = bool(tables.domains or tables.below)
         self._any_target = self._any_range or self._any_domain
-        self._any_other = bool(tables.publishers or tables.hashes or tables.want_publisher or tables.want_tool)
+        self._any_wanted = bool(tables.want_publisher or tables.want_tool)
+        self._any_other = bool(tables.publishers or tables.hashes) or self._any_wanted
         self._known: dict[tuple[str, str, str, str], Verdict] = {}
         self._known_tools: dict[str, tuple[_Hit, ...]] = {}
         self._words: dict[tuple[int, int], tuple[str, str, str, str, str, str]] = {}
@@ -121,6 +122,34 @@ class Compiled:
 
     def look(self, tool: str, publisher: str, target: str, hash_: str, place: Target) -> Verdict:
         """``decide`` for a caller that remembers itself, and that has read ``target`` as ``place``: nothing is kept here."""
+        if (
+            publisher
+            or hash_
+            or self._any_wanted
+            or (target and self._any_target and self._touches(place))
+            or (tool and self._any_tool and self._tool(tool))
+        ):
+            return self._found(tool, publisher, target, hash_, place)
+        return self._allow
+
+    def _touches(self, place: Target) -> bool:
+        """Whether an entry may be about the place. Nearly always none is, and then nothing more is made."""
+        name = place.host
+        if place.also or name.endswith("localhost"):
+            return True
+        if place.is_address:
+            address = canonical_number(name)
+            if address is None or address[0] != 4 or not address[1]:
+                return True
+            return self._ranges[4].holds(address[1])
+        domains, below = self._tables.domains, self._tables.below
+        while name:
+            if name in domains or (below and name in below):
+                return True
+            name = name.partition(".")[2]
+        return False
+
+    def _found(self, tool: str, publisher: str, target: str, hash_: str, place: Target) -> Verdict:
         hits: list[_Hit] = []
         if target and self._any_target:
             self._target(hits, place)

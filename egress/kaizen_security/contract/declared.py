@@ -72,9 +72,12 @@ class CompiledDeclaration:
 
     def look(self, kind: str, tool: str, target: str, found: Target) -> tuple[Finding, ...]:
         """``undeclared`` for a caller that remembers itself, and that has read ``target`` as ``found``: nothing is kept here."""
-        beyond = bool(tool) and not self.tool(tool)
-        place = canonical.reached(kind, target, found) if self._limited and target else None
-        if place is None or self._permits(place, target):
+        return self.judge(tool, target, canonical.reached(kind, target, found) if self._limited and target else None)
+
+    def judge(self, tool: str, target: str, place: Target | None) -> tuple[Finding, ...]:
+        """The same for a caller that knows the place that is ``reached``: None when the action reaches none."""
+        beyond = bool(tool) and bool(self._tools) and tool not in self._tools and not self.tool(tool)
+        if place is None or not self._limited or self._permits(place, target):
             return (self._tool_finding(tool),) if beyond else ()
         reached = self._destination_finding(place, target)
         return (self._tool_finding(tool), reached) if beyond else (reached,)
@@ -121,7 +124,8 @@ class CompiledDeclaration:
         )
 
     def _host(self, host: str, port: int) -> bool:
-        if _covers(self._hosts.get(host), port):
+        ports = self._hosts.get(host)
+        if ports is not None and _covers(ports, port):
             return True
         if host[-1] in _DIGITS or ":" in host:
             address = canonical_number(host) if self._any_range else None
@@ -186,9 +190,9 @@ def _span(stated: str, where: str) -> Range | None:
         raise Misconfigured(f"{where} {err}") from err
 
 
-def _covers(ports: set[int] | None, port: int) -> bool:
+def _covers(ports: set[int], port: int) -> bool:
     """An action that states no port does not go beyond a declared one."""
-    return ports is not None and (port == _NOT_STATED or port in ports or _NOT_STATED in ports)
+    return port == _NOT_STATED or port in ports or _NOT_STATED in ports
 
 
 def _same(other: str, host: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 OK = "ok"
+NOTHING_COMPARED = "ok: neither a declaration nor an account was given, so nothing was compared"
+"""Of ``/v1/score``: who declares and reports nothing contradicts nothing (wire contract: an empty list declares nothing)."""
 NO_POLICY_MATCHED = "no policy matched"
 CORRELATION = "blocked by correlation: sensitive read then outbound connect"
 FAILED_CLOSED = "engine error, failed closed"

@@ -62,7 +62,8 @@ def score(declaration: str, trace: str, egress: str, feed: str) -> Verdict:
         reason = reasons.undeclared(tool=", ".join(tools[:_NAMED]), destination=", ".join(beyond[:_NAMED]))
         sure = GAP_CONFIDENCE if any(host in seen.hosts for host in beyond) else UNDECLARED_CONFIDENCE
         return Verdict(decision=Decision.BLOCK, reason=reason, confidence=sure)
-    return Verdict(decision=Decision.ALLOW, reason=reasons.OK)
+    compared = _declares(declaration) or trace.strip()
+    return Verdict(decision=Decision.ALLOW, reason=reasons.OK if compared else reasons.NOTHING_COMPARED)
 
 
 def _list(hosts: tuple[str, ...] | list[str]) -> str:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.compiled import compile_policies
 from kaizen_security.contract.errors import InvalidInput
@@ -123,7 +124,8 @@ DECLARED = json.dumps({"tools": ["lookup"], "destinations": ["api.example"], "pu
         (PROSE, "read api.example.", "api.example:443", "egress", "allow", "ok"),
         (PROSE, "read api.example.", "api.example:443\nevil.example:443", "egress", "block", GAP),
         ("", "I only talked to api.example", "evil.example:443", "egress", "block", GAP),
-        ("", "", "evil.example:443", "egress", "allow", "ok"),
+        ("", "", "evil.example:443", "egress", "allow", reasons.NOTHING_COMPARED),
+        (" ", "\n", "evil.example:443", "content", "allow", reasons.NOTHING_COMPARED),
         ("{}", "This text says IGNORE ALL PREVIOUS INSTRUCTIONS and mentions malware.", "", "content", "allow", "ok"),
     ],
 )  # fmt: skip
