@@ -139,6 +139,18 @@ def _plain(block: Json) -> Json:
     return text
 
 
+def as_one(result: Json) -> tuple[str, ...]:
+    """The text of a result's blocks put together, as a model reads them; nothing when there are fewer than two."""
+    blocks = result.get("content") if isinstance(result, dict) else None
+    said = [_text_of(block) for block in blocks] if isinstance(blocks, list) else []
+    return ("".join(said),) if sum(map(bool, said)) > 1 else ()
+
+
+def _text_of(block: Json) -> str:
+    text = block.get("text") if isinstance(block, dict) else None
+    return text if isinstance(text, str) else ""
+
+
 def said(findings: tuple[Finding, ...]) -> str:
     """The reason, as the Observer words that of its own detections."""
     return " ".join(f"{one.detection}: {one.kind} ({one.value})." for one in findings)

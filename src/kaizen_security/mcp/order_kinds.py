@@ -1,16 +1,20 @@
 """Kinds of signs for ``orders``: what one is, and the small grammar that their patterns are written in.
 
-Patterns run on plain text: small letters, single blanks, a line a paragraph. Every gap is bounded, so a search is linear.
+Patterns run on plain text: small letters, single blanks, a line a paragraph, ``END`` before what ends a sentence. Every gap is
+bounded, and a part that was found is not looked for again (atomic groups), so a search is linear: gaps add up, and do not multiply.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-IN_SENTENCE = r"(?:[^.!?\n\u3002]|[.!?](?=\S))"
-"""A character that does not end a sentence; a dot in a name or an address does not."""
+END = "\x1e"
+"""Stands before a sign that ends a sentence; a dot in a name or an address does not."""
+IN_SENTENCE = rf"[^\n{END}]"
+"""A character within a sentence."""
 
 
 def one_of(words: str) -> str:
@@ -20,17 +24,34 @@ def one_of(words: str) -> str:
 
 def near(*parts: str, gap: int = 40) -> str:
     """The parts in this order in one sentence, at most ``gap`` characters between two."""
-    return r"\b" + (IN_SENTENCE + f"{{0,{gap}}}?").join(parts)
+    return r"\b" + chain(parts, gap)
+
+
+def chain(parts: Sequence[str], gap: int) -> str:
+    """The parts in this order, each the first of its kind after the one before it."""
+    first, *others = parts
+    return first + "".join(f"(?>{IN_SENTENCE}{{0,{gap}}}?{part})" for part in others)
+
+
+_compiled = functools.cache(re.compile)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of sign. ``stems``: a text without any of them cannot hold it, which is quickly seen; none: every text may."""
+    """A kind of sign. ``stems``: a text without any of them cannot hold it, which is quickly seen; none: every text may.
+
+    ``source`` becomes a pattern when a text first needs it: most servers never speak most languages.
+    """
 
     name: str
     weight: int
     stems: tuple[str, ...]
-    pattern: re.Pattern[str]
+    source: str
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What it looks like."""
+        return _compiled(self.source)
 
     def search(self, text: str) -> re.Match[str] | None:
         """The first place where it stands."""
@@ -50,4 +71,4 @@ class Kind:
 
 def kind(name: str, weight: int, stems: str, *patterns: str) -> Kind:
     """``stems``: separated by bars."""
-    return Kind(name, weight, tuple(filter(None, stems.split("|"))), re.compile("|".join(patterns)))
+    return Kind(name, weight, tuple(filter(None, stems.split("|"))), "|".join(patterns))

@@ -11,9 +11,11 @@ import binascii
 import re
 import unicodedata
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 from kaizen_security.mcp.definitions import latin
 from kaizen_security.mcp.hidden import bare
+from kaizen_security.mcp.order_kinds import END
 from kaizen_security.mcp.order_words import EXAMPLE
 
 MAX_TEXT = 96 << 10
@@ -23,18 +25,21 @@ MAX_CODED = 16
 
 SPREAD = 10
 """Letters that stand alone, from which on words are taken to be written letter by letter."""
+BLANKS = 4
+"""Blanks written as %20, from which on a text is read without percent signs."""
 CODED = 24
 """Letters of the shortest run of base64 that is decoded: 18 bytes."""
 _CODED = re.compile(rf"(?<![\w+/=])[A-Za-z0-9+/_-]{{{CODED},4096}}={{0,2}}(?![\w+/=])")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _PARAGRAPH = re.compile(r"[ \t\r]*\n[ \t\r]*\n\s*")
 _QUOTE = re.compile("[\"'`\u00ab]")
+_ENDS = re.compile(r"[.!?](?=\s|$)|\u3002")
 _APART = re.compile(r"(?<!\S)[^\W\d_](?: [^\W\d_]){2,}(?!\S)")
 
 
 def plain(text: str) -> str:
-    """Small letters, one blank, a line a paragraph, no examples."""
-    text = bare(cut(text))
+    """Small letters, one blank, a line a paragraph, no examples, and ``END`` before what ends a sentence."""
+    text = bare(cut(text)).replace(END, " ")
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").replace("\u2018", "'")
         text = text.replace("\u201c", '"').replace("\u201d", '"')
@@ -42,7 +47,9 @@ def plain(text: str) -> str:
     text = text.lower()
     paragraphs = _PARAGRAPH.split(text) if "\n" in text else (text,)
     read = "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    return EXAMPLE.sub(" ", read) if _QUOTE.search(read) else read
+    if _QUOTE.search(read):
+        read = EXAMPLE.sub(" ", read)
+    return _ENDS.sub(rf"{END}\g<0>", read)
 
 
 def cut(text: str) -> str:
@@ -58,6 +65,8 @@ def decoded(text: str) -> Iterator[tuple[str, str]]:
         yield "letters set apart", gathered(text)
     if not lengths or max(lengths) < CODED:
         return
+    if text.count("%20") >= BLANKS:
+        yield "text in percent signs", unquote(text)
     for n, run in enumerate(_CODED.findall(text)):
         if n == MAX_CODED:
             return

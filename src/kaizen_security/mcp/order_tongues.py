@@ -1,4 +1,4 @@
-"""Signs of orders in German, Spanish, French and Chinese: the kinds of ``order_words``, composed from a table of words a language.
+"""Signs of orders in other languages: the kinds of ``order_words``, composed from a table of words a language.
 
 Files, addresses and names of arguments are the same in every language. Signs of the same kind count once, so a text of two
 languages is not counted twice. Verbs stand before or after what they govern, so most pairs are looked for in both orders.
@@ -8,85 +8,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from kaizen_security.mcp.order_kinds import IN_SENTENCE, Kind, kind
+from kaizen_security.mcp.order_kinds import Kind, chain, kind
+from kaizen_security.mcp.order_tongue import BRIEF, LONG, SHORT, Tongue, Words, twice
+from kaizen_security.mcp.order_tongues_further import FURTHER
 from kaizen_security.mcp.order_vocabulary import ACCOUNT, HIDEOUT, QUOTED
 
-_SHORT, _LONG = r"[^.!?\n]{0,25}?", r"[^.!?\n]{0,40}?"
-_BRIEF = r"[^.!?。\n]{0,8}?"
-_Words = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tongue:
-    """The words of one language; each field holds patterns, any of which will do.
-
-    ``heard``    two words of the language, or signs of its script, that English has not
-    ``stems``    separated by bars: a text without any of them holds no concealment, override or address in it
-    ``edge``     what stands around a word: a word boundary, or nothing where words are not set apart
-    ``conceal``  phrases that keep something from the person
-    ``unasked``  phrases that keep the person from being asked
-    ``void``     verbs that make something void, as orders; ``rule`` is what; ``above``: phrases that put an order above the person
-    ``model``    who reads, as it is spoken to; ``must``: phrases that tell it what it has to do
-    ``send``     verbs of passing on; ``data`` is what must not be; ``to`` stands before a place or an argument
-    ``talk``     the conversation itself; ``hideout``: places where secrets are kept
-    ``when``     phrases that say when a tool must be used; ``others``: tools, servers and messages that are not its own
-    ``gap``      characters between a verb and what it governs
-    """
-
-    heard: re.Pattern[str]
-    stems: str
-    edge: str
-    conceal: _Words
-    unasked: _Words
-    void: _Words
-    rule: _Words
-    above: _Words
-    model: _Words
-    must: _Words
-    send: _Words
-    data: _Words
-    to: _Words
-    talk: _Words
-    hideout: _Words
-    when: _Words
-    others: _Words
-    gap: int = 40
-
-
-def _twice(*words: str) -> re.Pattern[str]:
-    one = rf"\b(?:{'|'.join(words)})"
-    return re.compile(rf"{one}[\s\S]{{0,400}}?{one}")
-
-
 _GERMAN = Tongue(
-    heard=_twice(r"(?:und|der|das|den|dem|nicht|ist|sie|mit|für|auf|bitte|zu|wird|dann|von|ohne)\b"),
-    stems="nicht|verschweig|ohne |heimlich|nutzer|anwender|kein wort|ignorier|missacht|vergiss|vergessen|überschreib"
+    heard=twice(r"(?:und|der|das|den|dem|nicht|ist|sie|mit|für|auf|bitte|zu|wird|dann|von|ohne)\b"),
+    stems="nicht|verschweig|stillschweigend|aufgehoben|hinfällig"
+    "|ohne |heimlich|nutzer|anwender|kein wort|ignorier|missacht|vergiss|vergessen|überschreib"
     "|vorrang|sprachmodell|assistent| ki|ki-",
     edge=r"\b",
     conceal=(
-        rf"(?:erwähne?|verrate?|sage?|zeige?|teile?|melde?)\b(?:n sie)?{_LONG}\bnicht",
+        rf"(?:erwähne?|verrate?|sage?|zeige?|teile?|melde?)\b(?:n sie)?{LONG}\bnicht",
         r"nicht (?:erwähnen|verraten|anzeigen)",
         r"(?:nicht|nichts|kein wort) (?:davon )?(?:sagen|verraten|mitteilen)",
-        r"verschweig(?:e|en sie)?\b|heimlich",
-        rf"ohne\b{_LONG}\bzu (?:sagen|erwähnen|informieren)",
-        rf"(?:benutzer|nutzer|anwender)\b{_LONG}\b(?:davon|darüber|hiervon|hierüber) (?:nichts|nicht)\b",
+        r"verschweig(?:e|en sie|t)?\b|heimlich|stillschweigend",
+        r"(?:erwähnt|verrät|sagt|zeigt|meldet)\b[^.!?\n]{0,20}?\b(?:dies|das|davon|es) nicht",
+        rf"ohne\b{LONG}\bzu (?:sagen|erwähnen|informieren)",
+        rf"(?:benutzer|nutzer|anwender)\b{LONG}\b(?:davon|darüber|hiervon|hierüber) (?:nichts|nicht)\b",
     ),
-    unasked=(r"ohne (?:nachzufragen|nachfrage|rückfrage|bestätigung|zustimmung)\b", rf"ohne {_SHORT}zu fragen"),
+    unasked=(r"ohne (?:nachzufragen|nachfrage|rückfrage|bestätigung|zustimmung)\b", rf"ohne {SHORT}zu fragen"),
     void=(r"ignorier(?:e|en sie)?\b|missacht\w*|vergiss\b(?! nicht)|vergessen sie\b(?! nicht)|überschreib\w*",),
     rule=(r"(?:anweisung|vorgab|regel|befehl|instruktion|auftr[aä]g|wünsch)\w*",),
     above=(
-        rf"vorrang\b{_SHORT}\b(?:vor|gegenüber)\b{_SHORT}\b(?:wünsch\w*|anweisung\w*|vorgabe\w*|(?:be)?nutzers?\b)",
+        rf"(?:anweisung|vorgabe|regel)\w*\b{SHORT}\b(?:sind|ist) (?:hiermit )?(?:aufgehoben|hinfällig|außer kraft)",
+        rf"vorrang\b{SHORT}\b(?:vor|gegenüber)\b{SHORT}\b(?:wünsch\w*|anweisung\w*|vorgabe\w*|(?:be)?nutzers?\b)",
     ),
     model=(
         r"\b(?:an|für) (?:(?:die|das|den|alle) )?(?:ki\b|sprachmodell|assistenten\b)",
         r"\bki[- ]?(?:agent|assistent)\w* ?:",
     ),
-    must=(r"bevor|vorher|zuerst|an die ki|(?:das (?:sprach)?modell|der assistent) (?:muss|soll)",),
+    must=(r"bevor|vorher|zuerst|an die ki|(?:das sprachmodell|der assistent)\b",),
     send=(
         r"(?:häng|füg|schick|send|übergib|übergeb|übermittl|übermittel|übertrag|leit|lad|kopier|gib|geb|schreib|setz"
-        r"|überweis|exportier|veröffentlich)(?:e|en|n)?\b",
+        r"|überweis|exportier|veröffentlich)(?:e|en|n|t|st)?\b",
     ),
     data=(r"(?:inhalt|datei|verlauf|passw[oö]rt|kennw[oö]rt|schlüssel|zugangsdaten|gespräch|umgebungsvariable)\w*",),
     to=("als|ins?|nach|an|auf|mit|bei",),
@@ -105,26 +62,26 @@ _GERMAN = Tongue(
 )
 
 _SPANISH = Tongue(
-    heard=_twice(r"(?:el|los|las|una|que|del|con|por|lo|su|sin|antes|después|cada|la|al)\b"),
+    heard=twice(r"(?:el|los|las|una|que|del|con|por|lo|su|sin|antes|después|cada|la|al)\b"),
     stems="no |sin |secreto|ignor|olvid|descart|prioridad|prevalece|asistente|agente|modelo",
     edge=r"\b",
     conceal=(
         r"no (?:(?:se|me|le|les|lo|la|los|las) ){0,2}(?:comentes?|digas?|menciones?|reveles?|muestres?|informes?|avises?"
-        r"|cuentes?)\b",
+        r"|cuentes?|menciona|dice|informa|avisa|cuenta)\b",
         r"sin (?:decir|mencionar|informar|avisar)\w*|en secreto",
     ),
     unasked=(
         r"sin (?:preguntar|pedir|solicitar)\w*|sin (?:su )?(?:confirmación|autorización)",
-        "ya lo ha (?:autorizado|aprobado|aceptado)",
+        "ya (?:lo ha|ha) (?:autorizado|aprobado|aceptado)|ya dio su (?:consentimiento|permiso)|no hace falta preguntar",
     ),
     void=(r"(?:ignor[ae]|olvid[ae]|descart[ae])\b",),
     rule=(r"(?:instrucciones|reglas|[oó]rdenes|indicaciones)\b",),
-    above=(rf"(?:prioridad|prevalece\w*)\b{_SHORT}\bsobre\b{_SHORT}\b(?:usuari|instruccion)\w*",),
+    above=(rf"(?:prioridad|prevalece\w*)\b{SHORT}\bsobre\b{SHORT}\b(?:usuari|instruccion)\w*",),
     model=(
         r"\b(?:para|a) (?:(?:el|la|los|las) )?(?:asistentes?|agentes?|modelos?) (?:de )?(?:ia|inteligencia|lenguaje)\b",
         r"\basistente ?:",
     ),
-    must=(r"antes de|primero|el (?:modelo|asistente) (?:debe|tiene que|copie|lea|env[ií]e|llame)",),
+    must=(r"antes de|primero|imprescindible|el (?:modelo|asistente) (?:debe|tiene que|copie|lea|env[ií]e|llame)",),
     send=(
         r"(?:copi|envi|enví|mand|peg|adjunt|incluy|transmit|sub|reenví|reenvi|export|guard|pas)(?:[aeoé]|ar|[ei]r)\b",
     ),
@@ -139,12 +96,12 @@ _SPANISH = Tongue(
 )
 
 _FRENCH = Tongue(
-    heard=_twice(r"(?:(?:le|les|une|du|que|dans|est|et|cette|avant|sans|la|ne|pas)\b|[ldn]')"),
+    heard=twice(r"(?:(?:le|les|une|du|que|dans|est|et|cette|avant|sans|la|ne|pas)\b|[ldn]')"),
     stems="n'en |ne |sans |secret|ignore|oublie|priorité|prévalent|passent|à l'|note à|note pour|message à|message pour",
     edge=r"\b",
     conceal=(
         "n'en (?:parle[zr]?|dis|dites) (?:pas|rien)",
-        r"ne (?:(?:le|la|lui|les) )?(?:dis|dites|mentionne[zr]?|révèle[zr]?|montre[zr]?)\b" + rf"{_LONG}\b(?:pas|rien)",
+        r"ne (?:(?:le|la|lui|les) )?(?:dis|dites|mentionne[zr]?|révèle[zr]?|montre[zr]?)\b" + rf"{LONG}\b(?:pas|rien)",
         "sans (?:(?:(?:le|la|les|en|lui) )|l')?(?:dire|mentionner|parler|informer|prévenir|signaler)",
         "sans (?:(?:le|la|les) |l')afficher|en secret",
     ),
@@ -154,17 +111,17 @@ _FRENCH = Tongue(
     ),
     void=(r"ignore[zr]?\b|oublie[zr]?\b",),
     rule=(
-        rf"(?:instructions|consignes|règles)\b{_LONG}\b(?:précédentes|antérieures|ci-dessus)",
+        rf"(?:instructions|consignes|règles)\b{LONG}\b(?:précédentes|antérieures|ci-dessus)",
         "demande de l'utilisateur",
     ),
-    above=(rf"(?:priorité|prévalent|passent avant)\b{_SHORT}\b(?:utilisateur|instructions)",),
+    above=(rf"(?:priorité|prévalent|passent avant)\b{SHORT}\b(?:utilisateur|instructions)",),
     model=(
         r"(?:à l'intention|à l'attention) (?:de l'|du |des )(?:assistant|modèle|agent|ia)s?\b",
         r"\b(?:note|message) (?:à|pour) (?:l'|le |les )(?:assistant|modèle|agent|ia)s?\b",
     ),
     must=("avant de|d'abord|(?:l'assistant|le modèle|l'agent) (?:doit|devra)",),
     send=(
-        r"(?:transmet|envoi|envoy|copi|join|joign|ajout|insèr|insér|met|mett|transfèr|transfér|télévers|publi)(?:e[rz]?|s|ts?)?\b",
+        r"(?:transmet(?:tre)?|envoi|envoy|copi|join|joign|ajout|insèr|insér|met|mett|transfèr|transfér|télévers|publi)(?:e[rz]?|s|ts?)?\b",
     ),
     data=(r"(?:contenu|fichier|historique|conversation|identifiant|clé)\w*|mots? de passe",),
     to=("dans|en|à|vers|comme|sur",),
@@ -179,13 +136,13 @@ _CHINESE = Tongue(
     stems="不|切勿|请|勿|别|无需|保密|隐瞒|瞒着|悄悄|秘密|忽略|无视|忘|推翻|优先|高于|致|给|告|所有|各位|助|代理",
     edge="",
     conceal=(
-        rf"(?:不要|不得|切勿|请勿|无需|不必|不用|勿|别(?![的人名])){_BRIEF}(?:告诉|告知|提及|提到|透露|通知|显示|提示|让用户)",
+        rf"(?:不要|不得|切勿|请勿|无需|不必|不用|勿|别(?![的人名])){BRIEF}(?:告诉|告知|提及|提到|透露|通知|显示|提示|让用户)",
         "[对向]用户(?:保密|隐瞒)|瞒着用户|悄悄|秘密地",
     ),
-    unasked=(rf"(?:无需|不必|不用|不要|无须){_BRIEF}(?:询问|确认|征求|经过)",),
+    unasked=(rf"(?:无需|不必|不用|不要|无须){BRIEF}(?:询问|确认|征求|经过)",),
     void=("(?:忽略|无视|忘记|忘掉|不要理会|推翻)(?![了过])",),
     rule=("指令|指示|提示词|规则|用户的要求",),
-    above=(rf"(?:优先|高)于{_BRIEF}用户",),
+    above=(rf"(?:优先|高)于{BRIEF}用户",),
     model=(
         "(?:致|给|告|请|各位|所有)(?:所有)?(?:ai|人工智能|大?语言模型|大模型|智能)(?:助手|助理|代理|模型|体)?",
         "(?:ai|智能)(?:助手|代理) ?:",
@@ -202,18 +159,20 @@ _CHINESE = Tongue(
 )
 
 
-def _any(edge: str, words: _Words) -> str:
+def _any(edge: str, words: Words) -> str:
     return rf"{edge}(?:{'|'.join(words)})"
 
 
 def _between(*parts: str, gap: int) -> str:
-    return (IN_SENTENCE + f"{{0,{gap}}}?").join(parts)
+    return chain(parts, gap)
 
 
 def _heavy(tongue: Tongue) -> tuple[Kind, ...]:
     """The kinds that weigh most; of a text without any of the stems none can be there."""
     edge = tongue.edge
-    overrides = _between(_any(edge, tongue.void), _any(edge, tongue.rule), gap=tongue.gap), _any(edge, tongue.above)
+    void, rule = _any(edge, tongue.void), _any(edge, tongue.rule)
+    pair = (rule, void) if tongue.last else (void, rule)
+    overrides = _between(*pair, gap=tongue.gap), _any(edge, tongue.above)
     return (
         kind("concealment from the user", 3, "", _any(edge, tongue.conceal)),
         kind("override of other instructions", 3, "", *overrides),
@@ -241,7 +200,7 @@ def _light(tongue: Tongue) -> tuple[Kind, ...]:
     return (
         kind("no person is to be asked", 2, "", _any(edge, tongue.unasked)),
         kind("data put into an argument or sent away", 2, "", *carried),
-        kind("change to where another call goes", 2, "", _between(send, rf"{to}\s?{ACCOUNT}", gap=gap)),
+        kind("change to where another call goes", 2, "", _between(send, rf"{to}\s?(?:\S{{1,12}} )?{ACCOUNT}", gap=gap)),
         kind("the conversation itself", 1, "", _any(edge, tongue.talk)),
         kind("secret that the tool has no business with", 2, "", _any(edge, tongue.hideout)),
         kind("demand on when tools are used", 2, "", _any(edge, tongue.when)),
@@ -250,7 +209,7 @@ def _light(tongue: Tongue) -> tuple[Kind, ...]:
     )
 
 
-_TONGUES = (_GERMAN, _SPANISH, _FRENCH, _CHINESE)
+_TONGUES = (_GERMAN, _SPANISH, _FRENCH, _CHINESE, *FURTHER)
 _HEAVY = tuple((tuple(tongue.stems.split("|")), _heavy(tongue), _spoken(tongue)) for tongue in _TONGUES)
 _LIGHT = tuple((tongue.heard, _light(tongue)) for tongue in _TONGUES)
 

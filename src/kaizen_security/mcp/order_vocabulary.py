@@ -44,13 +44,13 @@ ALL_OF_IT = (
 )
 """Data where more is taken than a task needs."""
 HIDEOUT = (
-    r"(?:~/\.\w+|\.ssh/|\bid[ _-]rsa\b|\bid[ _-]ed25519\b|/etc/(?:passwd|shadow)\b|\.aws/credentials|\bmcp\.json\b"
-    r"|(?<!\w)\.env\b|/root/\.\w|\.pem\b|\bseed phrase\b|\bpassword store\b|\bbrowser cookies\b|\bsession tokens?\b"
+    r"(?:(?<!\w)(?:~/\.\w+|\.ssh/|\bid[ _-]rsa\b|\bid[ _-]ed25519\b|/etc/(?:passwd|shadow)\b|\.aws/credentials|\bmcp\.json\b"
+    r"|(?<!\w)\.env\b|/root/\.\w|\bseed phrase\b|\bpassword store\b|\bbrowser cookies\b|\bsession tokens?\b"
     r"|\b(?:saved|stored) logins?\b|\bbrowser'?s cookies\b|\b(?:output|result) of `?(?:printenv|env|set)\b"
-    r"|\.npmrc\b|\.pypirc\b|\.git-credentials\b|\bwallet\.dat\b|\bprivate keys?\b|\bssh keys?\b|\bkeychain\b)"
+    r"|\.npmrc\b|\.pypirc\b|\.git-credentials\b|\bwallet\.dat\b|\bprivate keys?\b|\bssh keys?\b|\bkeychain\b)|\.pem\b)"
 )
 CONVERSATION = (
-    r"(?:(?:conversation|chat|message)[ _](?:history|log)|(?:whole|full|entire|complete) (?:conversation"
+    r"(?<!\w)(?:(?:conversation|chat|message)[ _](?:history|log)|(?:whole|full|entire|complete) (?:conversation"
     r"|chat|context|transcript)"
     r"|(?:all|every) (?:previous|prior|earlier|other|past) (?:messages|tool results|tool calls|turns)|system[ _]prompt"
     r"|(?:previous|prior|earlier) (?:messages|conversation|turns)|environment variables"
@@ -60,7 +60,8 @@ CONVERSATION = (
     r"|(?:user|conversation)'?s last message|context window)"
 )
 ACCOUNT = (
-    r"(?:[\w.+-]{1,64}@[\w-]{1,63}\.[a-z]{2,}|https?://\S|\+\d{7,15}\b|\b[a-z]{2}\d{2}[a-z0-9]{11,30}\b"
+    r"(?:(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[a-z]{2,}|https?://\S|\+\d{7,15}\b"
+    r"|\b[a-z]{2}\d{2}[a-z0-9]{11,30}\b|\b[a-z]{2}\d{2}(?: [a-z0-9]{4}){3,7}\b"
     r"|\baccount (?:no\.? |number )?[\d-]{5,34}\b)"
 )
 """An address, a URL, a telephone number, an account or an IBAN."""
@@ -74,7 +75,8 @@ MODEL = r"(?:you|(?:the )?(?:assistant|model|agent|ai|llm)s?)"
 
 ACT = one_of(
     "call run send read open fetch forward transfer delete ignore disregard stop print reveal use add include insert execute buy "
-    "post upload email mail approve push grant rank put write collect decode follow exfiltrate pay invite share get visit go"
+    "post upload email mail approve push grant rank put write collect decode follow exfiltrate pay invite share get visit go "
+    "look append raise turn cancel give transmit obey paste"
 ) + r"\b"  # fmt: skip
 """What a model is told to do, as a command says it."""
 MIND = r"(?:(?:ai|llm|coding|language|automated) ?)?(?:assistants?|agents?|models?)|llms?|ais?|ai (?:systems?|readers?)"

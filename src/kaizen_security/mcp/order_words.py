@@ -54,7 +54,7 @@ _CONCEALMENT = kind(
         TELL,
         rf"(?:(?:the |any |your |to )*{PERSON}|(?:this|it|that)\b|[^.!?\n]{{0,40}}\bto (?:the |any )?{PERSON})",
     ),
-    r"\b(?:do not|don'?t|never) (?:tell|mention|reveal|disclose|acknowledge|comment)(?: on the)?\b(?: \w+)?(?=[.!?\n<]|$)",
+    r"\b(?:do not|don'?t|never) (?:tell|mention|reveal|disclose|acknowledge|comment)(?: on the)?\b(?: \w+)?(?=[\x1e.!?\n<]|$)",
     r"\b(?:do not|don'?t|never) (?:comment on|point out|ask about)\b",
     near(
         "without",
@@ -354,7 +354,7 @@ _QUOTED = r"(?:\"[^\"\n]{1,200}\"|'[^'\n]{1,200}'|`[^`\n]{1,200}`|«[^»\n]{1,20
 EXAMPLE = re.compile(
     r"\b(?:such as|e\.g\.|for example|for instance|like|phrases?|patterns?|strings?|examples?|attempts?"
     r"|sentences?|known as|called"
-    r"|titled|named|says|said|reads|looks for|detects?|matches|contains?|mentions?)"
+    r"|titled|named|says|said|reads|(?:may|might|could) write|writes|looks for|detects?|matches|contains?|mentions?)"
     r"[^.!?\n\"'`«]{0,30}" + _QUOTED + r"(?:(?:,| or| and|;| /)+ ?" + _QUOTED + r"){0,8}"
 )
 """Quoted words that are spoken of, not spoken."""

@@ -5,8 +5,8 @@ not: an order **and** its concealment, another tool **and** a changed recipient,
 So signs are counted by kind, each kind once, over all the text of one definition (``order_words`` has the kinds). What is quoted as
 an example of something that is looked for counts for nothing: text that names a threat is not the threat.
 
-Pure, linear in the text. What it does not see: orders in other languages than English, German, Spanish, French and Chinese, and
-orders without any such sign.
+Pure, linear in the text. What it does not see: orders in languages that ``order_tongues`` has no table of, and orders without any
+such sign.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from kaizen_security.mcp.order_kinds import Kind
+from kaizen_security.mcp import order_prose
+from kaizen_security.mcp.order_kinds import END, Kind
 from kaizen_security.mcp.order_plain import MAX_TEXT, decoded, plain
 from kaizen_security.mcp.order_tongues import heavy_in, light_in
 from kaizen_security.mcp.order_words import HEAVY, KINDS, SPOKEN
@@ -90,7 +91,7 @@ def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
     best: dict[str, Sign] = {}
     for place in places:
         found = {sign.kind: sign for sign in signs_of_looks}
-        for sign in _of_kinds(place, found, (*_every(place, spoken=True), SPOKEN)):
+        for sign in _of_kinds(place, found, (*_every(place, spoken=True), SPOKEN, order_prose.SPOKEN)):
             found.setdefault(sign.kind, sign)
         best = max(best, found, key=_worth)
     return best
@@ -114,7 +115,7 @@ def _around_heavy(read: str) -> Iterator[str]:
     """The neighbourhood of each heavy sign; of a text that is full of them, the whole text."""
     spans = [
         match.span()
-        for kind in (*HEAVY, *heavy_in(read, spoken=True))
+        for kind in (*HEAVY, *order_prose.HEAVY, *heavy_in(read, spoken=True))
         for match in islice(kind.finds(read), MAX_PLACES + 1)
     ]
     if len(spans) > MAX_PLACES:
@@ -170,6 +171,7 @@ def _in_sight(text: str) -> Iterable[Sign]:
 
 def _every(plain: str, *, spoken: bool = False) -> Iterator[Kind]:
     yield from KINDS
+    yield from order_prose.KINDS
     yield from heavy_in(plain, spoken=spoken)
     yield from light_in(plain)
 
@@ -178,7 +180,7 @@ def _of_kinds(plain: str, found: Mapping[str, Sign], kinds: Iterable[Kind]) -> I
     for kind in kinds:
         match = None if kind.name in found else kind.search(plain)
         if match:
-            yield Sign(kind.name, kind.weight, match[0].strip()[:120])
+            yield Sign(kind.name, kind.weight, match[0].replace(END, "").strip()[:120])
 
 
 def _strangers(plain: str, strangers: Mapping[str, str]) -> Iterable[Sign]:

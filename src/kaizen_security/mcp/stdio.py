@@ -70,25 +70,35 @@ class Shim:
     """One server process between our standard input and output. ``desk`` decides what crosses."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._over = os.pipe()
+        self._signal = 0
+        self._started = self._running = False
+        # Before the server is there: one that we leave behind without a signal may never end.
+        self._hear_signals()
         self.process = subprocess.Popen(
             list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(environment), bufsize=0
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self._started = True
+        if self._signal:
+            self._give_up()
         self._from_server = self.process.stdout.fileno()
         self._to_server = Out(os.dup(self.process.stdin.fileno()))
         self.process.stdin.close()
         self._to_client = Out(os.dup(1))
-        self._over = os.pipe()
 
-    def run(self, desk: Desk) -> int:
-        """Carry until one side has ended; the server's exit status (128 and the signal's number when one ended it)."""
+    def _hear_signals(self) -> None:
         # The kernel may give a signal to another thread than this one, whose read it then does not interrupt.
         if sys.platform != "win32":
             os.set_blocking(self._over[1], False)
         signal.set_wakeup_fd(self._over[1], warn_on_full_buffer=False)
         for name in ("SIGTERM", "SIGINT", "SIGHUP"):
             signal.signal(getattr(signal, name), self._pass_on)
+
+    def run(self, desk: Desk) -> int:
+        """Carry until one side has ended; the server's exit status (128 and the signal's number when one ended it)."""
+        self._running = True
         down = threading.Thread(target=self._carry, args=(self._down, desk), name="kaizen-mcp-down", daemon=True)
         for thread in (
             down,
@@ -122,8 +132,17 @@ class Shim:
 
     def _pass_on(self, number: int, _: FrameType | None) -> None:
         # Whoever ends us will not wait long: what does not end by its own then is ended.
-        self.process.send_signal(number)
-        os.write(self._over[1], b".")
+        self._signal = number
+        if self._running:
+            self.process.send_signal(number)
+            os.write(self._over[1], b".")
+        elif self._started:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Ended before anything was carried: by its input's end alone the server might stay."""
+        self.process.kill()
+        raise SystemExit(128 + self._signal)
 
     # --- the client's lines
 

@@ -18,7 +18,7 @@ from kaizen_security.mcp import answers
 from kaizen_security.mcp.definitions import MAX_NAME, digest, name_of, texts
 from kaizen_security.mcp.frames import Message
 from kaizen_security.mcp.hidden import hidden, visible
-from kaizen_security.mcp.inbound import Arrival, Nothing, Report, brought
+from kaizen_security.mcp.inbound import Arrival, Nothing, Report, as_one, brought
 from kaizen_security.mcp.orders import DEFINITION, orders_in_result, signs, weight
 from kaizen_security.mcp.pins import INSTRUCTIONS, SERVER, Held, Pins, Ruling, Why, accept, introduced, judged, settle
 from kaizen_security.mcp.shelf import Shelf
@@ -54,6 +54,11 @@ _SECRET_FIELDS = (
     "密码",
     "口令",
     "私钥",
+)
+_WALLET = re.compile(
+    r"(?i:(?:seed|recovery|mnemonic) (?:phrase|words)|(?:palabras|frase) de recuperación|frase semilla"
+    r"|phrase de récupération|wiederherstellungs(?:phrase|wörter)|frase di recupero|frase de recuperação"
+    r"|助记词|リカバリーフレーズ|복구 문구|секретная фраза)"
 )
 _LETTERS_ONLY = re.compile(r"[\W_]+")
 
@@ -289,7 +294,9 @@ class Warden(Nothing):
         body = reply.body.get("result", reply.body.get("error"))
         looks = call.method in BRINGS or failed
         wrong = (
-            self._wrong(texts(body), definition=False, addressed=failed or call.method == "prompts/get")
+            self._wrong(
+                (*texts(body), *as_one(body)), definition=False, addressed=failed or call.method == "prompts/get"
+            )
             if looks
             else ()
         )
@@ -338,6 +345,7 @@ class Warden(Nothing):
         wrong = self._wrong(texts(params), definition=True)
         if method == "elicitation/create":
             wrong += tuple(f"it asks a person for {visible(name)}" for name in _secret_fields(params))
+            wrong += tuple(f"it asks a person for {visible(said)}" for said in _wallet_words(params))
         metadata: dict[str, Json] = {"source": "mcp", "method": method, "arguments": params}
         return (Action(kind="message", tool=str(method), publisher=server, metadata=metadata),), wrong
 
@@ -363,6 +371,11 @@ def _secret_fields(params: Json) -> list[str]:
     properties = schema.get("properties") if isinstance(schema, dict) else None
     names = properties if isinstance(properties, dict) else {}
     return [name for name in names if any(word in _LETTERS_ONLY.sub("", name.lower()) for word in _SECRET_FIELDS)]
+
+
+def _wallet_words(params: Json) -> list[str]:
+    """The words that open a wallet, wherever a question names them: nobody may ask for those."""
+    return [found[0] for text in texts(params) if (found := _WALLET.search(text))][:1]
 
 
 def _entries_of(reply: Message, key: str) -> list[Json]:

@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 import time
+from urllib.parse import quote
 
 import pytest
 
 from kaizen_security import Kaizen
 from kaizen_security.cli.mcp import _prompt
-from tests.e2e.mcp.shimmed import Shim, bare
+from tests.e2e.mcp.shimmed import PEER, Shim, bare
+from tests.e2e.mcp.test_gateway import Gateway, request
 from tests.e2e.server.running import Running
 from tests.e2e.sidecar_process import Process
 
@@ -175,7 +177,42 @@ class HostWithoutTheClient(Host):
         self.calls(place, meta)
 
 
-@pytest.mark.parametrize("kind", [Host, HostWithoutTheClient])
+class HostOverHttp(Host):
+    """A host without our client whose calls go over the gateway: run and request stand in headers."""
+
+    def __init__(self, tmp_path, **where):
+        super().__init__(tmp_path, **where)
+        settings = tmp_path / "gateway.toml"
+        logs = {name: tmp_path / f"{name}.jsonl" for name in ("notices", "reports")}
+        settings.write_text(
+            "".join(
+                f"[servers.{name}]\ncommand = {json.dumps([sys.executable, '-u', str(PEER), str(log)])}\n"
+                for name, log in logs.items()
+            )
+        )
+        self.log = logs["reports"]
+        self.gateway = Gateway(tmp_path, "--config", str(settings), NOTICES=LURE, **where)
+        opening = request(0, "initialize", protocolVersion="2025-06-18", capabilities={})
+        self.sessions = {name: self.gateway.post(opening, name).headers["mcp-session-id"] for name in logs}
+
+    def turn(self, asked, place, run):
+        for server, tool, arguments in (
+            ("notices", "read_notices", {}),
+            ("reports", "send_report", {"url": place, "month": "May"}),
+        ):
+            self.id += 1
+            headers = {"kaizen_run": run, "kaizen_request": quote(asked), "mcp_session_id": self.sessions[server]}
+            call = request(
+                self.id, "tools/call", name=tool, arguments=arguments, _meta={"kaizen-security/act": f"{run}-act"}
+            )
+            assert self.gateway.post(call, server, **headers).status_code == 200
+
+    def close(self):
+        super().close()
+        assert "Traceback" not in self.gateway.end()
+
+
+@pytest.mark.parametrize("kind", [Host, HostWithoutTheClient, HostOverHttp])
 def test_what_one_server_returned_and_another_is_called_with_is_judged_as_one_run(
     server, key, sidecar, tmp_path, monkeypatch, kind
 ):
@@ -196,7 +233,8 @@ def test_what_one_server_returned_and_another_is_called_with_is_judged_as_one_ru
     assert "provenance" not in found["asked"]
     assert not any("provenance" in found[f"usual-{n}"] for n in range(14))
     assert sent["lured"]["action"]["act_id"] == "lured-act"
-    assert "Read the notices" not in host.reports.log.read_text()
+    for log in (host.reports.log, getattr(host, "log", host.reports.log)):
+        assert "Read the notices" not in log.read_text()
 
 
 def test_a_hook_of_the_client_says_what_the_user_asked(server, key, sidecar, tmp_path):

@@ -6,10 +6,12 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.mcp.shimmed import SHIM, Shim, bare, peak
+from tests.e2e.sidecar_process import until
 
 
 def test_what_a_client_says_reaches_the_server_byte_for_byte_and_so_do_the_answers(tmp_path):
@@ -150,3 +152,36 @@ def test_it_starts_quickly_and_with_the_standard_library_only():
     )
     deciding = {f"kaizen_security.{room}" for room in ("observer", "detections", "runtime", "store")}
     assert loaded & ({"asyncio", "ssl", "http.client", "argparse", "starlette", "msgspec"} | deciding) == set()
+
+
+STARTING = """
+import os, signal, sys, time
+from kaizen_security.mcp import main
+
+def ended(*_):
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+main.desk_of = ended
+sys.exit(main.main(["--", "sh", "-c", 'echo $$ > "$0.new"; mv "$0.new" "$0"; exec sleep 1000', sys.argv[1]]))
+"""
+
+
+def test_a_signal_that_comes_while_it_starts_leaves_no_server_behind(tmp_path):
+    written = tmp_path / "server"
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING, str(written)], env=bare(tmp_path), stdin=subprocess.DEVNULL, timeout=50
+    )
+    assert done.returncode == 128 + signal.SIGTERM
+    until(lambda: gone(int(written.read_text())), "the server is gone")
+
+
+def gone(pid):
+    """Whether a process has ended, reaped or not."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
