@@ -43,6 +43,15 @@ def about(action_id: str) -> str:
     return action_id.removesuffix(ANSWERED).removesuffix(JUDGED)
 
 
+def row_id(action_id: str, ending: str = "") -> str:
+    """The id of an action's own row, or with ``ending`` of a further one.
+
+    An agent chooses its ids: one that ends as a further row's does gets a dot, or its row would pass for what a person or a model
+    said, would not be counted, and would take that one's place.
+    """
+    return action_id + ("" if about(action_id) == action_id else ".") + ending
+
+
 def blocked_by_policy(kinds: Iterable[str]) -> str:
     """``blocked by policy: <finding kinds, sorted>``; each kind once."""
     return "blocked by policy: " + ", ".join(sorted(set(kinds)))

@@ -58,9 +58,9 @@ class _Parts(Parts):
         self.show: Callable[[Action, Verdict], None] = lambda action, verdict: None
         super().__init__(settings)
 
-    def raised(self, action: Action, verdict: Verdict) -> None:
+    def raised(self, action: Action, verdict: Verdict, ending: str) -> None:
         """A model raised a verdict: shown here too, since a sandbox may have no control plane."""
-        super().raised(action, verdict)
+        super().raised(action, verdict, ending)
         self.show(action, verdict)
 
     def _on_bundle(self, agent: str, bundle: Bundle) -> None:

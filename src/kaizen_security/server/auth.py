@@ -22,7 +22,7 @@ from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.server import passwords
 from kaizen_security.server.http import forbidden, too_many, unauthorized
-from kaizen_security.server.limits import Limits
+from kaizen_security.server.limits import Limits, network
 from kaizen_security.store.base import Key, Role, Scope, Session, Store, User
 
 COOKIE = "kaizen_session"
@@ -263,6 +263,7 @@ class Auth:
         if len(password) > passwords.MAX_PASSWORD:
             raise InvalidInput("password", f"is longer than {passwords.MAX_PASSWORD} characters")
         now = self._clock()
+        address = network(address)
         both = f"{address} {name[:256]}"
         wait = max(self._by_address.wait(address, now), self._by_name.wait(both, now))
         if wait:
@@ -285,7 +286,7 @@ class Auth:
 
         Raises ApiError (429).
         """
-        now = self._clock()
+        now, address = self._clock(), network(address)
         wait = self._by_address.wait(address, now)
         if wait:
             raise too_many("too many failed attempts; wait", wait)

@@ -57,13 +57,14 @@ class Limits:
 
     def address(self, address: str) -> None:
         """Count a request from an address. Raises ApiError (429)."""
-        wait = self._addresses.take(_network(address), self._clock())
+        wait = self._addresses.take(network(address), self._clock())
         if wait:
             self.refused["address",] += 1
             raise too_many("more requests come from this address than may; raise --rate-address", wait)
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
+    """What counts as one address: an IPv4 address, or a /64 of IPv6."""
     # Whoever has one IPv6 address has 2^64 of them (RFC 6177), and would have as many buckets.
     if ":" not in address:
         return address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from kaizen_security.server.context import Context
 from kaizen_security.server.http import ApiError, parse_json
 from kaizen_security.server.kept import Outward
 from kaizen_security.server.quick import decode_batch
-from kaizen_security.store.base import Appended, NewVerdict, Origin, Status, VerdictRow
+from kaizen_security.store.base import Appended, LimitReached, NewVerdict, Origin, Status, VerdictRow
 
 MAX_REPORTS = 5000
 """Reports of one batch."""
@@ -158,6 +158,34 @@ class Reports:
             for verdict, first in zip(work.verdicts, work.firsts, strict=True)
         ]
 
+    async def take_what_fits(
+        self, principal: Principal, reports: Sequence[tuple[int, Report]], *, heavy: bool = False
+    ) -> tuple[list[Kept], list[Refusal]]:
+        """``take`` of a batch's reports with their places.
+
+        Where the organisation has as many agents as it may have, reports of further ones are refused and the others kept: whoever
+        makes up names must not keep back what everybody else reports.
+
+        Raises StoreFull, StoreUnavailable.
+        """
+        try:
+            return await self.take(principal, [report for _, report in reports], heavy=heavy), []
+        except LimitReached as err:
+            names = {report.action.agent for _, report in reports}
+            known = await self._context.call(self._known, principal.organisation, names)
+            if known == names:
+                raise
+            refused = [
+                Refusal(index=index, field=f"reports[{index}].agent", message=str(err))
+                for index, report in reports
+                if report.action.agent not in known
+            ]
+        fitting = [report for _, report in reports if report.action.agent in known]
+        return await self.take(principal, fitting, heavy=heavy), refused
+
+    def _known(self, organisation: int, names: Iterable[str]) -> set[str]:
+        return {name for name in names if self._context.store.agent(organisation, name) is not None}
+
     async def _kept(self, organisation: int, rows: Sequence[NewVerdict], writing: Future[Appended]) -> Appended:
         """Rows are being written: when they are, count them, and tell and show them."""
         loop = asyncio.get_running_loop()
@@ -179,7 +207,7 @@ class Reports:
         outward = await self._outward(organisation)
         action, said = outward.action(question.action), outward.verdict(verdict)
         row = NewVerdict(
-            action=replace(action, id=action.id + reasons.JUDGED),
+            action=replace(action, id=reasons.row_id(action.id, reasons.JUDGED)),
             verdict=said,
             origin=Origin.SERVER,
             created_at=self._context.clock(),
@@ -227,6 +255,7 @@ class Reports:
                 )
             ]
         evaluator = self._context.evaluator
+        action = replace(action, id=reasons.row_id(action.id))
         # Judged as it was reported, kept as it may be kept.
         refused = report.verdict is not None and report.verdict.blocked
         judged = outward.verdict(evaluator.observe(principal.organisation, report.action, refused=refused))

@@ -221,8 +221,7 @@ class Sidecar:
         if before is None or before.pending is None:
             self.emit(joined, verdict)
         elif verdict.pending is None:
-            # The row of the held action says that it was held; what came of it is a row of its own.
-            self.emit(joined, replace(verdict, action_id=verdict.action_id + reasons.ANSWERED))
+            self.emit(joined, verdict, reasons.ANSWERED)
         return verdict
 
     def _action(self, document: Json, agent: str, identity: Identity | None, field: str) -> Action:
@@ -232,9 +231,10 @@ class Sidecar:
         action = replace(action, organisation="")
         return told(action) if tells(identity) else action
 
-    def emit(self, action: Action, verdict: Verdict) -> bool:
-        """Put a verdict on its way to the control plane. False: it could not be kept, and that is counted."""
-        kept = self.uplink.report(replace(action, id=verdict.action_id), verdict)
+    def emit(self, action: Action, verdict: Verdict, ending: str = "") -> bool:
+        """Send a verdict; with ``ending`` as a row beside the action's own. False: it could not be kept, which is counted."""
+        row = reasons.row_id(verdict.action_id, ending)
+        kept = self.uplink.report(replace(action, id=row), replace(verdict, action_id=row))
         self.spool_refused += not kept
         return kept
 

@@ -39,14 +39,14 @@ log = logging.getLogger(__name__)
 FILE = "reasoning.db"
 
 
-Report = Callable[[Action, Verdict], object]
+Report = Callable[[Action, Verdict, str], object]
 Who = Callable[[Request], Awaitable[Identity | None]]
 
 
 class SidecarReasoning:
     """Nothing is asked, and nothing is written, when no model is configured. Raises Misconfigured when it cannot be used.
 
-    ``report(action, verdict)`` puts a further verdict on its way to the control plane; it must not wait.
+    ``report(action, verdict, ending)`` puts a further verdict on its way to the control plane; it must not wait.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class SidecarReasoning:
         self._inspector.distrust(action)
         # What came of a held action is one row, whoever answered: the agent's next look at it makes the same.
         ending = reasons.JUDGED if pending is None else reasons.ANSWERED
-        self._report(action, replace(verdict, action_id=action.id + ending))
+        self._report(action, replace(verdict, action_id=action.id), ending)
 
     def _held(self, hold_id: str, said: Answer, *, raises: bool) -> None:
         holds = self._inspector.holds

@@ -119,9 +119,9 @@ class Parts:
         self.profiles.tell()
         self.attached.tell()
 
-    def raised(self, action: Action, verdict: Verdict) -> None:
-        """A model raised a verdict: on its way to the control plane."""
-        self.sidecar.emit(action, verdict)
+    def raised(self, action: Action, verdict: Verdict, ending: str) -> None:
+        """A model raised a verdict: on its way to the control plane, as a row whose id has that ending."""
+        self.sidecar.emit(action, verdict, ending)
 
     def app(self) -> Starlette:
         """The ASGI application."""

@@ -61,3 +61,9 @@ def action_key(origin: Origin, source: str, action_id: str) -> int:
     """
     said = f"{origin.value}\0{source}\0{action_id}".encode()
     return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big", signed=True)
+
+
+def content_key(first: int, *said: object) -> int:
+    """64 bits for a row whose id was taken by another deed: of the key that it would have had, and of what it says."""
+    text = "\0".join(map(str, (first, *said))).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)

@@ -25,6 +25,7 @@ from kaizen_security.store.codes import (
     STATUS_CODE,
     RowIds,
     action_key,
+    content_key,
     public_id,
 )
 
@@ -34,9 +35,10 @@ _COLUMNS = (
 ).split()
 _CHUNKS = (100, 25, 5, 1)
 """Rows a statement may have: few different ones, so that each stays prepared."""
-_KEY, _ORIGIN, _MORE, _RUN, _ACT = (
-    _COLUMNS.index(name) - 3 for name in ("action_key", "origin", "more", "run_id", "act_id")
-)
+_AT = {name: index - 3 for index, name in enumerate(_COLUMNS)}
+"""Where each column stands in ``Prepared.columns``."""
+_DEED = ("kind", "tool", "publisher", "target", "hash")
+_OBSERVER = ORIGIN_CODE[Origin.OBSERVER]
 _json = msgspec.json.Encoder().encode
 
 
@@ -126,6 +128,19 @@ def _more(action: Action, verdict: Verdict) -> str:
     return _json(more).decode()
 
 
+def _is_other(row: Prepared, decision: int, reason: str, metadata: str, *deed: str) -> bool:
+    """Whether the row is of another deed than the one that is kept under its id, or says something worse of the same.
+
+    What an observer reports again, because it knows the act now, has less metadata; whoever else reports again sends the same.
+    """
+    columns = row.columns
+    if tuple(columns[_AT[name]] for name in _DEED) != deed:
+        return True
+    if columns[_AT["origin"]] != _OBSERVER and columns[_AT["metadata"]] != metadata:
+        return True
+    return (row.flagged or row.blocked) and (columns[_AT["decision"]], columns[_AT["reason"]]) != (decision, reason)
+
+
 class Ingest:
     """Writes prepared rows; belongs to the writer's thread. Counters are gathered for the whole group and written by ``flush``."""
 
@@ -157,9 +172,17 @@ class Ingest:
             while len(rows) - start >= size:
                 missing += self._insert(organisation, rows, numbers, ids, range(start, start + size))
                 start += size
-        duplicates = frozenset(missing)
+        there: set[int] = set()
         for index in missing:
-            ids[index] = self._older(numbers[index], rows[index])
+            older = self._older(numbers[index], rows[index])
+            if older is None:
+                older, is_new = self._other(organisation, numbers[index], ids[index], rows[index])
+            else:
+                is_new = False
+            ids[index] = older
+            if not is_new:
+                there.add(index)
+        duplicates = frozenset(there)
         self._count([(numbers[i], row) for i, row in enumerate(rows) if i not in duplicates])
         return Appended(ids=tuple(map(public_id, ids)), duplicates=duplicates)
 
@@ -186,18 +209,42 @@ class Ingest:
         kept = {number for (number,) in there}
         return [i for i in chunk if ids[i] not in kept]
 
-    def _older(self, agent: int, row: Prepared) -> int:
-        """The row that is there already. An observer that reports it again has learned since which act it is of."""
+    def _older(self, agent: int, row: Prepared) -> int | None:
+        """The row that is there already, None when it is of another deed. An observer that reports it again has learned since which
+        act it is of.
+        """
         columns = row.columns
-        number, act = self._connection.execute(
-            "SELECT id, act_id FROM verdicts WHERE agent_id = ? AND action_key = ?", (agent, columns[_KEY])
+        number, act, *known = self._connection.execute(
+            f"SELECT id, act_id, decision, reason, metadata, {', '.join(_DEED)} FROM verdicts "  # noqa: S608 - constants only
+            "WHERE agent_id = ? AND action_key = ?",
+            (agent, columns[_AT["action_key"]]),
         ).fetchone()
-        if columns[_ORIGIN] == ORIGIN_CODE[Origin.OBSERVER] and columns[_ACT] not in ("", act):
+        if _is_other(row, *known):
+            return None
+        if columns[_AT["origin"]] == _OBSERVER and columns[_AT["act_id"]] not in ("", act):
             self._connection.execute(
                 "UPDATE verdicts SET act_id = ?, run_id = ?, more = ? WHERE id = ?",
-                (columns[_ACT], columns[_RUN], columns[_MORE], number),
+                (columns[_AT["act_id"]], columns[_AT["run_id"]], columns[_AT["more"]], number),
             )
         return int(number)
+
+    def _other(self, organisation: int, agent: int, id_: int, row: Prepared) -> tuple[int, bool]:
+        """Write the row of another deed under an id that was used before; its number, and whether it is new.
+
+        An agent chooses its ids: one that takes an id twice must not make what it did the second time disappear.
+        """
+        columns = list(row.columns)
+        said = [columns[_AT[name]] for name in (*_DEED, "decision", "reason", "action_id")]
+        if columns[_AT["origin"]] != _OBSERVER:
+            said.append(columns[_AT["metadata"]])
+        key = columns[_AT["action_key"]] = content_key(columns[_AT["action_key"]], *said)
+        written = self._connection.execute(_INSERT[1], (id_, organisation, agent, *columns)).rowcount
+        if written:
+            return id_, True
+        found = self._connection.execute(
+            "SELECT id FROM verdicts WHERE agent_id = ? AND action_key = ?", (agent, key)
+        ).fetchone()
+        return int(found[0]), False
 
     def _count(self, new: Iterable[tuple[int, Prepared]]) -> None:
         # Most rows of a call are alike in what is counted of them; so each kind is counted once, by the times of its rows.

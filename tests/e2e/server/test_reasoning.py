@@ -97,6 +97,18 @@ def test_what_a_model_raises_is_a_further_row(asking, call, models):
     assert CANARY not in sent
 
 
+def test_an_agent_cannot_take_the_place_of_the_models_word(asking, call):
+    declared(call, "washer")
+    taken = strange("washer")
+    taken["action"] |= {"id": "washer-1:judged", "metadata": {}, "tool": "read_mail"}
+    assert call.post("/v1/verdicts", json={"agent": "washer", "action": taken["action"]}).status_code == 201
+    assert call.post("/v1/verdicts", json=strange("washer")).status_code == 201
+    (row,) = until(lambda: raised(call, "washer"), "the raised row")
+    assert row["action_id"] == "washer-1:judged"
+    agent = next(one for one in asking.get("/v1/agents/profiles").json()["profiles"] if one["agent"] == "washer")
+    assert (agent["actions"], agent["flagged"]) == (2, 1)
+
+
 def test_usage_is_counted_and_an_agents_key_may_read_it(asking, call, server):
     declared(call, "counted")
     before = call.get("/v1/judge/usage").json()["today"]

@@ -183,3 +183,19 @@ def test_keys_that_nobody_has_do_not_fill_the_memory(store, clock, auth):
 
     asyncio.run(ask())
     assert len(auth._keys) <= 4096
+
+
+def test_who_has_one_network_of_ipv6_has_one_address_for_guessing_passwords(auth, store, clock):
+    acme = store.create_organisation("acme", boundary_secret=b"o" * 32, at=1.0)
+    store.create_user(acme.id, "admin", role=Role.ADMIN, password=passwords.hash_password("right"), at=1.0)
+
+    async def tried():
+        statuses = []
+        for i in range(10):
+            try:
+                await auth.sign_in("admin", "wrong", address=f"2001:db8::{i:x}")
+            except ApiError as err:
+                statuses.append(err.status)
+        return statuses
+
+    assert asyncio.run(tried()) == [401] * 8 + [429] * 2

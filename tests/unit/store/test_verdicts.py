@@ -11,7 +11,16 @@ from kaizen_security.contract.codec import encode_action
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.verdict import Decision, Severity
 from kaizen_security.store import base
-from kaizen_security.store.base import Hour, LimitReached, NewVerdict, Origin, Status, Suppression, VerdictQuery
+from kaizen_security.store.base import (
+    Appended,
+    Hour,
+    LimitReached,
+    NewVerdict,
+    Origin,
+    Status,
+    Suppression,
+    VerdictQuery,
+)
 from tests.unit.store.rows import DENIED, NOW, UNDECLARED, organisation, row
 
 
@@ -72,7 +81,7 @@ def test_only_an_observer_may_say_later_which_act_a_row_is_of(store, origin):
     alone = alone._replace(action=replace(alone.action, act_id="e-1"))
     [public] = store.append(acme, [alone]).result().ids
     joined = replace(alone.action, act_id="call_7", run_id="run-1", seen_by=("sdk", "egress"))
-    otherwise = replace(alone.verdict, reason="something else", decision=Decision.BLOCK)
+    otherwise = replace(alone.verdict, reason="something else")
     found = store.append(acme, [alone._replace(action=joined, verdict=otherwise)]).result()
     assert (found.ids, found.duplicates) == ((public,), frozenset({0}))
     kept = store.verdict(acme, public)
@@ -81,6 +90,37 @@ def test_only_an_observer_may_say_later_which_act_a_row_is_of(store, origin):
     assert (kept.reason, kept.decision) == ("ok", Decision.ALLOW)
     store.append(acme, [alone._replace(action=replace(alone.action, act_id=""))]).result()
     assert store.verdict(acme, public).act_id == after[0]
+
+
+@pytest.mark.parametrize("origin", [Origin.OBSERVER, Origin.CLAIM, Origin.SERVER])
+@pytest.mark.parametrize(
+    "changed",
+    [{"target": "evil.example:443"}, {"tool": "wire_money"}, {"kind": "exec"}, {"hash": "ab"}, {"publisher": "p"}],
+)
+def test_another_deed_under_an_id_that_was_used_is_kept_too(store, origin, changed):
+    acme = organisation(store)
+    first = row("x", origin=origin)
+    other = first._replace(action=replace(first.action, **changed))
+    [one] = store.append(acme, [first]).result().ids
+    found = store.append(acme, [other, first, other]).result()
+    assert found.duplicates == {1, 2}, "each is kept once, however often it comes"
+    assert found.ids[1] == one
+    assert found.ids[0] == found.ids[2] != one
+    assert store.append(acme, [other]).result() == Appended(ids=(found.ids[0],), duplicates=frozenset({0}))
+    assert [entry.action_id for entry in store.verdicts(acme, VerdictQuery())] == ["x", "x"]
+    assert store.agent(acme, first.action.agent).actions == 2
+
+
+@pytest.mark.parametrize("origin", [Origin.OBSERVER, Origin.CLAIM, Origin.SERVER])
+def test_what_is_blocked_does_not_hide_behind_an_id_that_was_let_through(store, origin):
+    acme = organisation(store)
+    first = row("x", origin=origin)
+    worse = row("x", origin=origin, decision=Decision.BLOCK, reason="blocked by policy: p", evidence=(DENIED,))
+    store.append(acme, [first]).result()
+    assert store.append(acme, [worse, worse]).result().duplicates == {1}
+    assert store.append(acme, [first]).result().duplicates == {0}
+    assert [entry.decision for entry in store.verdicts(acme, VerdictQuery())] == [Decision.BLOCK, Decision.ALLOW]
+    assert store.agent(acme, first.action.agent).blocked == 1
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 99, 100, 101, 237])

@@ -131,13 +131,15 @@ def routes(context: Context) -> list[Route]:
         data = await read_body(request, limit=MAX_BATCH)
         heavy = len(data) > HEAVY
         taken, refused = await context.aside(read_batch, data, principal) if heavy else read_batch(data, principal)
-        kept = await reports.take(principal, [entry for _, entry in taken], heavy=heavy)
+        kept, unfitting = await reports.take_what_fits(principal, taken, heavy=heavy)
         duplicates = sum(entry.duplicate for entry in kept)
         return answer(
             {
                 "accepted": len(kept) - duplicates,
                 "duplicates": duplicates,
-                "rejected": [{"index": one.index, "field": one.field, "message": one.message} for one in refused],
+                "rejected": [
+                    {"index": one.index, "field": one.field, "message": one.message} for one in [*refused, *unfitting]
+                ],
                 "ids": [entry.id for entry in kept],
             }
         )
