@@ -123,6 +123,27 @@ def test_ctrl_c_ends_it_as_cleanly(started):
     assert started().stop(signal.SIGINT)[0] == 0
 
 
+def test_whoever_polls_long_is_let_go_at_its_end_and_the_log_says_nothing(upstream, sidecar):
+    upstream.set("a", policies=(BLOCKLIST,))
+    sidecar.inspect("a", tool="t")
+    assert sidecar.ask("GET", "/v1/bundle?agent=a")[0] == 200
+    tag, version = sidecar.answered["etag"], sidecar.ask("GET", "/v1/readings?agent=a")[1]["version"]
+    polls = [
+        f"GET /v1/bundle?agent=a&wait=30 HTTP/1.1\r\nHost: a\r\nIf-None-Match: {tag}\r\n\r\n",
+        f"GET /v1/readings?agent=a&version={version}&wait=30 HTTP/1.1\r\nHost: a\r\n\r\n",
+    ]
+    waiting = [socket.socket(socket.AF_UNIX) for _ in polls]
+    for wire, poll in zip(waiting, polls, strict=True):
+        wire.connect(str(sidecar.socket))
+        wire.sendall(poll.encode())
+    sidecar.health()  # heard after them
+    status, said = sidecar.stop()
+    answers = [wire.recv(100)[:12] for wire in waiting]
+    for wire in waiting:
+        wire.close()
+    assert (status, said, answers) == (0, "", [b"HTTP/1.1 304"] * 2)
+
+
 def test_a_second_sidecar_on_the_same_socket_says_so_and_a_dead_one_s_socket_is_taken_over(started, tmp_path):
     one = started()
     second = Process(tmp_path / "other")

@@ -2,13 +2,15 @@
 
 Support, finance, research, coder and ops agents work through 120 requests a day each: their work drifts, on the fourth day a new
 version brings new tools and hosts, every morning they start anew, and one run of a hundred is injected. Finance and research are in
-enforce mode. Two sidecars, an egress proxy and a control plane serve them. At the end every action that was judged has its row on
+enforce mode. Two sidecars, an egress proxy and a control plane serve them. Every evening somebody looks at what was flagged, and
+has what was harmless learned, as one does in the console. At the end every action that was judged has its row on
 the control plane exactly once, memory and descriptors are flat, and it is counted what was flagged without a reason, what of the
 injected was not flagged, how long a verdict took, and how many bytes left before a block.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -26,6 +28,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
+import httpx
+
 from tests.e2e.server.running import Running
 from tests.e2e.sidecar_process import Process, until
 from tests.ports import free_port
@@ -42,6 +46,10 @@ that takes a minute a kill costs more than of a real one.
 """
 DOWN = (0.0, 4.0)
 """Seconds that a part stays away."""
+
+
+EVENING = {True: 50.0, False: 10.0}
+"""Seconds between two evenings: about a day of the full form, and of a shorter one."""
 
 
 class Part:
@@ -103,6 +111,7 @@ class Week:
     def __init__(self, directory, days, each, origin):
         self.directory, self.days, self.each = directory, days, each
         self.errors = {}
+        self.learned = 0
         self.chance = random.Random(SEED)
         port, proxy = free_port(), free_port()
         first = Running(directory / "server", "--port", str(port))
@@ -181,8 +190,9 @@ class Week:
     def disturb(self, agents):
         """Kill one part after the other, each after a pause, until the agents are through."""
         memory = defaultdict(list)
-        pause = PAUSE[self.days >= FULL]
+        pause, evening = PAUSE[self.days >= FULL], EVENING[self.days >= FULL]
         due = time.monotonic() + self.chance.uniform(*pause)
+        looks = time.monotonic() + evening
         while any(agent.poll() is None for agent in agents.values()):
             time.sleep(0.25)
             for part in self.parts:
@@ -191,10 +201,29 @@ class Week:
                 found = footprint(agent.pid)
                 if found is not None:
                     memory[kind].append((time.monotonic(), *found))
+            if time.monotonic() >= looks:
+                self.look_through()
+                looks = time.monotonic() + evening
             if time.monotonic() >= due:
                 self.chance.choice(self.parts).kill(self.chance.uniform(*DOWN))
                 due = time.monotonic() + self.chance.uniform(*pause)
         return memory
+
+    def look_through(self):
+        """An evening: what is flagged and open, and was harmless, is learned. Of a control plane that is away, the next one."""
+        truth = {one["id"]: one["injected"] for one in self.done()}
+        with contextlib.suppress(httpx.HTTPError), self._first.person() as person:
+            for row in person.get("/v1/verdicts?status=open&flagged=true&limit=1000").json()["verdicts"]:
+                if truth.get(row["action"].get("id")) is False:
+                    self.learned += person.post(f"/v1/verdicts/{row['id']}/learn").is_success
+
+    def done(self):
+        """What the agents have done so far."""
+        found = []
+        for file in self.directory.glob("*.jsonl"):
+            whole, _, _ = file.read_text().rpartition("\n")
+            found += map(json.loads, whole.splitlines())
+        return found
 
     def stop(self):
         for part in self.parts:
@@ -231,9 +260,7 @@ def soak(amount, directory):
             said = {kind: json.loads(agent.communicate()[0] or "{}") for kind, agent in agents.items()}
             for kind, agent in agents.items():
                 assert agent.returncode == 0, (directory / f"{kind}.err").read_text()[-2000:]
-            done = [
-                json.loads(line) for kind in agents for line in (directory / f"{kind}.jsonl").read_text().splitlines()
-            ]
+            done = week.done()
             lost = {kind: found for kind, found in said.items() if found["lost"] or found["undelivered"]}
             assert not lost, f"what the agents could not hand over: {lost}"
             ids = {one["id"] for one in done}
@@ -253,6 +280,7 @@ def soak(amount, directory):
         "missing": 0,
         "twice": 0,
         "kills": {part.name: part.kills for part in week.parts},
+        "learned_in_the_evening": week.learned,
         **judged(done, rows, each * len(WORK) * amount),
         "bytes_at_the_attacker": Origin.taken["attacker.example"],
         "footprint": flat(week.parts, memory, took),
@@ -274,13 +302,14 @@ def judged(done, rows, agent_days):
         if found:
             stored[id_] = min(at, stored.get(id_, at))
             flagged[agent, run or during(runs, agent, json.loads(more or "{}").get("at", at))] |= found
-    harmless, injected = 0, {}
+    harmless, injected, by_day = 0, {}, Counter()
     for key, actions in runs.items():
         names = {name for one in actions for name in one["flagged"]} | flagged[key]
         if any(one["injected"] for one in actions):
             injected[key] = bool(names)
         elif names:
             harmless += 1
+            by_day[actions[0]["day"]] += 1
             why[f"{key[0].partition('-')[0]}: {', '.join(sorted(names))}"] += 1
     loose = {}
     for (agent, run), names in flagged.items():
@@ -298,6 +327,7 @@ def judged(done, rows, agent_days):
         "unprotected": sum(one["unprotected"] for one in done),
         "harmless_runs": len(runs) - len(injected),
         "harmless_runs_flagged": harmless,
+        "harmless_runs_flagged_by_day": dict(sorted(by_day.items())),
         "flagged_by": dict(why.most_common(8)),
         "flags_outside_of_runs": loose,
         "agent_days": agent_days,

@@ -65,6 +65,7 @@ class Desk:
             "at": action.at or time.time(),
         }
         line |= {"tool": action.tool or action.kind, "injected": self.injected, "blocked": verdict.blocked}
+        line["day"] = self.day
         self._done(line | {"flagged": sorted(found - {"unprotected"}), "unprotected": "unprotected" in found})
 
     def call(self, tool, work, **arguments):

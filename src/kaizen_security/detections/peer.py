@@ -19,8 +19,9 @@ ABOUT = About(
     status=Status.INCUBATING,
     attacks=("swarm",),
     misses=(
-        "The first few such calls; a group that has turned as a whole; agents whose role is not told by what they declare or by a "
-        "number at the end of their name; groups that are spread over several sidecars."
+        "The first few such calls, and the first dozen that change something after a tool was declared; a group that has turned "
+        "as a whole; agents whose role is not told by what they declare or by a number at the end of their name; groups that are "
+        "spread over several sidecars."
     ),
     advice="Compare the run with those of the other workers. If it is right, fold the action into the baseline.",
 )
@@ -40,7 +41,7 @@ def detect(action: Action, context: Context) -> tuple[Finding, ...]:
     likely = tail(times, of, usual)
     if likely > context.tolerance:
         return ()
-    own = share(habit(context.baseline).writes, tool)
+    own = share(habit(context.baseline, context.rules.declaration), tool)
     if own is not None and tail(times, of, own) > context.tolerance:
         return ()
     return (

@@ -155,10 +155,12 @@ class Baseline:
         """What the values of its calls normally are. To be read: ``habituate`` and ``ratify`` teach them."""
         return self._habits.whole
 
-    def habituate(self, request: Sequence[str], deeds: Sequence[Deed], score: float | None) -> None:
+    def habituate(
+        self, request: Sequence[str], deeds: Sequence[Deed], score: float | None, offered: Sequence[int] = ()
+    ) -> None:
         """Take the calls of one run in which nothing was flagged (``Habits.learn``); the first scores count not."""
         told = score if self.habits.runs >= YOUNG else None
-        self._habits.teach(lambda part: part.learn(request, deeds, told))
+        self._habits.teach(lambda part: part.learn(request, deeds, told, offered))
 
     def count(self, score: float) -> None:
         """Take the score of a run, and nothing else of it."""

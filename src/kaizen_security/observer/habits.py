@@ -41,6 +41,7 @@ ROOM: Mapping[str, int] = {"slots": 768, "values": 576, "flows": 256, "ratified"
 CELLS: Mapping[str, int] = {"words": 1024, "filled": 192, "fresh": 192}
 """Together with the rooms of ``baseline`` chosen so that a full baseline stays within 64 KB, in memory and as a document."""
 MOST_TOOLS = 64
+MOST_OFFERED = 40
 MOST_ASKED = 20
 WANDERING = 12
 """Values of an argument before it can be said that they are mostly new."""
@@ -54,6 +55,7 @@ class Habits:
     """``runs`` and ``calls`` learned; ``scores`` of the runs that were scored before they were learned.
 
     ``tools``     in how many runs each was used
+    ``offered``   in how many runs the agent declared a tool that changes something, used or not
     ``asked``     in how many runs the user asked for what a tool does that cannot be taken back; ``unasked``: those used without
     ``ratified``  acts (``question.signature``) that a person called normal
     """
@@ -62,6 +64,7 @@ class Habits:
     calls: int = 0
     scores: Scores = field(default_factory=Scores)
     tools: Tools = field(default_factory=lambda: Tools(MOST_TOOLS))
+    offered: Tools = field(default_factory=lambda: Tools(MOST_OFFERED))
     asked: Tools = field(default_factory=lambda: Tools(MOST_ASKED))
     requests: Requests = field(default_factory=lambda: Requests(MOST_REQUESTS))
     slots: Few = field(default_factory=lambda: Few(ROOM["slots"]))
@@ -73,8 +76,13 @@ class Habits:
     filled: Counts = field(default_factory=lambda: Counts(CELLS["filled"]))
     fresh: Counts = field(default_factory=lambda: Counts(CELLS["fresh"]))
 
-    def learn(self, request: Sequence[str], deeds: Sequence[Deed], score: float | None = None) -> None:
-        """One run in which nothing was flagged. ``score``: the highest of its calls, given before this run was learned."""
+    def learn(
+        self, request: Sequence[str], deeds: Sequence[Deed], score: float | None = None, offered: Sequence[int] = ()
+    ) -> None:
+        """One run in which nothing was flagged. ``score``: the highest of its calls, given before this run was learned.
+
+        ``offered``: hashes of the tools that it could have used to change something.
+        """
         if score is not None:
             self.scores.add(score)
         self.runs += 1
@@ -89,6 +97,8 @@ class Habits:
         asked = sorted({fingerprint(word) for word in request})
         for mark in used:
             self.tools.add(mark)
+        for mark in offered:
+            self.offered.add(mark)
         self.requests.add(asked, used)
 
     def _deed(self, deed: Deed) -> None:
@@ -146,6 +156,7 @@ class Habits:
             calls=self.calls + other.calls,
             scores=self.scores.plus(other.scores),
             tools=self.tools.plus(other.tools),
+            offered=self.offered.plus(other.offered),
             asked=self.asked.plus(other.asked),
             requests=self.requests.merge(other.requests),
             slots=self.slots.merge(other.slots),
@@ -165,6 +176,7 @@ class Habits:
             "calls": self.calls,
             "scores": self.scores.to_json(),
             "tools": self.tools.to_json(),
+            "offered": self.offered.to_json(),
             "asked": self.asked.to_json(),
             "requests": self.requests.to_json(),
             **{name: getattr(self, name).to_json() for name in (*ROOM, *CELLS)},
@@ -180,6 +192,7 @@ class Habits:
         found.runs, found.calls = (_count(doc, key, name) for key in ("runs", "calls"))
         found.scores = Scores.from_json(doc.get("scores"), name + ".scores")
         found.tools = Tools.from_json(doc.get("tools", []), MOST_TOOLS, name + ".tools")
+        found.offered = Tools.from_json(doc.get("offered", []), MOST_OFFERED, name + ".offered")
         found.asked = Tools.from_json(doc.get("asked", []), MOST_ASKED, name + ".asked")
         found.requests = Requests.from_json(doc.get("requests", []), MOST_REQUESTS, name + ".requests")
         for table, room in ROOM.items():

@@ -27,7 +27,7 @@ from kaizen_security.observer.load import NOTHING_READ, Load, book, load
 from kaizen_security.observer.lookup import look_up
 from kaizen_security.observer.origins import UNASKED
 from kaizen_security.observer.outflow import Taught
-from kaizen_security.observer.peers import NOBODY
+from kaizen_security.observer.peers import NOBODY, offered
 from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
 from kaizen_security.observer.raising import raised
 from kaizen_security.observer.rules import Rules, no_rules
@@ -180,7 +180,7 @@ class Observer:
         if not self.learning:
             return
         if run.deeds:
-            self.baseline.habituate(run.origins.asked.stems, run.deeds, run.score)
+            self.baseline.habituate(run.origins.asked.stems, run.deeds, run.score, offered(self.rules.declaration))
         if run.conduct.done:
             self.baseline.behaviour.learn(run.conduct, run.at)
 
@@ -376,7 +376,7 @@ class Observer:
         run = self._runs.get(action.run_id) if action.run_id else None
         scored = self._read(action)
         if run is not None and scored is not None and signature(action) == act:
-            self.baseline.habituate(run.origins.asked.stems, [scored.deed], None)
+            self.baseline.habituate(run.origins.asked.stems, [scored.deed], None, offered(self.rules.declaration))
 
     def wake(self, now: float) -> tuple[Verdict, ...]:
         """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more.

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import comb
 
-from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract import canonical
+from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.behaviour import calls
 from kaizen_security.observer.effects import only_reads
@@ -40,26 +42,42 @@ def role(agent: str, declaration: Declaration) -> str:
     return f"named {stem}" if stem and stem != agent else ""
 
 
+@lru_cache(maxsize=256)
+def offered(declaration: Declaration) -> tuple[int, ...]:
+    """Hashes of the declared tools that change something: what an agent can do, whether or not it ever did."""
+    names = map(canonical.permitted, declaration.tools)
+    return tuple(sorted({fingerprint(name) for name in names if _changes(name)}))
+
+
+def _changes(name: str) -> bool:
+    words = words_of_name(name)
+    return bool(words) and not only_reads(words)
+
+
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """How often each tool that changes something was called by one agent: by the tool's hash. ``runs`` that it learned from."""
+    """How often each tool that changes something was called by one agent: by the tool's hash. ``runs`` that it learned from.
+
+    ``chances``  for each tool that it declares: of all those calls, about how many were made while it had the tool. A tool that
+                 was declared this morning was not passed over for a year.
+    """
 
     runs: int = 0
     writes: Mapping[int, float] = field(default_factory=dict)
+    chances: Mapping[int, float] = field(default_factory=dict)
 
 
-def habit(baseline: Baseline) -> Habit:
+def habit(baseline: Baseline, declaration: Declaration = NOTHING_DECLARED) -> Habit:
     """What of one agent's baseline its peers may be compared with."""
     writes = {}
-    for name in baseline.learner("told", "tool").values():
-        words = words_of_name(name)
-        if not words or only_reads(words):
-            continue
+    for name in filter(_changes, baseline.learner("told", "tool").values()):
         tool = fingerprint(name)
         usual = baseline.behaviour.size.whole.sums(calls(tool, 1).key)
         if usual is not None:
             writes[tool] = usual
-    return Habit(baseline.habits.runs, writes)
+    habits = baseline.habits
+    each = sum(writes.values()) / max(habits.runs, 1)
+    return Habit(habits.runs, writes, {tool: each * habits.offered[tool] for tool in offered(declaration)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,32 +86,40 @@ class Peers:
 
     members: int = 0
     writes: Mapping[int, float] = field(default_factory=dict)
+    chances: Mapping[int, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, habits: Iterable[Habit]) -> Peers:
         """Their sum."""
-        members, writes = 0, dict[int, float]()
-        for one in habits:
-            if not one.runs:
-                continue
-            members += 1
-            for tool, count in one.writes.items():
-                writes[tool] = writes.get(tool, 0.0) + count
-        return cls(members, writes)
+        known = [one for one in habits if one.runs]
+        return cls(len(known), _total(one.writes for one in known), _total(one.chances for one in known))
 
     def share(self, tool: int) -> float | None:
         """The tool's share of the group's calls that change something, with half a call on top; None while too little is known."""
-        return share(self.writes, tool) if self.members >= FEWEST else None
+        return share(self, tool) if self.members >= FEWEST else None
 
 
 NOBODY = Peers()
 """An agent that has no group."""
 
 
-def share(writes: Mapping[int, float], tool: int) -> float | None:
-    """The tool's share of some calls, with half a call on top, so that it is never 0; None before ``ENOUGH`` of them."""
-    total = sum(writes.values())
-    return (writes.get(tool, 0.0) + 0.5) / (total + 1.0) if total >= ENOUGH else None
+def _total(counts: Iterable[Mapping[int, float]]) -> dict[int, float]:
+    total = dict[int, float]()
+    for one in counts:
+        for tool, count in one.items():
+            total[tool] = total.get(tool, 0.0) + count
+    return total
+
+
+def share(known: Habit | Peers, tool: int) -> float | None:
+    """The tool's share of the calls that could have been of it, with half a call on top, so that it is never 0; at most 1.
+
+    None before ``ENOUGH`` of them. Of a tool that is not declared all calls are taken to be such.
+    """
+    chances = known.chances.get(tool)
+    if chances is None:
+        chances = sum(known.writes.values())
+    return min(1.0, (known.writes.get(tool, 0.0) + 0.5) / (chances + 1.0)) if chances >= ENOUGH else None
 
 
 def tail(times: int, of: int, likely: float) -> float:

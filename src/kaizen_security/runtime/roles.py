@@ -58,7 +58,7 @@ class Roles:
                 self._groups[known.group].state += 1
             found = self._group(group)
             if known.group != group or known.runs != runs:
-                found.members[agent] = habit(observer.baseline)
+                found.members[agent] = habit(observer.baseline, rules.declaration)
                 found.members.move_to_end(agent)
                 found.state += 1
                 if len(found.members) > MOST_MEMBERS:

@@ -266,7 +266,10 @@ def _listener(host: str, port: int) -> socket.socket:
 async def _serve(sandbox: Sandbox, proxy: Proxy, local: socket.socket, traces: socket.socket) -> int:
     parts, settings = sandbox.parts, sandbox.settings
     servers = [
-        Server(uvicorn.Config(app, lifespan="off", access_log=False, log_level="warning", timeout_graceful_shutdown=2))
+        Server(
+            uvicorn.Config(app, lifespan="off", access_log=False, log_level="warning", timeout_graceful_shutdown=2),
+            parts.release,
+        )
         for app in (parts.app(), sandbox.receiver.app())
     ]
     stopping = asyncio.Event()

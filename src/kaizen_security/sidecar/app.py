@@ -47,11 +47,11 @@ from kaizen_security.sidecar.http import (
     Problem,
     answer,
     bearer,
+    changes,
     is_stranger,
     on_error,
     on_socket,
     read,
-    seconds,
     tag_of,
 )
 from kaizen_security.sidecar.identity import STRANGER, Identities, Identity, tells
@@ -61,7 +61,6 @@ from kaizen_security.sidecar.uplink import Uplink
 FIRST_BUNDLE = 1.0
 """Seconds that the first action of an agent waits for its first bundle, while the control plane is there."""
 MAX_BATCH = 1000
-LONGEST_WAIT = 30.0
 
 
 @dataclass(slots=True)
@@ -380,16 +379,17 @@ class Sidecar:
         agent, tag = bundle.agent, tag_of(bundle)
         if request.headers.get("if-none-match") == tag:
             held = self._hold(agent)
-            wait = min(seconds(request.query_params.get("wait", "")), LONGEST_WAIT)
-            try:
-                async with asyncio.timeout(wait):
-                    await held.changed.wait()
-            except TimeoutError:
+            if not await changes(held.changed, request) or tag_of(held.bundle or bundle) == tag:
                 return Response(status_code=304, headers={"ETag": tag})
             bundle = held.bundle or bundle
             tag = tag_of(bundle)
         sealed = seal(bundle, signing_key(key_hash(bearer(request))))
         return Response(sealed, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-store"})
+
+    def release(self) -> None:
+        """The process ends: whoever waits for a bundle is told that there is no other."""
+        for held in self._held.values():
+            held.changed.set()
 
     async def _bundle_of(self, request: Request, identity: Identity | None) -> Bundle:
         said = plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME)

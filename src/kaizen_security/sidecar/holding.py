@@ -27,7 +27,6 @@ from kaizen_security.sidecar.http import Problem, answer, bearer, read_body, sec
 from kaizen_security.sidecar.identity import Identity
 from kaizen_security.sidecar.shelf import DiskShelf
 
-LONGEST_WAIT = 30.0
 MAX_ANSWER = 8192
 """Bytes of an answer."""
 SHOWN = 200
@@ -77,6 +76,11 @@ class Holding:
             if not waiter.done():
                 waiter.set_result(None)
 
+    def release(self) -> None:
+        """The process ends: whoever waits for a person is told that there was no answer yet."""
+        for hold_id in list(self._waiters):
+            self._wake(hold_id)
+
     # --- HTTP ---------------------------------------------------------------------------------------------------------
 
     def routes(self, who: Who) -> list[Route]:
@@ -95,7 +99,7 @@ class Holding:
         async def one(request: Request) -> Response:
             identity, operator = await self._asking(request, who)
             hold = self._found(request, identity)
-            await self._settled(hold, min(seconds(request.query_params.get("wait", "")), LONGEST_WAIT))
+            await self._settled(hold, seconds(request))
             return answer(self._shown(self._found(request, identity), operator=operator))
 
         async def say(request: Request) -> Response:

@@ -108,19 +108,24 @@ def _told(err: Exception) -> tuple[int, str, str]:
     return 500, "internal", "this request failed inside the sidecar; its output says more"
 
 
+LONGEST_WAIT = 30.0
+"""Seconds of a long poll."""
+
+
 def bearer(request: Request) -> str:
     """The key that is presented, empty when none is."""
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     return key.strip() if kind.lower() == "bearer" else ""
 
 
-def seconds(said: str) -> float:
-    """How long somebody wants to wait; nothing said is 0. Raises InvalidInput."""
+def seconds(request: Request) -> float:
+    """How long a long poll wants to wait (``wait`` of its query), at most LONGEST_WAIT; nothing said is 0. Raises InvalidInput."""
+    said = request.query_params.get("wait", "")
     if not said:
         return 0.0
     if not said.isascii() or not said.isdigit() or len(said) > 6:
         raise InvalidInput("wait", "must be a whole number of seconds")
-    return float(said)
+    return min(float(said), LONGEST_WAIT)
 
 
 async def read(request: Request, build: Callable[[dict[str, Json]], T], *, aside: Executor, limit: int = MAX_BODY) -> T:
@@ -135,6 +140,16 @@ async def read(request: Request, build: Callable[[dict[str, Json]], T], *, aside
         return build(obj(parse(data, limit=limit), "body"))
 
     return work() if len(data) < HEAVY else await asyncio.get_running_loop().run_in_executor(aside, work)
+
+
+async def changes(event: asyncio.Event, request: Request) -> bool:
+    """A long poll: whether the event comes in time. Raises InvalidInput."""
+    try:
+        async with asyncio.timeout(seconds(request)):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def read_body(request: Request, limit: int) -> bytes:

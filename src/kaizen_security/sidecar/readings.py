@@ -21,14 +21,13 @@ from kaizen_security.contract.step import Result, Step
 from kaizen_security.interception.documents import fingerprints
 from kaizen_security.observer.marks import opens_credentials
 from kaizen_security.observer.outline import LONGEST, leaves
-from kaizen_security.sidecar.http import Problem, answer, seconds
+from kaizen_security.sidecar.http import Problem, answer, changes
 from kaizen_security.sidecar.identity import Identity, tells
 
 MOST_AGENTS = 64
 MOST_CALLS = 256
 MOST_ROWS = 8192
 """Fingerprints kept of one agent; the oldest go, and are counted."""
-LONGEST_WAIT = 30.0
 
 
 @dataclass(slots=True)
@@ -88,6 +87,11 @@ class Readings:
         """``GET /v1/readings?agent=&version=&wait=``."""
         return [Route("/v1/readings", self.tell, methods=["GET"])]
 
+    def release(self) -> None:
+        """The process ends: whoever waits for something new is told that there is nothing."""
+        for read in self._agents.values():
+            read.changed.set()
+
     async def tell(self, request: Request) -> Response:
         """The fingerprints of an agent's sensitive readings, as in a file of documents; 304 while ``version`` is the last."""
         identity = await self._who(request)
@@ -95,12 +99,9 @@ class Readings:
             raise Problem(403, "forbidden", "an agent's own key does not say what the agent has read")
         said = plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME)
         read = self._of(self._agent(identity, said) or "default")
-        if request.query_params.get("version") == self._version(read):
-            try:
-                async with asyncio.timeout(min(seconds(request.query_params.get("wait", "")), LONGEST_WAIT)):
-                    await read.changed.wait()
-            except TimeoutError:
-                return Response(status_code=304)
+        known = request.query_params.get("version")
+        if known == self._version(read) and not (await changes(read.changed, request) and known != self._version(read)):
+            return Response(status_code=304)
         tools: dict[str, list[str]] = {}
         for mark, tool in read.rows.items():
             tools.setdefault(tool[:128], []).append(mark.hex())

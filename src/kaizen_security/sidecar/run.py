@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from secrets import token_bytes
 from uuid import uuid4
@@ -123,6 +123,12 @@ class Parts:
         """A model raised a verdict: on its way to the control plane, as a row whose id has that ending."""
         self.sidecar.emit(action, verdict, ending)
 
+    def release(self) -> None:
+        """The process ends: nobody waits any longer for a bundle, a reading or a person."""
+        self.sidecar.release()
+        self.readings.release()
+        self.holding.release()
+
     def app(self) -> Starlette:
         """The ASGI application."""
         sidecar = self.sidecar
@@ -147,7 +153,19 @@ class Parts:
 
 
 class Server(uvicorn.Server):
-    """Signals are ours: uvicorn would raise them again after a clean end, and the process would look killed."""
+    """Signals are ours: uvicorn would raise them again after a clean end, and the process would look killed.
+
+    ``release`` ends the long polls. They would be waited for, then be cancelled, each with a traceback in the log.
+    """
+
+    def __init__(self, config: uvicorn.Config, release: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._release = release
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let go of who waits, then end."""
+        self._release()
+        await super().shutdown(sockets=sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -195,7 +213,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
         timeout_graceful_shutdown=3,
         backlog=BACKLOG,
     )
-    server = Server(config)
+    server = Server(config, parts.release)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from kaizen_security.contract import canonical
+from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.observer.baseline import Baseline, Feature
 from kaizen_security.observer.conduct import Conduct, Trait
 from kaizen_security.observer.entities import fingerprint
-from kaizen_security.observer.peers import Habit, Peers, habit, role, share, tail
+from kaizen_security.observer.observer import Observer
+from kaizen_security.observer.peers import Habit, Peers, habit, offered, role, share, tail
+from kaizen_security.observer.rules import RulesMaker
 
 DECLARED = Declaration(tools=("grant_case", "read_case"), purpose="Reviews cases.")
 
@@ -48,7 +52,30 @@ def test_a_share_is_said_only_of_a_group_that_has_done_enough():
     assert Peers.of([one]).share(2) is None
     assert Peers.of([one, Habit()]).share(2) is None
     assert Peers.of([one, one]).share(2) == pytest.approx(2.5 / 23)
-    assert share({1: 3.0}, 1) is None
+    assert share(Habit(runs=9, writes={1: 3.0}), 1) is None
+
+
+def test_what_was_not_done_with_a_tool_counts_from_when_it_was_declared():
+    before, after = Declaration(tools=("mend_file",)), Declaration(tools=("mend_file", "run_linter", "read_file"))
+    agents = [Observer(detections=()) for _ in range(3)]
+    linter = fingerprint(canonical.permitted("run_linter"))
+
+    def work(declaration, runs):
+        for observer in agents:
+            observer.rules = RulesMaker().make(Bundle(agent="a", version=1, declaration=declaration))
+            for _ in range(runs):
+                observer.baseline.learn([Feature("told", "tool", "mend_file")])
+                observer.baseline.behaviour.learn(Conduct(done=[Trait(fingerprint("mend_file"), 0, 0, (), 0)]), 0.0)
+                observer.baseline.habituate((), (), None, offered(declaration))
+        return Peers.of(habit(one.baseline, declaration) for one in agents[1:]).share(linter)
+
+    assert work(before, 200) == pytest.approx(0.5 / 401, rel=0.05)
+    assert work(after, 5) is None
+    assert work(after, 15) == pytest.approx(0.5 / 41, rel=0.05)
+
+
+def test_only_tools_that_change_something_are_offered():
+    assert offered(Declaration(tools=("run_linter", "read_file", "Run_Linter"))) == (fingerprint("run_linter"),)
 
 
 def test_the_tail_is_that_of_independent_calls():
