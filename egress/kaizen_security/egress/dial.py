@@ -36,7 +36,10 @@ class Failed:
     problem: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+NO_ADDRESS = Failed(status=502, ended="no-address", problem="the name has no address")
+
+
+@dataclass(slots=True)
 class Reached:
     """A connected socket and the address it is connected to."""
 
@@ -103,7 +106,7 @@ class Dial:
         self._address = ""
         self._done: Callable[[Reached | Failed | Refusal], None] | None = done
         self._begun: Callable[[str], None] | None = begun
-        self._last: Failed | Refusal = Failed(status=502, ended="no-address", problem="the name has no address")
+        self._last: Failed | Refusal = NO_ADDRESS
         self._end = self.due = means.loop.now + means.timeout
 
     def start(self, host: str, port: int) -> None:

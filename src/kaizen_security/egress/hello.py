@@ -16,6 +16,8 @@ _ALPN = 16
 _ECH = 0xFE0D
 _READ = frozenset((_SERVER_NAME, _ALPN, _ECH))
 _EXTENSION = struct.Struct(">HH").unpack_from
+_BEGINS = struct.Struct(">BBxHBBH").unpack_from
+"""Of a record and the message in it: type, major version, length; type, and length in three bytes."""
 _REMEMBERED = 256
 """Names and lists of protocols kept as they were read: an agent asks for few."""
 
@@ -62,9 +64,10 @@ def _read(message: bytes) -> Hello:
 def _message(data: bytes) -> bytes | None:
     """The handshake message out of its records, without its header."""
     # Nearly every hello is one record that came in one read.
-    if data[:1] == b"\x16" and len(data) > 9 and data[1] == 3 and data[5] == _CLIENT_HELLO:
-        need = data[6] << 16 | data[7] << 8 | data[8]
-        if (data[3] << 8 | data[4]) == need + 4 <= len(data) - 5 and need < 1 << 14:
+    if len(data) > 9:
+        kind, major, length, message, high, need = _BEGINS(data)
+        whole = length == need + 4 <= len(data) - 5 and need < 1 << 14 and not high
+        if whole and kind == _HANDSHAKE and major == 3 and message == _CLIENT_HELLO:
             return data[9 : 9 + need]
     return _from_records(data)
 
@@ -106,8 +109,6 @@ def _extensions(message: bytes, at: int, end: int) -> Hello:
         kind, length = _EXTENSION(message, at)
         start = at + 4
         at = start + length
-        if at > end:
-            raise ValueError("a TLS extension is longer than what holds it")
         if kind not in _READ:
             continue
         if kind == _SERVER_NAME:
@@ -120,7 +121,14 @@ def _extensions(message: bytes, at: int, end: int) -> Hello:
             alpn = _protocols(message[start:at])
         else:
             ech = True
-    return Hello(sni=sni or "", alpn=alpn or (), ech=ech)
+    if at > end:
+        raise ValueError("a TLS extension is longer than what holds it")
+    return _told(sni or "", alpn or (), ech)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _told(sni: str, alpn: tuple[str, ...], ech: bool) -> Hello:
+    return Hello(sni=sni, alpn=alpn, ech=ech)
 
 
 def _vectors(data: bytes, at: int, width: int) -> list[bytes]:
