@@ -27,8 +27,10 @@ _LONGEST_EVER = 64
 """Characters of a value in documents of any version."""
 
 _STATES = itertools.count(1)
-_MARKS = 64
-"""Bytes of the marks: 512 bits for at most 56 values, so that one of ten new values is looked for in vain."""
+_MARKS = 255
+"""The last mark: 256 for at most 56 values, so that one of five new values is looked for in vain. An int of them takes 60 bytes,
+and there are eight learners in the 64 KB of a baseline.
+"""
 
 MAX_PARTS = 64
 """Replicas and generations that one state may hold before they have to be folded."""
@@ -154,13 +156,12 @@ class Novelty:
         # A filter (Bloom 1970) with one hash: where it has no mark the value is not known; where it has one, it is looked for.
         self.state = next(_STATES)
         self._stale = 0
-        self._marks = bytearray(_MARKS)
+        self._marks = 0
         for x in known:
             self._add_mark(needle(x))
 
     def _add_mark(self, sought: bytes) -> None:
-        spot = hash(sought)
-        self._marks[spot >> 3 & _MARKS - 1] |= 1 << (spot & 7)
+        self._marks |= 1 << (hash(sought) & _MARKS)
 
     def _tallies(self) -> Iterator[Tally]:
         yield self._base
@@ -180,8 +181,7 @@ class Novelty:
 
     def holds(self, sought: bytes) -> bool:
         """``knows`` of what ``needle`` made ``sought`` of."""
-        spot = hash(sought)
-        if not self._marks[spot >> 3 & _MARKS - 1] >> (spot & 7) & 1:
+        if not self._marks >> (hash(sought) & _MARKS) & 1:
             return False
         if sought in self._own.counts.text or sought in self._base.counts.text:
             return True
