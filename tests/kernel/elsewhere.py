@@ -41,9 +41,10 @@ exec $B switch_root /new /bin/sh /run/second
 SECOND = f"""
 mount -t cgroup2 cgroup /sys/fs/cgroup; mkdir -p /dev/pts /dev/shm; mount -t devpts pts /dev/pts; mount -t tmpfs shm /dev/shm
 mkdir -p /run/tmp; ip link set lo up; cd {shlex.quote(str(ROOT))}
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1  # what it would load besides takes minutes in emulation
 export HOME=/run/tmp TMPDIR=/run/tmp PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PYTHONDONTWRITEBYTECODE=1
 uname -r
-%s -m pytest -q -p no:cacheprovider -rs %s
+%s -m pytest -q -p no:cacheprovider -p pytest_rerunfailures -rs %s
 echo "{ENDED}$?"; echo o > /proc/sysrq-trigger; sleep 100
 """
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from kaizen_security.collectors.kernel.collector import PINS, unpin
 from kaizen_security.collectors.kernel.shapes import METHODS, Agent, Kind, Reason
 
 SAID = """
@@ -77,3 +80,42 @@ def test_others_and_an_agent_that_is_observed_are_let_through(agent, shut: Path)
     agent.collector.serve(0, flags=Agent.WATCHED)
     agent.run(sys.executable, "-S", "-c", f"open({str(shut / 'key')!r})")
     assert told(agent) == []
+
+
+KILLED = """
+import os, signal, subprocess, sys
+from kaizen_security.collectors.kernel.collector import Collector
+from kaizen_security.collectors.kernel.shapes import Agent
+
+collector = Collector.start()
+collector.serve(0, flags=Agent.ENFORCE | Agent.WATCHED)
+about = os.stat(sys.argv[1])
+collector.shut([(about.st_dev, about.st_ino)], 0)
+collector.pin(sys.argv[2])
+code = '''
+import sys
+sys.stdin.readline()
+try: open(sys.argv[1]); print("opened", flush=True)
+except PermissionError: print("refused", flush=True)
+'''
+words = [sys.executable, "-S", "-c", code, sys.argv[1]]
+subprocess.Popen(words, stdin=0, preexec_fn=lambda: collector.mark(os.getpid(), 0))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.root
+def test_it_stays_shut_when_the_collector_was_killed(shut: Path):
+    name = f"shut-{os.getpid()}"
+    words = [sys.executable, "-c", KILLED, str(shut / "key"), name]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert process.wait(120) == -signal.SIGKILL
+        process.stdin.write("go\n")
+        process.stdin.close()
+        assert process.stdout.read() == "refused\n"
+    finally:
+        process.stdout.close()
+        unpin(PINS / f"kaizen-{name}")
