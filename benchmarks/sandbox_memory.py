@@ -53,19 +53,21 @@ async def one(sandbox: Sandbox, number: int) -> None:
     sandbox.parts.inspector.wake(now())
 
 
-async def measured(runs: int) -> list[list[float]]:
-    """Runs and MB, look by look."""
+async def measured(runs: int) -> tuple[list[list[float]], list[int]]:
+    """Runs and MB, look by look; and objects that Python holds then."""
     with tempfile.TemporaryDirectory() as data:
         expectation = read_expectation(json.loads(json.dumps(DECLARATION)))
         sandbox = Sandbox(Settings(agent="bench", data=Path(data), expectation=expectation, declared=True))
         looks: list[list[float]] = []
+        objects: list[int] = []
         for number in range(1, runs + 1):
             await one(sandbox, number)
             if number % (runs // LOOKS) == 0:
                 gc.collect()
                 looks.append([number, round(memory(os.getpid()), 1)])
-                print(*looks[-1], flush=True)
-    return looks
+                objects.append(len(gc.get_objects()))
+                print(*looks[-1], objects[-1], flush=True)
+    return looks, objects
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -74,12 +76,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=24_000)
     args = parser.parse_args(argv)
     logging.disable(logging.CRITICAL)
-    looks = asyncio.run(measured(args.runs))
+    looks, objects = asyncio.run(measured(args.runs))
     machine = f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     document = {
         "command": f"python -m benchmarks.sandbox_memory --runs {args.runs}",
         "machine": machine,
         "runs and MB": looks,
+        "objects": objects,
     }
     RESULT.write_text(json.dumps(document, indent=2) + "\n")
     return 0 if looks[-1][1] <= looks[-4][1] * FLAT else 1
