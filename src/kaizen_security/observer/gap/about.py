@@ -23,7 +23,7 @@ ABOUT = About(
     attacks=("allowed-host", "scope-creep"),
     misses=(
         "A lie whose effect looks like what was told; what goes to infrastructure; another port of a host that is stated without "
-        "one; a redirect to another host than the call named is taken for a gap. The page of limits has the whole list."
+        "one; what is no longer than a redirect, at another declared host. The page of limits has the whole list."
     ),
     advice="Each kind of gap has its own; see the verdict's evidence.",
 )
