@@ -350,6 +350,10 @@ class Names:
         self.text = b"".join((_GAP, *(part + _GAP for part in parts)))
         return gone.decode("utf-8", "surrogatepass"), self._counts.pop(at)
 
+    def needles(self) -> list[bytes]:
+        """What is sought for each of the names."""
+        return [_GAP + part + _GAP for part in self.text[1:-1].split(_GAP)] if self._counts else []
+
     def total(self) -> int:
         """All counts together."""
         return sum(self._counts)

@@ -150,15 +150,16 @@ class Novelty:
         known = self.values()
         self._size = len(known)
         self._once = sum(1 for x in known if self.count(x) == 1)
-        self._mark(known)
+        self._mark()
 
-    def _mark(self, known: Iterable[str]) -> None:
+    def _mark(self) -> None:
         # A filter (Bloom 1970) with one hash: where it has no mark the value is not known; where it has one, it is looked for.
         self.state = next(_STATES)
         self._stale = 0
         self._marks = 0
-        for x in known:
-            self._add_mark(needle(x))
+        for tally in self._tallies():
+            for sought in tally.counts.needles():
+                self._add_mark(sought)
 
     def _add_mark(self, sought: bytes) -> None:
         self._marks |= 1 << (hash(sought) & _MARKS)
@@ -245,7 +246,7 @@ class Novelty:
         self._size -= left == 0
         self._stale += 1
         if self._stale >= self.capacity:  # marks of what is forgotten: taken away all at once
-            self._mark(self.values())
+            self._mark()
         else:
             self.state = next(_STATES)
         return True
