@@ -12,19 +12,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parents[1] / "docs" / "reference" / "integrations.md"
-CELLS = (
-    "sync",
-    "async",
-    "stream",
-    "parallel",
-    "block",
-    "allow",
-    "refuse",
-    "ends retries",
-    "hold",
-    "observe",
-    "run context",
-)
+CELLS = ("sync", "async", "stream", "parallel", "block", "allow", "refuse", "hold", "observe", "run context")
 BEGIN, END = "<!-- matrix: begin -->", "<!-- matrix: end -->"
 
 

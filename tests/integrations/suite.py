@@ -124,7 +124,7 @@ class Suite(Hosts):
         assert world.ran == []
         assert ["do not call wipe again" in one for one in self.last(models)] == [False, False, True]
 
-    @pytest.mark.shows("ends retries")
+    @pytest.mark.shows("refuse")
     @pytest.mark.parametrize("same", [True, False])
     def test_a_model_that_does_not_stop_asking_is_not_asked_again(self, same, path, models, attach):
         ended = ENDS_SAME if same else ENDS
@@ -147,7 +147,7 @@ class Suite(Hosts):
         assert len(models.heard) == ended + once_more
         assert world.ran == []
 
-    @pytest.mark.shows("ends retries")
+    @pytest.mark.shows("refuse")
     def test_what_was_ended_does_not_end_the_next_run(self, models, attach):
         world = World()
         models.say(

@@ -155,7 +155,7 @@ class TestClaudeAgent:
         assert script.results[0] == world.note
         assert "Allowed instead: " in script.results[1]
 
-    @pytest.mark.shows("ends retries")
+    @pytest.mark.shows("refuse")
     def test_a_model_that_does_not_stop_asking_is_not_asked_again(self, models, attach, claude):
         world, script = World(), Scripted(models)
         script.say(*(Turn(calls=(called("wipe", f"toolu_{i}", path="/"),)) for i in range(ENDS_SAME + 3)), "I give up.")

@@ -188,7 +188,7 @@ class TestGoogleADK(Suite):
         self.driver.run(self.driver.build(models.url, world.tools(), None), "async", PROMPT)
         assert world.names == ["wipe"]
 
-    @pytest.mark.shows("ends retries")
+    @pytest.mark.shows("refuse")
     def test_a_model_that_does_not_stop_asking_is_not_asked_again(self, models, attach):
         for same in (True, False):
             world, ended = World(), ENDS_SAME if same else ENDS
