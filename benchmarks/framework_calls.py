@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ MANY = 20
 """Calls in one go of a framework whose tools are called within runs only; what a run costs by itself is shared among them. The
 others make one.
 """
+THINKS = 0.05
+"""Seconds that the model of a run takes to ask for its calls, where waits for verdicts are measured: less than any real one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def on_a_loop(*made: Callable[[], Awaitable[object]], calls: int = 1) -> Calls:
     return Calls(bare, judged, calls, hooked[0] if hooked else None)
 
 
-def base(kaizen: Any, many: int = MANY) -> Calls:
+def base(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """The piece that every adapter uses."""
     from kaizen_security.integrations.base import Call, attach_point
 
@@ -68,7 +71,7 @@ def base(kaizen: Any, many: int = MANY) -> Calls:
 # --- environment a
 
 
-def langchain(kaizen: Any, many: int = MANY) -> Calls:
+def langchain(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """``tool.invoke``; hooked: a callback handler that does nothing."""
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.tools import StructuredTool
@@ -81,7 +84,7 @@ def langchain(kaizen: Any, many: int = MANY) -> Calls:
     return Calls(lambda: tool.invoke(ARGUMENTS), lambda: guarded.invoke(ARGUMENTS), 1, lambda: hooked.invoke(ARGUMENTS))
 
 
-def pydantic_ai(kaizen: Any, many: int = MANY) -> Calls:
+def pydantic_ai(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """A run with ``many`` calls on the framework's own function model; hooked: a capability that does nothing."""
     from pydantic_ai import Agent
     from pydantic_ai.capabilities import AbstractCapability
@@ -90,9 +93,11 @@ def pydantic_ai(kaizen: Any, many: int = MANY) -> Calls:
 
     from kaizen_security.integrations.pydantic_ai import KaizenCapability
 
-    def said(messages: list[Any], info: Any) -> Any:
+    async def said(messages: list[Any], info: Any) -> Any:
         if len(messages) > 1:
             return ModelResponse(parts=[TextPart("Done.")])
+        if thinks:
+            await asyncio.sleep(thinks)
         return ModelResponse(parts=[ToolCallPart("asearch", ARGUMENTS, f"call_{i}") for i in range(many)])
 
     class Nothing(AbstractCapability[Any]):
@@ -109,7 +114,7 @@ def pydantic_ai(kaizen: Any, many: int = MANY) -> Calls:
     return on_a_loop(agent(), agent(KaizenCapability(kaizen)), agent(Nothing()), calls=many)
 
 
-def openai_agents(kaizen: Any, many: int = MANY) -> Calls:
+def openai_agents(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """``many`` times ``on_invoke_tool`` within one session, as the runner calls it, with the hook before it."""
     from agents import RunHooks, function_tool
     from agents.tool_context import ToolContext
@@ -135,12 +140,14 @@ def openai_agents(kaizen: Any, many: int = MANY) -> Calls:
 
     async def judged() -> None:
         with adapter._session(hooks, named, "go") as session, adapter._ending(session):
+            if thinks:
+                await asyncio.sleep(thinks)
             await calls(tool, hooks)
 
     return on_a_loop(lambda: calls(plain, None), judged, lambda: calls(plain, none), calls=many)
 
 
-def claude_agent(kaizen: Any, many: int = MANY) -> Calls:
+def claude_agent(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """What the SDK's hooks of a call do here; what the SDK and Claude Code do around them is not in it."""
     from kaizen_security.integrations.claude_agent import KaizenHooks
 
@@ -160,7 +167,7 @@ def claude_agent(kaizen: Any, many: int = MANY) -> Calls:
     return on_a_loop(bare, judged)
 
 
-def otel(kaizen: Any, many: int = MANY) -> Calls:
+def otel(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """A trace of ``many`` spans of calls; hooked: a processor that does nothing. It observes only, in every mode."""
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
@@ -193,7 +200,7 @@ def otel(kaizen: Any, many: int = MANY) -> Calls:
 # --- environment b
 
 
-def crewai(kaizen: Any, many: int = MANY) -> Calls:
+def crewai(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """``tool.run``, with the hooks that an executor calls around it."""
     os.environ.update(CREWAI_DISABLE_TELEMETRY="true", CREWAI_TRACING_ENABLED="false", OTEL_SDK_DISABLED="true")
     from crewai.hooks.tool_hooks import ToolCallHookContext
@@ -215,7 +222,7 @@ def crewai(kaizen: Any, many: int = MANY) -> Calls:
     return Calls(lambda: made.run(**ARGUMENTS), judged)
 
 
-def llamaindex(kaizen: Any, many: int = MANY) -> Calls:
+def llamaindex(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """``tool.acall``."""
     from llama_index.core.tools import FunctionTool
 
@@ -226,7 +233,7 @@ def llamaindex(kaizen: Any, many: int = MANY) -> Calls:
     return on_a_loop(lambda: bare.acall(**ARGUMENTS), lambda: judged.acall(**ARGUMENTS))
 
 
-def semantic_kernel(kaizen: Any, many: int = MANY) -> Calls:
+def semantic_kernel(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """``kernel.invoke``; hooked: a filter that does nothing."""
     from semantic_kernel import Kernel
     from semantic_kernel.filters import FilterTypes
@@ -250,7 +257,7 @@ def semantic_kernel(kaizen: Any, many: int = MANY) -> Calls:
     return on_a_loop(*map(invoke, kernels))
 
 
-def google_adk(kaizen: Any, many: int = MANY) -> Calls:
+def google_adk(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """A run of the runner with ``many`` calls, on a model that says the same each time; hooked: a plugin that does nothing."""
     from google.adk.agents import LlmAgent
     from google.adk.apps import App
@@ -265,6 +272,8 @@ def google_adk(kaizen: Any, many: int = MANY) -> Calls:
     class Scripted(BaseLlm):  # type: ignore[misc]  # the framework is not there when types are checked
         async def generate_content_async(self, llm_request: Any, stream: bool = False) -> Any:
             done = any(part.function_response for part in llm_request.contents[-1].parts)
+            if thinks and not done:
+                await asyncio.sleep(thinks)
             call = types.Part(function_call=types.FunctionCall(name="asearch", args=ARGUMENTS))
             parts = [types.Part(text="Done.")] if done else [call] * many
             yield LlmResponse(content=types.Content(role="model", parts=parts))
@@ -289,7 +298,7 @@ def google_adk(kaizen: Any, many: int = MANY) -> Calls:
     return on_a_loop(runner(), runner(KaizenPlugin(kaizen)), runner(BasePlugin(name="nothing")), calls=many)
 
 
-def bedrock(kaizen: Any, many: int = MANY) -> Calls:
+def bedrock(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     """A ``returnControl`` event of ``many`` calls through the stream, and the results that the host sends back."""
     from kaizen_security.integrations import bedrock as adapter
     from kaizen_security.integrations.base import attach_point
@@ -308,6 +317,8 @@ def bedrock(kaizen: Any, many: int = MANY) -> Calls:
         session = str(next(numbers))
         asked = {"sessionId": session, "inputText": "go"}
         attached.asks("InvokeAgent", asked, {})
+        if thinks:
+            time.sleep(thinks)
         for _ in adapter._Stream(attached, "InvokeAgent", asked, events, traced=True):
             pass
         attached.asks("InvokeAgent", {"sessionId": session, "sessionState": state}, {})

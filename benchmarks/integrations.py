@@ -4,7 +4,8 @@ The same call of a tool without an attach point, with one, and, where the framew
 nothing, in turned short rounds, on a real sidecar over its Unix socket: the piece that all adapters use (``base``), and, where the
 frameworks' environments are set up (``make integrations``), each framework's own call. Of the CPU time of the calling thread the
 least round counts, as a busy machine makes the others longer; what our own threads take for it beside is ``ours``.
-In enforce mode every call waits for a verdict: how long, is measured where the adapters wait.
+In enforce mode every call waits for a verdict: how long, is measured where the adapters wait, with a model that takes 50 ms to ask
+for its call, and, beside it, with one that takes none (``rushed``): then what the run has to tell is sent before the question.
 And the hook command of coding assistants, a process for each event, beside an interpreter that does nothing.
 Budgets: 50 µs more than such a hook in observe mode; a verdict over the socket within 3 ms at the 99th percentile;
 50 ms for an event of a hook.
@@ -26,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.framework_calls import ARGUMENTS, CALLS, Calls, base
+from benchmarks.framework_calls import ARGUMENTS, CALLS, THINKS, Calls, base
 from benchmarks.integrations_page import PAGE, lines
 from benchmarks.kept import keep, quote
 
@@ -143,7 +144,10 @@ def rows(names: list[str], rounds: int) -> list[dict[str, Any]]:
             found[name] |= {"calls": made.calls, **compared(made, kaizen, rounds)}
     with attached("enforce") as kaizen:
         for name in names:
-            found[name] |= verdicts(KINDS[name](kaizen, many=1), rounds * 10)
+            # At once after the request or the result before it, and as it is with a model that takes some time to think.
+            found[name] |= verdicts(KINDS[name](kaizen, many=1, thinks=THINKS), rounds * 10)
+            rushed = verdicts(KINDS[name](kaizen, many=1), rounds * 10)
+            found[name] |= {f"rushed_{field}": value for field, value in rushed.items() if field.endswith("_ms")}
     return list(found.values())
 
 

@@ -25,14 +25,16 @@ _NAMES = {
 def lines(found: dict[str, Any]) -> list[str]:
     """The paragraph and its table."""
     made = [f"`{found['command']}`: {conditions(found)}", ""] if "machine" in found else []
+    rushed = any("rushed_verdict_p99_ms" in row for row in found["rows"])
     made += [
         "| call | calls in a go | without, µs | a hook that does nothing adds | Kaizen adds | our threads, beside "
-        "| verdict p50, ms | p99 |",
-        "|---|---|---|---|---|---|---|---|",
+        "| verdict p50, ms | p99 |" + (" p99 without a thinking model |" if rushed else ""),
+        "|---|---|---|---|---|---|---|---|" + ("---|" if rushed else ""),
     ]
     for row in found["rows"]:
         cells = [_NAMES[row["what"]], row["calls"], row["bare_us"], row.get("hook_us"), row["more_us"], row["ours_us"]]
         cells += [row.get("verdict_p50_ms"), row.get("verdict_p99_ms")]
+        cells += [row.get("rushed_verdict_p99_ms")] if rushed else []
         made.append("| " + " | ".join("" if cell is None else f"{cell}" for cell in cells) + " |")
     event = found["hook"]
     return [
