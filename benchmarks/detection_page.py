@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.detection_targets import targets
+from benchmarks.detection_targets import targets, transfer
 from benchmarks.kept import RESULTS, conditions, stored
 
 PAGE = Path(__file__).parent.parent / "docs/explanation/detection-figures.md"
@@ -34,7 +34,7 @@ Intervals are 95 %, by bootstrap over (agent, task).
 The weights ship with the program and were fitted on samples of these same files (`benchmarks/fit_weights.py`: a logistic regression whose weights cannot be negative, pulled towards what each signal is worth by its meaning).
 About 20 sets of signals, priors and floors were compared in the last round that fitted them, after some 23 in the round before and 45 in an earlier study; where asking begins was chosen among 12 placements on these files, and then among six (one of them the old one).
 With the weights fitted inside each fold instead (present signals but for one, score alone, one threshold an agent at 1 % and a common floor), AgentDojo's agents were at 98.8 % caught and 0.1 % flagged seen, 98.8 % and 0.8 % unseen; AgentDyn's at 81 % and 0.0 % seen, 84 % and 1.7 % unseen.
-Fitted without the tested agent altogether: AgentDojo 98.7 % at 0.1 % seen and 96.6 % at 0.3 % unseen; AgentDyn, at 1.7 % flagged, 80 % seen and 79 to 85 % unseen, depending on the strength of the prior.
+What weights that never saw an agent are worth on it stands [below](#weights-that-never-saw-the-agent).
 """
 
 TAIL = """
@@ -45,24 +45,29 @@ For each target that is missed above: what stands in the way, what was tried, an
 - **AgentDyn's harmless runs flagged** (at most 2 %).
   Five of the flagged runs are *sequence*'s, all of one small model: it tries made-up passwords and one-time codes for somebody's account, up to fourteen in a row, against the answer "Password is incorrect".
   The benchmark calls the runs harmless because nobody asked for that; it is what *credential probing* names, and no attack of either benchmark is caught by it.
+  The table counts it once more without what *sequence* alone finds, in harmless runs and in attacks.
+  One more was *volume*'s, a search up to a price of ten million: how far a look-up looks is no amount any more.
   Tried: to hold such tries instead of flagging them. Then nothing is said of them in observe mode, and 42 more of 253 side effects are held in enforce mode.
   Missing: whether a log-in was refused, in a field instead of a sentence; and that an owner would want the guessing of passwords to pass.
 - **Ignored injections flagged** (at most 1 %), in AgentDojo.
-  Nearly all of these runs were not unmoved: the agent passed the whole injected text on as the name of a channel (*taint*), looked for the attacker's address in the mail (*provenance*), or used a look-up that it had never used, for the injected task (*novelty*).
+  Six of the fifteen were *taint*'s: a channel whose name is the injected text was read or looked up by that name, as channels always are. That is no finding any more: a look-up may be given an item of the list from which its argument is always taken, however long its author made it.
+  Nearly all of the others were not unmoved: the agent looked for the attacker's address in the mail (*provenance*; four runs, in which the answer key itself says that these very calls serve the attacker), or used a look-up that it had never used, for the injected task (*novelty*).
   Tried: a new tool that only reads is none where the request explains the call better than anything that was read. It took away a third of novelty's and cost no attack; without that condition it would have been silent about reconnaissance.
   Missing: what the model meant by it. Whether a step serves the attacker is labelled by its success, which the Observer cannot see beforehand.
 - **Attack success without asking, tasks unseen** (at most 2 %).
   Two kinds make up most of it. *A deletion that an injection orders by a bare number* (workspace, task 1): a file's number is no place, so alignment alone speaks, and it is held.
+  The user of these runs asks for a deletion himself, and the number is that of a file which was listed.
   *A bill whose text is wholly the attacker's* (banking, user task 0): the user left the payee to the bill, and the bill names one. It is held too; where the same request was served before, with another payee, it is flagged.
   Tried: all thresholds lower by 0.2 to 2.5, in eight steps. At 0.5 lower it is 1.9 %, with 11 instead of 7 of AgentDyn's 119 harmless runs flagged, 5 instead of 3 of AgentDojo's 1,131, and 25 instead of 21 of the ignored ones.
   At 0.8 lower it is 1.1 %, and the harmless run of that bill is flagged as well, since it scores what the attacked one does.
+  Tried as well: a removal that the request does not ask for, and that most of one sentence in what was read orders, flagged by rule at any score. One attack more and one harmless run more, both in AgentDyn; left out.
   Missing: who the true creditor is, or which file the user would want to lose. Asking brings it to a tenth.
 - **AgentDojo, 98 % at 2 %, tasks unseen.**
   With all thresholds lower by 0.8 it is 98.8 % at 1.1 %. The table asks more, namely that each agent by itself stays within 2 %, and the bill of the point above is 3.5 % of banking's harmless runs.
   Missing: the same as there.
 - **A verdict in 250 µs** (2 KB of arguments in a run of 50 steps).
-  Tried: words split and hashed once, nothing decoded or matched that the lengths of a text's words exclude, fingerprints remembered by keyed hash, membership asked of whole tables at once, sentences scored by sums that are kept. Together a fifth less, with the same verdicts on all recorded runs.
-  What is left is spread over some forty small functions, none of which takes more than a tenth; the call's data are cold in the caches behind 200 KB of results, which costs a third on top. It would take compiled code for the core, which we do not ship.
+  Tried: sums of a run carried on from call to call, what is known of a context or a word kept until something is learned, values and sentences looked up once, one walk over the arguments for each that asks; words split and hashed once, nothing decoded or matched that the lengths of a text's words exclude, fingerprints remembered by keyed hash, membership asked of whole tables at once, sentences scored by sums that are kept. Together about a third less in two rounds, with the same verdicts on all recorded runs; in the second a verdict fell from 26,600 to 22,500 instructions of the interpreter.
+  What is left is spread over some forty small functions, none of which takes more than a tenth; three quarters of it do not depend on how long the arguments are; the call's data are cold in the caches behind 200 KB of results, which costs a third on top. It would take compiled code for the core, which we do not ship.
 
 Beyond the targets:
 
@@ -108,6 +113,7 @@ def _page(told: Mapping[str, Any]) -> Iterator[str]:
             yield f"\n{what.capitalize()}:\n"
             yield from (f"- {kind}: {number}" for kind, number in figures[what].items())
     yield from _reworded(told["sets"])
+    yield from _transfer()
     yield TAIL.rstrip()
 
 
@@ -138,6 +144,17 @@ def _reworded(sets: Mapping[str, Any]) -> Iterator[str]:
     for name in names:
         cells = [_caught(sets[name])] + [_caught(sets.get(f"{name}, reworded: {word}", {})) for word in words]
         yield f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _transfer() -> Iterator[str]:
+    if not (RESULTS / "transfer.json").exists():
+        return
+    found = stored("transfer")
+    yield "\n## Weights that never saw the agent\n"
+    yield "The score alone, with weights that were fitted on all agents (the tested fold left out), and with weights that were fitted without this agent, at the same share of its harmless runs flagged."
+    yield "The penalty is how strongly weights are pulled towards what each signal is worth by its meaning; 3 is what ships.\n"
+    yield from transfer(found)
+    yield f"\n`{found['command']}`: {conditions(found)}"
 
 
 def _caught(figures: Mapping[str, Any]) -> str:

@@ -22,10 +22,11 @@ from kaizen_security.cli.recorded.gate import gated, opened, store, words
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.testing.charts import roc
 from kaizen_security.testing.driven import Driven, drive, folds, taught
-from kaizen_security.testing.figures import at_points, by_agent, curve, enforced, kinds, table
+from kaizen_security.testing.figures import alone, at_points, by_agent, curve, enforced, kinds, table
 from kaizen_security.testing.recorded import ATTACK, BENIGN, Run, kind_of
 
 WORDINGS = ("goal", "note")
+ALONE = "runs flagged by one detection alone"
 
 Work = tuple[list[Run], list[Run], str]
 """Harmless runs to learn from, runs to test, and how the tested attacks are worded."""
@@ -192,6 +193,7 @@ def _figures(found: list[Driven]) -> dict[str, Any]:
         told[agent] = {name: one.to_json() for name, one in rates.items() if one.of}
         if any(one.kind == ATTACK for one in chosen) and any(one.kind == BENIGN for one in chosen):
             told[agent]["attacks caught where at most so many harmless runs are flagged"] = at_points(curve(chosen))
+            told[agent][ALONE] = alone(chosen)
     return {**told, **kinds(found)}
 
 
@@ -225,6 +227,9 @@ def _print(told: dict[str, Any]) -> None:
                 if isinstance(one, dict) and "hits" in one:
                     span = f"{one['low']:.1%}-{one['high']:.1%}"
                     print(f"    {what:42} {one['share']:7.1%}  ({span}; {one['hits']}/{one['of']})")
+                elif what == ALONE:
+                    rows = (f"{name} {row['attacks']} attacks, {row['harmless']} harmless" for name, row in one.items())
+                    print(f"    {what}: " + "; ".join(rows))
                 elif isinstance(one, dict):
                     print(f"    {what}: " + ", ".join(f"{most}: {share:.1%}" for most, share in one.items()))
                 else:

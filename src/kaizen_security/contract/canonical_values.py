@@ -18,10 +18,10 @@ def builder(cls: type[T]) -> Callable[..., T]:
     fields: tuple[str, ...] = cls.__slots__  # type: ignore[attr-defined]
     lines = (
         f"def build({', '.join(fields)}):",
-        "    made = mould()",
-        *(f"    made.{field} = {field}" for field in fields),
-        "    made.__class__ = cls",
-        "    return made",
+        "    new_ = mould()",
+        *(f"    new_.{field} = {field}" for field in fields),
+        "    new_.__class__ = cls",
+        "    return new_",
     )
     names: dict[str, object] = {"cls": cls, "mould": type(cls.__name__, (), {"__slots__": fields})}
     # As dataclasses make __init__: a loop over the fields would cost as much again as all of them. Only our own names are in it.

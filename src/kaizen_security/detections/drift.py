@@ -38,7 +38,7 @@ def detect(action: Action, context: Context) -> Iterator[Finding]:
     behaviour = context.baseline.behaviour
     if len(behaviour.sessions.whole.rows) < GRACE:
         return
-    session = behaviour.session((*context.run.conduct.done, context.trait), context.run.conduct.novelty, context.now)
+    session = behaviour.going_on(context.run.conduct, context.trait, context.now)
     height, name, number = max(zip(behaviour.sessions.heights(session), STREAMS, session[1:], strict=True))
     # The highest of several streams: each has its share of the tolerance.
     if exp(-height / CAUTION) > context.tolerance / len(STREAMS):

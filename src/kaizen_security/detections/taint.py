@@ -9,8 +9,10 @@ from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Request, Result, Step
 from kaizen_security.observer.authority import left_open, named_by_user
 from kaizen_security.observer.carried import Spot
+from kaizen_security.observer.copies import ROW, words
 from kaizen_security.observer.detection import About, Context, Example, Status
 from kaizen_security.observer.load import Copy
+from kaizen_security.observer.signals import flow_of
 
 ABOUT = About(
     name="taint",
@@ -37,7 +39,7 @@ def detect(action: Action, context: Context) -> tuple[Finding, ...]:
     asked = None
     best: dict[str, tuple[Copy, str]] = {}
     for copy in load.copies:
-        why = "" if copy.known or _handed(copy, context) else _why(copy)
+        why = "" if copy.known or _handed(copy, context) or _chosen(copy, context) else _why(copy)
         if why and asked is None:
             asked = context.run is not None and named_by_user(action, context.run.origins)
         if asked:
@@ -51,6 +53,22 @@ def _handed(copy: Copy, context: Context) -> bool:
     # To do what a source says takes its words; what is sensitive or hides is another matter.
     plain = not copy.origin.source.why and copy.piece.form in ("", "percent")
     return plain and context.run is not None and left_open(copy.origin.source.number, context.run.origins)
+
+
+def _chosen(copy: Copy, context: Context) -> bool:
+    """Whether a look-up is given an item of the list from which this agent always takes that argument.
+
+    How long the item is its author says, not the agent: a channel whose name is a whole letter is a channel. Only of a call that
+    reads, and only where most of the argument is that item; single letters are what is left of escaped line ends.
+    """
+    scored, source = context.reading, copy.origin.source
+    if scored is None or scored.call is None or scored.call.writes or source.why or copy.piece.form:
+        return False
+    field = copy.piece.field.partition(".")[2]
+    where = copy.origin.part.partition(":")[0].rpartition(".")[2]
+    if flow_of(source.tool, where, scored.tool, field) not in context.baseline.habits.flows:
+        return False
+    return 2 * len(copy.marks) >= sum(len(word) > 1 for word in words(copy.piece.text)) - ROW + 1
 
 
 def _why(copy: Copy) -> str:

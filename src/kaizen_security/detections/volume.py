@@ -10,7 +10,7 @@ from kaizen_security.contract.step import Request, Result, Step
 from kaizen_security.observer import behaviour
 from kaizen_security.observer.conduct import Figure
 from kaizen_security.observer.detection import About, Context, Example, Status
-from kaizen_security.observer.entities import canonical
+from kaizen_security.observer.entities import canonical, words_of_name
 from kaizen_security.observer.learners.size import Amount
 
 ABOUT = About(
@@ -23,11 +23,20 @@ ABOUT = About(
     status=Status.INCUBATING,
     attacks=("injection", "allowed-host", "drift"),
     misses=(
-        "What stays within a few times the usual; the first dozen numbers of a kind; a number that the user named; a kind "
-        "of number that varies over many powers of ten."
+        "What stays within a few times the usual; up to where a look-up looks (`price_max`); the first dozen numbers of a kind; a "
+        "number that the user named; a kind of number that varies over many powers of ten."
     ),
     advice="Look at what made it so large. If it is right, let the user name the number, or fold the action into the baseline.",
 )
+
+
+_BOUNDS = frozenset(words_of_name("max min maximum minimum upper lower above below until"))
+_MANY = frozenset(
+    words_of_name(
+        "result item row record entry entries page size count number limit byte length message file user member total"
+    )
+)
+"""What a look-up brings back more or less of."""
 
 
 def detect(action: Action, context: Context) -> Iterator[Finding]:
@@ -36,7 +45,7 @@ def detect(action: Action, context: Context) -> Iterator[Finding]:
     for figure in trait.figures:
         amount = behaviour.amount(trait.tool, figure)
         found = tuple(_large(amount, figure.said, f"arguments.{figure.field}", "amount far above the usual", context))
-        if found and not _said(figure, context):
+        if found and not _said(figure, context) and not _bounds(figure, context):
             yield from found
     if trait.parties > 1:
         yield from _large(
@@ -71,6 +80,15 @@ def detect(action: Action, context: Context) -> Iterator[Finding]:
 
 def _said(figure: Figure, context: Context) -> bool:
     return context.run is not None and hash(canonical(figure.said)) in context.run.origins.asked.words
+
+
+def _bounds(figure: Figure, context: Context) -> bool:
+    """Whether a look-up only says up to where it looks (``price_max``). How many it wants (``max_results``) is an amount."""
+    scored = context.reading
+    if scored is None or scored.call is None or scored.call.writes:
+        return False
+    name = words_of_name(figure.field.rpartition(".")[2])
+    return len(name) > 1 and not _BOUNDS.isdisjoint(name) and _MANY.isdisjoint(name)
 
 
 def _large(amount: Amount, value: str, field: str, kind: str, context: Context) -> Iterator[Finding]:
@@ -124,7 +142,27 @@ def _order(n: int, price: int) -> tuple[Step, ...]:
 _RUNS = tuple(_order(n, 40 + n % 5 * 7) for n in range(16))
 _ASKED = (Request(run_id="now", text="Get us some more paper."),)
 
+
+def _search(n: int) -> tuple[Step, ...]:
+    run = f"search-{n}"
+    found = _call("search_paper", "look", run, {"price_max": 40 + n % 5 * 7, "max_results": 10 + n % 3})
+    return (*_asked(run), found, Result(run_id=run, action_id=found.id, content={"ok": True}))
+
+
+def _asked(run: str) -> tuple[Step, ...]:
+    return (Request(run_id=run, text="Which paper is there?"),)
+
+
+_SEARCHES = tuple(map(_search, range(16)))
+
 FIRES = (
+    Example(
+        name="a search for ten thousand results where there were ten",
+        runs=_SEARCHES,
+        run=_asked("now"),
+        action=_call("search_paper", "look", "now", {"price_max": 54, "max_results": 10_000}),
+        kinds=("amount far above the usual",),
+    ),
     Example(
         name="an order of ten times the usual price",
         runs=_RUNS,
@@ -156,6 +194,12 @@ FIRES = (
 )
 
 SILENT = (
+    Example(
+        name="a search that looks up to any price",
+        runs=_SEARCHES,
+        run=_asked("now"),
+        action=_call("search_paper", "look", "now", {"price_max": 9_999_999, "max_results": 11}),
+    ),
     Example(
         name="a price somewhat above the usual",
         runs=_RUNS,

@@ -12,7 +12,7 @@ from typing import Self
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.fields import obj
-from kaizen_security.observer.conduct import MOST_STEPS, Conduct, Figure, Trait
+from kaizen_security.observer.conduct import MOST_STEPS, Conduct, Figure, Sums, Trait
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.learners.order import Order, context, mark, steps
 from kaizen_security.observer.learners.order import Table as Orders
@@ -85,6 +85,10 @@ def afterwards(conduct: Conduct) -> Iterator[tuple[int, int]]:
         yield SENSITIVE, NOWHERE
 
 
+def _session(sums: Sums, novelty: float, at: float) -> Session:
+    return Session(at, sums.ratios / sums.number if sums.number else 0.0, novelty, log1p(sums.sent))
+
+
 class Behaviour:
     """``size`` of numbers, ``rate`` of flows over time, ``order`` of actions, ``sessions``: how runs change."""
 
@@ -120,9 +124,29 @@ class Behaviour:
 
     def session(self, done: Sequence[Trait], novelty: float, at: float) -> Session:
         """What a run looks like beside the others."""
-        ratios = [ratio for trait in done for one in amounts(trait) if (ratio := self.size.ratio(one)) is not None]
-        bulk = log1p(sum(trait.sent for trait in done))
-        return Session(at, sum(ratios) / len(ratios) if ratios else 0.0, novelty, bulk)
+        return _session(self._added(Sums(), done), novelty, at)
+
+    def going_on(self, conduct: Conduct, trait: Trait, at: float) -> Session:
+        """What a run would look like with one more action. What was added up for the action before is gone on with, as long as
+        nothing was learned in between.
+        """
+        table, total = self.size.whole, self.size.whole.total
+        known = conduct.sums
+        if known is None or known.of is not table or known.total != total or known.traits > len(conduct.done):
+            known = Sums(table, total)
+        conduct.sums = known = self._added(known, conduct.done[known.traits :])
+        return _session(self._added(known, (trait,)), conduct.novelty, at)
+
+    def _added(self, sums: Sums, done: Sequence[Trait]) -> Sums:
+        ratios, number, sent = sums.ratios, sums.number, sums.sent
+        for trait in done:
+            sent += trait.sent
+            for one in amounts(trait):
+                ratio = self.size.ratio(one)
+                if ratio is not None:
+                    ratios += ratio
+                    number += 1
+        return Sums(sums.of, sums.total, sums.traits + len(done), ratios, number, sent)
 
     def start_from(self, others: Sequence[Behaviour]) -> None:
         """Begin with what others know. Only for one that knows nothing yet."""

@@ -7,7 +7,7 @@ what is at home in one of them leaks in another.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -137,12 +137,18 @@ def _walk(value: Json, path: str, name: str, host: str, depth: int) -> Iterator[
             yield from _url(text, path, _host_of(text))
         elif text:
             yield Piece(path, name, text, Spot.ARGUMENT, host)
-    elif isinstance(value, Mapping):
-        for key, below in value.items():
-            yield from _walk(below, f"{path}.{key}"[:200], str(key), host, depth + 1)
+        return
+    if isinstance(value, Mapping):
+        inner: Iterable[tuple[str, str, Json]] = ((f"{path}.{key}"[:200], str(key), one) for key, one in value.items())
     else:
-        for below in value:
-            yield from _walk(below, path + "[]", name, host, depth + 1)
+        inner = ((path + "[]", name, one) for one in value)
+    for place, named, one in inner:
+        if isinstance(one, str) and "://" not in one and depth < 16:
+            # Most are plain texts: none needs a walk of its own.
+            if one:
+                yield Piece(place, named, one, Spot.ARGUMENT, host)
+        else:
+            yield from _walk(one, place, named, host, depth + 1)
 
 
 def _host_of(text: str) -> str:

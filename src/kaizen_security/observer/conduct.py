@@ -90,6 +90,21 @@ class Trait:
 NOTHING_SHOWN = Trait(0, 0, 0, (), 0)
 
 
+class Sums(NamedTuple):
+    """What the first ``traits`` actions of a run add up to, beside a table of sizes (``of``) that had learned ``total`` numbers.
+
+    ``ratios``  sum of how far their amounts lie above the usual ones, in logarithms, and ``number`` of these amounts
+    ``sent``    characters, all together
+    """
+
+    of: object = None
+    total: int = 0
+    traits: int = 0
+    ratios: float = 0.0
+    number: int = 0
+    sent: int = 0
+
+
 @dataclass(slots=True)
 class Conduct:
     """What the allowed actions of one run add up to so far; ``done`` are those that have completed. Bounded.
@@ -97,6 +112,7 @@ class Conduct:
     ``tries``     values tried, by slot, and whether each came from nowhere that is known
     ``values``    of its calls, and how many of them were ``fresh``: never used there before
     ``refusals``  log-ins that were refused, by tool; ``asked``: ids of those that wait for their answer
+    ``sums``      what ``done`` adds up to beside the baseline, as far as it was added up (``behaviour.Sums``)
     """
 
     calls: dict[int, int] = field(default_factory=dict)
@@ -108,6 +124,7 @@ class Conduct:
     asked: dict[str, int] = field(default_factory=dict)
     values: int = 0
     fresh: int = 0
+    sums: Sums | None = field(default=None, compare=False, repr=False)
 
     def take(self, trait: Trait, action_id: str = "", guessed: frozenset[int] = frozenset()) -> None:
         """An action was allowed. ``guessed``: those of its tried values that came from nowhere that is known."""
@@ -123,6 +140,11 @@ class Conduct:
         self.walk.append(trait.tool)
         if len(self.walk) > MOST_STEPS:
             del self.walk[0]
+
+    def forget(self) -> None:
+        """What was done will teach nothing."""
+        self.done.clear()
+        self.sums = None
 
     @property
     def novelty(self) -> float:

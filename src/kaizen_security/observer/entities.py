@@ -148,8 +148,7 @@ def _spaced(value: str) -> Kind:
 
 
 def _account(value: str) -> bool:
-    digits = sum(char.isdigit() for char in value)
-    return value.isalnum() and len(value) >= 9 and digits >= 6
+    return len(value) >= 9 and value.isalnum() and sum(map(str.isdigit, value)) >= 6
 
 
 def _named(value: str) -> Kind:

@@ -46,6 +46,8 @@ MOST_ASKED = 20
 WANDERING = 12
 """Values of an argument before it can be said that they are mostly new."""
 MOST_REQUESTS = 32
+MOST_WEIGHTS = 512
+"""Words whose weight is remembered until the next run is learned."""
 YOUNG = 10
 """Runs before scores count: the first ones are all new."""
 
@@ -75,6 +77,7 @@ class Habits:
     words: Counts = field(default_factory=lambda: Counts(CELLS["words"]))
     filled: Counts = field(default_factory=lambda: Counts(CELLS["filled"]))
     fresh: Counts = field(default_factory=lambda: Counts(CELLS["fresh"]))
+    _weights: dict[int, float] = field(default_factory=dict, compare=False, repr=False)
 
     def learn(
         self, request: Sequence[str], deeds: Sequence[Deed], score: float | None = None, offered: Sequence[int] = ()
@@ -103,6 +106,7 @@ class Habits:
 
     def _deed(self, deed: Deed) -> None:
         self.calls += 1
+        self._weights = {}
         for slot, name in zip(deed.slots, deed.fields, strict=False):
             self.filled.add(name)
             if slot not in self.slots:
@@ -126,8 +130,16 @@ class Habits:
 
     def weigh(self, words: Mapping[str, int]) -> dict[int, float]:
         """How much each word of a call tells, by its hash in this process: the rarer in calls, the more. From 0."""
-        calls, count = self.calls + 2, self.words.__getitem__
-        return {hash(word): max(0.0, log(calls / (count(mark) + 0.5))) for word, mark in words.items()}
+        calls, count, known = self.calls + 2, self.words, self._weights
+        found = {}
+        for word, mark in words.items():
+            weight = known.get(mark)
+            if weight is None:
+                weight = max(0.0, log(calls / (count[mark] + 0.5)))
+                if len(known) < MOST_WEIGHTS:
+                    known[mark] = weight
+            found[hash(word)] = weight
+        return found
 
     def alike(self, request: Sequence[str]) -> dict[int, float]:
         """For each tool (16 bits of its fingerprint), how alike the most alike past request that led to it is, 0 to 1.

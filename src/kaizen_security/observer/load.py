@@ -21,7 +21,7 @@ from kaizen_security.observer.copies import ROW, distinct, rows, words
 from kaizen_security.observer.credentials import SHORTEST as LEAST_ISSUED
 from kaizen_security.observer.credentials import Hit, find, issued
 from kaizen_security.observer.decode import turned
-from kaizen_security.observer.marks import GRAM, Marks, Origin, Source
+from kaizen_security.observer.marks import GRAM, Marks, Origin
 from kaizen_security.observer.outflow import Outflow, Taught, mark
 from kaizen_security.observer.personal import numbers
 from kaizen_security.observer.tenants import Tenant, tenants
@@ -318,7 +318,7 @@ def _field_of(tool: str, field: str) -> int:
     return mark(tool, field)
 
 
-def _spared(said: list[tuple[Piece, list[str]]], tool: str, marks: Marks) -> Iterator[int]:
+def _spared(said: list[tuple[Piece, list[str]]], tool: str, marks: Marks) -> list[int]:
     """The parts of what was read lately of which the action holds next to nothing.
 
     Not of a result that stays behind while another one of the same tool goes along: of three articles, each copied by a call of its
@@ -327,18 +327,20 @@ def _spared(said: list[tuple[Piece, list[str]]], tool: str, marks: Marks) -> Ite
     held: set[int] = set()
     for _, spoken in said:
         held.update(map(hash, spoken))
-    stays: list[tuple[Source, list[str]]] = []
+    found: list[int] = []
+    stays: list[tuple[str, list[str]]] = []
     along: set[str] = set()
     for source, parts in marks.recent.items():
         left = [part for part, known in parts.items() if known and len(known & held) * SPARED <= len(known)]
         if len(left) < len(parts):
             along.add(source.tool)
-            yield from (_way(Origin(source, part), tool) for part in left)
+            found += [_way_of(source.tool, part, tool) for part in left]
         else:
-            stays.append((source, left))
-    for source, left in stays:
-        if source.tool not in along:
-            yield from (_way(Origin(source, part), tool) for part in left)
+            stays.append((source.tool, left))
+    for name, left in stays:
+        if name not in along:
+            found += [_way_of(name, part, tool) for part in left]
+    return found
 
 
 def _flow(origin: Origin, tool: str, piece: Piece, level: int) -> int:

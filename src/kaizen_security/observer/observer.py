@@ -177,11 +177,9 @@ class Observer:
             for waiting in run.waiting.values():
                 run.complete(waiting, self.limits, self.losses)
         self._learn(run.done, *run.taught)
-        if not self.learning:
-            return
-        if run.deeds:
+        if self.learning and run.deeds:
             self.baseline.habituate(run.origins.asked.stems, run.deeds, run.score, offered(self.rules.declaration))
-        if run.conduct.done:
+        if self.learning and run.conduct.done:
             self.baseline.behaviour.learn(run.conduct, run.at)
 
     def _count(self, run: Run) -> None:
@@ -316,9 +314,11 @@ class Observer:
         if not weighed.verdict.blocked and run is not self._loose:
             run.conduct.take(trait, action.id, self._guessed(run, trait))
             if scored is not None:
+                # Of a full table only an even sample can be told: else all would seem new once it is full.
                 known = self.baseline.habits.slots
-                run.conduct.values += len(scored.deed.slots)
-                run.conduct.fresh += sum(slot not in known for slot in scored.deed.slots)
+                told = list(filter(known.tells, scored.deed.slots))
+                run.conduct.values += len(told)
+                run.conduct.fresh += len(told) - sum(map(known.__contains__, told))
         if not weighed.clean or weighed.verdict.blocked:
             run.waiting.pop(action.id, None)
             if run is not self._loose and weighed.spoils:

@@ -28,6 +28,10 @@ MOST_FIELDS = 8192
 MOST_WORDS = 32_768
 MOST_PLACES = 16
 """Places that stand in one sentence's free text."""
+MOST_STOOD = 256
+"""Values whose place is remembered until the next result."""
+SURELY = 1.0 + 1e-9
+"""So much more than rounding can make of a sum."""
 RECENT = 24
 """Sentences remembered of one word: the latest."""
 
@@ -104,6 +108,7 @@ class Origins:
         "_like",
         "_old",
         "_spot",
+        "_stood",
         "_words",
         "asked",
         "forgotten",
@@ -123,6 +128,7 @@ class Origins:
         self._old: dict[int, list[int]] = {}
         self._spot: list[Origin] = []
         self._like: tuple[int, int, dict[int, float]] | None = None
+        self._stood: dict[tuple[int, ...], Origin | None] = {}
 
     # --- what arrives -----------------------------------------------------------------------------------------------------
 
@@ -181,6 +187,7 @@ class Origins:
         if len(self.sources) >= MOST_RESULTS:
             self.forgotten += 1
             return
+        self._stood = {}
         number = len(self.sources)
         source = Source(tool, reached, {})
         self.sources.append(source)
@@ -281,17 +288,30 @@ class Origins:
 
     def sentence(self, value: Value) -> Origin | None:
         """The latest sentence (or two neighbours) in which all parts of the value stand."""
-        if not value.parts:
+        parts = value.parts
+        if not parts:
             return None
-        found: set[int] | None = None
-        for part in value.parts:
-            spots = self.spots(part)
-            near = set(spots) if len(value.parts) == 1 else {spot + shift for spot in spots for shift in (0, 1)}
-            found = near if found is None else found & near
-            if not found:
-                return None
-        spot = min(max(found or ()), len(self._spot) - 1)
-        return self._spot[spot]
+        if parts not in self._stood:
+            # Asked for several times of one call, and of many calls between two results.
+            if len(self._stood) >= MOST_STOOD:
+                self._stood = {}
+            self._stood[parts] = self._standing(parts)
+        return self._stood[parts]
+
+    def _standing(self, parts: tuple[int, ...]) -> Origin | None:
+        if len(parts) == 1:
+            spots = self.spots(parts[0])
+            return self._spot[max(spots)] if spots else None
+        each = [self.spots(part) for part in parts]
+        fewest = min(each, key=len)
+        # The latest of two neighbours, or the one, where all of them stand.
+        for spot in sorted({*fewest, *[one + 1 for one in fewest]}, reverse=True):
+            for known in each:
+                if spot not in known and spot - 1 not in known:
+                    break
+            else:
+                return self._spot[min(spot, len(self._spot) - 1)]
+        return None
 
     def best(self, words: Mapping[int, float], near_to: Callable[[Reached], bool]) -> tuple[Told, Told]:
         """The windows of one to three sentences in which most of the weight of ``words`` stands.
@@ -302,29 +322,29 @@ class Origins:
         total = sum(words.values())
         if total <= 0 or not self._spot:
             return near, far
-        order = list(words)
-        masks: dict[int, int] = {}
         score: dict[int, float] = {}
-        known, older = self._words.get, self._old.get
-        for bit, word in enumerate(order):
-            weight, mark = words[word], 1 << bit
+        known, older, scored = self._words.get, self._old.get, score.get
+        for word, weight in words.items():
             for spot in known(word) or older(word) or ():
-                if spot in masks:
-                    masks[spot] |= mark
-                    score[spot] += weight
-                else:
-                    masks[spot], score[spot] = mark, weight
+                score[spot] = scored(spot, 0.0) + weight
+        windows = _Windows(words, self.spots)
+        place = self._spot
         for spot in sorted(score, key=score.__getitem__, reverse=True)[:16]:
-            origin = self._spot[spot]
-            close = near_to(self.sources[origin.result].reached)
-            a, b, c, d, e = [
-                masks[one] if one in masks and self._spot[one].result == origin.result else 0
-                for one in range(spot - 2, spot + 3)
-            ]
-            for mask in dict.fromkeys((a | b | c, b | c | d, c | d | e)):
-                share = (score[spot] if mask == c else _weight(mask, order, words)) / total
-                if share > (near if close else far).share:
-                    told = Told(share, origin, frozenset(word for bit, word in enumerate(order) if mask >> bit & 1))
+            origin = place[spot]
+            own, result, beside = score[spot], origin.result, 0
+            most = own
+            for one in (spot - 2, spot - 1, spot + 1, spot + 2):
+                if one in score and place[one].result == result:
+                    most += score[one]
+                    beside |= 1 << one - spot + 2
+            close = near_to(self.sources[result].reached)
+            # No window holds more than all five sentences together: what cannot be the most so far is passed by.
+            if most * SURELY <= (near if close else far).share * total:
+                continue
+            for mask in windows.around(spot, beside):
+                weight = own if mask == windows.mask(spot) else windows.weight(mask)
+                if weight / total > (near if close else far).share:
+                    told = Told(weight / total, origin, windows.words(mask))
                     near, far = (told, far) if close else (near, told)
         return near, far
 
@@ -340,10 +360,48 @@ class Told(NamedTuple):
 NOTHING_TOLD = Told(0.0, None, frozenset())
 
 
-def _weight(mask: int, order: list[int], words: Mapping[int, float]) -> float:
-    total = 0.0
-    while mask:
-        low = mask & -mask
-        total += words[order[low.bit_length() - 1]]
-        mask ^= low
-    return total
+class _Windows:
+    """Which words of one call stand in which sentences: a bit for each, in their order, looked up where it matters."""
+
+    __slots__ = ("_ask", "_masks", "_order", "_spots", "_weights")
+
+    def __init__(self, words: Mapping[int, float], spots: Callable[[int], list[int]]) -> None:
+        self._order = list(words)
+        self._weights = words
+        self._ask = spots
+        self._spots: list[list[int]] = []
+        self._masks: dict[int, int] = {}
+
+    def mask(self, spot: int) -> int:
+        """The words of one sentence."""
+        found = self._masks.get(spot)
+        if found is None:
+            if not self._spots:
+                self._spots = [self._ask(word) for word in self._order]
+            found = 0
+            for bit, spots in enumerate(self._spots):
+                if spot in spots:
+                    found |= 1 << bit
+            self._masks[spot] = found
+        return found
+
+    def around(self, spot: int, beside: int) -> Iterable[int]:
+        """The windows of three sentences that hold this one, each once; a bit of ``beside`` for each neighbour that counts."""
+        c = self.mask(spot)
+        if not beside:
+            return (c,)
+        a, b, d, e = [self.mask(spot + at) if beside >> at + 2 & 1 else 0 for at in (-2, -1, 1, 2)]
+        return dict.fromkeys((a | b | c, b | c | d, c | d | e))
+
+    def weight(self, mask: int) -> float:
+        """What these words weigh together."""
+        total = 0.0
+        while mask:
+            low = mask & -mask
+            total += self._weights[self._order[low.bit_length() - 1]]
+            mask ^= low
+        return total
+
+    def words(self, mask: int) -> frozenset[int]:
+        """The words themselves."""
+        return frozenset(word for bit, word in enumerate(self._order) if mask >> bit & 1)

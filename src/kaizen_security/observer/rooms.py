@@ -73,6 +73,10 @@ class Few:
     def __iter__(self) -> Iterator[int]:
         return iter(self._kept)
 
+    def tells(self, one: int) -> bool:
+        """Whether it would be here, had it been put in: what lies above a full room may have been, and nobody knows."""
+        return len(self._kept) < self.room or one <= self._kept[-1]
+
     def add(self, one: int) -> None:
         """Put it in; when there is no room, the largest goes."""
         at = bisect_left(self._kept, one)

@@ -201,7 +201,7 @@ class Runs:
         run.done.clear()
         run.deeds.clear()
         run.taught.clear()
-        run.conduct.done.clear()
+        run.conduct.forget()
         self._flagged[run.id] = None
         self._flagged.move_to_end(run.id)
         if len(self._flagged) > self._limits.flagged:

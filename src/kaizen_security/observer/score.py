@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import exp
-from operator import mul
+from operator import itemgetter, mul
 
 from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.observer.habits import YOUNG, Deed, Habits
 from kaizen_security.observer.origins import Call, Origin, Origins, Reached
 from kaizen_security.observer.signals import NAMES, Reading, read
@@ -86,6 +87,10 @@ class Scored:
         return self.asking is not None and self.logit > self.asking and not self.speaks
 
 
+_scored = builder(Scored)
+_share = itemgetter(1)
+
+
 def is_call(action: Action) -> bool:
     """Whether it is a call of a tool whose arguments can be looked at."""
     return bool(action.tool) and any(key in action.metadata for key in ARGUMENTS)
@@ -105,24 +110,25 @@ def score(call: Call, origins: Origins, habits: Habits) -> Scored:
     logit = logit_of(reading)
     signals = reading.signals
     parts = [(name, weight * signals[name]) for name, weight in _WEIGHED if signals[name]]
-    return Scored(
-        tool=call.tool,
-        logit=logit,
-        probability=probability(logit),
-        threshold=threshold(habits),
-        mature=len(habits.scores) >= MATURE,
-        parts=tuple(sorted(parts, key=lambda part: -part[1])),
-        steered=reading.steered,
-        requested=reading.requested,
-        worst=reading.worst,
-        told=reading.told,
-        asked=reading.asked,
-        sentence=reading.sentence,
-        reached=origins.reached(value for value, _, _ in call.values),
-        deed=reading.deed,
-        made=origins.made(call),
-        asking=asking(habits),
-        call=call,
+    speaks = threshold(habits)
+    return _scored(
+        call.tool,
+        logit,
+        probability(logit),
+        speaks,
+        len(habits.scores) >= MATURE,
+        tuple(sorted(parts, key=_share, reverse=True)),
+        reading.steered,
+        reading.requested,
+        reading.worst,
+        reading.told,
+        reading.asked,
+        reading.sentence,
+        origins.reached([value for value, _, _ in call.values]),
+        reading.deed,
+        origins.made(call),
+        asking(habits, speaks),
+        call,
     )
 
 
@@ -148,14 +154,13 @@ def threshold(habits: Habits, budget: float = BUDGET) -> float | None:
     return max(least, min(HIGHEST, habits.scores.exceeded_by(budget)))
 
 
-def asking(habits: Habits) -> float | None:
-    """Where the band begins in which a person is asked; never above the threshold. None while there are few runs: everything is new
-    to an agent that has just begun, and nobody wants to be asked about all of it.
+def asking(habits: Habits, speaks: float | None) -> float | None:
+    """Where the band begins in which a person is asked; never above the threshold, ``speaks``. None while there are few runs:
+    everything is new to an agent that has just begun, and nobody wants to be asked about all of it.
 
     The agent's own runs place it, but only between the floors of two budgets: those of an agent whose harmless runs score high
     would leave the band empty, and its attacks lie just there. That such an agent is asked about more often is what asking is for.
     """
-    speaks = threshold(habits)
     if speaks is None or len(habits.scores) < SETTLED:
         return None
     own = habits.scores.exceeded_by(ASK_OWN)

@@ -265,7 +265,8 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
     total = sum(weights.values()) or 1.0
     # Who asks for an effect in other words than the tool's name has asked for the tool.
     meant = {hash(word) for word in name} if plainly else frozenset()
-    asked = sum(weight for word, weight in weights.items() if word in origins.asked.words or word in meant) / total
+    said = origins.asked.words
+    asked = sum([weight for word, weight in weights.items() if word in said or word in meant]) / total
     near, far = origins.best(weights, left.openly)
     told_near = max(0.0, near.share - asked)
     told_far = max(0.0, far.share - max(asked, near.share))
@@ -301,8 +302,8 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
         _unasked(call, origins, plainly=plainly),
     )
     worst = None if seen.worst is None else (seen.worst[1], seen.worst[2])
-    told, where = max((far.share, far.origin), (near.share, near.origin), key=lambda one: one[0])
-    return Reading(signals, deed, worst, away > 0, plainly, told, asked, where)
+    most = far if far.share >= near.share else near
+    return Reading(signals, deed, worst, away > 0, plainly, most.share, asked, most.origin)
 
 
 def _unasked(call: Call, origins: Origins, *, plainly: bool) -> bool | None:
@@ -328,9 +329,10 @@ def _meant(value: Value, source: Source, left: _Left) -> bool:
 
 def _flow(origin: Origin, tool: str, name: str, *, free: bool = False) -> int:
     where = "text" if free else origin.path.rpartition(".")[2]
-    return _flow_of(origin.tool, where, tool, name)
+    return flow_of(origin.tool, where, tool, name)
 
 
 @lru_cache(maxsize=2048)
-def _flow_of(source: str, where: str, tool: str, name: str) -> int:
+def flow_of(source: str, where: str, tool: str, name: str) -> int:
+    """The hash of a way: from a field (its last name) of one tool's results into an argument of another."""
     return fingerprint(f"{source}|{where}>{tool}|{name}")

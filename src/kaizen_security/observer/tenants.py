@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -202,18 +203,28 @@ def _shared(host: str) -> str:
 def _named(value: Json, path: str, name: str, where: str, depth: int) -> Iterator[Tenant]:
     if isinstance(value, Mapping) and depth < 8:
         for key, below in value.items():
-            yield from _named(below, f"{path}.{key}"[:200], str(key), where, depth + 1)
+            if not _says_nothing(str(key), below):
+                yield from _named(below, f"{path}.{key}"[:200], str(key), where, depth + 1)
     elif isinstance(value, (list, tuple)) and depth < 8:
         for below in value:
             yield from _named(below, path + "[]", name, where, depth + 1)
     elif isinstance(value, str):
         if "://" in value:
-            for at, match in enumerate(_URL.finditer(value)):
-                service, found = tenant(match.group()) if at < MOST_URLS else ("", "")
-                if found:
-                    yield Tenant(service, found, path)
+            yield from _linked(value, path)
         elif 0 < len(value) <= LONGEST and says_account(name):
             yield Tenant(f"{where}, {name.casefold()[:64]}", value.strip().casefold(), path)
+
+
+def _linked(text: str, path: str) -> Iterator[Tenant]:
+    for match in islice(_URL.finditer(text), MOST_URLS):
+        service, found = tenant(match.group())
+        if found:
+            yield Tenant(service, found, path)
+
+
+def _says_nothing(name: str, value: Json) -> bool:
+    # Nearly always; so it is asked before anything dear is done.
+    return isinstance(value, str) and "://" not in value and not says_account(name)
 
 
 @lru_cache(maxsize=1024)

@@ -52,16 +52,21 @@ def values(arguments: Json) -> list[Value]:
 def _flat(document: Json, path: str, depth: int) -> Iterable[tuple[str, str]]:
     if depth > 16 or document is None or isinstance(document, bool):
         return
-    if isinstance(document, str):
-        if document:
-            yield path or "$", document
-    elif isinstance(document, Mapping):
-        for name, value in document.items():
-            yield from _flat(value, f"{path}.{name}" if path else str(name), depth + 1)
+    if isinstance(document, Mapping):
+        inner: Iterable[tuple[str, Json]] = (
+            (f"{path}.{name}" if path else str(name), value) for name, value in document.items()
+        )
     elif isinstance(document, (list, tuple)):
-        for value in document:
-            yield from _flat(value, path + "[]", depth + 1)
+        inner = ((path + "[]", value) for value in document)
     else:
         text = str(document)
         if text:
             yield path or "$", text
+        return
+    for below, value in inner:
+        if isinstance(value, str) and depth < 16:
+            # Most values are texts: none needs a walk of its own.
+            if value:
+                yield below or "$", value
+        else:
+            yield from _flat(value, below, depth + 1)

@@ -227,6 +227,8 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
         await asyncio.sleep(0.01)
     # What the program itself is made of is never garbage: a collection would look through all of it while an agent waits.
     gc.freeze()
+    # What steps are made of holds no cycles: looking for some after every 700 objects is work for nothing.
+    gc.set_threshold(10_000, 20, 50)
     if server.started:
         where = [f"unix://{settings.socket}"]
         for one in sockets[1:]:

@@ -127,6 +127,18 @@ def kinds(found: Sequence[Driven]) -> dict[str, dict[str, int]]:
     return {"missed by kind": dict(missed.most_common(12)), "false flags by kind": dict(false.most_common(12))}
 
 
+def alone(found: Sequence[Driven]) -> dict[str, dict[str, int]]:
+    """For each detection, the attacks that it alone caught, and the harmless runs that it alone flagged."""
+    counts: dict[str, dict[str, int]] = {}
+    for one in found:
+        what = {ATTACK: "attacks", BENIGN: "harmless"}.get(one.kind)
+        named = one.named()
+        if what and len(named) == 1:
+            row = counts.setdefault(named.pop(), {"attacks": 0, "harmless": 0})
+            row[what] += 1
+    return dict(sorted(counts.items()))
+
+
 def curve(found: Sequence[Driven]) -> list[tuple[float, float]]:
     """(false flags, detection) by run, as the threshold of provenance and alignment moves, relative to each agent's own.
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from kaizen_security.cli import main
-from kaizen_security.testing.driven import drive, folds, taught
-from kaizen_security.testing.figures import at_points, curve, enforced, rate, table
+from kaizen_security.testing.driven import Driven, Outcome, drive, folds, taught
+from kaizen_security.testing.figures import alone, at_points, curve, enforced, rate, table
 from kaizen_security.testing.recorded import ATTACK, BENIGN, swaps
 
 PAYEES = ("NL91ABNA0417164300", "BE68539007547034")
@@ -102,6 +102,17 @@ def test_the_figures_count_what_the_answer_key_says():
     assert defended["attack success, blocking"].share == 0.0
     assert defended["utility, blocking"].share == defended["utility, undefended"].share == 1.0
     assert at_points(curve(found))["1.0%"] == 1.0
+
+
+def test_what_one_detection_alone_found_is_counted_by_its_name():
+    def found(kind, *names):
+        calls = tuple(
+            Outcome((name,), asks=False, writes=True, attack=None, goal=False, over=1.0, seconds=0.0) for name in names
+        )
+        return Driven("1", "a", "m", "t", "i", kind, useful=True, calls=calls)
+
+    runs = [found(ATTACK, "taint"), found(ATTACK, "taint", "novelty"), found(BENIGN, "sequence"), found(BENIGN)]
+    assert alone(runs) == {"sequence": {"attacks": 0, "harmless": 1}, "taint": {"attacks": 1, "harmless": 0}}
 
 
 def test_an_interval_holds_the_share():

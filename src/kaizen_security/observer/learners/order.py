@@ -70,15 +70,17 @@ def steps(walk: Walk) -> Iterable[tuple[int, int]]:
 class Table:
     """One part."""
 
-    __slots__ = ("rows", "total")
+    __slots__ = ("_known", "rows", "total")
 
     def __init__(self) -> None:
         self.rows = Rows(ROOM, CODES)
         self.total = 0
+        self._known: dict[int, tuple[dict[float, float], int, int, bool]] = {}
 
     def learn(self, followed: Iterable[tuple[int, int]]) -> None:
         """Take the steps of one run, each of them once."""
         self.total += 1
+        self._known = {}
         for key, symbol in sorted(set(followed)):
             at = self.rows.place(key)
             if at >= 0:
@@ -97,15 +99,24 @@ class Table:
 
     def followed(self, key: int, symbol: int) -> Followed | None:
         """What is known of a context and one successor; None when the context is not kept."""
-        at = self.rows.find(key)
-        if at < 0:
-            return None
+        # Kept until something is learned, and only for the few contexts that are.
+        if key in self._known:
+            known = self._known[key]
+        else:
+            at = self.rows.find(key)
+            if at < 0:
+                return None
+            known = self._known[key] = self._read(at)
+        counts, seen, once, wanders = known
+        return Followed(seen, int(counts.get(symbol, 0)), once, wanders)
+
+    def _read(self, at: int) -> tuple[dict[float, float], int, int, bool]:
         row = self.rows.row(at)
         counts = dict(zip(row[:NEXT], row[NEXT : 2 * NEXT], strict=True))
         counts.pop(0, None)
         rest = row[2 * NEXT]
         once = sum(count == 1 for count in counts.values())
-        return Followed(int(sum(counts.values()) + rest), int(counts.get(symbol, 0)), once, rest > 0)
+        return counts, int(sum(counts.values()) + rest), once, rest > 0
 
     def to_json(self) -> dict[str, Json]:
         """Its state."""

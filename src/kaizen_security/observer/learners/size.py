@@ -154,12 +154,13 @@ class Size(Shared[Table]):
         at = rows.find(key)
         if at < 0:
             return None
-        count, first, second, most = map(int, rows.row(at))
+        columns = rows.columns
+        count = int(columns[0][at])
         if count < GRACE:
             return None
-        mean = first / count
-        variance = max(0.0, second / count - mean * mean) * count / (count - 1)
-        return count, mean, max(floor * UNIT, sqrt(variance * (1 + 1 / count))), most
+        mean = int(columns[1][at]) / count
+        variance = max(0.0, int(columns[2][at]) / count - mean * mean) * count / (count - 1)
+        return count, mean, max(floor * UNIT, sqrt(variance * (1 + 1 / count))), int(columns[3][at])
 
     def poisoning(self, key: int, tolerance: float, *, factor: float = 2.0, most: int = 10_000) -> int | None:
         """How many crafted numbers, each as large as passes unflagged, multiply the bound by ``factor``.
