@@ -123,13 +123,30 @@ def _but_for(sets: Sets, agent: str, detection: str, whose: str) -> Iterator[str
 
 def transfer(found: Mapping[str, Any]) -> Iterator[str]:
     """What ``benchmarks/transfer.py`` stored, as a table."""
-    yield "| penalty | agent | tasks | harmless runs flagged, at most | weights of all agents | weights without this one | points lost |"
-    yield "|---|---|---|---|---|---|---|"
+    heads = (
+        "penalty",
+        "agent",
+        "tasks",
+        "flagged, at most",
+        "weights of all agents",
+        "without this one",
+        "points lost",
+    )
+    yield "| " + " | ".join(heads) + " |"
+    yield "|---" * len(heads) + "|"
     for one in found["results"]:
         shares = [
             f"{one[way]['share']:.1%} ({one[way]['low']:.1%}-{one[way]['high']:.1%})" for way in ("with", "without")
         ]
-        yield f"| {one['penalty']:g} | {one['agent']} | {one['tasks']} | {one['budget']:.0%} | {shares[0]} | {shares[1]} | {one['lost']:.1f} |"
+        cells = (
+            f"{one['penalty']:g}",
+            one["agent"],
+            one["tasks"],
+            f"{one['budget']:.0%}",
+            *shares,
+            f"{one['lost']:.1f}",
+        )
+        yield "| " + " | ".join(cells) + " |"
 
 
 def _utility(sets: Sets) -> Iterator[str]:
