@@ -127,7 +127,7 @@ def score(call: Call, origins: Origins, habits: Habits) -> Scored:
         origins.reached([value for value, _, _ in call.values]),
         reading.deed,
         origins.made(call),
-        asking(habits, speaks),
+        _asking(habits, speaks),
         call,
     )
 
@@ -154,13 +154,17 @@ def threshold(habits: Habits, budget: float = BUDGET) -> float | None:
     return max(least, min(HIGHEST, habits.scores.exceeded_by(budget)))
 
 
-def asking(habits: Habits, speaks: float | None) -> float | None:
-    """Where the band begins in which a person is asked; never above the threshold, ``speaks``. None while there are few runs:
-    everything is new to an agent that has just begun, and nobody wants to be asked about all of it.
+def asking(habits: Habits) -> float | None:
+    """Where the band begins in which a person is asked; never above the threshold. None while there are few runs: everything
+    is new to an agent that has just begun, and nobody wants to be asked about all of it.
 
     The agent's own runs place it, but only between the floors of two budgets: those of an agent whose harmless runs score high
     would leave the band empty, and its attacks lie just there. That such an agent is asked about more often is what asking is for.
     """
+    return _asking(habits, threshold(habits))
+
+
+def _asking(habits: Habits, speaks: float | None) -> float | None:
     if speaks is None or len(habits.scores) < SETTLED:
         return None
     own = habits.scores.exceeded_by(ASK_OWN)
