@@ -28,10 +28,8 @@ MOST_FIELDS = 8192
 MOST_WORDS = 32_768
 MOST_PLACES = 16
 """Places that stand in one sentence's free text."""
-MOST_STOOD = 256
-"""Values whose place is remembered until the next result."""
-SURELY = 1.0 + 1e-9
-"""So much more than rounding can make of a sum."""
+MOST_STOOD = 256  # values whose place is remembered until the next result
+SURELY = 1.0 + 1e-9  # more than rounding can make of a sum
 RECENT = 24
 """Sentences remembered of one word: the latest."""
 
@@ -292,7 +290,6 @@ class Origins:
         if not parts:
             return None
         if parts not in self._stood:
-            # Asked for several times of one call, and of many calls between two results.
             if len(self._stood) >= MOST_STOOD:
                 self._stood = {}
             self._stood[parts] = self._standing(parts)
@@ -300,8 +297,7 @@ class Origins:
 
     def _standing(self, parts: tuple[int, ...]) -> Origin | None:
         if len(parts) == 1:
-            spots = self.spots(parts[0])
-            return self._spot[max(spots)] if spots else None
+            return self._spot[max(spots)] if (spots := self.spots(parts[0])) else None
         each = [self.spots(part) for part in parts]
         fewest = min(each, key=len)
         # The latest of two neighbours, or the one, where all of them stand.
@@ -373,7 +369,6 @@ class _Windows:
         self._masks: dict[int, int] = {}
 
     def mask(self, spot: int) -> int:
-        """The words of one sentence."""
         found = self._masks.get(spot)
         if found is None:
             if not self._spots:
@@ -386,7 +381,6 @@ class _Windows:
         return found
 
     def around(self, spot: int, beside: int) -> Iterable[int]:
-        """The windows of three sentences that hold this one, each once; a bit of ``beside`` for each neighbour that counts."""
         c = self.mask(spot)
         if not beside:
             return (c,)
@@ -394,7 +388,6 @@ class _Windows:
         return dict.fromkeys((a | b | c, b | c | d, c | d | e))
 
     def weight(self, mask: int) -> float:
-        """What these words weigh together."""
         total = 0.0
         while mask:
             low = mask & -mask
@@ -403,5 +396,4 @@ class _Windows:
         return total
 
     def words(self, mask: int) -> frozenset[int]:
-        """The words themselves."""
         return frozenset(word for bit, word in enumerate(self._order) if mask >> bit & 1)
