@@ -212,7 +212,8 @@ class _Around:
         for old, pinned in self._pins.tools.items():
             likeness = _likeness(pinned.definition, tool)
             gone = old not in self._listed
-            same = likeness >= SIMILAR or outline(old) == outline(name) or _takes_its_place(pinned.definition, tool)
+            same = likeness >= SIMILAR or outline(old) == outline(name)
+            same = same or (outline(old) in outline(name) and _takes_its_place(pinned.definition, tool))
             if likeness == 1.0 or (gone and same):
                 before = (
                     {**pinned.definition, "name": name} if isinstance(pinned.definition, dict) else pinned.definition
@@ -235,7 +236,7 @@ def _joints(name: str) -> str:
 def _takes_the_calls_of(tool: Json, original: Json) -> bool:
     """Whether calls that are meant for ``original`` would fit ``tool``: what a shadow needs, and a namesake seldom does."""
     own, wanted = _arguments(tool, "properties"), _arguments(original, "required") or _arguments(original, "properties")
-    return not own or wanted <= own or len(wanted & own) >= max(2, len(wanted) / 2)
+    return not own or wanted <= own or (own < wanted and len(own) >= max(2, len(wanted) / 2))
 
 
 def _takes_its_place(old: Json, new: Json) -> bool:
