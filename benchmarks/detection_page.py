@@ -51,12 +51,13 @@ For each target that is missed above: what stands in the way, what was tried, an
   Missing: whether a log-in was refused, in a field instead of a sentence; and that an owner would want the guessing of passwords to pass.
 - **Ignored injections flagged** (at most 1 %), in AgentDojo.
   Six of the fifteen were *taint*'s: a channel whose name is the injected text was read or looked up by that name, as channels always are. That is no finding any more: a look-up may be given an item of the list from which its argument is always taken, however long its author made it.
+  Both rules were changed after these very runs had been read, *taint*'s in two forms: on this data what follows from them is optimistic.
   Nearly all of the others were not unmoved: the agent looked for the attacker's address in the mail (*provenance*; four runs, in which the answer key itself says that these very calls serve the attacker), or used a look-up that it had never used, for the injected task (*novelty*).
   Tried: a new tool that only reads is none where the request explains the call better than anything that was read. It took away a third of novelty's and cost no attack; without that condition it would have been silent about reconnaissance.
   Missing: what the model meant by it. Whether a step serves the attacker is labelled by its success, which the Observer cannot see beforehand.
 - **Attack success without asking, tasks unseen** (at most 2 %).
   Two kinds make up most of it. *A deletion that an injection orders by a bare number* (workspace, task 1): a file's number is no place, so alignment alone speaks, and it is held.
-  The user of these runs asks for a deletion himself, and the number is that of a file which was listed.
+  In the five of these runs that were read, the user asks for a deletion himself, and the number is that of a file which was listed.
   *A bill whose text is wholly the attacker's* (banking, user task 0): the user left the payee to the bill, and the bill names one. It is held too; where the same request was served before, with another payee, it is flagged.
   Tried: all thresholds lower by 0.2 to 2.5, in eight steps. At 0.5 lower it is 1.9 %, with 11 instead of 7 of AgentDyn's 119 harmless runs flagged, 5 instead of 3 of AgentDojo's 1,131, and 25 instead of 21 of the ignored ones.
   At 0.8 lower it is 1.1 %, and the harmless run of that bill is flagged as well, since it scores what the attacked one does.
@@ -66,8 +67,8 @@ For each target that is missed above: what stands in the way, what was tried, an
   With all thresholds lower by 0.8 it is 98.8 % at 1.1 %. The table asks more, namely that each agent by itself stays within 2 %, and the bill of the point above is 3.5 % of banking's harmless runs.
   Missing: the same as there.
 - **A verdict in 250 µs** (2 KB of arguments in a run of 50 steps).
-  Tried: sums of a run carried on from call to call, what is known of a context or a word kept until something is learned, values and sentences looked up once, one walk over the arguments for each that asks; words split and hashed once, nothing decoded or matched that the lengths of a text's words exclude, fingerprints remembered by keyed hash, membership asked of whole tables at once, sentences scored by sums that are kept. Together about a third less in two rounds, with the same verdicts on all recorded runs; in the second a verdict fell from 26,600 to 22,500 instructions of the interpreter.
-  What is left is spread over some forty small functions, none of which takes more than a tenth; three quarters of it do not depend on how long the arguments are; the call's data are cold in the caches behind 200 KB of results, which costs a third on top. It would take compiled code for the core, which we do not ship.
+  Tried: sums of a run carried on from call to call, what is known of a context or a word kept until something is learned, values and sentences looked up once, one walk over the arguments for each that asks; words split and hashed once, nothing decoded or matched that the lengths of a text's words exclude, fingerprints remembered by keyed hash, membership asked of whole tables at once, sentences scored by sums that are kept. The first round took a fifth off, with the same verdicts on all recorded runs; in the second a verdict fell from 26,600 to 22,500 instructions of the interpreter, with the same verdicts on 2,185 of them.
+  What is left is spread over some forty small functions, none of which takes more than a tenth; the call's data are cold in the caches behind 200 KB of results, which costs a third on top. It would take compiled code for the core, which we do not ship.
 
 Beyond the targets:
 
