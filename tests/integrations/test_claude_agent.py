@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import threading
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,10 @@ def desk(world: World) -> Any:
     return create_sdk_mcp_server("desk", tools=[reading, transferring, wiping])
 
 
+OBEYS = not version("claude-agent-sdk").startswith("0.1.")
+"""The Claude Code that 0.1.61 carries does not end the turn for a hook that says so beside a denial."""
+
+
 @pytest.fixture
 def claude(models, tmp_path):
     """Run prompts in one session of Claude Code, attached to ``kaizen``; gives what it said."""
@@ -159,9 +164,13 @@ class TestClaudeAgent:
     def test_a_model_that_does_not_stop_asking_is_not_asked_again(self, models, attach, claude):
         world, script = World(), Scripted(models)
         script.say(*(Turn(calls=(called("wipe", f"toolu_{i}", path="/"),)) for i in range(ENDS_SAME + 3)), "I give up.")
-        assert claude(world, attached(attach), "Clean up.") == []
-        assert len(script.turns) == 4
+        said = claude(world, attached(attach), "Clean up.")
         assert world.ran == []
+        assert all(BLOCKED in one for one in script.results)
+        if OBEYS:
+            assert (said, len(script.turns)) == ([], 4)
+        else:
+            assert said == ["I give up."]
 
     @pytest.mark.shows("observe")
     def test_observe_lets_everything_run_and_reports_it(self, models, attach, claude):
