@@ -74,9 +74,14 @@ def measured(schemes: Sequence[Rows], ways: Sequence[Fold]) -> Iterator[dict[str
                 without = caught(own, lambda _, left=left: left, budget)
                 lost = round(100 * (with_it["share"] - without["share"]), 2)
                 print(
-                    f"{agent:10} {name:12} {budget:.0%}", with_it["share"], without["share"], f"lost {lost}", flush=True
+                    f"penalty {fit_weights.PENALTY:3g} {agent:10} {name:12} {budget:.0%}",
+                    with_it["share"],
+                    without["share"],
+                    f"lost {lost}",
+                    flush=True,
                 )
                 yield {
+                    "penalty": fit_weights.PENALTY,
                     "agent": agent,
                     "tasks": name,
                     "budget": budget,
@@ -97,12 +102,14 @@ def main() -> int:
     runs = load(args.files, args.seed)
     ways = folds(runs, args.seed)
     schemes = [out_of_fold(runs, fold) for fold in ways]
-    lines = list(measured(schemes, ways))
+    lines: list[dict[str, object]] = []
+    for fit_weights.PENALTY in args.penalty:
+        lines += measured(schemes, ways)
     if args.keep:
         keep(
             "transfer",
             "python benchmarks/transfer.py RUNS",
-            {"runs": len(runs), "penalty": args.penalty, "results": lines},
+            {"runs": len(runs), "results": lines},
         )
     return 0
 
