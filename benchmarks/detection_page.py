@@ -66,6 +66,11 @@ For each target that is missed above: what stands in the way, what was tried, an
 - **AgentDojo, 98 % at 2 %, tasks unseen.**
   With all thresholds lower by 0.8 it is 98.8 % at 1.1 %. The table asks more, namely that each agent by itself stays within 2 %, and the bill of the point above is 3.5 % of banking's harmless runs.
   Missing: the same as there.
+- **Weights that never saw the agent** (at most 4 points lost).
+  AgentDojo's agents lose at most 3.3 points; AgentDyn's shopping loses 9 to 17 of its 121 attacks' share, see [the table](#weights-that-never-saw-the-agent).
+  It is the only agent of its benchmark here, so without it the weights have seen nothing that buys, searches and reads pages.
+  Tried: stronger pulls towards what a signal means (20 and 60 instead of 3). At 60 nothing loses more than 1.7 points, but then the weights of all agents are worth less on AgentDyn: 3 to 15 points at 1 % flagged, up to 1 at 2 %. They ship as they were.
+  Missing: runs of other agents of that kind.
 - **A verdict in 250 µs** (2 KB of arguments in a run of 50 steps).
   Tried: sums of a run carried on from call to call, what is known of a context or a word kept until something is learned, values and sentences looked up once, one walk over the arguments for each that asks; words split and hashed once, nothing decoded or matched that the lengths of a text's words exclude, fingerprints remembered by keyed hash, membership asked of whole tables at once, sentences scored by sums that are kept. The first round took a fifth off, with the same verdicts on all recorded runs; in the second a verdict fell from 26,600 to 22,500 instructions of the interpreter, with the same verdicts on 2,185 of them.
   What is left is spread over some forty small functions, none of which takes more than a tenth; the call's data are cold in the caches behind 200 KB of results, which costs a third on top. It would take compiled code for the core, which we do not ship.
