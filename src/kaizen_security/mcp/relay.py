@@ -7,6 +7,7 @@ is not understood goes nowhere, in either mode: a peer that understands it diffe
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -41,6 +42,8 @@ UNREADABLE, TOO_LARGE, UNASKED, TOO_MANY, TOO_FAST, REUSED, STRANGE = (
     "request that this side may not send",
 )
 """Why a message went nowhere: the keys of ``Relay.lost``."""
+MOST_CANCELLED = 64
+"""Cancelled requests, of both sides, whose late replies still go on."""
 
 
 class Side(Enum):
@@ -163,6 +166,7 @@ class Relay:
         self._limits = limits
         self._ward = ward or Nothing()
         self._pending: dict[Side, dict[Id, Call]] = {Side.CLIENT: {}, Side.SERVER: {}}
+        self._cancelled: OrderedDict[tuple[Side, Id], Call] = OrderedDict()
         self._pace = {Side.CLIENT: _Pace(limits), Side.SERVER: _Pace(limits)}
 
     # --- reading ------------------------------------------------------------------------------------------------------
@@ -271,13 +275,18 @@ class Relay:
     def _cancel(self, side: Side, message: Message) -> None:
         params = message.params
         id_ = params.get("requestId") if isinstance(params, dict) else None
-        if isinstance(id_, str | int):
-            self._pending[side].pop(id_, None)
+        call = self._pending[side].pop(id_, None) if isinstance(id_, str | int) else None
+        if call is not None and isinstance(id_, str | int):
+            # Whoever is told may answer all the same, and some who cancelled wait for that.
+            self._cancelled[side, id_] = call
+            if len(self._cancelled) > MOST_CANCELLED:
+                self._cancelled.popitem(last=False)
 
     def _reply(self, side: Side, message: Message) -> _Part:
         """The reply to a request of the other side."""
         other = Side.SERVER if side is Side.CLIENT else Side.CLIENT
-        call = self._pending[other].pop(message.id, None) if message.id is not None else None
+        id_ = message.id
+        call = None if id_ is None else self._pending[other].pop(id_, None) or self._cancelled.pop((other, id_), None)
         if call is None:
             self._lose(UNASKED)
             return _Part(message=message, drop=True)

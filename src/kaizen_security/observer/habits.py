@@ -41,7 +41,7 @@ ROOM: Mapping[str, int] = {"slots": 768, "values": 576, "flows": 256, "ratified"
 CELLS: Mapping[str, int] = {"words": 1024, "filled": 192, "fresh": 192}
 """Together with the rooms of ``baseline`` chosen so that a full baseline stays within 64 KB, in memory and as a document."""
 MOST_TOOLS = 64
-MOST_OFFERED = 32
+MOST_OFFERED = 24
 MOST_ASKED = 20
 WANDERING = 12
 """Values of an argument before it can be said that they are mostly new."""

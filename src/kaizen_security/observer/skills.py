@@ -15,7 +15,7 @@ from kaizen_security.contract.fields import obj
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.rooms import Few
 
-ROOM = 128
+ROOM = 96
 """Tools, and definitions of them, that are kept."""
 CARRIES = frozenset({"skill_load", "tool_call"})
 """Kinds of action whose hash is that of a definition; a file's hash says something else."""

@@ -144,8 +144,8 @@ def test_what_the_organisation_blocks_never_left(played):
     # The body of a refused tool does not run, so nothing arrives where it would have gone.
     assert outside["gateway.coinbridge.example"] == 0
     assert outside["forms.surveyhive.example"] == 0
-    # What volume, sequence, drift and tenant find is flagged and goes on: of the hard set, eight at the most.
-    assert one(said, "summary")["began"] <= 12
+    # What volume, sequence, drift and tenant find is flagged and goes on: of the hard set, ten at the most.
+    assert one(said, "summary")["began"] <= 14
     # Nobody reported these; the proxy refused them, since the agent is enforced and never declared them.
     assert outside["attacker.example"] == 0
     assert outside["drop.attacker.example"] == 0

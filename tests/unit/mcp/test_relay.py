@@ -230,11 +230,12 @@ def test_a_reply_to_an_id_that_was_refused_is_dropped():
     assert talk.server(text_result(1, "done")) == ([], [])
 
 
-def test_a_reply_to_a_cancelled_call_is_dropped():
+def test_a_reply_to_a_cancelled_call_goes_on_once_and_its_id_may_be_taken_again():
     talk = Talk()
     talk.client(call(1, "look"))
     talk.client({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}})
-    assert talk.server(text_result(1, "late")) == ([], [])
+    assert talk.server(text_result(1, "late"))[1]
+    assert talk.server(text_result(1, "later")) == ([], [])
     assert talk.client(call(1, "look"))[0]
 
 

@@ -122,7 +122,8 @@ def test_a_million_hostile_actions_leave_at_most_64_kilobytes():
             )
             for i in range(2)
         ]
-        baseline.habituate([f"word{n}{i}" for i in range(32)], deeds, float(n))
+        offered = [chance.getrandbits(64) for _ in range(4)]
+        baseline.habituate([f"word{n}{i}" for i in range(32)], deeds, float(n), offered)
         baseline.ratify(chance.getrandbits(64))
         baseline.carry(
             [

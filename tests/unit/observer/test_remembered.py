@@ -56,11 +56,13 @@ def test_the_words_of_a_name(name):
 
 def features_anew(action):
     """By the words of ``features``, with nothing remembered."""
+    place = canonical.target(action.target)
+    reached = canonical.reached(action.kind, action.target, place) if action.target else None
     values = (
         ("kind", canonical.permitted(action.kind)),
         ("tool", canonical.permitted(action.tool)),
         ("source", action.source),
-        ("destination", baseline._destination(action.kind, action.target) if action.target else ""),
+        ("destination", baseline.shown(reached) if reached is not None else ""),
     )
     return tuple(baseline.Feature(baseline.side(action), dimension, value) for dimension, value in values if value)
 

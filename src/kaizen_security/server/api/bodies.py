@@ -57,7 +57,7 @@ class SidecarProfile(Body):
     profile: Open
 
 
-class AttachPoint(Body):
+class AttachPointTold(Body):
     """The attach points of an agent for one feed; numbers are processes.
 
     ``silent`` are the seconds since the last sign of life: of those that are dark, if any are, else of those that are alive.
@@ -84,7 +84,7 @@ class SidecarAttachPoints(Body):
     """Which attach points of an agent a sidecar hears of."""
 
     sidecar: Annotated[str, Meta(min_length=1, max_length=64)]
-    points: Annotated[list[AttachPoint], Meta(max_length=64)]
+    points: Annotated[list[AttachPointTold], Meta(max_length=64)]
 
 
 class MeasuredCanary(Body):
