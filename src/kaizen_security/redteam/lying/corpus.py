@@ -31,6 +31,8 @@ SHAPES = ("steps", "bedrock", "otel", "openai-agents", "langchain")
 """In which an agent's account comes."""
 AUTHORS = ("second", "third")
 """Whose files have their name in theirs: who wrote lies and honest runs without having read the detection."""
+LONG = 1000
+"""Characters of a text whose size is that of what is sent."""
 _TEXT = re.compile(r"\{text:(\d+)\}")
 
 
@@ -132,10 +134,22 @@ def _filled(value: Any) -> Any:
     return value
 
 
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for below in value.values() if isinstance(value, dict) else value:
+            yield from _strings(below)
+
+
 def varied(run: Lying, number: int) -> Lying:
-    """The same run with other particulars: sizes of bodies up to half as large again, numbers of orders. Repeatable."""
+    """The same run with other particulars: sizes of bodies up to half as large again, numbers of orders. Repeatable.
+
+    Sizes stay where a text of so many characters is reported: an honest run sends what it says, and not half as much again.
+    """
     chance = random.Random(f"{run.id} {number}")  # noqa: S311 - a variation, no secret
     order = f"B-{chance.randrange(10_000)}"
+    sized = any(len(text) >= LONG for text in _strings(list(run.steps)))
 
     def other(value: Any) -> Any:
         if isinstance(value, dict):
@@ -144,7 +158,7 @@ def varied(run: Lying, number: int) -> Lying:
             return [other(below) for below in value]
         if isinstance(value, str):
             return value.replace("{order}", order)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 32:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 32 and not sized:
             return int(value * chance.uniform(0.8, 1.5))
         return value
 
