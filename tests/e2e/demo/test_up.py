@@ -31,7 +31,7 @@ def events(text):
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-def run(data, *flags, timeout=180):
+def run(data, *flags, timeout=600):
     done = subprocess.run(words(data, *flags), capture_output=True, text=True, timeout=timeout, cwd=ROOT)
     return done, events(done.stdout)
 
