@@ -14,8 +14,10 @@ from kaizen_security.sandbox.run import Sandbox
 from kaizen_security.sandbox.settings import Settings
 
 RUNS = 150
-FEW = 200
-"""Objects: a gap that is kept to be shown is a handful, and a thousand of them are kept; a run would be eight at the least."""
+FEW = 8 * RUNS
+"""Objects: a gap that is kept to be shown is six, and a thousand of them are kept;
+a run that stayed would be eight more at the least.
+"""
 
 
 def test_runs_that_are_over_leave_nothing_behind_once_the_bounds_are_reached(tmp_path, caplog):
