@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
+
+from kaizen_security.contract.fields import MAX_NAME
 
 OK = "ok"
 NOTHING_COMPARED = "ok: neither a declaration nor an account was given, so nothing was compared"
@@ -47,9 +50,14 @@ def row_id(action_id: str, ending: str = "") -> str:
     """The id of an action's own row, or with ``ending`` of a further one.
 
     An agent chooses its ids: one that ends as a further row's does gets a dot, or its row would pass for what a person or a model
-    said, would not be counted, and would take that one's place.
+    said, would not be counted, and would take that one's place. No row's id is longer than an id may be: it would be refused, and
+    what was done would stand nowhere. What is cut off is in the hash.
     """
-    return action_id + ("" if about(action_id) == action_id else ".") + ending
+    own = action_id + ("" if about(action_id) == action_id else ".")
+    if len(own) + len(ending) > MAX_NAME:
+        mark = "." + sha256(own.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        own = own[: MAX_NAME - len(mark) - len(ending)] + mark
+    return own + ending
 
 
 def blocked_by_policy(kinds: Iterable[str]) -> str:

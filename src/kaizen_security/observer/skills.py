@@ -17,6 +17,8 @@ from kaizen_security.observer.rooms import Few
 
 ROOM = 96
 """Tools, and definitions of them, that are kept."""
+_EVER = 128
+"""The same in documents of any version."""
 CARRIES = frozenset({"skill_load", "tool_call"})
 """Kinds of action whose hash is that of a definition; a file's hash says something else."""
 
@@ -41,8 +43,9 @@ class Skills:
         self.definitions.add(fingerprint(f"{skill}\0{mark}"))
 
     def changed(self, skill: str, mark: str) -> bool:
-        """Whether definitions of it are known, and this is none of them."""
-        return fingerprint(skill) in self.tools and fingerprint(f"{skill}\0{mark}") not in self.definitions
+        """Whether definitions of it are known, and this is none of them; False where it may have been one that had to go."""
+        found = fingerprint(f"{skill}\0{mark}")
+        return fingerprint(skill) in self.tools and found not in self.definitions and self.definitions.tells(found)
 
     def merge(self, other: Skills) -> Skills:
         """The union."""
@@ -60,7 +63,4 @@ class Skills:
             return cls()
         if set(doc) != {"tools", "definitions"}:
             raise InvalidInput(name, "must have tools and definitions")
-        return cls(
-            Few.from_json(doc["tools"], ROOM, f"{name}.tools"),
-            Few.from_json(doc["definitions"], ROOM, f"{name}.definitions"),
-        )
+        return cls(*(Few(ROOM, Few.from_json(doc[part], _EVER, f"{name}.{part}")) for part in ("tools", "definitions")))

@@ -241,9 +241,10 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     watching.cancel()
     await parts.reasoning.close()
     parts.agents.save()
-    await asyncio.to_thread(parts.tell)
     await asyncio.to_thread(parts.relay.stop)
     await asyncio.to_thread(parts.uplink.stop)
+    # Last, since a control plane that hangs takes its time, and whoever stops us may lose patience: it is a picture, no record.
+    await asyncio.to_thread(parts.tell)
 
 
 async def _keep_watching(parts: Parts) -> None:

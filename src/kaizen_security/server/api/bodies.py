@@ -16,6 +16,7 @@ from kaizen_security.server.api.reported import Open
 from kaizen_security.server.operation import Body
 
 Name = Annotated[str, Meta(max_length=MAX_NAME)]
+Processes = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Said = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Secret = Annotated[str, Meta(max_length=MAX_SECRET, extra_json_schema={"writeOnly": True})]
 Trace = Annotated[str, Meta(max_length=score.MAX_TEXT)]
@@ -64,10 +65,10 @@ class AttachPointTold(Body):
     """
 
     source: Said
-    alive: Annotated[int, Meta(ge=0)] = 0
-    dark: Annotated[int, Meta(ge=0)] = 0
-    left: Annotated[int, Meta(ge=0)] = 0
-    silent: Annotated[float, Meta(ge=0)] = 0.0
+    alive: Processes = 0
+    dark: Processes = 0
+    left: Processes = 0
+    silent: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
 
     def document(self) -> dict[str, Json]:
         """As it is kept: whole."""
