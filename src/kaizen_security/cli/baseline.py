@@ -167,7 +167,8 @@ def _cost(row: dict[str, Json]) -> str:
         doubling = f"{row['doubling']} to double what passes, of the easiest of {row['known']} kinds of number"
         return doubling if row["known"] else "no kind of number is known well enough to say that one is large"
     if row.get("actions") is None:
-        return "a new value is flagged, and what is flagged is never learned"
+        excused = f"; {row['excused']} that are declared or asked for make it abstain" if row.get("excused") else ""
+        return "a new value is flagged, and what is flagged is never learned" + excused
     return f"{row['actions']}; it abstains for {row.get('until')} more observations"
 
 

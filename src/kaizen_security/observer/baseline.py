@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from math import floor
 from typing import NamedTuple, Self
 
 from kaizen_security.contract import canonical
@@ -28,6 +29,8 @@ FORMAT = 2
 
 SIDES = ("told", "seen")
 DIMENSIONS = ("kind", "tool", "source", "destination")
+_EXCUSED = frozenset({"tool", "destination"})
+"""Dimensions in which the declaration, or a request, makes a new value none."""
 
 ROOM: Mapping[tuple[str, str], int] = {
     ("told", "kind"): 8,
@@ -265,6 +268,9 @@ class Baseline:
 
         ``actions``  ``1`` while the dimension abstains: one unflagged, completed action (each in a run of its own) teaches one
                      value. ``None`` once it speaks: a new value is flagged, and what is flagged is never learned.
+        ``excused``  of a dimension that speaks, how many new values that are excused make it abstain: a tool that its run's
+                     request asks for, a tool or a destination that the declaration names. Each is learned, by one action.
+                     ``None`` where nothing is excused
         ``until``    further observations, none of them new, until it speaks; 0 when it does
         ``unseen``   the probability of a harmless new value that it works with
         """
@@ -273,10 +279,17 @@ class Baseline:
             speaks = learner.seen >= learner.grace and learner.unseen <= tolerance
             budget[f"{where}.{dimension}"] = {
                 "actions": None if speaks and dimension != "source" else 1,
+                "excused": self._excused(learner, tolerance) if speaks and dimension in _EXCUSED else None,
                 "until": 0 if speaks else self._until(learner, tolerance),
                 "unseen": round(learner.unseen, 6),
             }
         return budget
+
+    @staticmethod
+    def _excused(learner: Novelty, tolerance: float) -> int:
+        # Each raises what is rare and what was seen by one; it abstains above the tolerance.
+        rare = learner.unseen * (learner.seen + 1)
+        return 1 + floor((tolerance * (learner.seen + 1) - rare) / (1 - tolerance) + 1e-9)
 
     @staticmethod
     def _until(learner: Novelty, tolerance: float) -> int:

@@ -25,7 +25,6 @@ from kaizen_security.observer.learners.size import Table as Sizes
 
 LUMPS = 0.5
 """Least spread of calls and bytes of one run, in logarithms: at a tolerance of 1 in 100 few is what is below ten times the mean."""
-MOST_TRIED = 16
 MOST_CRAFTED = 1000
 PARTIES = 0.35
 """The same of addressees: five times."""
@@ -122,6 +121,11 @@ class Behaviour:
         walk = tuple(trait.tool for trait in conduct.done)[:MOST_STEPS]
         self.order.learn_steps((*steps(walk), *afterwards(conduct)))
 
+    @property
+    def latest(self) -> float:
+        """The time of the latest thing that it learned, in Unix seconds; 0.0 for one that learned nothing."""
+        return max(self.rate.latest, self.sessions.latest)
+
     def session(self, done: Sequence[Trait], novelty: float, at: float) -> Session:
         """What a run looks like beside the others."""
         return _session(self._added(Sums(), done), novelty, at)
@@ -158,12 +162,11 @@ class Behaviour:
     def poisoning(self, tolerance: float) -> dict[str, int | None]:
         """How many crafted, unflagged numbers it takes to double what passes: of the kind of number that is the easiest to move.
 
-        ``known``  kinds of which enough numbers were learned; the first ``MOST_TRIED`` of them are tried, each with at most
-                   ``MOST_CRAFTED`` numbers
+        ``known``  kinds of which enough numbers were learned; each is tried, with at most ``MOST_CRAFTED`` numbers
         """
         size = self.size
         keys = [key for key in size.whole.rows.keys if size.usual(key, tolerance) is not None]
-        costs = [size.poisoning(key, tolerance, most=MOST_CRAFTED) for key in keys[:MOST_TRIED]]
+        costs = [size.poisoning(key, tolerance, most=MOST_CRAFTED) for key in keys]
         return {"known": len(keys), "doubling": min((cost for cost in costs if cost is not None), default=None)}
 
     def merge(self, other: Behaviour) -> Behaviour:

@@ -197,7 +197,11 @@ class Inspector:
 
     def _time(self, lane: Lane, stated: float) -> float:
         # An agent's time never runs backwards, or a late report would settle nothing and an early one everything.
-        clock = lane.touched = self._clock()
+        clock = self._clock()
+        if not lane.touched:
+            # Nor when the agent was out of memory in between: what it learned before is older than what it says now.
+            lane.now = min(lane.observer.baseline.behaviour.latest, clock)
+        lane.touched = clock
         at = stated if stated and stated <= clock + SKEW else clock
         lane.now = max(lane.now, at)
         return lane.now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -206,3 +207,28 @@ def test_threads_do_not_lose_observations():
     for thread in threads:
         thread.join()
     assert inspector.profile("a")["seen"] == 1200
+
+
+def test_times_that_are_over_are_over_too_for_an_agent_that_was_out_of_memory():
+    # Else who has it evicted by naming others teaches large amounts days back, where they count as old and not as lately.
+    shelf, clock = Shelf(), Clock()
+    days = 20
+
+    def run(inspector, number, size, at):
+        action = Action(
+            kind="http", agent="a", run_id=f"r{number}", id=f"{number}", target="https://api.example/", at=at
+        )
+        verdict = inspector.inspect(replace(action, metadata={"arguments": {"body": "x" * size}}))
+        inspector.note(End(run_id=f"r{number}", agent="a", at=at))
+        return verdict
+
+    inspector = Inspector(Agents(shelf=shelf), clock=clock)
+    for day in range(days):
+        run(inspector, day, 1000, clock.at - (days - day) * 86_400)
+    last = inspector.agents.lane(AgentKey("", "a")).now
+    inspector.agents.save()
+    inspector = Inspector(Agents(shelf=shelf), clock=clock)
+    assert run(inspector, "late", 1000, clock.at - 10 * 86_400).at == pytest.approx(last, abs=1)
+    clock.at -= 30 * 86_400  # a clock that was set back does not keep the agent in its future
+    inspector = Inspector(Agents(shelf=shelf), clock=clock)
+    assert run(inspector, "back", 1000, 0.0).at == clock.at

@@ -110,6 +110,11 @@ class Rate(Shared[Table]):
         """An empty one."""
         return cls(Table, replica)
 
+    @property
+    def latest(self) -> float:
+        """When something last flowed, in Unix seconds; 0.0 when nothing ever did."""
+        return max(self.whole.rows.columns[2], default=0.0)
+
     def learn_one(self, x: Flow) -> None:
         """Take what flowed into this replica's part."""
         self.teach(lambda part: part.learn(x))

@@ -98,6 +98,10 @@ def _key(one: Session) -> int:
     return (2**44 - 1 - stamp) << 20 | fingerprint(repr(one[1:])) & 0xFFFFF
 
 
+def _at(key: int) -> float:
+    return (2**44 - 1 - (key >> 20)) / 16
+
+
 class Climb(NamedTuple):
     """The cumulative sum of a stream before the next run: its height; mean and deviation of the stream; its fall in each run."""
 
@@ -129,6 +133,12 @@ class Sessions(Shared[Table]):
     def _index(self) -> None:
         super()._index()
         self._climbs: tuple[int, tuple[Climb, ...]] | None = None
+
+    @property
+    def latest(self) -> float:
+        """When the latest run was over, in Unix seconds; 0.0 when there was none."""
+        keys = self.whole.rows.keys
+        return _at(keys[0]) if keys else 0.0
 
     def learn_one(self, x: Session) -> None:
         """Take one run into this replica's part."""
