@@ -45,13 +45,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """``problem`` says in our own words what went wrong: no peer's text, no key. Tokens as the provider counts them."""
+    """``problem`` says in our own words what went wrong: no peer's text, no key. Tokens as the provider counts them.
+
+    ``only_this``  it may be this one question that was refused: a provider's filter dislikes a host's name in it
+    """
 
     outcome: Outcome
     answer: Answer | None = None
     input_tokens: int = 0
     output_tokens: int = 0
     problem: str = ""
+    only_this: bool = False
 
 
 class Judge(Protocol):

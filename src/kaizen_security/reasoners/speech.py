@@ -25,6 +25,8 @@ RETRY = 0.25
 LEAST = 0.5
 """Seconds that must be left of the deadline for a further try."""
 BUSY = frozenset({408, 409, 429, 503, 529})
+OF_THIS = frozenset({400, 413, 422})
+"""Statuses that may be of this question alone: filters of content answer 400."""
 MAX_TOKENS = 10_000_000
 """Tokens of one call; a provider that claims more is not believed."""
 
@@ -125,7 +127,7 @@ def refusal(status: int) -> Attempt:
     if not 400 <= status < 500:
         return Attempt(outcome=Outcome.FAILED, problem=f"the provider failed (status {status})")
     said = f"the provider refused the request (status {status}): look at the model's name and the base URL"
-    return Attempt(outcome=Outcome.REFUSED, problem=said)
+    return Attempt(outcome=Outcome.REFUSED, problem=said, only_this=status in OF_THIS)
 
 
 def body(document: dict[str, Json]) -> bytes:

@@ -45,7 +45,9 @@ LONGEST_REST = 900.0
 _OTHERS = ("", "")
 _TOKEN = re.compile(r"~[0-9a-f]{16}")
 _BROKEN = frozenset({Outcome.LATE, Outcome.BUSY, Outcome.FAILED, Outcome.REFUSED})
-"""What counts against a model. Not a shapeless answer, or who can talk it into one could switch the check off for others."""
+"""What counts against a model. Not a shapeless answer, nor a refusal of one question, or who can bring one about (by a host's name
+that the provider's filter dislikes) could switch the check off for others.
+"""
 
 
 class Breaker:
@@ -281,7 +283,10 @@ class Reasoning:
             self._slots.release()
 
     async def _heard(self, attempt: Attempt) -> Answer | None:
-        self._breaker.reported(broken=attempt.outcome in _BROKEN)
+        if attempt.only_this:
+            self._breaker.abandoned()
+        else:
+            self._breaker.reported(broken=attempt.outcome in _BROKEN)
         answer = attempt.answer
         counts: Counter[str] = Counter()
         if answer is None:

@@ -1,13 +1,14 @@
 """Reviews: questions that nobody waits for, asked one after the other beside the work.
 
 What was allowed has happened by the time that a model answers, so what it raises is told as a further verdict. A queue of fixed
-room: a question that finds none is dropped, counted, and its floor stands.
+room, of which one agent gets half: a question that finds none is dropped, counted, and its floor stands.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -37,6 +38,8 @@ class Reviews:
         self._clock = clock
         self._workers = workers
         self._queue: asyncio.Queue[Question] = asyncio.Queue(room)
+        self._most = max(1, room // 2)
+        self._waiting: Counter[tuple[str, str]] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self.dropped = 0
@@ -69,14 +72,18 @@ class Reviews:
         loop.call_soon_threadsafe(self._put, question)
 
     def _put(self, question: Question) -> None:
-        try:
-            self._queue.put_nowait(question)
-        except asyncio.QueueFull:
+        who = _who(question)
+        # Else one agent that asks about everything keeps everybody else's questions out.
+        if self._queue.full() or self._waiting[who] >= self._most:
             self.dropped += 1
+            return
+        self._waiting[who] += 1
+        self._queue.put_nowait(question)
 
     async def _work(self) -> None:
         while True:
             question = await self._queue.get()
+            self._waiting -= Counter((_who(question),))
             try:
                 await self._review(question)
             except Exception as err:  # noqa: BLE001 - a listed boundary
@@ -92,3 +99,7 @@ class Reviews:
             return
         verdict = replace(raised(question, answer), at=self._clock()) if answer.word in RAISING else None
         await self._tell(question, answer, verdict)
+
+
+def _who(question: Question) -> tuple[str, str]:
+    return question.action.organisation, question.action.agent

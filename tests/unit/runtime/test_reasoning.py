@@ -13,6 +13,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.observer.question import Answer, Question, Word
 from kaizen_security.reasoners.base import Attempt, Outcome
 from kaizen_security.reasoners.choice import Budget
+from kaizen_security.reasoners.speech import refusal
 from kaizen_security.runtime import usage
 from kaizen_security.runtime.reasoning import FAILURES, FRESH, REMEMBERED, REST, Reasoning, Shares, shape_of
 from kaizen_security.runtime.usage import MemoryLedger, report, total
@@ -244,6 +245,17 @@ def test_answers_without_form_do_not_make_it_rest(setting):
     for n in range(FAILURES * 2):
         one.ask(other(n))
     assert len(judge.asked) == FAILURES * 2
+
+
+@pytest.mark.parametrize(("status", "rests"), [(400, False), (413, False), (422, False), (401, True), (404, True)])
+def test_one_question_that_the_provider_refuses_does_not_make_it_rest_for_the_others(setting, status, rests):
+    # Filters answer 400 to the name of a host: who chooses that name could else switch the check off for every agent.
+    one = setting(Scripted(*[refusal(status)] * FAILURES))
+    for n in range(FAILURES):
+        assert one.ask(other(n)) == [None]
+    assert one.counts()["refused"] == FAILURES
+    assert one.reasoning.state().resting is rests
+    assert (one.ask(other(FAILURES)) == [None]) is rests
 
 
 def test_whoever_is_cancelled_while_it_is_tried_again_does_not_stop_it_for_good(setting):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from kaizen_security.observer.question import Answer, Question, Word
 from kaizen_security.runtime.reviews import Reviews
@@ -54,6 +55,37 @@ def test_one_that_breaks_does_not_end_the_others(caplog):
 
 
 def test_what_finds_no_room_is_dropped_and_counted():
-    told, reviews = run([MALICIOUS] * 5, room=2)
+    told, reviews = run([MALICIOUS] * 5, room=4)
     assert len(told) == 2
     assert reviews.dropped == 1 + 3
+    assert len(told) == 2
+    assert reviews.dropped == 1 + 3
+
+
+def test_one_agent_that_asks_about_everything_leaves_half_of_the_room_to_the_others():
+    asked = []
+
+    async def ask(question: Question) -> Answer | None:
+        asked.append(question.action.agent)
+        return None
+
+    async def tell(question: Question, answer: Answer, verdict: object) -> None:
+        raise AssertionError("nobody answers")
+
+    def of(agent: str) -> Question:
+        return replace(QUESTION, action=replace(QUESTION.action, agent=agent))
+
+    async def main() -> Reviews:
+        reviews = Reviews(ask, tell, clock=lambda: 7.0, room=10, workers=1)
+        reviews.start()
+        for _ in range(2):
+            for agent in ("loud",) * 50 + ("quiet",) + ("third",) * 50:
+                reviews.put(of(agent))
+            await asyncio.sleep(0)
+            await reviews.settled()
+        await reviews.close()
+        return reviews
+
+    reviews = asyncio.run(main())
+    assert asked == [*["loud"] * 5, "quiet", *["third"] * 4] * 2
+    assert reviews.dropped == 2 * (45 + 46)
