@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from kaizen_security.client.client import EXIT_SECONDS, Kaizen
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.errors import KaizenBlocked
 from kaizen_security.contract.verdict import Mode, Verdict
 
 if TYPE_CHECKING:
@@ -87,10 +86,7 @@ class AsyncKaizen:
 
     async def enforce(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
         """``inspect``, and raise KaizenBlocked when the action is not allowed."""
-        verdict = await self.sync.ainspect(action, **fields)
-        if verdict.blocked:
-            raise KaizenBlocked(verdict)
-        return verdict
+        return await self.sync.aenforce(action, **fields)
 
     # --- attaching
 

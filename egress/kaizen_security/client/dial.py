@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from kaizen_security.client.own import mine
+from kaizen_security.client import own
 from kaizen_security.contract.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -178,22 +177,16 @@ def _addresses(host: str, port: int, at: float) -> list[tuple[int, object]]:
         except OSError as err:
             failed.append(err)
 
-    def in_our_thread() -> None:
-        mine()
-        look_up()
-
     if ":" in host or host.rpartition(".")[2].isdigit() or host == "localhost":
         look_up()
     else:
-        thread = threading.Thread(target=in_our_thread, name="kaizen-resolve", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            look_up()  # the interpreter is going down and starts no more threads
-        else:
+        thread = own.thread(look_up, "kaizen-resolve")
+        if own.start(thread):
             thread.join(left(at))
             if thread.is_alive():
                 raise TimeoutError
+        else:
+            look_up()
     if failed:
         raise failed[0]
     return list(dict.fromkeys(found))

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
 
+from kaizen_security.client import own
 from kaizen_security.client.http import Connection, understood
-from kaizen_security.client.own import mine
 from kaizen_security.contract.bundle import MAX_BUNDLE, Bundle, decode_policy, key_hash, signing_key, unseal
 from kaizen_security.contract.errors import InvalidInput, KaizenError
 from kaizen_security.contract.fields import array, obj
@@ -85,19 +85,15 @@ class Renewal:
         """Go on asking in a thread of its own. Again after a fork."""
         if self._stop.is_set():
             return
-        thread = threading.Thread(target=self._work, name="kaizen-policy", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            return  # the interpreter is going down
-        self._thread = thread
+        thread = own.thread(self._work, "kaizen-policy")
+        if own.start(thread):
+            self._thread = thread
 
     def stop(self) -> None:
         """Ask no more."""
         self._stop.set()
 
     def _work(self) -> None:
-        mine()
         pause = 1.0
         while not self._stop.is_set():
             began = monotonic()

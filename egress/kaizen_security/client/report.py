@@ -17,9 +17,9 @@ from json import JSONEncoder
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
+from kaizen_security.client import own
 from kaizen_security.client.fields import completed
 from kaizen_security.client.http import Connection
-from kaizen_security.client.own import mine
 from kaizen_security.client.spool import EXIT, Batch, Spool
 from kaizen_security.client.waiting import Entry, packed, unpacked
 from kaizen_security.contract.action import Action
@@ -110,12 +110,10 @@ class Reporter:
         with self._starting:
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._work, name="kaizen-report", daemon=True)
-            self._thread = thread
-            try:
-                thread.start()
-            except RuntimeError:
-                self._thread = None  # the interpreter is going down: ``close`` delivers
+            # Set before it runs: a thread that ends at once takes it back.
+            self._thread = made = own.thread(self._work, "kaizen-report")
+            if not own.start(made):
+                self._thread = None  # ``close`` delivers
 
     def flush(self, timeout: float) -> bool:
         """Bring everything into the spool and deliver it; false when some of it is still there after ``timeout`` seconds."""
@@ -142,7 +140,6 @@ class Reporter:
     # --- the thread
 
     def _work(self) -> None:
-        mine()
         try:
             while not self._closed:
                 self._turn()

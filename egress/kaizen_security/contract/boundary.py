@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -392,8 +392,3 @@ def _hidden(target: str) -> Iterator[tuple[str, str]]:
     yield from (
         (name, text) for name, text in (("userinfo", userinfo), ("query", query), ("fragment", fragment)) if text
     )
-
-
-def leaves_nothing_to_hide(metadata: Mapping[str, Json]) -> bool:
-    """Whether every key of ``metadata`` may leave as it is: then ``outward`` has nothing to do there."""
-    return all(_kept(name, value) for name, value in metadata.items())

@@ -18,7 +18,6 @@ from kaizen_security.contract import canonical
 MAX_HEAD = 65536
 """Bytes of a head."""
 MAX_FIELDS = 200
-MAX_TARGET = 32768
 MAX_LENGTH = (1 << 63) - 1
 MAX_DIGITS = 19
 

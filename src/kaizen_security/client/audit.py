@@ -18,9 +18,9 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
+from kaizen_security.client import own
 from kaizen_security.client.clock import now
 from kaizen_security.client.dial import place
-from kaizen_security.client.own import is_mine, mine
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.errors import KaizenBlocked
@@ -85,7 +85,7 @@ class Audit:
             raise KaizenBlocked(verdict)
 
     def _ours(self, kind: str, target: str) -> bool:
-        if self._stopped or is_mine():
+        if self._stopped or own.is_mine():
             return True
         if kind == "file":
             return bool(self._data) and os.path.abspath(target).startswith(self._data)
@@ -110,15 +110,11 @@ class Audit:
         """Start our thread. Again after a fork."""
         if self._stopped or (self._thread is not None and self._thread.is_alive()):
             return
-        thread = threading.Thread(target=self._work, name="kaizen-audit", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:
-            return  # the interpreter is going down
-        self._thread = thread
+        thread = own.thread(self._work, "kaizen-audit")
+        if own.start(thread):
+            self._thread = thread
 
     def _work(self) -> None:
-        mine()
         pause = threading.Event()
         while not self._stopped and self._kaizen() is not None:
             self.drain()

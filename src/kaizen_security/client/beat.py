@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from kaizen_security.client import own
 from kaizen_security.client.http import Connection
-from kaizen_security.client.own import mine
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import KaizenError
 
@@ -49,15 +49,11 @@ class Beat:
             return
         with self._starting:
             if self._thread is None:
-                thread = threading.Thread(target=self._work, name="kaizen-beat", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:
-                    return  # the interpreter is going down
-                self._thread = thread
+                thread = own.thread(self._work, "kaizen-beat")
+                if own.start(thread):
+                    self._thread = thread
 
     def _work(self) -> None:
-        mine()
         while not self._stopped:
             self._wake.clear()
             self._say(DEADLINE, leaving=False)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from kaizen_security.client.own import mine
-
 if TYPE_CHECKING:
-    from kaizen_security.client.link import Link
+    from kaizen_security.client import own
+from kaizen_security.client.link import Link
 
 WINDOW = 0.02
 """Seconds in which further steps may join the first."""
@@ -45,15 +44,11 @@ class Later:
         with self._starting:
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._work, name="kaizen-steps", daemon=True)
-            self._thread = thread
-            try:
-                thread.start()
-            except RuntimeError:
-                self._thread = None  # the interpreter is going down: ``close`` sends
+            self._thread = own.thread(self._work, "kaizen-steps")
+            if not own.start(self._thread):
+                self._thread = None  # ``close`` sends
 
     def _work(self) -> None:
-        mine()
         pause = FIRST_PAUSE
         while not self._stop.is_set():
             self._wake.wait()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
+from kaizen_security.client import own
 from kaizen_security.client.http import Connection
-from kaizen_security.client.own import mine
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.errors import KaizenError, Refused
@@ -83,15 +83,11 @@ class Manifest:
         with self._starting:
             if self._thread is not None and self._thread.is_alive():
                 return
-            thread = threading.Thread(target=self._work, name="kaizen-declare", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                return  # the interpreter is going down
-            self._thread = thread
+            thread = own.thread(self._work, "kaizen-declare")
+            if own.start(thread):
+                self._thread = thread
 
     def _work(self) -> None:
-        mine()
         pause = FIRST_PAUSE
         while not self._stop.wait(pause):
             if self.deliver() or self._waiting is None:

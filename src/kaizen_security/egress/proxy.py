@@ -75,7 +75,6 @@ class Proxy:
         self.counts: Counter[str] = Counter()
         self.sessions: set[Session] = set()
         self.draining = False
-        self._drained_by = 0.0
         upstream = config.sidecar or config.api_url
         self.policies = Policies(
             source

@@ -48,7 +48,6 @@ class Scored:
     """A call's score. ``logit`` above ``threshold`` (None: not calibrated yet) speaks; ``probability`` is of serving somebody else.
 
     ``asking``    from here up to the threshold a person is asked in enforce mode (None: not calibrated yet)
-    ``mature``    whether the threshold is the agent's own
     ``parts``     signal and its share of the score, the largest first
     ``steered``   whether a value of it came from something that was read and that nobody authorised
     ``requested`` whether the request itself asks for what the tool does
@@ -62,7 +61,6 @@ class Scored:
     logit: float
     probability: float
     threshold: float | None
-    mature: bool
     parts: tuple[tuple[str, float], ...]
     steered: bool
     requested: bool
@@ -116,7 +114,6 @@ def score(call: Call, origins: Origins, habits: Habits) -> Scored:
         logit,
         probability(logit),
         speaks,
-        len(habits.scores) >= MATURE,
         tuple(sorted(parts, key=_share, reverse=True)),
         reading.steered,
         reading.requested,

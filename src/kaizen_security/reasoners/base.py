@@ -24,14 +24,6 @@ MOST_OUTPUT = 120
 """Tokens that a model may answer with."""
 
 
-class Reasoner(Protocol):
-    """Who is asked. What the sidecar and the control plane hold; ``runtime.reasoning.Reasoning`` is one."""
-
-    async def answer(self, question: Question, deadline: float) -> Answer | None:
-        """The answer, or None when there is none within ``deadline`` seconds. Raises nothing."""
-        ...
-
-
 class Outcome(StrEnum):
     """What became of asking once. FAILED: no connection, or 5xx; SHAPELESS: an answer that is none; REFUSED: 4xx but 429."""
 

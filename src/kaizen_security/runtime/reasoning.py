@@ -156,7 +156,7 @@ class State:
 
 
 class Reasoning:
-    """A ``Reasoner`` over one judge. Its methods belong to one event loop; the judge works in threads.
+    """Asks one judge, within bounds. Its methods belong to one event loop; the judge works in threads.
 
     ``key``        keys the shapes of questions
     ``threshold``  what raises and is less sure is no answer

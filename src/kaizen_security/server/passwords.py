@@ -13,7 +13,6 @@ import secrets
 
 _N, _R, _P = 2**15, 8, 1
 _MEMORY = 64 << 20
-MIN_PASSWORD = 10
 MAX_PASSWORD = 1024
 KEY_PREFIX = "kz_live_"
 SESSION_PREFIX = "kz_sess_"

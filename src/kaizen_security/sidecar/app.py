@@ -224,8 +224,10 @@ class Sidecar:
         return verdict
 
     def _action(self, document: Json, agent: str, identity: Identity | None, field: str) -> Action:
-        action = decode_action(document, agent=agent, field=field)
-        # Whose agent it is comes from the key, not from the document; this sidecar serves one organisation.
+        return self._of_ours(decode_action(document, agent=agent, field=field), identity)
+
+    def _of_ours(self, action: Action, identity: Identity | None) -> Action:
+        """Whose agent it is comes from the key, not from the document; this sidecar serves one organisation."""
         self.agent(identity, action.agent)
         action = replace(action, organisation="")
         return told(action) if tells(identity) else action
@@ -268,7 +270,7 @@ class Sidecar:
     async def verdicts(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/verdicts``: one report after the fact."""
         report = await read(request, lambda document: self._report(document, identity, ""), aside=self._aside)
-        verdict, kept, _ = await self._observe(replace(report.action, organisation=""), report.verdict)
+        verdict, kept, _ = await self._observe(report.action, report.verdict)
         if not kept:
             raise Problem(507, "spool_full", "the spool is full: the verdict could not be kept for the control plane")
         return answer(encode_verdict(verdict), 201)
@@ -297,8 +299,7 @@ class Sidecar:
     def _report(self, document: Json, identity: Identity | None, field: str) -> Report:
         said = text(document, "agent", field and field + ".", limit=MAX_NAME) if isinstance(document, dict) else ""
         report = decode_report(document, agent=self.agent(identity, said), field=field)
-        self.agent(identity, report.action.agent)
-        return replace(report, action=told(report.action)) if tells(identity) else report
+        return replace(report, action=self._of_ours(report.action, identity))
 
     async def batch(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/verdicts:batch``: many reports; a bad one never loses the others."""
@@ -318,7 +319,7 @@ class Sidecar:
             if not isinstance(report, Report):
                 rejected.append({"index": i, "field": report.field, "message": str(report)})
                 continue
-            _, kept, before = await self._observe(replace(report.action, organisation=""), report.verdict)
+            _, kept, before = await self._observe(report.action, report.verdict)
             await turns.pause()
             if not kept:
                 rejected.append({"index": i, "field": "", "message": "the spool is full"})
@@ -331,8 +332,7 @@ class Sidecar:
 
     async def manifest(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/agents/{agent}/manifest``: handed on to the control plane, and in force here at once."""
-        named = plain(request.path_params["agent"], "agent", limit=MAX_NAME)
-        agent = self.agent(identity, named)
+        agent = self.agent(identity, plain(request.path_params["agent"], "agent", limit=MAX_NAME))
         handed = await self._declare(agent, await read(request, decode_declaration, aside=self._aside))
         status = "handed on" if handed else "kept until the control plane can be reached"
         return answer({"agent": agent, "status": status}, 200 if handed else 202)

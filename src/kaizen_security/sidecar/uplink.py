@@ -315,11 +315,9 @@ class Uplink:
 
         False: the control plane cannot be reached; it is on disk and handed on later. Raises Refused when it does not want it.
         """
-        if not self.enabled:
-            # Nobody to hand it to: it is in force here, from disk after a restart.
-            self.shelf.keep_manifest(agent, encode_declaration(declaration))
-            return False
         self.shelf.keep_manifest(agent, encode_declaration(declaration))
+        if not self.enabled:
+            return False  # nobody to hand it to: it is in force here, from disk after a restart
         self.watch(agent)
         watched = self._watched[agent]
         watched.pending = True

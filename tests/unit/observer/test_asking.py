@@ -111,7 +111,7 @@ def test_what_a_person_called_normal_is_not_asked_again_after_a_restart_but_stil
 
 def scored(logit, *, threshold=2.0, asking=1.0):
     values = dict.fromkeys(Scored.__slots__)
-    values |= {"logit": logit, "threshold": threshold, "asking": asking, "mature": True, "worst": None}
+    values |= {"logit": logit, "threshold": threshold, "asking": asking, "worst": None}
     return Scored(**values)
 
 
