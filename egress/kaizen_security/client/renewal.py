@@ -53,7 +53,7 @@ class Renewal:
         self._apply = apply
         self._missing = missing
         self._clock = clock
-        self._newest = 0
+        self._newest = -1  # of the bundles seen; -1: none, since a bundle may have version 0
         self._etag = ""
         # Over a Unix socket without a key the channel says who is there, and the sidecar seals with the empty key.
         self._signed = bool(api_key) or url.startswith("unix://")
@@ -113,18 +113,18 @@ class Renewal:
             status, body = self._get(
                 f"/v1/bundle?agent={agent}" + (f"&wait={wait}" if wait and self._in_force else ""), deadline
             )
-            if status == 304:
+            if status == 304 and self._in_force:
                 return None
-            if status not in (404, 405, 501) or self._newest:
+            if status not in (404, 405, 501) or self._newest >= 0:
                 understood(status, body, limit=MAX_BUNDLE)
-                bundle = self._unsealed(body, newest=self._newest)
+                bundle = self._unsealed(body, newest=max(self._newest, 0))
                 if bundle.expires_at and bundle.expires_at <= self._clock():
                     raise InvalidInput("bundle.expires_at", "has passed")
                 self._newest = bundle.version
                 self._keep(body)
                 return bundle, "bundle"
         status, body = self._get(f"/v1/policy?agent={agent}", deadline)
-        if status == 304:
+        if status == 304 and self._in_force:
             return None
         document = obj(understood(status, body, limit=MAX_BUNDLE), "policy")
         policies = tuple(

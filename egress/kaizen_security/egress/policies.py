@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import hmac
 import json
 import logging
 import os
@@ -189,7 +190,7 @@ class Policies:
             self._held[agent] = Held(fetched=held.fetched, confirmed=now)
         elif fetched is not None:
             self._in_force(agent, Held(fetched=fetched, confirmed=now))
-            self._save(agent, fetched)
+            self._save(source, agent, fetched)
             log.info("policy %s is in force for %r", fetched.rules.compiled.version, agent)
         return self._pause(
             self._held.get(agent), changed=fetched is not None, waited=wait > 0 and monotonic() - began >= 1.0
@@ -213,15 +214,18 @@ class Policies:
         name = hashlib.sha256(agent.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         return self._folder / f"policy-{name}.json" if self._folder is not None else None
 
-    def _save(self, agent: str, fetched: Fetched) -> None:
+    def _save(self, source: Source, agent: str, fetched: Fetched) -> None:
         path = self._file(agent)
         if path is None:
             return
+        about: dict[str, str | bool] = {"agent": agent, "signed": fetched.signed}
+        if not fetched.signed:
+            about["mark"] = source.mark(agent, fetched.document)
         beside = path.with_suffix(".new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(json.dumps({"agent": agent, "signed": fetched.signed}).encode() + b"\n" + fetched.document)
+                file.write(json.dumps(about).encode() + b"\n" + fetched.document)
             beside.replace(path)
         except OSError as err:
             log.warning("the policy could not be kept on disk: %s", err.strerror)
@@ -232,8 +236,7 @@ class Policies:
             return
         try:
             first, _, document = path.read_bytes().partition(b"\n")
-            about = json.loads(first)
-            fetched = source.read(agent, document, signed=isinstance(about, dict) and about.get("signed") is True)
+            fetched = source.read(agent, document, signed=_signed(source, agent, json.loads(first), document))
         except FileNotFoundError:
             return
         except (KaizenError, OSError, ValueError) as err:
@@ -246,6 +249,16 @@ class Policies:
         self._stopping.set()
         with self._due:
             self._due.notify_all()
+
+
+def _signed(source: Source, agent: str, about: object, document: bytes) -> bool:
+    """Whether a document on disk is a signed one. Raises ValueError for one that says that it is not, and is not as we left it."""
+    said = about if isinstance(about, dict) else {}
+    if said.get("signed") is True:
+        return True
+    if not hmac.compare_digest(str(said.get("mark")).encode(), source.mark(agent, document).encode()):
+        raise ValueError("it was changed")
+    return False
 
 
 UNPROTECTED = Refusal(

@@ -6,6 +6,7 @@ signature away. An older bundle than the newest one seen is a rollback, and refu
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,6 +43,9 @@ class Source(Protocol):
 
     def read(self, agent: str, document: bytes, *, signed: bool) -> Fetched:
         """What an earlier process kept on disk; its expiry is not looked at. Raises KaizenError."""
+
+    def mark(self, agent: str, document: bytes) -> str:
+        """What only we can say of a list that came without a signature and is kept on disk."""
 
 
 class ControlPlane:
@@ -80,6 +84,11 @@ class ControlPlane:
         if signed:
             return self._bundle(agent, document, 0, "", -1.0)
         return Fetched(rules=of_list(document), document=document)
+
+    def mark(self, agent: str, document: bytes) -> str:
+        """See Source."""
+        said = b"kaizen egress list v1\n" + agent.encode("utf-8", "surrogatepass") + b"\n" + document
+        return hmac.digest(self._signing, said, "sha256").hex()
 
     def _bundle(self, agent: str, document: bytes, newest: int, etag: str, now: float) -> Fetched:
         # 0.0 means that it has no expiry (a sidecar without a control plane), so this is decided here.

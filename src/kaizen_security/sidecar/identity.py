@@ -1,10 +1,12 @@
-"""Who presents a key on the loopback port. The control plane knows; its answers are remembered by the key's hash, also on disk.
+"""Who presents a key on the loopback port. The control plane knows; its answers are remembered, also on disk.
 
 So a key that was known stays known while the control plane is down, and a key that nobody ever vouched for opens nothing.
+Remembered by a hash of the hash: under the key's hash itself bundles are signed, so a stolen file would make policies of its thief.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import threading
@@ -28,6 +30,8 @@ STALE = 7 * 86_400.0
 REFUSED = 10.0
 """Seconds for which a refused key is refused without asking."""
 MOST = 1024
+_OURS = "2:"
+"""How names in the file begin; those of an earlier version were the hashes of keys."""
 SCOPES = ("agent", "sdk", "collector", "observer")
 """Scopes that may speak for agents."""
 
@@ -84,7 +88,7 @@ class Identities:
         """Who presents ``key``, as far as that is known and fresh, without asking."""
         now = self._clock()
         with self._lock:
-            known, own = self._known.get(key_hash(key)), self._known.get(key_hash(self._own_key))
+            known, own = self._known.get(_name(key)), self._known.get(_name(self._own_key))
         if known is None or own is None or not 0 <= now - known.asked_at < FRESH:
             return None
         return known if known.scope in SCOPES and known.colleague(own) else None
@@ -107,7 +111,7 @@ class Identities:
         return identity
 
     def _identity(self, key: str) -> Identity:
-        hashed = key_hash(key)
+        hashed = _name(key)
         now = self._clock()
         with self._lock:
             known = self._known.get(hashed)
@@ -169,19 +173,34 @@ class Identities:
         data = read(self._file)
         if data is None:
             return
+        old = False
         try:
-            for hashed, row in obj(parse(data), "identities").items():
+            for said, row in obj(parse(data), "identities").items():
+                known_as = said if said.startswith(_OURS) else _named(said)
+                old = old or known_as != said
                 match row:
                     case [str(name), str(scope), str(agent), int() | float() as asked_at, str(id_)]:
-                        self._known[hashed] = Identity(name, scope, agent, float(asked_at), id_)
+                        self._known[known_as] = Identity(name, scope, agent, float(asked_at), id_)
                     case [str(name), str(scope), str(agent), int() | float() as asked_at]:
                         # Of a sidecar that knew names only: it holds while nobody can be asked, and is asked about first.
-                        self._known[hashed] = Identity(name, scope, agent, min(float(asked_at), self._clock() - FRESH))
+                        self._known[known_as] = Identity(
+                            name, scope, agent, min(float(asked_at), self._clock() - FRESH)
+                        )
                     case _:
                         raise InvalidInput("identities", "has an entry that is none")
         except InvalidInput as err:
             self._known.clear()
             log.warning("known keys cannot be read, they are asked for again: %s", err)
+        if old:
+            self._save()
+
+
+def _name(key: str) -> str:
+    return _named(key_hash(key))
+
+
+def _named(hashed: str) -> str:
+    return _OURS + hashlib.sha256(f"kaizen identity v1 {hashed}".encode()).hexdigest()
 
 
 def _identity(document: object, now: float) -> Identity:

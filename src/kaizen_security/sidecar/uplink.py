@@ -276,7 +276,7 @@ class Uplink:
         headers = {**self._headers, **({"If-None-Match": watched.etag} if watched.etag else {})}
         path = f"/v1/bundle?agent={quote(agent, safe='')}&wait={wait}"
         status, answered, body = connection.request("GET", path, None, headers, wait + 10.0)
-        if status == 304:
+        if status == 304 and watched.etag:
             self._state("ok")
             return
         if status != 200:

@@ -100,10 +100,16 @@ def test_an_older_version_than_one_seen_is_refused(agents, upstream):
 
 
 def test_whoever_stands_between_cannot_take_the_signature_away(agents, upstream):
-    upstream.bundle = sealed(), '"3"'
+    upstream.bundle = sealed(version=0), '"0"'
     verdict(agents)
     upstream.bundle = None
     assert verdict(agents)["origin"] == "cache"
+
+
+def test_that_nothing_has_changed_is_no_policy_where_there_was_none(agents, upstream):
+    upstream.faults = lambda *_: reply({}, 304)
+    said = verdict(agents, "{ tool: 'x' }", mode="enforce")
+    assert (said["decision"], said["reason"]) == ("block", "engine error, failed closed")
 
 
 def test_a_server_without_bundles_gives_the_list_of_the_wire_contract(agents, upstream):

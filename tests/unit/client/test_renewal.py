@@ -115,14 +115,23 @@ def test_a_rollback_is_refused_across_restarts(upstream):
         assert kaizen.rules.version == 5
 
 
-def test_the_signature_cannot_be_taken_away_once_it_was_seen(upstream):
-    upstream.bundle = sealed()
+@pytest.mark.parametrize("version", [0, 1])
+def test_the_signature_cannot_be_taken_away_once_it_was_seen(upstream, version):
+    upstream.bundle = sealed(version=version)
     Kaizen(KEY, upstream.url).close()
     upstream.bundle = None
     upstream.policies = []
     with Kaizen(KEY, upstream.url) as kaizen:
         assert kaizen.inspect(target="bad.example").blocked
         assert kaizen.rules.origin == "cache"
+
+
+def test_who_says_that_nothing_has_changed_before_there_was_anything_is_no_policy(upstream):
+    upstream.faults = lambda *_: (304, {}, b"")
+    with Kaizen(KEY, upstream.url) as kaizen:
+        assert "304" in kaizen.problem
+        assert kaizen.rules.origin == "local"
+        upstream.faults = None
 
 
 def test_an_expired_bundle_still_blocks_but_its_allow_is_nobodys_word(upstream):

@@ -20,7 +20,7 @@ from kaizen_security.egress.gate import MAX_REMEMBERED, Gate
 from kaizen_security.egress.loop import Loop
 from kaizen_security.egress.policies import UNPROTECTED, Policies
 from kaizen_security.egress.rules import Refusal, Rules, of_bundle, of_list
-from kaizen_security.egress.supply import Fetched
+from kaizen_security.egress.supply import ControlPlane, Fetched
 
 POLICY = Rules(
     compiled=compile_policies(
@@ -215,7 +215,14 @@ class Source:
         return None if held is not None and held.document == answer else self.read(agent, answer, signed=False)
 
     def read(self, agent: str, document: bytes, *, signed: bool) -> Fetched:
+        if signed:
+            raise InvalidInput("signature", "does not match")
         return Fetched(rules=of_list(document), document=document)
+
+    def mark(self, agent: str, document: bytes) -> str:
+        return ControlPlane("http://127.0.0.1:1", "kz_live_" + "k" * 43, strict=False, clock=lambda: 0.0).mark(
+            agent, document
+        )
 
 
 def policies(source: Source, folder: Path, **more: object) -> Policies:
@@ -257,6 +264,29 @@ def test_what_was_fetched_is_there_after_a_restart_but_is_not_fresh(tmp_path: Pa
     opened.stop()
     closed.stop()
     assert [path.stat().st_mode & 0o777 for path in tmp_path.glob("policy-*.json")] == [0o600]
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{}, {"signed": False}, {"signed": True}, {"mark": "00"}, {"agent": "b", "signed": False, "mark": None}, [1]],
+)
+@pytest.mark.parametrize("kept", [b"", b"other"])
+def test_a_list_on_disk_that_is_not_as_it_was_left_is_not_used(tmp_path: Path, about: object, kept: bytes):
+    source = Source(document("evil.example"))
+    first = policies(source, tmp_path)
+    first.start("a")
+    asked_times(source, 2)
+    first.stop()
+    [file] = tmp_path.glob("policy-*.json")
+    said, _, was = file.read_bytes().partition(b"\n")
+    # What is there is kept and its list replaced; or it says another thing of itself, a signature taken away among them.
+    file.write_bytes(said + b"\n" + b'{"policies": []}' if kept else json.dumps(about).encode() + b"\n" + was)
+    away = Source(Unreachable("no"))
+    held = policies(away, tmp_path)
+    held.start("a")
+    asked_times(away, 1)
+    held.stop()
+    assert held.of("a") is None
 
 
 def test_a_policy_grows_old(tmp_path: Path):

@@ -146,6 +146,20 @@ def test_what_an_older_sidecar_kept_is_asked_about_first_and_holds_while_nobody_
         upgraded.verify(ONE)
 
 
+def test_no_hash_of_a_key_is_on_disk_where_it_would_sign_bundles(world, tmp_path):
+    file = tmp_path / "identities.json"
+    _older_state(world, file)
+    assert key_hash(ONE) in file.read_text()
+    identities = Identities(world.whoami, file, lambda: world.at, OWN)
+    assert key_hash(ONE) not in file.read_text(), "what an older sidecar left is written anew at once"
+    identities.verify(ONE)
+    world.at += FRESH + 1
+    identities.verify(ONE)
+    kept = file.read_text()
+    assert len(json.loads(kept)) == len(world.keys)
+    assert not any(key_hash(key) in kept or key in kept for key in world.keys)
+
+
 def test_a_name_and_an_id_say_nothing_of_each_other(world, tmp_path):
     file = tmp_path / "identities.json"
     _older_state(world, file)

@@ -38,7 +38,8 @@ export class Renewal {
   problem = "";
   private readonly key: Uint8Array;
   private readonly isSigned: boolean;
-  private newest = 0;
+  /** Of the bundles seen; -1: none, since a bundle may have version 0. */
+  private newest = -1;
   private etag = "";
   private isInForce = false;
   private isStopped = false;
@@ -110,10 +111,10 @@ export class Renewal {
     if (this.isSigned) {
       const held = wait && this.isInForce ? `&wait=${wait}` : "";
       const reply = await this.get(`/v1/bundle?agent=${agent}${held}`, within, inBackground);
-      if (reply.status === 304) return undefined;
-      if (![404, 405, 501].includes(reply.status) || this.newest > 0) {
+      if (reply.status === 304 && this.isInForce) return undefined;
+      if (![404, 405, 501].includes(reply.status) || this.newest >= 0) {
         understood(reply, MAX_BUNDLE);
-        const bundle = this.unsealed(reply.body, this.newest);
+        const bundle = this.unsealed(reply.body, Math.max(this.newest, 0));
         if (bundle.expiresAt > 0 && bundle.expiresAt <= now()) throw new InvalidInput("bundle.expires_at", "has passed");
         this.newest = bundle.version;
         this.keep(reply.body);
@@ -121,7 +122,7 @@ export class Renewal {
       }
     }
     const reply = await this.get(`/v1/policy?agent=${agent}`, within, inBackground);
-    if (reply.status === 304) return undefined;
+    if (reply.status === 304 && this.isInForce) return undefined;
     const document = obj(understood(reply, MAX_BUNDLE), "policy");
     const policies = array(document, "policies").map((item, at) => decodePolicy(item, `policies[${at}]`));
     return [unsigned(this.how.agent, policies), "policy"];
