@@ -95,7 +95,7 @@ class Judge:
         """What policy says; and the action as the sidecar is to have it afterwards, None when it was blocked and reported."""
         rules = self.rules
         full = self._full(action, at, run_id)
-        verdict = rules.known_bad(full, self.sequence)
+        verdict = rules.settled(rules.look(full)[0], full, self.sequence)
         if verdict.allowed:
             return verdict, full
         self.report(full, replace(verdict, action_id=full.id), at, run_id)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kaizen_security.client.arguments import Plain, plain
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.later import Later
-from kaizen_security.contract.action import Action
+from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.step import Claim, Effect, End, Result
 
@@ -66,7 +66,7 @@ class Noting:
         """
         if self._later is None:
             return self.inspect(action)
-        verdict, full = self._judging.observe(action, now(), action.run_id or RUN.get())
+        verdict, full = self._judging.observe(action, action.at or now(), action.run_id or RUN.get())
         if full is not None and self._link is not None:
             self._link.note(full)
             self._later.wake()
@@ -92,8 +92,15 @@ class Noting:
         link = self._link
         if link is None:
             return
-        document = plain(content) if link.in_tenant else None
-        self._keep(link, _result(action.run_id or RUN.get(), action.id, document, failed, self.settings.agent, now()))
+        self.note_brought(action, plain(content) if link.in_tenant else None, failed=failed)
+
+    def note_brought(self, action: Action, document: Json, *, failed: bool) -> None:
+        """``note_result`` of what ``plain`` has made already."""
+        link = self._link
+        if link is not None:
+            self._keep(
+                link, _result(action.run_id or RUN.get(), action.id, document, failed, self.settings.agent, now())
+            )
 
     def hand_over(self, timeout: float = 1.0) -> bool:
         """Give the sidecar now what was noted, for those of the same run who ask it elsewhere; false when it does not take it."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import Token
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Self, TypeVar
 
 from kaizen_security.client.acts import ACT, Reported, is_told
 from kaizen_security.client.aio import AsyncKaizen
@@ -164,9 +164,9 @@ class AttachPoint:
         if not allowed.kaizen.settings.sidecar:
             return  # nobody else knows what to do with a result
         document = plain(content)
-        if isinstance(document, dict):
-            document = Plain(document)
-        allowed.kaizen.note_result(allowed.action, document, failed=failed)
+        if type(document) is dict:
+            document = Plain(document)  # which is not copied again for agents that join later
+        allowed.kaizen.note_brought(allowed.action, document, failed=failed)
         if allowed.run is not None:
             allowed.run.brought(allowed.kaizen, allowed.action, document, failed=failed)
 
@@ -184,7 +184,7 @@ class AttachPoint:
         said = self.before(call)
         if isinstance(said, Refused):
             return refuse(said)
-        with said.running(), self.noted(said) as kept:
+        with self.noted(said) as kept:
             found = body()
             kept.content = shown(found)
         return found
@@ -200,13 +200,13 @@ class AttachPoint:
         said = await self.abefore(call)
         if isinstance(said, Refused):
             return refuse(said)
-        with said.running(), self.noted(said) as kept:
+        with self.noted(said) as kept:
             found = await body()
             kept.content = shown(found)
         return found
 
     def noted(self, allowed: Allowed) -> Noted:
-        """A context around the body, for one who fills in ``content``; what leaves it by an exception has failed."""
+        """``allowed.running()``, for one who fills in ``content``, which is noted; what leaves it by an exception has failed."""
         return Noted(self, allowed)
 
     # --- runs
@@ -288,17 +288,18 @@ class _Body:
         self._run: Token[str] | None = None
         self._running: Token[Running | None] | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         allowed = self._allowed
         if allowed.told:
-            return
+            return self
         self._act = ACT.set(allowed.action)
         # An adapter whose framework carries no context along gives the run by hand: what the tool itself starts belongs to it too.
         run = allowed.run
         if run is not None and run is not RUNNING.get():
             self._run, self._running = RUN.set(run.id), RUNNING.set(run)
+        return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, *_: object) -> None:
         if self._act is not None:
             ACT.reset(self._act)
         if self._run is not None and self._running is not None:
@@ -306,26 +307,26 @@ class _Body:
             RUNNING.reset(self._running)
 
 
-class Noted:
-    """Around a tool's body: tells the attach point what came of it.
+class Noted(_Body):
+    """Around a tool's body: what ``Allowed.running`` does, and at its end tells the attach point what came of it.
 
     ``content`` is what it returned, set by whoever ran it, and ``failed`` that this says by itself that it failed.
     """
 
-    __slots__ = ("_allowed", "_point", "content", "failed")
+    __slots__ = ("_point", "content", "failed")
 
     def __init__(self, point: AttachPoint, allowed: Allowed) -> None:
+        super().__init__(allowed)
         self.content: object = None
         self.failed = False
         self._point = point
-        self._allowed = allowed
-
-    def __enter__(self) -> Noted:
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, *_: object) -> None:
-        content = self.content if err is None else {"error": type(err).__name__, "args": err.args}
-        self._point.after(self._allowed, content, failed=self.failed or err is not None)
+        try:
+            content = self.content if err is None else {"error": type(err).__name__, "args": err.args}
+            self._point.after(self._allowed, content, failed=self.failed or err is not None)
+        finally:
+            super().__exit__(kind, err)
 
 
 _allowed = builder(Allowed)
@@ -378,7 +379,11 @@ def _arguments(given: object) -> Json:
         return {}
     if isinstance(given, Mapping) and type(given) is not dict:
         given = dict(given)
-    return plain(given) if isinstance(given, dict) else {"input": plain(given)}
+    if not isinstance(given, dict):
+        return {"input": plain(given)}
+    found = plain(given)
+    # Whoever meets the call further in compares it with this one, and need not copy it once more.
+    return Plain(found) if type(found) is dict else found
 
 
 def _target(stated: Stated | None, arguments: Json) -> str:

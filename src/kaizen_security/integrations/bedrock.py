@@ -24,7 +24,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import HookUnavailable, Misconfigured
 from kaizen_security.contract.step import Claim
 from kaizen_security.integrations import bedrock_trace as trace
-from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.base import Allowed, AttachPoint, Refused, attach_point, call_of
 from kaizen_security.integrations.bedrock_stream import Stream as _Stream
 from kaizen_security.integrations.runs import Running
 
@@ -270,9 +270,8 @@ class _Attached:
 
     def _judged(self, session: _Session, wanted: trace.Wanted) -> Allowed | Refused:
         agents = _chain(session, wanted.collaborator)
-        given, publisher = wanted.arguments, wanted.publisher
         return self.point.before(
-            Call(tool=wanted.tool, arguments=given, agents=agents, run=session.run, publisher=publisher)
+            call_of(wanted.tool, wanted.arguments, "", agents, session.run, publisher=wanted.publisher)
         )
 
 

@@ -20,7 +20,7 @@ from kaizen_security.client.acts import ACT
 from kaizen_security.client.noting import RUN
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point, call_of
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
@@ -187,12 +187,9 @@ def _before(context: Any) -> bool | None:
     if isinstance(tool, BaseAgentTool):
         _hand_over(point, agents, context.tool_input)
     else:
-        call = Call(
-            tool=context.tool_name,
-            arguments=context.tool_input,
-            agents=agents,
-            fn=getattr(tool, "func", None),
-            publisher=str(getattr(tool, "server_name", None) or ""),
+        publisher = str(getattr(tool, "server_name", None) or "")
+        call = call_of(
+            context.tool_name, context.tool_input, "", agents, None, publisher=publisher, fn=getattr(tool, "func", None)
         )
         # The same call inside of itself (work that is handed round) is a new one.
         ACT.set(None)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from contextvars import ContextVar
 from types import AsyncGeneratorType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point, call_of
@@ -42,14 +42,8 @@ MAX_ITEMS = 200
 """Items of a tool that streams which are noted as its result."""
 
 
-class _Within(NamedTuple):
-    """Whose tool runs just now: agents that it starts itself, in runners of their own, act for the one that called it."""
-
-    plugin: KaizenPlugin
-    agents: tuple[str, ...]
-
-
-_WITHIN: ContextVar[_Within | None] = ContextVar("kaizen_adk_within", default=None)
+_WITHIN: ContextVar[tuple[KaizenPlugin, tuple[str, ...]] | None] = ContextVar("kaizen_adk_within", default=None)
+"""Whose tool runs just now: agents that it starts itself, in runners of their own, act for the one that called it."""
 
 
 class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when types are checked
@@ -122,12 +116,12 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
 
     def agents_of(self, agent: Any) -> tuple[str, ...]:
         """The agents from below the root down to ``agent``, by their names; through the tool that started it, if one did."""
-        names: list[str] = []
+        names: tuple[str, ...] = ()
         while agent is not None and agent.parent_agent is not None:
-            names.append(agent.name)
+            names = (agent.name, *names)
             agent = agent.parent_agent
         within = _WITHIN.get()
-        return (within.agents if within is not None and within.plugin is self else ()) + tuple(reversed(names))
+        return within[1] + names if within is not None and within[0] is self else names
 
     def running(self, invocation_context: Any) -> Running:
         """The run of an invocation."""
@@ -142,8 +136,8 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
                 run.request(said)
             return run
         outer, within = RUNNING.get(), _WITHIN.get()
-        if outer is not None and within is not None and within.plugin is self:
-            outer.message(said, kaizen=self.point.agent(within.agents[:-1]), to=within.agents[-1])
+        if outer is not None and within is not None and within[0] is self:
+            outer.message(said, kaizen=self.point.agent(within[1][:-1]), to=within[1][-1])
             begun = (outer, False)
         else:
             begun = (self.point.run(said).begin(), True)
@@ -198,11 +192,30 @@ def guard_tool(tool: Any) -> None:
     if getattr(inner, "_kaizen", False):
         return
 
+    hands_over = getattr(tool, "func", None) is transfer_to_agent
+
     async def run_async(*, args: dict[str, Any], tool_context: Any) -> Any:
         plugin = plugin_of(tool_context._invocation_context)
         if plugin is None:
             return await inner(args=args, tool_context=tool_context)
-        return await _judged(plugin, tool, inner, args, tool_context)
+        call = _call(plugin, tool, args, tool_context)
+        if hands_over:
+            run, to = plugin.running(tool_context._invocation_context), str(args.get("agent_name", ""))
+            run.message(tool.name, kaizen=plugin.point.agent(call.agents), to=to)
+            return await inner(args=args, tool_context=tool_context)
+        said = await plugin.point.abefore(call)
+        if isinstance(said, Refused):
+            return _refused(said, tool_context)
+        within = _WITHIN.set((plugin, (*call.agents, call.tool)))
+        try:
+            with plugin.point.noted(said) as kept:
+                kept.content = result = await inner(args=args, tool_context=tool_context)
+                if isinstance(result, dict):
+                    kept.failed = len(result) == 1 and "error" in result
+            # A tool that streams has only begun: what it brings is told when it is over.
+            return _noted(plugin, said, result) if isinstance(result, AsyncGeneratorType) else result
+        finally:
+            _WITHIN.reset(within)
 
     run_async._kaizen = True  # type: ignore[attr-defined]
     tool.run_async = run_async
@@ -211,42 +224,22 @@ def guard_tool(tool: Any) -> None:
     _reach(tool)
 
 
-async def _judged(
-    plugin: KaizenPlugin, tool: Any, inner: Callable[..., Awaitable[Any]], args: dict[str, Any], tool_context: Any
-) -> Any:
-    context = tool_context._invocation_context
-    call = _call(plugin, tool, args, tool_context)
-    if getattr(tool, "func", None) is transfer_to_agent:
-        run = plugin.running(context)
-        run.message(tool.name, kaizen=plugin.point.agent(call.agents), to=str(args.get("agent_name", "")))
-        return await inner(args=args, tool_context=tool_context)
-    said = await plugin.point.abefore(call)
-    if isinstance(said, Refused):
-        if said.ends:
-            context.end_invocation = True  # before the model is asked again
-        return {"error": said.text}
-    within = _WITHIN.set(_Within(plugin, (*call.agents, tool.name)))
-    try:
-        with said.running(), plugin.point.noted(said) as kept:
-            kept.content = result = await inner(args=args, tool_context=tool_context)
-            kept.failed = isinstance(result, dict) and len(result) == 1 and "error" in result
-            # A tool that streams has only begun: what it brings is told when it is over.
-            streams = isinstance(result, AsyncGeneratorType)
-        return _noted(plugin, said, result) if streams else result
-    finally:
-        _WITHIN.reset(within)
+def _refused(said: Refused, tool_context: Any) -> dict[str, Any]:
+    if said.ends:
+        tool_context._invocation_context.end_invocation = True  # before the model is asked again
+    return {"error": said.text}
 
 
 def _call(plugin: KaizenPlugin, tool: Any, args: dict[str, Any], tool_context: Any) -> Call:
     context = tool_context._invocation_context
     fn, id_ = getattr(tool, "func", None), tool_context.function_call_id or ""
-    return call_of(tool.name, args, id_, plugin.agents_of(context.agent), plugin.running(context), fn=fn)
+    return call_of(tool.name, args, id_, plugin.agents_of(context.agent), plugin._run_of(context), fn=fn)
 
 
 async def _noted(plugin: KaizenPlugin, said: Allowed, items: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
     """What a streaming tool gives, item by item; what it brought is noted at its end."""
     seen: list[Any] = []
-    with said.running(), plugin.point.noted(said) as kept:
+    with plugin.point.noted(said) as kept:
         async with aclosing(items) as going:
             async for item in going:
                 if len(seen) < MAX_ITEMS:
@@ -331,7 +324,7 @@ def guard_executor(executor: Any) -> None:
             from google.adk.code_executors.code_execution_utils import CodeExecutionResult
 
             return CodeExecutionResult(stderr=said.text)
-        with said.running(), plugin.point.noted(said) as kept:
+        with plugin.point.noted(said) as kept:
             done = inner(invocation_context, code_execution_input)
             kept.content, kept.failed = done.stdout or done.stderr, bool(done.stderr)
         return done
@@ -347,7 +340,7 @@ def plugin_of(invocation_context: Any) -> KaizenPlugin | None:
         if isinstance(one, KaizenPlugin):
             return one
     within = _WITHIN.get()
-    return within.plugin if within is not None else None
+    return within[0] if within is not None else None
 
 
 def text_of(content: Any) -> str:

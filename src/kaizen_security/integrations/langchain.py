@@ -20,7 +20,7 @@ from uuid import UUID
 from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import Call, Refused, attach_point, in_order
+from kaizen_security.integrations.base import Call, Refused, attach_point, call_of, in_order
 from kaizen_security.integrations.langchain_messages import last_words, request
 from kaizen_security.integrations.langchain_messages import messages as flat
 from kaizen_security.integrations.runs import Running
@@ -183,12 +183,12 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
     def call(self, tool: Any, given: Any, call_id: str, run_id: UUID | None) -> Call:
         """The call of a tool in our words."""
         place = self.place(run_id)
-        return Call(
-            tool=str(tool.name),
-            arguments=_without_injected(tool, given) if isinstance(given, dict) else given,
-            id=call_id,
-            agents=() if place is None else place.agents,
-            run=None if place is None else place.running,
+        return call_of(
+            str(tool.name),
+            _without_injected(tool, given) if isinstance(given, dict) else given,
+            call_id,
+            () if place is None else place.agents,
+            None if place is None else place.running,
             fn=getattr(tool, "func", None) or getattr(tool, "coroutine", None),
         )
 

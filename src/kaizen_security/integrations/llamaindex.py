@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kaizen_security.client.acts import ACT
 from kaizen_security.contract.errors import HookUnavailable, Misconfigured
-from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.base import AttachPoint, Refused, attach_point, call_of
 from kaizen_security.integrations.llamaindex_tools import AGENTS, SOURCE, refusal_of
 from kaizen_security.integrations.llamaindex_tools import guard_tool as guard_tool
 from kaizen_security.integrations.runs import RUNNING, Running
@@ -213,9 +213,7 @@ class _Attached:
         agents = await self._agents(run, ctx)
         if getattr(tool, "real_fn", None) is handoff:
             return await self._hand_over(inner(ctx, tool, tool_input), run, agents, tool_input)
-        call = Call(
-            tool=tool.metadata.get_name(), arguments=tool_input, agents=agents, fn=getattr(tool, "real_fn", None)
-        )
+        call = call_of(tool.metadata.get_name(), tool_input, "", agents, None, fn=getattr(tool, "real_fn", None))
         said = await self.point.abefore(call)
         if isinstance(said, Refused):
             if said.ends and run is not None:
@@ -226,7 +224,7 @@ class _Attached:
             return refusal_of(tool, tool_input, said)
         within = AGENTS.set(agents)
         try:
-            with said.running(), self.point.noted(said) as kept:
+            with self.point.noted(said) as kept:
                 output = await inner(ctx, tool, tool_input)
                 kept.content, kept.failed = output.content, bool(output.is_error)
             return output

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kaizen_security.contract.errors import HookUnavailable, Misconfigured
-from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point, call_of
 
 try:
     from llama_index.core.tools import FunctionTool, ToolOutput
@@ -82,7 +82,7 @@ class _Guard:
         given = {**getattr(self._tool, "partial_params", {}), **given}
         if self._context is not None:
             given.pop(self._context, None)
-        return Call(tool=self._tool.metadata.get_name(), arguments=given, agents=AGENTS.get(), fn=self._fn)
+        return call_of(self._tool.metadata.get_name(), given, "", AGENTS.get(), None, fn=self._fn)
 
     def called(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         """Around ``call``."""
@@ -93,7 +93,7 @@ class _Guard:
             said = self.point.before(made)
             if isinstance(said, Refused):
                 return refusal_of(self._tool, made.arguments, said)
-            with said.running(), self.point.noted(said) as kept:
+            with self.point.noted(said) as kept:
                 found = inner(*args, **kwargs)
                 kept.content, kept.failed = found.content, bool(found.is_error)
             return found
@@ -109,7 +109,7 @@ class _Guard:
             said = await self.point.abefore(made)
             if isinstance(said, Refused):
                 return refusal_of(self._tool, made.arguments, said)
-            with said.running(), self.point.noted(said) as kept:
+            with self.point.noted(said) as kept:
                 found = await inner(*args, **kwargs)
                 kept.content, kept.failed = found.content, bool(found.is_error)
             return found

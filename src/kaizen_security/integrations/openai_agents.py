@@ -319,7 +319,7 @@ async def _invoked(tool: Any, given: Callable[..., Awaitable[Any]], context: Any
         said = await session.point.abefore(_call(session, tool, arguments, call_id))
     if isinstance(said, Refused):
         return said.text
-    with said.running(), session.point.noted(said) as kept:
+    with session.point.noted(said) as kept:
         kept.content = found = await given(context, arguments)
     return found
 

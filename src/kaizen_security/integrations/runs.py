@@ -146,7 +146,7 @@ class Running:
         name = kaizen.settings.agent
         if name not in self._known:
             self._join(kaizen)
-        if self._results and self._heard.get(name, 0) < self._results[-1][0]:
+        if len(self._known) > 1 and self._results and self._heard.get(name, 0) < self._results[-1][0]:
             with self._lock:
                 unheard = [one for one in self._results if one[0] > self._heard.get(name, 0)]
                 self._heard[name] = self._results[-1][0]
@@ -158,11 +158,11 @@ class Running:
         """Keep a result for the agents that have not heard it."""
         name = kaizen.settings.agent
         with self._lock:
-            last = self._results[-1][0] if self._results else 0
             number = next(self._numbers)
             self._results.append((number, name, action, content, failed))
-            if self._heard.get(name, 0) == last:
-                self._heard[name] = number  # its own, and it has heard all the others
+            # Its own, and it has heard all the others. One who is alone is asked for that when another one comes.
+            if len(self._known) > 1 and self._heard.get(name, 0) == number - 1:
+                self._heard[name] = number
 
     def _join(self, kaizen: Kaizen) -> None:
         name = kaizen.settings.agent

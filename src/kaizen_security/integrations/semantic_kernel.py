@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kaizen_security.contract.errors import HookUnavailable, Misconfigured
-from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.base import AttachPoint, Refused, attach_point, call_of
 from kaizen_security.integrations.runs import MAX_TEXT, RUNNING, Running
 from kaizen_security.integrations.semantic_kernel_words import asked, streamed, text, voiced
 
@@ -136,21 +136,15 @@ async def _filtered(point: AttachPoint, context: Any, next: Next) -> None:  # no
         await next(context)  # the host's own prompt: its functions pass here one by one
         return
     method = getattr(function, "method", None)
-    call = Call(
-        tool=function.name,
-        arguments=_given(context),
-        id=_CALL_ID.get(),
-        agents=_AGENTS.get(),
-        fn=method,
-        publisher=function.plugin_name or "",
-    )
+    publisher = function.plugin_name or ""
+    call = call_of(function.name, _given(context), _CALL_ID.get(), _AGENTS.get(), None, publisher=publisher, fn=method)
     said = await point.abefore(call)
     if isinstance(said, Refused):
         context.result = FunctionResult(function=function.metadata, value=said.text)
         return
     within = _CALL_ID.set("")
     try:
-        with said.running(), point.noted(said) as kept:
+        with point.noted(said) as kept:
             await next(context)
             kept.content = _plain(context.result)
     finally:
