@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from kaizen_security.client import own
+
 if TYPE_CHECKING:
-    from kaizen_security.client import own
-from kaizen_security.client.link import Link
+    from kaizen_security.client.link import Link
 
 WINDOW = 0.02
 """Seconds in which further steps may join the first."""
