@@ -342,16 +342,13 @@ def soaks(results: dict[str, Found]) -> Iterator[str]:
 
 def sources(results: dict[str, Found]) -> Iterator[str]:
     """Where each result is from."""
-    yield "| result | command | commit | when | load |"
-    yield "|---|---|---|---|---|"
+    yield "| result | command | commit | when | load | yardstick, ms |"
+    yield "|---|---|---|---|---|---|"
     for name, one in results.items():
-        about = one.get("machine", {})
-        load = about["load"][0] if isinstance(about, dict) and about.get("load") else one.get("load", "")
-        command = one.get("command") or (
-            f"make soak NAMES={one['soak']}" if "soak" in one else f"python -m benchmarks.{name}"
-        )
-        said = f"{load:.1f}" if isinstance(load, float) else load
-        yield f"| {name} | `{command}` | {one.get('commit', '')} | {str(one.get('at', ''))[:16]} | {said} |"
+        about = one["machine"]
+        command = one.get("command") or f"make soak NAMES={one['soak']}"
+        measured = f"{about['load'][0]:.1f} | {about.get('yardstick_ms', '')}"
+        yield f"| {name} | `{command}` | {one['commit']} | {str(one.get('at', ''))[:16]} | {measured} |"
 
 
 def page(results: dict[str, Found]) -> str:
@@ -370,7 +367,9 @@ def page(results: dict[str, Found]) -> str:
             "[the kernel rung](kernel-figures.md) and [the sandbox](sandbox-figures.md) have pages of their own.",
             "",
             f"Of {len(FIGURES)} figures {over} are over their budget and {missing} are not stored.",
-            "Rates move by half on a busy machine: the load beside each result says how busy it was; compare CPU and ratios.",
+            "Rates move by half on a busy machine, and machines differ: beside each result is how busy its machine was, and its "
+            "yardstick, the milliseconds that it took for a fixed piece of plain Python (`yardstick` in `benchmarks/kept.py`). "
+            "Compare figures of two machines by it, and where you can only CPU and ratios.",
             "",
             *kept,
             "",

@@ -7,12 +7,27 @@ import json
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+
+
+def yardstick() -> float:
+    """Milliseconds that this machine takes for a fixed piece of plain Python: the least of twenty times.
+
+    Figures of two machines compare only beside it: one and the same program took a third of the time on another day's machine.
+    """
+    took = []
+    for _ in range(20):
+        began = time.perf_counter()
+        words = {f"{number}.example": number for number in range(5_000)}
+        sum(words[f"{number}.example"] for number in range(5_000))
+        took.append(time.perf_counter() - began)
+    return min(took) * 1000
 
 
 def machine() -> dict[str, object]:
@@ -22,16 +37,25 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
         "load": [round(one, 2) for one in os.getloadavg()],
+        "yardstick_ms": round(yardstick(), 2),
     }
 
 
-def keep(name: str, command: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Store what a benchmark found in place of what it found before; the whole document."""
+def about(name: str, command: str) -> dict[str, Any]:
+    """What every stored result begins with. Taken before a benchmark, the load is what else the machine did."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--abbrev=12", "--dirty"], cwd=ROOT, capture_output=True, text=True
     ).stdout.strip()
     at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    document = {"benchmark": name, "command": command, "commit": commit, "machine": machine(), "at": at, **found}
+    return {"benchmark": name, "command": command, "commit": commit, "machine": machine(), "at": at}
+
+
+def keep(name: str, command: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Store what a benchmark found in place of what it found before; the whole document.
+
+    What ``found`` has of ``about`` itself is kept.
+    """
+    document = {**about(name, command), **found}
     (RESULTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
     return document
 
@@ -61,4 +85,7 @@ def quote(path: str, name: str, lines: Sequence[str]) -> None:
 def conditions(document: dict[str, Any]) -> str:
     """One sentence: where and how busy."""
     about = document["machine"]
-    return f"Python {about['python']} on {about['cpus']} cores, load average {about['load'][0]:g}, commit {document['commit']}."
+    return (
+        f"Python {about['python']} on {about['cpus']} cores, load average {about['load'][0]:g}, "
+        f"yardstick {about.get('yardstick_ms', 'not taken')} ms, commit {document['commit']}."
+    )

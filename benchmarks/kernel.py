@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import datetime
-import json
 import os
-import platform
 import shutil
 import statistics
 import struct
@@ -27,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.kept import about, conditions, keep, stored
 from benchmarks.kernel_loads import (
     SESSION,
     SUITE,
@@ -44,8 +42,7 @@ from kaizen_security.collectors.kernel.collector import Collector, NotHere, root
 from kaizen_security.collectors.kernel.shapes import Agent, Kind
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "benchmarks/results/kernel.json"
-MEMORY = ROOT / "benchmarks/results/soak-kernel_memory.json"
+COMMAND = "python -m benchmarks.kernel"
 PAGE = ROOT / "docs/reference/kernel-figures.md"
 _ENABLE_STATS = 32
 TRACED = ("sched_process_exec", "sched_process_exit", "sched_process_fork")
@@ -251,11 +248,7 @@ def loading() -> float:
 
 def measure(parts: tuple[str, ...], quick: bool) -> dict[str, object]:
     """The figures of ``parts``."""
-    found: dict[str, object] = {
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "load before": round(os.getloadavg()[0], 1),
-        "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
+    found: dict[str, object] = {}
     if "calls" in parts:
         found["load and attach, ms"] = loading()
         found["calls"] = calls(3, 20) if quick else calls(5, 60)
@@ -294,7 +287,7 @@ def page(found: Mapping[str, object]) -> str:
             "# What the kernel rung costs",
             "",
             "Written by `python -m benchmarks.kernel`; the same figures are in `benchmarks/results/kernel.json`.",
-            f"Machine: {found['machine']}; load when it began {found['load before']}.",
+            conditions(found),
             f"Loading and attaching takes {found['load and attach, ms']:.0f} ms.",
             "",
             "*Bare* is without the programs, *bystander* with them attached for somebody else, *agent* in enforce mode, its events "
@@ -347,10 +340,8 @@ def page(found: Mapping[str, object]) -> str:
 
 
 def _memory() -> list[str]:
-    """What the soak of the reader's memory found, where it was run."""
-    if not MEMORY.exists():
-        return []
-    figures = json.loads(MEMORY.read_text())["figures"]
+    """What the soak of the reader's memory found, as it is stored."""
+    figures = stored("soak-kernel_memory")["figures"]
     samples = figures["megabytes"]
     return [
         "## Memory",
@@ -386,11 +377,11 @@ def main(argv: list[str] | None = None) -> int:
     except NotHere as err:
         print(f"no kernel rung here: {err}", file=sys.stderr)
         return 1
-    kept = json.loads(RESULT.read_text()) if args.only else {}
-    found = {**kept, **measure((args.only,) if args.only else PARTS, args.quick)}
+    before = stored("kernel") if args.only else {}
+    found = {**before, **about("kernel", COMMAND), **measure((args.only,) if args.only else PARTS, args.quick)}
     print(page(found))
     if not args.quick:
-        RESULT.write_text(json.dumps(found, indent=1) + "\n")
+        keep("kernel", COMMAND, found)
         PAGE.write_text(page(found))
     reading = found.get("reader")
     assert isinstance(reading, dict)

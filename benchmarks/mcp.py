@@ -1,4 +1,4 @@
-"""What standing before an MCP server costs: ``python -m benchmarks.mcp [--rounds N] [--calls N] [--json FILE]``.
+"""What standing before an MCP server costs: ``python -m benchmarks.mcp [--rounds N] [--calls N] [--no-keep]``.
 
 One client, one server, the same calls directly, through Kaizen, and through another maker's proxy (fastmcp, from PyPI), rounds
 interleaved and in turned order: over standard input and output one at a time and a hundred at once; over HTTP one at a time, and
@@ -16,7 +16,6 @@ import contextlib
 import http.client
 import json
 import os
-import platform
 import socket
 import statistics
 import subprocess
@@ -25,7 +24,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from benchmarks.kept import about, keep
 from benchmarks.mcp_peers import HTTP, PROXY_HTTP, PROXY_STDIO, STDIO, fastmcp
 
 RATE = 500
@@ -277,7 +278,7 @@ def shown(took: list[float]) -> dict[str, float]:
     return {"p50_ms": round(statistics.median(took), 3), "p99_ms": round(took[int(len(took) * 0.99)], 3)}
 
 
-def measured(rounds: int, calls: int) -> dict[str, object]:
+def measured(rounds: int, calls: int) -> dict[str, Any]:
     """Everything."""
     python, version = fastmcp()
     ways = {
@@ -288,9 +289,7 @@ def measured(rounds: int, calls: int) -> dict[str, object]:
         ways["fastmcp"] = [python, "-c", PROXY_STDIO, *SERVER]
     with tempfile.TemporaryDirectory() as data:
         return {
-            "command": f"python -m benchmarks.mcp --rounds {rounds} --calls {calls}",
-            "machine": f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-            "load": os.getloadavg()[0],
+            **about("mcp", f"python -m benchmarks.mcp --rounds {rounds} --calls {calls}"),
             "fastmcp": version,
             "stdio": over_stdio(ways, rounds, calls, data),
             "http": over_http(python, rounds, calls, data),
@@ -302,11 +301,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=1000)
-    parser.add_argument("--json", metavar="FILE", default=str(Path(__file__).parent / "results/mcp.json"))
+    parser.add_argument("--no-keep", action="store_true", help="print only")
     args = parser.parse_args()
     found = measured(args.rounds, args.calls)
     print(json.dumps(found, indent=1))
-    Path(args.json).write_text(json.dumps(found, indent=1) + "\n")
+    if not args.no_keep:
+        keep("mcp", found["command"], found)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import http.client
 import json
 import os
-import platform
 import secrets
 import subprocess
 import sys
@@ -24,13 +23,13 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from benchmarks.kept import about, conditions, keep, stored
 from kaizen_security.collectors.kernel.collector import Collector, NotHere
 from kaizen_security.redteam.corpus import folder
 from kaizen_security.redteam.lying.corpus import AUTHORS, LIES, Witness, load, varied
 from kaizen_security.redteam.lying.stage import Stage, judged
 
-RESULT = Path(__file__).parent / "results" / "sandbox.json"
-MEMORY = RESULT.with_name("sandbox_memory.json")
+COMMAND = "python -m benchmarks sandbox"
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "sandbox-figures.md"
 LIE_EVERY = 20
 FIRST_CONTACT = {
@@ -255,7 +254,7 @@ def page(measured: dict[str, object]) -> str:
     lines = [
         "# What the sandbox catches, and what it costs",
         "",
-        f"Measured by `{measured['command']}` on {measured['machine']}; this page is written by it.",
+        f"Written by `{measured['command']}`: {conditions(measured)}",
         "",
         "## Lying agents",
         "",
@@ -304,20 +303,19 @@ def page(measured: dict[str, object]) -> str:
         *(f"| {name} | {value} |" for name, value in speed_.items()),
         "",
     ]
-    if MEMORY.exists():
-        kept = json.loads(MEMORY.read_text())
-        lines += [
-            "## Memory",
-            "",
-            f"`{kept['command']}` on {kept['machine']}: the judge in one process, without the proxy.",
-            "It remembers 16,384 verdicts, 8,192 effects, 256 runs, 1,000 gaps, and memory rises until these are full.",
-            "The step near 10,700 runs is the tables of verdicts and effects growing once, after 21,845 and 10,922 entries.",
-            "",
-            "| runs | " + " | ".join(f"{runs:,}" for runs, _ in kept["runs and MB"]) + " |",
-            "|---" * (len(kept["runs and MB"]) + 1) + "|",
-            "| MB | " + " | ".join(str(held) for _, held in kept["runs and MB"]) + " |",
-            "",
-        ]
+    kept = stored("sandbox_memory")
+    lines += [
+        "## Memory",
+        "",
+        f"`{kept['command']}`, the judge in one process, without the proxy: {conditions(kept)}",
+        "It remembers 16,384 verdicts, 8,192 effects, 256 runs, 1,000 gaps, and memory rises until these are full.",
+        "The step near 10,700 runs is the tables of verdicts and effects growing once, after 21,845 and 10,922 entries.",
+        "",
+        "| runs | " + " | ".join(f"{runs:,}" for runs, _ in kept["runs and MB"]) + " |",
+        "|---" * (len(kept["runs and MB"]) + 1) + "|",
+        "| MB | " + " | ".join(str(held) for _, held in kept["runs and MB"]) + " |",
+        "",
+    ]
     return "\n".join(line for i, line in enumerate(lines) if line or lines[i - 1 : i] != [""])
 
 
@@ -333,24 +331,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--corpus-only", action="store_true", help="keep the speed that was measured last")
     args = parser.parse_args(argv)
     if args.corpus_only:
-        kept: dict[str, object] = json.loads(RESULT.read_text())
-        kept["corpus"] = corpus()
-        RESULT.write_text(json.dumps(kept, indent=2) + "\n")
-        PAGE.write_text(page(kept))
+        before = stored("sandbox")
+        PAGE.write_text(page(keep("sandbox", COMMAND, {**before, "corpus": corpus()})))
         return 0
-    measured: dict[str, object] = {
-        "command": "python -m benchmarks sandbox",
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        "speed": speed(args.seconds),
-    }
+    measured: dict[str, object] = {**about("sandbox", COMMAND), "speed": speed(args.seconds)}
     if not args.no_corpus:
         measured["corpus"] = corpus()
     for part in ("speed", "corpus"):
         for name, value in dict(measured.get(part, {})).items():  # type: ignore[call-overload]
             print(f"{name:<56}{value}")
-    RESULT.write_text(json.dumps(measured, indent=2) + "\n")
     if not args.no_corpus:
-        PAGE.write_text(page(measured))
+        PAGE.write_text(page(keep("sandbox", COMMAND, measured)))
     speed_ = dict(measured["speed"])  # type: ignore[call-overload]
     good = (
         speed_["runs a minute on one core"] >= 1000

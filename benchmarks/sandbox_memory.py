@@ -12,11 +12,11 @@ import gc
 import json
 import logging
 import os
-import platform
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.kept import keep
 from benchmarks.sandbox import DECLARATION, LIE_EVERY, memory
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.step import End, Request, Result
@@ -25,7 +25,6 @@ from kaizen_security.runtime.clock import now
 from kaizen_security.sandbox.run import Sandbox
 from kaizen_security.sandbox.settings import Settings
 
-RESULT = Path(__file__).parent / "results" / "sandbox_memory.json"
 LOOKS = 12
 FLAT = 1.02
 """How much more the last look may hold than the one before three further ones."""
@@ -77,14 +76,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     logging.disable(logging.CRITICAL)
     looks, objects = asyncio.run(measured(args.runs))
-    machine = f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    document = {
-        "command": f"python -m benchmarks.sandbox_memory --runs {args.runs}",
-        "machine": machine,
-        "runs and MB": looks,
-        "objects": objects,
-    }
-    RESULT.write_text(json.dumps(document, indent=2) + "\n")
+    command = f"python -m benchmarks.sandbox_memory --runs {args.runs}"
+    keep("sandbox_memory", command, {"runs and MB": looks, "objects": objects})
     return 0 if looks[-1][1] <= looks[-4][1] * FLAT else 1
 
 
