@@ -1,6 +1,8 @@
 # Every target sets up .venv by itself (bootstrap.py, from the lock files).
 PYTHON ?= python3
 BIN := .venv/bin
+# Containers like to set it; with it every process that a test starts would compile six hundred files again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test check unit e2e redteam bench bench-proxy figures soak kernel-elsewhere bpf copy spec lock format dev setup clean ts-check ts-test ts-bench
 
@@ -9,7 +11,7 @@ run:            ## start everything and run the demonstration (ONCE=1: exit when
 	@$(BIN)/kaizen up --demo $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED))
 
 test: dev       ## everything
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: dev      ## format, lint, types, floors
 	$(BIN)/ruff format --check .

@@ -5,6 +5,8 @@ Scores of an agent's first runs are high, since everything in them is new; so th
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable
 from typing import Self
 
 from kaizen_security.contract.action import Json
@@ -17,6 +19,10 @@ ROOM = 32
 """Highest scores kept of each window: enough for a budget of one in ten."""
 
 
+def _highest(scores: Iterable[float]) -> array[float]:
+    return array("d", sorted(scores, reverse=True)[:ROOM])
+
+
 class Scores:
     """Counts and highest scores of two windows."""
 
@@ -24,8 +30,8 @@ class Scores:
 
     def __init__(self) -> None:
         self._counts = [0, 0]
-        self._highest: list[list[float]] = [[], []]
-        self._together: list[float] | None = None
+        self._highest = [_highest(()), _highest(())]
+        self._together: array[float] | None = None
 
     def __len__(self) -> int:
         return sum(self._counts)
@@ -39,15 +45,15 @@ class Scores:
         """The highest score of one more run."""
         if self._counts[0] >= WINDOW:
             self._counts = [0, self._counts[0]]
-            self._highest = [[], self._highest[0]]
+            self._highest = [_highest(()), self._highest[0]]
         self._counts[0] += 1
         self._together = None
-        self._highest[0] = sorted((*self._highest[0], round(score, 4)), reverse=True)[:ROOM]
+        self._highest[0] = _highest((*self._highest[0], round(score, 4)))
 
     def exceeded_by(self, budget: float) -> float:
         """The score that at most this share (0 to 0.1) of the runs exceeded; minus infinity when there are none."""
         if self._together is None:
-            self._together = sorted(self._highest[0] + self._highest[1], reverse=True)
+            self._together = array("d", sorted(self._highest[0] + self._highest[1], reverse=True))
         highest = self._together
         return highest[min(int(len(self) * budget), len(highest) - 1)] if highest else float("-inf")
 
@@ -56,7 +62,7 @@ class Scores:
         found = Scores()
         found._counts = [one + two for one, two in zip(self._counts, other._counts, strict=True)]
         both = zip(self._highest, other._highest, strict=True)
-        found._highest = [sorted((*one, *two), reverse=True)[:ROOM] for one, two in both]
+        found._highest = [_highest((*one, *two)) for one, two in both]
         return found
 
     def to_json(self) -> Json:
@@ -79,5 +85,5 @@ class Scores:
             if len(numbers) != len(items) or not isinstance(count, int) or not len(items) - 1 <= count < 2**63:
                 raise InvalidInput(name, "must be a count and as many scores at the most")
             found._counts[window] = count
-            found._highest[window] = sorted(map(float, numbers[1:]), reverse=True)
+            found._highest[window] = _highest(map(float, numbers[1:]))
         return found

@@ -36,6 +36,7 @@ UNREACHABLE = (
     "ENOTFOUND",
     "ECONNREFUSED",
     "E404",
+    "error sending request",
 )
 
 
@@ -47,19 +48,9 @@ def python(name: str) -> Path:
     """The interpreter of an environment with that SDK. Raises Absent."""
 
     def install(place: Path) -> None:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True, capture_output=True)
-        pip = [
-            str(place / "bin/python"),
-            "-I",
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "--retries",
-            "1",
-            "-q",
-            "install",
-        ]
-        _run([*pip, *PYTHON[name]], place)
+        uv = [sys.executable, "-m", "uv", "-q"]
+        subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(place)], check=True, capture_output=True)
+        _run([*uv, "pip", "install", "--compile-bytecode", "--python", str(place / "bin/python"), *PYTHON[name]], place)
 
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return _kept(f"{name}-{version}-{_mark(PYTHON[name])}", install) / "bin/python"

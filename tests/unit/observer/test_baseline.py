@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import random
 import sys
 from dataclasses import replace
@@ -91,6 +92,10 @@ def memory(thing):
     return total
 
 
+ACTIONS = 1_000_000 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 20_000
+"""Full is full: every room is so after some ten thousand."""
+
+
 def hostile_name(n):
     return f"{n:05}" + '\x01"\\é漢' * 60
 
@@ -106,11 +111,16 @@ def hostile_conduct(chance):
 
 
 @pytest.mark.slow
-def test_a_million_hostile_actions_leave_at_most_64_kilobytes():
+def test_hostile_actions_leave_at_most_64_kilobytes_however_many():
     baseline = Baseline()
     unit = [tuple(Feature(side, dimension, hostile_name(n)) for side, dimension in ROOM) for n in range(5000)]
+    for n in range(ACTIONS):
+        baseline.learn(unit[n % 5000])
+    assert baseline.forgotten > 100_000
+    for n in range(400):
+        baseline.skills.learn(hostile_name(n), str(n))
     chance = random.Random(7)
-    for n in range(10_000):
+    for n in range(2_000):
         deeds = [
             Deed(
                 tool=hostile_name(n % 5000 + i),
@@ -136,13 +146,10 @@ def test_a_million_hostile_actions_leave_at_most_64_kilobytes():
             ]
         )
         baseline.behaviour.learn(hostile_conduct(chance), 1e9 + n * 600.0)
-    for n in range(400):
-        baseline.skills.learn(hostile_name(n), str(n))
-    for n in range(1_000_000 // len(ROOM)):
-        baseline.learn(unit[n % 5000])
-    assert memory(baseline) <= 64 * 1024
-    assert len(json.dumps(baseline.to_json(), ensure_ascii=False).encode()) <= 64 * 1024
-    assert baseline.forgotten > 100_000
+        if n % 100 == 99:  # windows fill and empty: one look may come when little is held
+            baseline.habits.scores.exceeded_by(0.01)
+            assert memory(baseline) <= 64 * 1024
+            assert len(json.dumps(baseline.to_json(), ensure_ascii=False).encode()) <= 64 * 1024
 
 
 def test_a_baseline_of_the_first_format_is_still_read():
