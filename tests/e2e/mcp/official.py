@@ -49,7 +49,9 @@ def python(name: str) -> Path:
 
     def install(place: Path) -> None:
         uv = [sys.executable, "-m", "uv", "-q"]
-        subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, str(place)], check=True, capture_output=True)
+        subprocess.run(
+            [*uv, "venv", "--clear", "--python", sys.executable, str(place)], check=True, capture_output=True
+        )
         _run([*uv, "pip", "install", "--compile-bytecode", "--python", str(place / "bin/python"), *PYTHON[name]], place)
 
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
