@@ -110,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
             spool_bytes=args.spool_mb << 20,
             hold_seconds=args.hold_seconds,
             model=read_config(environment, args.model_config or ""),
+            entered=data.parent / "attach" / "entered",
             canaries=read_canaries(args.canaries or environment.get("KAIZEN_CANARIES", "")),
         )
     )

@@ -52,12 +52,13 @@ class Event:
 
     ``id``     the assistant's own id of the call, empty where it has none
     ``agent``  the sub-agent that acts, empty for the one that the user talks to
+    ``transcript``  the file that the assistant writes the session to, where it says so with a request or an end
     """
 
     # A dataclass would load a dozen modules for the sake of this.
     __slots__ = (
         "agent", "arguments", "content", "failed", "id", "kind", "name", "publisher", "run_id", "target", "text", "tool",
-        "what",
+        "transcript", "what",
     )  # fmt: skip
 
     def __init__(
@@ -76,10 +77,12 @@ class Event:
         content: object = None,
         failed: bool = False,
         text: str = "",
+        transcript: str = "",
     ) -> None:
         self.what, self.name, self.run_id, self.id = what, name, run_id, id
         self.tool, self.arguments, self.kind, self.target, self.publisher = tool, arguments, kind, target, publisher
         self.agent, self.content, self.failed, self.text = agent, content, failed, text
+        self.transcript = transcript
 
 
 def event(document: "Document") -> Event:
@@ -87,10 +90,11 @@ def event(document: "Document") -> Event:
     name = _text(document.get("hook_event_name"))
     what = _EVENTS.get(name, OTHER)
     run_id = _text(document.get("session_id")) or _text(document.get("conversation_id"))
+    transcript = _text(document.get("transcript_path"))
     if what == REQUEST:
-        return Event(what, name, run_id, text=_text(document.get("prompt")))
+        return Event(what, name, run_id, text=_text(document.get("prompt")), transcript=transcript)
     if what not in (CALL, RESULT):
-        return Event(what, name, run_id)
+        return Event(what, name, run_id, transcript=transcript)
     tool, arguments = _called(name, document)
     kind, field = _KINDS.get(tool, ("tool_call", ""))
     target = arguments.get(field) if field and isinstance(arguments, dict) else ""

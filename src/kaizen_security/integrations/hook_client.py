@@ -48,6 +48,8 @@ def answer(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:
         step = _step(said, settings["--agent"])
         if step is not None:
             _post(settings, "/v1/steps", {"agent": settings["--agent"], "steps": [step]}, DEADLINE)
+        if said.what in (coding.REQUEST, coding.END) and said.run_id:
+            _post(settings, "/v1/heartbeats", _sign(said, settings), DEADLINE)
     except (NoAnswer, OSError, ValueError) as err:
         print(f"kaizen: {err}", file=sys.stderr)
         if said.what == coding.CALL and settings["--mode"] == "enforce":
@@ -85,6 +87,13 @@ def _step(said: coding.Event, agent: str) -> dict[str, object] | None:
     if said.what == coding.RESULT:
         return {"step": "result", **head, "action_id": _id(said), "content": said.content, "failed": said.failed}
     return {"step": "end", **head, "completed": True} if said.what == coding.END else None
+
+
+def _sign(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:
+    """A sign of life of the session, which the sidecar then speaks for: this process is over in a moment."""
+    head: dict[str, object] = {"agent": settings["--agent"], "process": said.run_id[:256]}
+    points = [{"source": settings["--source"]}]
+    return {**head, "points": points, "leaving": said.what == coding.END, "transcript": said.transcript[:4096]}
 
 
 def _agent(said: coding.Event, settings: dict[str, str]) -> str:

@@ -7,7 +7,8 @@ import difflib
 import os
 import sys
 
-from kaizen_security.client.config import load
+from kaizen_security.client.config import Settings, load
+from kaizen_security.setup.entered import Entered, forget, keep
 from kaizen_security.setup.hooks import ASSISTANTS, MARK, attaching, command, detaching, put
 from kaizen_security.setup.wrap import Change
 
@@ -18,32 +19,51 @@ def run(args: argparse.Namespace) -> int:
     home = os.path.abspath(args.folder) if args.folder else os.path.expanduser("~")
     path = os.path.join(home, assistant.project if args.folder else assistant.user)
     settings = load({})
-    folder = os.path.join(settings.data or ".", "attach", "before")
+    folder, notes = (os.path.join(settings.data or ".", "attach", name) for name in ("before", "entered"))
     if args.undo:
+        if args.write:
+            forget(notes, path)  # first: the sidecar would miss a hook that is taken out
         if not os.path.exists(path):
             print(f"{path}: there is no such file, so nothing to undo.")
             return 0
-        change = detaching(assistant, path, folder)
-    else:
-        flags = {
-            "socket": args.socket or _socket(settings.sidecar, settings.data),
-            "agent": args.agent or args.assistant,
-            "mode": "enforce" if args.enforce else "observe",
-            "hold": str(args.hold),
-            "source": args.assistant,
-        }
-        line = command(sys.executable, _hook(), flags)
-        change = attaching(assistant, path, line, patience=args.hold + 10)
+        _put(detaching(assistant, path, folder), folder, args)
+        return 0
+    entered = Entered(
+        path=path,
+        assistant=args.assistant,
+        agent=args.agent or args.assistant,
+        socket=args.socket or _socket(settings.sidecar, settings.data),
+        command=_command(args, settings),
+        events=assistant.events,
+    )
+    _put(attaching(assistant, path, entered.command, patience=args.hold + 10), folder, args)
+    if args.write:
+        keep(notes, entered)
+    return 0
+
+
+def _put(change: Change, folder: str, args: argparse.Namespace) -> None:
+    path = change.place.path
     if change.after == change.data:
         print(f"{path}: nothing to change.")
-        return 0
+        return
     print(_shown(change))
     if not args.write:
         print(f"Nothing was written. With --write, {path} is changed like this; `--undo --write` takes it back.")
-        return 0
+        return
     put(change, folder, keep=not args.undo)
-    print(f"Done. What {path} was is kept under {folder}." if not args.undo else f"Done: {path} is as it was.")
-    return 0
+    print(f"Done: {path} is as it was." if args.undo else f"Done. What {path} was is kept under {folder}.")
+
+
+def _command(args: argparse.Namespace, settings: Settings) -> str:
+    flags = {
+        "socket": args.socket or _socket(settings.sidecar, settings.data),
+        "agent": args.agent or args.assistant,
+        "mode": "enforce" if args.enforce else "observe",
+        "hold": str(args.hold),
+        "source": args.assistant,
+    }
+    return command(sys.executable, _hook(), flags)
 
 
 def _hook() -> str:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.fields import MAX_NAME, array, boolean, obj, text
+from kaizen_security.contract.fields import MAX_NAME, MAX_TEXT, array, boolean, obj, text
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.sidecar.http import Problem, answer, on_socket, read
@@ -37,13 +37,25 @@ MOST_AT_ONCE = 64
 
 @dataclass(slots=True)
 class _Point:
-    """``heard`` in Unix seconds; ``state``: ``alive``, ``dark`` or ``left``."""
+    """``heard`` in Unix seconds; ``state``: ``alive``, ``dark`` or ``left``; ``why``: what is not in order, if that is known."""
 
     agent: str
     process: str
     source: str
     heard: float
     state: str = "alive"
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a coding assistant's hook says of its session; ``transcript``: the file that the assistant writes it to."""
+
+    agent: str
+    id: str
+    source: str
+    transcript: str
+    over: bool
 
 
 class Heartbeats:
@@ -58,6 +70,7 @@ class Heartbeats:
         agent: Callable[[Identity | None, str], str],
     ) -> None:
         self.evicted = 0
+        self.session: Callable[[Session], None] = lambda said: None  # told of the sessions of coding assistants
         self._clock = clock
         self._ids = ids
         self._report = report
@@ -82,11 +95,20 @@ class Heartbeats:
                 self.evicted += 1
                 continue
             point = self._points.setdefault(key, _Point(agent, process, source, now))
-            point.heard, point.state = now, "left" if leaving else "alive"
+            point.heard, point.state, point.why = now, "left" if leaving else "alive", ""
             self._points.move_to_end(key)
         while len(self._points) > MOST:
             self._points.popitem(last=False)
             self.evicted += 1
+
+    def doubt(self, agent: str, process: str, source: str, why: str) -> None:
+        """Something is not in order there: it is dark ``SILENCE`` seconds after its last sign of life, or after this."""
+        point = self._points.get((agent, process, source))
+        if point is None or point.state == "left":
+            self.beat(agent, process, (source,), leaving=False)
+            point = self._points.get((agent, process, source))
+        if point is not None:
+            point.why = why
 
     def _room(self, agent: str) -> bool:
         # Else an agent could push out, with made-up ones, its own point that falls silent. What is over makes room.
@@ -111,6 +133,12 @@ class Heartbeats:
                 self._report(*_dark(point, self._ids(), silent, now))
         return found
 
+    def woke(self) -> None:
+        """The machine slept, or we did: nobody could speak meanwhile, so silence is counted from now on."""
+        for point in self._points.values():
+            if point.state == "alive":
+                point.heard = self._clock()
+
     def shown(self) -> list[dict[str, Json]]:
         """All of them, heard last first."""
         return [
@@ -121,7 +149,7 @@ class Heartbeats:
     async def _beat(self, request: Request) -> Response:
         identity = await self._who(request)
 
-        def decoded(document: dict[str, Json]) -> tuple[str, str, tuple[str, ...], bool]:
+        def decoded(document: dict[str, Json]) -> tuple[str, str, tuple[str, ...], bool, str | None]:
             agent = self._agent(identity, text(document, "agent", limit=MAX_NAME))
             process = text(document, "process", limit=MAX_NAME)
             points = array(document, "points", limit=MOST_AT_ONCE)
@@ -131,10 +159,15 @@ class Heartbeats:
             )
             if not process or not all(sources):
                 raise InvalidInput("process" if not process else "points", "must say which")
-            return agent, process, sources, boolean(document, "leaving", "")
+            transcript = text(document, "transcript", limit=MAX_TEXT) if "transcript" in document else None
+            return agent, process, sources, boolean(document, "leaving", ""), transcript
 
-        agent, process, sources, leaving = await read(request, decoded, aside=self._aside)
-        self.beat(agent, process, sources, leaving=leaving)
+        agent, process, sources, leaving, transcript = await read(request, decoded, aside=self._aside)
+        if transcript is None:
+            self.beat(agent, process, sources, leaving=leaving)
+        for source in () if transcript is None else sources:
+            said = Session(agent=agent, id=process, source=source, transcript=transcript or "", over=leaving)
+            self.session(said)
         return answer({"heard": len(sources)})
 
     async def _listed(self, request: Request) -> Response:
@@ -147,14 +180,20 @@ class Heartbeats:
 def _dark(point: _Point, id_: str, silent: float, now: float) -> tuple[Action, Verdict]:
     action = Action(kind="attach_point", metadata={"source": point.source}, id=id_, agent=point.agent, at=now)
     said = f"the attach point {point.source} has been silent for {silent:.0f} seconds and said no goodbye"
+    expected = "a sign of life every 30 seconds, or a goodbye when the process ends"
+    advice = "See whether the process is still there: if it is, what it does is not seen at this rung any more."
+    if point.why:
+        said = f"the attach point {point.source} is not asked any more: {point.why}"
+        expected = "the hook command before each tool, as kaizen attach entered it"
+        advice = "Enter it again with kaizen attach, or say with --undo --write that it is not wanted any more."
     finding = Finding(
         kind="dark agent",
         value=point.source,
         source="sidecar",
         detection="heartbeat",
         field="metadata.source",
-        expected="a sign of life every 30 seconds, or a goodbye when the process ends",
+        expected=expected,
         observed=said,
-        advice="See whether the process is still there: if it is, what it does is not seen at this rung any more.",
+        advice=advice,
     )
     return action, Verdict(reason=f"dark agent: {said}.", evidence=(finding,), action_id=id_, at=now)

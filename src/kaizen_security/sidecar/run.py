@@ -24,6 +24,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.step import Step
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.observer.run import Limits
 from kaizen_security.runtime.agents import Agents
@@ -32,6 +33,7 @@ from kaizen_security.runtime.holds import Holds
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.sidecar import health
 from kaizen_security.sidecar.app import Sidecar
+from kaizen_security.sidecar.assistants import EVERY, Assistants
 from kaizen_security.sidecar.attached import Attached
 from kaizen_security.sidecar.connections import Protocol
 from kaizen_security.sidecar.heartbeats import Heartbeats
@@ -49,6 +51,8 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 """Connections that wait to be taken in: as many tasks of an agent may begin at once. The system's own bound may be lower."""
+WAKING = 30.0
+"""Seconds that a pause of five took, after which the machine was asleep meanwhile."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -111,13 +115,20 @@ class Parts:
             admit=self.uplink.admit,
         )
         self.readings = Readings(token_bytes(32), self.sidecar.who, self.sidecar.agent)
-        self.sidecar.witness = self.readings.see
+        self.assistants = Assistants(self.heartbeats, clock, settings.entered, settings.socket)
+        self.heartbeats.session = self.assistants.told
+        self.sidecar.witness = self.witness
         self.reasoning = SidecarReasoning(settings.model, self.inspector, self.shelf, clock, report=self.raised)
 
     def tell(self) -> None:
         """Tell the control plane what was learned, and who is attached."""
         self.profiles.tell()
         self.attached.tell()
+
+    def witness(self, step: Step) -> None:
+        """A step that was taken in, or an action that was let through."""
+        self.readings.see(step)
+        self.assistants.heard(step)
 
     def raised(self, action: Action, verdict: Verdict, ending: str) -> None:
         """A model raised a verdict: on its way to the control plane, as a row whose id has that ending."""
@@ -248,9 +259,16 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
 
 
 async def _keep_watching(parts: Parts) -> None:
+    looked, slept = 0.0, now()
     while True:
-        await asyncio.sleep(5.0)
+        if now() - slept > WAKING:
+            parts.heartbeats.woke()
+        if now() - looked >= EVERY:
+            looked = now()
+            await parts.assistants.look()
         parts.heartbeats.settle()
+        slept = now()
+        await asyncio.sleep(5.0)
 
 
 async def _keep_saving(settings: Settings, parts: Parts) -> None:

@@ -24,6 +24,7 @@ class Settings:
     ``spool_bytes``     what may wait for a control plane that is down
     ``model``           which model is asked what no rule settles (``reasoners.config``); nobody, when nothing is stated
     ``canaries``        values that are bait (``observer.canaries``)
+    ``entered``         where ``kaizen attach`` notes into which files it entered hook commands (``setup.entered``); None: nowhere
     ``save_seconds``    how much learning a kill -9 costs at most
     """
 
@@ -41,3 +42,4 @@ class Settings:
     hold_seconds: float = 300.0
     model: Configured = NOT_STATED
     canaries: Canaries = NO_CANARIES
+    entered: Path | None = None

@@ -62,6 +62,16 @@ def test_one_that_says_goodbye_is_not_dark_and_one_that_comes_back_is_alive(watc
     assert beats.shown() == []
 
 
+def test_nobody_is_dark_for_the_time_that_the_machine_slept(watched):
+    beats, clock, _ = watched
+    beats.beat("a", "p", ("langchain",), leaving=False)
+    clock.now += 8 * 3600
+    beats.woke()
+    assert beats.settle() == 0
+    clock.now += SILENCE + 1
+    assert beats.settle() == 1
+
+
 def test_what_is_remembered_is_bounded_and_counted(watched):
     beats, _, _ = watched
     for i in range(MOST + 3):

@@ -1,0 +1,112 @@
+"""Where ``kaizen attach`` entered hook commands, kept so that the sidecar can see whether they are still there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from kaizen_security.contract.action import Json
+from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.setup.wrap import replaced
+
+MAX_FILE = 1 << 20
+"""Bytes of a settings file that is read."""
+MOST = 256
+"""Notes that are read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entered:
+    """``command`` stands in ``path`` for each of ``events``, asks the sidecar at ``socket`` and acts as ``agent``."""
+
+    path: str
+    assistant: str
+    agent: str
+    socket: str
+    command: str
+    events: tuple[str, ...]
+
+
+def keep(folder: str, entered: Entered) -> None:
+    """Note it in ``folder``, in the place of what was noted for the same file. Raises Misconfigured."""
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        replaced(_place(folder, entered.path), json.dumps(asdict(entered)).encode(), 0o600)
+    except OSError as err:
+        raise Misconfigured(f"cannot write to {folder}: {err.strerror}") from err
+
+
+def forget(folder: str, path: str) -> None:
+    """It was taken out on purpose: nobody misses it."""
+    try:
+        os.unlink(_place(folder, path))
+    except FileNotFoundError:
+        pass
+    except OSError as err:
+        raise Misconfigured(f"cannot write to {folder}: {err.strerror}") from err
+
+
+def noted(folder: str) -> tuple[Entered, ...]:
+    """What is noted there; a note that cannot be read is left out."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".json"))
+    except OSError:
+        return ()
+    return tuple(found for name in names[:MOST] if (found := _read(os.path.join(folder, name))) is not None)
+
+
+def amiss(entered: Entered) -> str:
+    """Why the assistant does not start the hook any more; empty when it is entered as it was. Names no path."""
+    try:
+        with open(entered.path, "rb") as file:
+            document: Json = json.loads(file.read(MAX_FILE).decode("utf-8-sig"))
+    except FileNotFoundError:
+        return "the settings file that its hook was entered into is gone"
+    except (OSError, ValueError, RecursionError):
+        return "the settings file that its hook was entered into cannot be read"
+    if not isinstance(document, dict) or document.get("disableAllHooks") is True:
+        return "its settings switch all hooks off"
+    hooks = document.get("hooks")
+    for event in entered.events:
+        there = hooks.get(event) if isinstance(hooks, dict) else None
+        if not any(_starts(one, entered.command) for one in (there if isinstance(there, list) else ())):
+            return f"its hook is not entered for {event} any more"
+    return "" if all(map(os.path.exists, _programs(entered.command))) else "the program of its hook is gone"
+
+
+def _starts(entry: Json, command: str) -> bool:
+    """Whether a hook, or a group of hooks that is for every tool, starts that command."""
+    if not isinstance(entry, dict) or entry.get("matcher") not in (None, "", "*"):
+        return False
+    inner = entry.get("hooks")
+    return entry.get("command") == command or any(
+        _starts(one, command) for one in (inner if isinstance(inner, list) else ())
+    )
+
+
+def _programs(command: str) -> Iterable[str]:
+    """The interpreter and the hook's file, which follows its flags."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ()
+    return words[:1] + [word for word in words[1:] if word.endswith(".py")][:1]
+
+
+def _place(folder: str, path: str) -> str:
+    return os.path.join(folder, hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:32] + ".json")
+
+
+def _read(path: str) -> Entered | None:
+    try:
+        with open(path, "rb") as file:
+            document = json.loads(file.read(MAX_FILE))
+        found = Entered(**{**document, "events": tuple(map(str, document["events"]))})
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    texts = found.path, found.assistant, found.agent, found.socket, found.command
+    return found if all(type(one) is str and one for one in texts) else None
