@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from kaizen_security.contract.action import Action, told
 from kaizen_security.contract.bundle import key_hash
-from kaizen_security.contract.depth import Rung
+from kaizen_security.contract.depth import Rung, rung_of
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.server import passwords
@@ -65,8 +65,10 @@ class Principal:
         return told(action) if self.key is not None and self.key.scope is Scope.SDK else action
 
     def vouched(self, action: Action) -> bool:
-        """Whether a claim that network or kernel saw it comes from somebody who is no agent."""
-        return action.rung < Rung.EGRESS or self.key is None or self.key.scope is not Scope.AGENT
+        """Whether a claim that network or kernel saw it, as its source or beside it, comes from somebody who is no agent."""
+        if self.key is None or self.key.scope is not Scope.AGENT:
+            return True
+        return action.rung < Rung.EGRESS and all(rung_of(name) < Rung.EGRESS for name in action.seen_by)
 
     def agent(self, said: str, *, field: str = "agent") -> str:
         """The agent that it speaks for, when it says ``said``. Raises ApiError (403) when that is another one than its own."""

@@ -7,19 +7,23 @@ would be. So nothing is paid for the rows, nearly all, that are joined to nothin
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, literal_column, select
 
+from kaizen_security.contract.verdict import Decision
 from kaizen_security.store import agents, schema
 from kaizen_security.store.base import Origin, VerdictQuery, VerdictRow
-from kaizen_security.store.codes import action_key
+from kaizen_security.store.codes import SEVERITY_CODE, action_key
 from kaizen_security.store.rows import MAX_LIMIT, let_through, selected, value_of, verdicts
 
 MOST = 40
-"""Rows of one act that are given. Whoever reports says what is one act: it may be any number of them."""
+"""Rows of one act that are given: the worst, the best seen, the newest. Whoever reports says what is one act, so there may be any
+number of them, and harmless ones that follow must not be all that is shown of one that was blocked.
+"""
 _AT_ONCE = 10_000
 """Values of one statement; SQLite takes 32,766."""
 TELLERS = ("", "sdk", "integration", "audit", "trace", "bedrock-trace", "mcp", "egress", "sandbox", "ebpf")
@@ -110,12 +114,22 @@ def members(connection: Connection, organisation: int, rows: Sequence[VerdictRow
     numbers = _named(connection, agents, rows)
     for agent, _, name in acts:
         joined = select(_V.c.id).where(_V.c.agent_id == agents[agent], _V.c.act_id == name, *_joined(_V))
-        numbers += connection.scalars(joined.order_by(_V.c.id.desc()).limit(MOST))
+        telling = (_V.c.decision.desc(), _V.c.severity.desc(), _V.c.rung.desc(), _V.c.id.desc())
+        numbers += connection.scalars(joined.order_by(*telling).limit(MOST))
     for row in _rows(connection, organisation, numbers):
         if act_of(row) in acts:
             acts[act_of(row)][row.id] = row
-    newest_first = {name: tuple(act[id_] for id_ in sorted(act, reverse=True)[:MOST]) for name, act in acts.items()}
-    return tuple(newest_first[act_of(row)] for row in rows)
+    shown = {name: _most_telling(act.values()) for name, act in acts.items()}
+    return tuple(shown[act_of(row)] for row in rows)
+
+
+def _most_telling(act: Iterable[VerdictRow]) -> Act:
+    rows = heapq.nlargest(MOST, act, key=_telling)
+    return tuple(sorted(rows, key=lambda row: row.id, reverse=True))
+
+
+def _telling(row: VerdictRow) -> tuple[bool, int, int, str]:
+    return row.decision is Decision.BLOCK, SEVERITY_CODE[row.severity], row.rung, row.id
 
 
 def _rows(

@@ -317,6 +317,14 @@ def test_who_may_say_what_the_network_saw(server, call, scope, source, rung, not
     assert [note for note in row.get("notes", []) if "agents use" in note] == ([AN_AGENTS_KEY] if noted else [])
 
 
+def test_an_agents_key_that_says_beside_its_own_word_that_others_saw_it_is_noted(server, call):
+    action = {"tool": "t", "target": "https://good.example/", "seen_by": ["sdk", "ebpf"]}
+    said = {"agent": "seen beside", "action": action, "verdict": ALLOW}
+    assert call.post("/v1/verdicts", json=said).status_code in (200, 201)
+    [row] = call.get("/v1/verdicts", params={"agent": "seen beside"}).json()["verdicts"]
+    assert (row["source"], row["notes"]) == ("sdk", [AN_AGENTS_KEY])
+
+
 def test_a_collectors_key_declares_nothing(server):
     with server.call("collector") as proxy:
         assert proxy.get("/v1/policy", params={"agent": "a"}).status_code == 200

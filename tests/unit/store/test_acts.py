@@ -11,7 +11,7 @@ import sqlalchemy
 from kaizen_security.contract.verdict import Decision
 from kaizen_security.store.acts import MOST, act_of
 from kaizen_security.store.base import Origin, VerdictQuery
-from tests.unit.store.rows import DENIED, organisation, row
+from tests.unit.store.rows import DENIED, UNDECLARED, organisation, row
 
 
 def of_act(id_: str, act: str, source: str = "sdk", *, seen_by: tuple[str, ...] = (), **more):
@@ -119,6 +119,23 @@ def test_of_an_act_without_end_the_newest_rows_are_given(store):
     [head] = store.acts.latest(acme, VerdictQuery())
     [act] = store.acts.of(acme, [head])
     assert [one.action_id for one in act] == [f"r{n}" for n in range(3 * MOST - 1, 2 * MOST - 1, -1)]
+
+
+def test_what_is_bad_or_was_seen_is_not_hidden_behind_harmless_rows_of_its_act(store):
+    acme = organisation(store)
+    telling = [
+        of_act("bad", "act", decision=Decision.BLOCK, evidence=(DENIED,)),
+        of_act("worse", "act", evidence=(replace(UNDECLARED, attack="scope-creep"),)),
+        of_act("seen", "act", "ebpf"),
+    ]
+    store.append(acme, [*telling, *(of_act(f"r{n}", "act") for n in range(2 * MOST))]).result()
+    for query in (VerdictQuery(), VerdictQuery(flagged=True), VerdictQuery(decision=Decision.BLOCK)):
+        [act] = store.acts.of(acme, store.acts.latest(acme, query))
+        assert len(act) == MOST
+        assert [one.action_id for one in act][-3:] == ["seen", "worse", "bad"]
+    store.append(acme, [of_act(f"doubtful{n}", "act", evidence=(UNDECLARED,)) for n in range(MOST)]).result()
+    [act] = store.acts.of(acme, store.acts.latest(acme, VerdictQuery()))
+    assert [one.action_id for one in act][-2:] == ["worse", "bad"]
 
 
 def test_the_index_of_joined_rows_answers(store):
