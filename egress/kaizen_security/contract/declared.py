@@ -14,6 +14,7 @@ from kaizen_security.contract.compiled_ranges import Ranges
 from kaizen_security.contract.compiled_rules import Range, parse_range
 from kaizen_security.contract.declaration import DataClass, Declaration
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.contract.fields import MAX_LIST
 from kaizen_security.contract.finding import Finding
 
 _REMEMBERED = 4096
@@ -209,19 +210,30 @@ UNDECLARED_DATA = "undeclared data"
 def extended(declaration: Declaration, action: Action, found: Iterable[Finding] = ()) -> Declaration:
     """A declaration that covers one more action, and the classes of data that were ``found`` to be undeclared in it.
 
-    An empty list means "not declared", and stays so: learning one entry must not make all others undeclared.
+    An empty list means "not declared", and stays so: learning one entry must not make all others undeclared. What cannot be
+    declared by itself is left out: a "host" ``*.com`` that an agent called would declare all of them, and one of ``*`` is no entry,
+    so no bundle that holds it could be used. Nor is anything added to a list that is full.
     """
     tools, destinations = declaration.tools, declaration.destinations
     if tools and action.tool and action.tool not in tools:
-        tools = (*tools, action.tool)
+        tools = _with(tools, action.tool, Declaration(tools=(action.tool,)))
     place = canonical.destination(action.kind, action.target) if action.target else None
-    if destinations and place is not None and place.host and place.readable and place.host not in destinations:
-        destinations = (*destinations, place.host)
+    host = place.host if place is not None and place.readable else ""
+    if destinations and host and host not in destinations and "*" not in host:
+        destinations = _with(destinations, host, Declaration(destinations=(host,)))
     data = declaration.data
     if data:
         classes = (one.value for one in found if one.kind == UNDECLARED_DATA and one.value in set(DataClass))
         data = tuple(dict.fromkeys((*data, *classes)))
     return replace(declaration, tools=tools, destinations=destinations, data=data)
+
+
+def _with(entries: tuple[str, ...], one: str, alone: Declaration) -> tuple[str, ...]:
+    try:
+        CompiledDeclaration(alone)
+    except Misconfigured:
+        return entries
+    return (*entries, one) if len(entries) < MAX_LIST else entries
 
 
 def compile_declaration(declaration: Declaration) -> CompiledDeclaration:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from kaizen_security.contract import declared as module
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.codec import decode_declaration, encode_declaration
 from kaizen_security.contract.declaration import Declaration
-from kaizen_security.contract.declared import compile_declaration
+from kaizen_security.contract.declared import compile_declaration, extended
+from kaizen_security.contract.fields import MAX_LIST
 from kaizen_security.contract.finding import Finding
 
 AGENT = Declaration(tools=("search",), destinations=("api.example:443", "10.0.0.0/8"))
@@ -69,3 +75,26 @@ def test_the_kind_counts_for_what_is_remembered():
     declared = compile_declaration(AGENT)
     assert declared.undeclared(Action(kind="file", tool="search", target="evil.example")) == ()
     assert declared.undeclared(Action(kind="connect", tool="search", target="evil.example")) != ()
+
+
+@pytest.mark.parametrize(
+    "target", ["*.com", "https://*.com:443/x", "https://*/", "https://%2a.com/", "https://\uff0a.com/", "a*b.com:1"]
+)
+@pytest.mark.parametrize("kind", ["connect", "http", "tool_call"])
+def test_learning_a_host_of_stars_declares_nothing_that_nobody_looked_at(kind, target):
+    # An agent chooses what a person is asked to call normal.
+    stated = Declaration(tools=("search",), destinations=("api.example",))
+    wider = extended(stated, Action(kind=kind, tool="send", target=target))
+    assert wider == replace(stated, tools=("search", "send"))
+
+
+@pytest.mark.parametrize("number", [MAX_LIST - 1, MAX_LIST])
+def test_learning_never_makes_a_declaration_that_nobody_can_read(number):
+    stated = Declaration(
+        tools=tuple(f"t{n}" for n in range(number)), destinations=tuple(f"h{n}.example" for n in range(number))
+    )
+    wider = extended(stated, Action(kind="http", tool="send", target="https://new.example/"))
+    assert decode_declaration(encode_declaration(wider)) == wider
+    assert (len(wider.tools), len(wider.destinations)) == (MAX_LIST, MAX_LIST)
+    blank = extended(stated, Action(kind="http", tool=" \t", target="https://new.example:99999999/"))
+    compile_declaration(blank)
