@@ -30,9 +30,17 @@ def knows(revision: str) -> bool:
     return any(script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
+def _at(connection: Connection) -> str | None:
+    """The revision that a database says it is at, None for a new one. Raises Misconfigured for one that says several."""
+    said = MigrationContext.configure(connection).get_current_heads()
+    if len(said) > 1:
+        raise Misconfigured(f"the database says that it is at {len(said)} revisions at once: restore a backup")
+    return said[0] if said else None
+
+
 def downgrade(connection: Connection, *, to: str) -> None:
     """Take back the migrations after revision ``to``: what only they can keep is lost, verdicts stay. Raises Misconfigured."""
-    current = MigrationContext.configure(connection).get_current_revision()
+    current = _at(connection)
     if current is None or not knows(current) or not knows(to) or to > current:
         raise Misconfigured(
             f"the database is at revision {current}: it can be taken back to an older one that this program knows"
@@ -45,7 +53,7 @@ def downgrade(connection: Connection, *, to: str) -> None:
 def upgrade(connection: Connection, *, to: str = "head") -> None:
     """Apply the migrations that are missing. Raises NewerDatabase when the database knows one that this program does not."""
     config = _config()
-    current = MigrationContext.configure(connection).get_current_revision()
+    current = _at(connection)
     if current is not None and not knows(current):
         raise NewerDatabase(
             f"the database is at revision {current}, which this program (newest: {newest()}) does not know: it was written by a "

@@ -210,3 +210,12 @@ def test_opening_again_changes_nothing(tmp_path):
     store = SqliteStore(tmp_path)
     assert store.organisation(number).name == "acme"
     store.close()
+
+
+def test_a_database_that_is_at_two_revisions_at_once_is_refused_in_words(tmp_path):
+    SqliteStore(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE) as connection:
+        connection.execute("INSERT INTO alembic_version VALUES ('0003')")
+    connection.close()
+    with pytest.raises(Misconfigured, match="2 revisions at once"):
+        SqliteStore(tmp_path)
