@@ -264,6 +264,22 @@ def default_data(environment: Mapping[str, str]) -> str:
     return os.path.join(base, "kaizen") if base else ""
 
 
+def data_folder(environment: Mapping[str, str], part: str = "") -> str:
+    """Where a part of Kaizen keeps things: its folder in ``KAIZEN_DATA``, else in ``default_data``.
+
+    Raises Misconfigured where there is neither.
+    """
+    base = environment.get("KAIZEN_DATA") or default_data(environment)
+    if not base:
+        raise Misconfigured("KAIZEN_DATA: there is no home directory, so say where things are to be kept")
+    return os.path.join(base, part) if part else base
+
+
+def control_plane(environment: Mapping[str, str]) -> str:
+    """The control plane that the environment names, by either of the names for it; else our own default."""
+    return environment.get("KAIZEN_API_URL") or environment.get("KAIZEN_BASE_URL") or BASE_URL
+
+
 def default_sidecar(settings: Settings) -> str:
     """Where `kaizen sidecar` with the same data directory listens; loopback on a system without Unix sockets."""
     import socket

@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 def hold(args: argparse.Namespace, heard: Callable[[Action, Verdict], None]) -> int:
     """Attach as the flags say, with ``heard`` for every action; until the agent ends, or SIGINT or SIGTERM."""
+    from kaizen_security.client.config import data_folder
     from kaizen_security.launch.attach import Attached, members, tree
     from kaizen_security.launch.plan import Plan
 
@@ -87,7 +88,7 @@ def hold(args: argparse.Namespace, heard: Callable[[Action, Verdict], None]) -> 
         mode=Mode.ENFORCE if args.enforce else Mode.OBSERVE,
         command=(),
         environ=environ,
-        data=Path(environ.get("KAIZEN_DATA") or Path.home() / ".local/share/kaizen") / "attach",
+        data=Path(data_folder(environ, "attach")),
         fail_closed=args.fail == "closed",
         allow=tuple(args.allow),
         watch=tuple(args.watch),

@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The agent's own exit status; 125 when it could not be set up, 126 or 127 when its program could not be run."""
+    from kaizen_security.client.config import data_folder
     from kaizen_security.launch.plan import Plan, Way
     from kaizen_security.launch.summary import summary
     from kaizen_security.launch.supervise import NotStarted, Run
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if any(not 0 < port < 65536 for port in args.local):
         raise Misconfigured("--local must be a port from 1 to 65535")
     environ = dict(os.environ)
-    data = args.data or _data(environ)
+    data = args.data or Path(data_folder(environ, "run"))
     plan = Plan(
         agent=args.agent or environ.get("KAIZEN_AGENT") or Path(command[0]).name,
         mode=Mode.ENFORCE if args.enforce else Mode.OBSERVE,
@@ -134,9 +135,3 @@ def _user(name: str) -> tuple[int, int, tuple[int, ...]] | None:
     except KeyError as err:
         raise Misconfigured(f"--user: there is no user {name}") from err
     return entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(name, entry.pw_gid))
-
-
-def _data(environ: dict[str, str]) -> Path:
-    if environ.get("KAIZEN_DATA"):
-        return Path(environ["KAIZEN_DATA"]) / "run"
-    return Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "kaizen" / "run"

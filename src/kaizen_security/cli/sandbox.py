@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     from kaizen_security.cli.canary import read_canaries
+    from kaizen_security.client.config import control_plane, data_folder
     from kaizen_security.observer.gap.expectation import NOTHING_EXPECTED
     from kaizen_security.reasoners.config import read_config
     from kaizen_security.sandbox.run import serve
@@ -71,17 +72,14 @@ def run(args: argparse.Namespace) -> int:
         raise Misconfigured("KZ_TOKEN must have at least 20 printable ASCII characters without spaces")
     settings = Settings(
         agent=args.agent or environment.get("KZ_AGENT") or environment.get("KAIZEN_AGENT") or "agent",
-        data=(args.data or _data(environment.get("KAIZEN_DATA", ""), environment.get("XDG_DATA_HOME", ""))).absolute(),
+        data=(args.data or Path(data_folder(environment, "sandbox"))).absolute(),
         host=args.host or environment.get("KZ_HOST") or "127.0.0.1",
         egress_port=_port(args.egress_port, environment.get("PORT", ""), 8080, "--egress-port (or PORT)"),
         trace_port=_port(
             args.trace_port, environment.get("KZ_TRACE_PORT", ""), 8081, "--trace-port (or KZ_TRACE_PORT)"
         ),
         token=token,
-        api_url=args.api_url
-        or environment.get("KAIZEN_API_URL")
-        or environment.get("KAIZEN_BASE_URL")
-        or "http://127.0.0.1:8000",
+        api_url=args.api_url or control_plane(environment),
         api_key=environment.get("KAIZEN_API_KEY", ""),
         mode=_mode(args.mode or environment.get("KZ_MODE") or Mode.OBSERVE.value),
         expectation=read_declaration(stated) if stated else NOTHING_EXPECTED,
@@ -119,8 +117,3 @@ def _mode(said: str) -> Mode:
         return Mode(said)
     except ValueError as err:
         raise Misconfigured("KZ_MODE must be observe or enforce") from err
-
-
-def _data(stated: str, xdg: str) -> Path:
-    base = Path(stated) if stated else Path(xdg or Path.home() / ".local" / "share") / "kaizen"
-    return base / "sandbox"

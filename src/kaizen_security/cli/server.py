@@ -75,12 +75,9 @@ def _rate(said: str) -> float:
 
 def data_directory(said: Path | None) -> Path:
     """``--data``, else KAIZEN_DATA, else the place that XDG's base directories name."""
-    if said is not None:
-        return said
-    if os.environ.get("KAIZEN_DATA"):
-        return Path(os.environ["KAIZEN_DATA"])
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(base) / "kaizen"
+    from kaizen_security.client.config import data_folder
+
+    return said if said is not None else Path(data_folder(os.environ))
 
 
 def _is_loopback(host: str) -> bool:

@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     from kaizen_security.cli.canary import read_canaries
+    from kaizen_security.client.config import control_plane, data_folder
     from kaizen_security.client.dial import place
     from kaizen_security.reasoners.config import read_config
     from kaizen_security.sidecar.environment import stated
@@ -75,15 +76,11 @@ def run(args: argparse.Namespace) -> int:
     port = args.port if args.port is not None else deployed.port or 8001
     if args.data:
         data = Path(args.data)
+    elif deployed.data and not environment.get("KAIZEN_DATA"):
+        data = deployed.data
     else:
-        named = environment.get("KAIZEN_DATA", "")
-        data = _data(named, environment.get("XDG_DATA_HOME", "")) if named or not deployed.data else deployed.data
-    api_url = (
-        args.api_url
-        or environment.get("KAIZEN_API_URL")
-        or environment.get("KAIZEN_BASE_URL")
-        or "http://127.0.0.1:8000"
-    )
+        data = Path(data_folder(environment, "sidecar"))
+    api_url = args.api_url or control_plane(environment)
     if not -1 <= port <= 65535:
         raise Misconfigured("--port must be from 0 to 65535, or -1 for none")
     try:
@@ -114,9 +111,3 @@ def run(args: argparse.Namespace) -> int:
             canaries=read_canaries(args.canaries or environment.get("KAIZEN_CANARIES", "")),
         )
     )
-
-
-def _data(stated: str, xdg: str) -> Path:
-    if stated:
-        return Path(stated) / "sidecar"
-    return Path(xdg or Path.home() / ".local" / "share") / "kaizen" / "sidecar"

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from kaizen_security.client.config import default_data
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.egress.settings import Config
@@ -65,11 +66,9 @@ def load(args: argparse.Namespace, environ: Mapping[str, str]) -> Config:
 
 
 def data_folder(environ: Mapping[str, str]) -> Path:
-    """``KAIZEN_DATA/egress``, by default under the user's data directory."""
-    if environ.get("KAIZEN_DATA"):
-        return Path(environ["KAIZEN_DATA"]) / "egress"
-    base = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or "/tmp") / ".local/share")  # noqa: S108 - a user without a home
-    return Path(base) / "kaizen" / "egress"
+    """``KAIZEN_DATA/egress``, by default under the user's data directory; of a user without a home below /tmp."""
+    base = environ.get("KAIZEN_DATA") or default_data(environ) or "/tmp/.local/share/kaizen"  # noqa: S108
+    return Path(base) / "egress"
 
 
 def environment() -> Mapping[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from kaizen_security.client.config import BASE_URL
 from kaizen_security.egress.budgets import Budget
 from kaizen_security.egress.opening import Inspect
 
@@ -56,7 +57,7 @@ class Config:
     dns_port: int = -1
     dns_upstream: str = ""
     dns_label_bytes: int = 4096
-    api_url: str = "http://127.0.0.1:8000"
+    api_url: str = BASE_URL
     sidecar: str = ""
     api_key: str = ""
     agent: str = "egress-agent"

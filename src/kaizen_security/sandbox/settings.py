@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kaizen_security.client.config import BASE_URL
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.fields import parse
@@ -42,7 +43,7 @@ class Settings:
     trace_port: int = 8081
     egress_port: int = 8080
     token: str = ""
-    api_url: str = "http://127.0.0.1:8000"
+    api_url: str = BASE_URL
     api_key: str = ""
     mode: Mode = Mode.OBSERVE
     expectation: Expectation = NOTHING_EXPECTED

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaizen_security.client.config import BASE_URL
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.observer.canaries import NO_CANARIES, Canaries
 from kaizen_security.reasoners.config import NOT_STATED, Configured
@@ -33,7 +34,7 @@ class Settings:
     group: str = ""
     host: str = "127.0.0.1"
     port: int = 8001
-    api_url: str = "http://127.0.0.1:8000"
+    api_url: str = BASE_URL
     api_key: str = ""
     before: Mode = Mode.OBSERVE
     most_agents: int = 256

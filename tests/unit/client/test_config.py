@@ -7,11 +7,20 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from kaizen_security import Kaizen
-from kaizen_security.client.config import ENVIRONMENT, Settings, default_sidecar, load, tenant_secret
+from kaizen_security.client.config import (
+    ENVIRONMENT,
+    Settings,
+    control_plane,
+    data_folder,
+    default_sidecar,
+    load,
+    tenant_secret,
+)
 from kaizen_security.client.dial import check_key_may_go
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.verdict import Mode
@@ -58,6 +67,31 @@ def test_the_data_directory_is_where_the_desktop_has_it(environment, data, defau
     settings = load({}, environment)
     assert settings.data == data
     assert default is None or default_sidecar(settings) == default
+
+
+@pytest.mark.parametrize(
+    ("environment", "folder"),
+    [
+        ({"KAIZEN_DATA": "/d", "XDG_DATA_HOME": "/x"}, "/d/attach"),
+        ({"XDG_DATA_HOME": "/x", "HOME": "/home/a"}, "/x/kaizen/attach"),
+        ({"XDG_DATA_HOME": "relative", "HOME": "/home/a"}, "/home/a/.local/share/kaizen/attach"),
+    ],
+)
+def test_every_part_keeps_things_in_a_folder_of_the_same_directory(environment, folder):
+    assert data_folder(environment, "attach") == folder
+    assert load({}, environment).data == str(Path(folder).parent) == data_folder(environment)
+
+
+def test_without_a_home_a_part_asks_where_to_keep_things(monkeypatch):
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(Misconfigured, match="KAIZEN_DATA"):
+        data_folder({}, "run")
+
+
+def test_the_control_plane_is_known_by_both_names_and_is_never_a_third_party():
+    assert control_plane({"KAIZEN_API_URL": "http://a:1", "KAIZEN_BASE_URL": "http://b:2"}) == "http://a:1"
+    assert control_plane({"KAIZEN_API_URL": "", "KAIZEN_BASE_URL": "http://b:2"}) == "http://b:2"
+    assert control_plane({}) == "http://127.0.0.1:8000"
 
 
 @pytest.mark.parametrize(
