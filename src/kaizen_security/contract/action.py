@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import TypeAlias
 
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.depth import TOLD, Rung, rung_of
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
@@ -88,6 +89,38 @@ class Action:
     def sensitive(self) -> bool:
         """Whether the caller says that it reads sensitive data."""
         return self.metadata.get("sensitive") is True
+
+
+_made = builder(Action)
+
+
+def altered(
+    action: Action,
+    *,
+    id: str | None = None,  # noqa: A002  # the field's name
+    run_id: str | None = None,
+    act_id: str | None = None,
+    metadata: Mapping[str, Json] | None = None,
+    organisation: str | None = None,
+    seen_by: tuple[str, ...] | None = None,
+) -> Action:
+    """The action with other values in these fields: ``dataclasses.replace`` in a fifth of its time, paid six times a verdict."""
+    return _made(  # in the order of Action's fields
+        action.kind,
+        action.tool,
+        action.publisher,
+        action.target,
+        action.hash,
+        action.metadata if metadata is None else metadata,
+        action.id if id is None else id,
+        action.run_id if run_id is None else run_id,
+        action.act_id if act_id is None else act_id,
+        action.at,
+        action.agent,
+        action.organisation if organisation is None else organisation,
+        action.delegation,
+        action.seen_by if seen_by is None else seen_by,
+    )
 
 
 def told(action: Action) -> Action:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kaizen_security.contract import canonical
-from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.action import Action, Json, altered
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.step import End, Result, Step
 from kaizen_security.contract.verdict import Verdict
@@ -295,8 +295,8 @@ def _twin(namesakes: Iterable[_Call], tool: str, said: int | None, teller: str, 
     near = [
         call
         for call in namesakes
-        if call.at - SAME <= at <= (call.ended or call.at + SAME) + SAME
-        and teller not in call.deed.told
+        if teller not in call.deed.told  # first: it is nearly always one of these
+        and call.at - SAME <= at <= (call.ended or call.at + SAME) + SAME
         and _same_tool(call.action.tool, tool)
     ]
     alike = [call for call in near if said is not None and call.said == said] or near
@@ -325,7 +325,7 @@ def _lean(action: Action) -> Action:
         for name, value in action.metadata.items()
         if not isinstance(value, dict | list) and not (isinstance(value, str) and len(value) > LONGEST)
     }
-    return replace(action, metadata=kept)
+    return altered(action, metadata=kept)
 
 
 def _same_tool(one: str, other: str) -> bool:
@@ -355,7 +355,7 @@ def _same(agent: _Agent, effect: _Effect) -> _Effect | None:
 def _of(action: Action, deed: _Deed, source: str = "") -> Action:
     """The action as one of the deed; ``source`` has told of it too."""
     others = tuple(one for one in (source, *action.seen_by) if one and one != action.source)
-    return replace(
+    return altered(
         action,
         act_id=deed.act_id or action.act_id or action.id,
         run_id=deed.run_id or action.run_id,

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from kaizen_security.contract import reasons, spellings
-from kaizen_security.contract.action import Action, Json, told
+from kaizen_security.contract.action import Action, Json, altered, told
 from kaizen_security.contract.bundle import Bundle, encode_policy, key_hash, seal, signing_key
 from kaizen_security.contract.codec import (
     Report,
@@ -36,7 +36,7 @@ from kaizen_security.contract.fields import MAX_NAME, MAX_TEXT, array, plain, te
 from kaizen_security.contract.hold import Hold
 from kaizen_security.contract.policy import MODES
 from kaizen_security.contract.step import Result, Step, told_step
-from kaizen_security.contract.verdict import Verdict
+from kaizen_security.contract.verdict import Verdict, restated
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.clock import now
 from kaizen_security.runtime.inspector import Inspector
@@ -213,7 +213,7 @@ class Sidecar:
         await self._ready(action.agent)
         before = self.inspector.known(action)
         verdict = self.inspector.inspect(action)
-        asked = replace(action, id=verdict.action_id)
+        asked = altered(action, id=verdict.action_id)
         if verdict.allowed and not (before and before.allowed):  # let through, at once or by a person: done next
             self.witness(asked)
         joined = self.joiner.see(asked, verdict).action
@@ -229,13 +229,13 @@ class Sidecar:
     def _of_ours(self, action: Action, identity: Identity | None) -> Action:
         """Whose agent it is comes from the key, not from the document; this sidecar serves one organisation."""
         self.agent(identity, action.agent)
-        action = replace(action, organisation="")
+        action = altered(action, organisation="")
         return told(action) if tells(identity) else action
 
     def emit(self, action: Action, verdict: Verdict, ending: str = "") -> bool:
         """Send a verdict; with ``ending`` as a row beside the action's own. False: it could not be kept, which is counted."""
         row = reasons.row_id(verdict.action_id, ending)
-        kept = self.uplink.report(replace(action, id=row), replace(verdict, action_id=row))
+        kept = self.uplink.report(altered(action, id=row), restated(verdict, action_id=row))
         self.spool_refused += not kept
         return kept
 
@@ -258,7 +258,7 @@ class Sidecar:
         turns = Turns()
         for step in steps:
             if isinstance(step, Action):
-                await self._observe(replace(step, organisation=""), None, teller)
+                await self._observe(altered(step, organisation=""), None, teller)
             else:
                 self._hold(step.agent)
                 self.inspector.note(step)
@@ -291,7 +291,7 @@ class Sidecar:
                 verdict = replace(verdict, notes=(*verdict.notes, said[:MAX_TEXT]))
         else:
             verdict = self.inspector.observe(action)
-        joined = self.joiner.see(replace(action, id=verdict.action_id), verdict, teller=teller)
+        joined = self.joiner.see(altered(action, id=verdict.action_id), verdict, teller=teller)
         if joined.note:
             verdict = replace(verdict, notes=(*verdict.notes, joined.note))
         return verdict, self.emit(joined.action, verdict), before

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kaizen_security.client.arguments import MAX_TEXT, MAX_TOTAL, _Budget, _plain, plain
 from kaizen_security.client.fields import completed, is_complete
-from kaizen_security.contract.action import Action
+from kaizen_security.contract.action import Action, altered
 from kaizen_security.contract.fields import check_json
 from tests.properties.strategies import actions, documents
 
@@ -120,3 +120,11 @@ def test_size_and_depth_are_bounded_and_say_so():
     loop = {}
     loop["self"] = loop
     assert "…" in json.dumps(plain(loop), ensure_ascii=False)
+
+
+@given(actions, actions)
+def test_an_altered_action_is_what_replacing_its_fields_makes(action, other):
+    fields = ("id", "run_id", "act_id", "metadata", "organisation", "seen_by")
+    for some in (fields, fields[:1], ()):
+        given_ = {name: getattr(other, name) for name in some}
+        assert altered(action, **given_) == dataclasses.replace(action, **given_)
