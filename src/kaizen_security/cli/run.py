@@ -6,9 +6,13 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.verdict import Mode
+
+if TYPE_CHECKING:
+    from kaizen_security.launch.plan import Plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,10 +69,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The agent's own exit status; 125 when it could not be set up, 126 or 127 when its program could not be run."""
-    from kaizen_security.client.config import data_folder
-    from kaizen_security.launch.plan import Plan, Way
     from kaizen_security.launch.summary import summary
     from kaizen_security.launch.supervise import NotStarted, Run
+
+    plan = _plan(args)
+
+    def say(text: str) -> None:
+        if not args.quiet:
+            print("\n".join(f"kaizen: {line}" for line in text.splitlines()), file=sys.stderr, flush=True)
+
+    view = None
+    if args.tui:
+        from kaizen_security.launch.view import View
+
+        plan.data.mkdir(parents=True, exist_ok=True)
+        view = View(plan.agent, plan.output)
+    try:
+        outcome = Run(plan, say, view.tell).run() if view is not None else Run(plan, say).run()
+    except NotStarted as err:
+        print(f"kaizen run: {err}", file=sys.stderr)
+        return err.status
+    finally:
+        if view is not None:
+            view.close()
+    say(summary(plan.agent, outcome))
+    return outcome.status
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """What the flags and the environment ask for. Raises Misconfigured."""
+    from kaizen_security.client.config import data_folder
+    from kaizen_security.launch.plan import Plan, Way
 
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
@@ -77,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         raise Misconfigured("--local must be a port from 1 to 65535")
     environ = dict(os.environ)
     data = args.data or Path(data_folder(environ, "run"))
-    plan = Plan(
+    return Plan(
         agent=args.agent or environ.get("KAIZEN_AGENT") or Path(command[0]).name,
         mode=Mode.ENFORCE if args.enforce else Mode.OBSERVE,
         command=tuple(command),
@@ -96,27 +127,6 @@ def run(args: argparse.Namespace) -> int:
         user=_user(args.user),
         output=str(data / "output.log") if args.tui else "",
     )
-
-    def say(text: str) -> None:
-        if not args.quiet:
-            print("\n".join(f"kaizen: {line}" for line in text.splitlines()), file=sys.stderr, flush=True)
-
-    view = None
-    if args.tui:
-        from kaizen_security.launch.view import View
-
-        data.mkdir(parents=True, exist_ok=True)
-        view = View(plan.agent, plan.output)
-    try:
-        outcome = Run(plan, say, view.tell).run() if view is not None else Run(plan, say).run()
-    except NotStarted as err:
-        print(f"kaizen run: {err}", file=sys.stderr)
-        return err.status
-    finally:
-        if view is not None:
-            view.close()
-    say(summary(plan.agent, outcome))
-    return outcome.status
 
 
 def _user(name: str) -> tuple[int, int, tuple[int, ...]] | None:

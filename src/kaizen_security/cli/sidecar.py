@@ -62,7 +62,6 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
     from kaizen_security.cli.canary import read_canaries
     from kaizen_security.client.config import control_plane, data_folder
-    from kaizen_security.client.dial import place
     from kaizen_security.reasoners.config import read_config
     from kaizen_security.sidecar.environment import stated
     from kaizen_security.sidecar.run import serve
@@ -81,18 +80,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         data = Path(data_folder(environment, "sidecar"))
     api_url = args.api_url or control_plane(environment)
-    if not -1 <= port <= 65535:
-        raise Misconfigured("--port must be from 0 to 65535, or -1 for none")
-    try:
-        place(api_url)
-    except Misconfigured as err:
-        raise Misconfigured(f"--api-url (or KAIZEN_API_URL): {err}") from err
-    if not 1 <= args.most_agents <= 100_000:
-        raise Misconfigured("--most-agents must be from 1 to 100000")
-    if not 1 <= args.spool_mb <= 1 << 20:
-        raise Misconfigured("--spool-mb must be from 1 to 1048576")
-    if args.hold_seconds and not 1 <= args.hold_seconds <= 86_400:
-        raise Misconfigured("--hold-seconds must be 0, or from 1 to 86400")
+    _check(args, port=port, api_url=api_url)
     return serve(
         Settings(
             socket=Path(args.socket) if args.socket else data / "kaizen.sock",
@@ -111,3 +99,20 @@ def run(args: argparse.Namespace) -> int:
             canaries=read_canaries(args.canaries or environment.get("KAIZEN_CANARIES", "")),
         )
     )
+
+
+def _check(args: argparse.Namespace, *, port: int, api_url: str) -> None:
+    from kaizen_security.client.dial import place
+
+    if not -1 <= port <= 65535:
+        raise Misconfigured("--port must be from 0 to 65535, or -1 for none")
+    try:
+        place(api_url)
+    except Misconfigured as err:
+        raise Misconfigured(f"--api-url (or KAIZEN_API_URL): {err}") from err
+    if not 1 <= args.most_agents <= 100_000:
+        raise Misconfigured("--most-agents must be from 1 to 100000")
+    if not 1 <= args.spool_mb <= 1 << 20:
+        raise Misconfigured("--spool-mb must be from 1 to 1048576")
+    if args.hold_seconds and not 1 <= args.hold_seconds <= 86_400:
+        raise Misconfigured("--hold-seconds must be 0, or from 1 to 86400")

@@ -32,7 +32,6 @@ class Notice:
     agent: str
     action: Action
     verdict: Verdict
-    organisation: str = ""
     test: bool = False
 
     @property

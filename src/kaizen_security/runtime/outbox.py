@@ -77,7 +77,6 @@ def notice_of(row: VerdictRow) -> Notice:
         agent=row.agent,
         action=decode_action(dict(row.action), agent=row.agent),
         verdict=verdict,
-        organisation=str(row.organisation),
     )
 
 
