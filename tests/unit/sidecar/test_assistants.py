@@ -27,7 +27,7 @@ from kaizen_security.sidecar.heartbeats import SILENCE, Heartbeats, Session
 from kaizen_security.sidecar.run import Parts, Server, unix_socket
 from kaizen_security.sidecar.settings import Settings
 from kaizen_security.store.base import Scope
-from tests.e2e.sidecar_process import until
+from tests.e2e.sidecar_process import Process, until
 from tests.unit.console.site import running
 
 
@@ -257,6 +257,19 @@ def served(parts, place):
         thread.join()
         socket.close()
         parts.uplink.stop()
+
+
+def test_the_sidecar_finds_what_was_entered_beside_its_own_data(tmp_path, attach):
+    data = tmp_path / "data" / "sidecar"
+    data.mkdir(parents=True)
+    attach("cursor", "--write", "--socket", str(data / "s.sock"))
+    sidecar = Process(data).start()
+    try:
+        heard = lambda: sidecar.ask("GET", "/v1/heartbeats")[1]["points"]  # noqa: E731
+        (point,) = until(heard, "the settings are looked at")
+        assert (point["agent"], point["source"], point["state"]) == ("cursor", "cursor settings", "alive")
+    finally:
+        sidecar.stop()
 
 
 def test_an_assistant_without_its_hook_is_dark_in_the_console(tmp_path, attach):
