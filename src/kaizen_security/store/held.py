@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, insert, select, update
 
+from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.hold import Hold, HoldAnswer, HoldState, decode_hold, encode_hold
 from kaizen_security.store import agents, schema
@@ -129,17 +130,26 @@ def _hold(row: Row[Any], now: float) -> Hold:
 def _put(connection: Connection, organisation: int, sidecar: str, holds: Sequence[Hold]) -> None:
     for hold in holds:
         known = connection.execute(
-            select(_H.c.sidecar, _H.c.answer).where(_H.c.organisation_id == organisation, _H.c.id == hold.id)
+            select(_H.c.sidecar, _H.c.answer, _H.c.document).where(
+                _H.c.organisation_id == organisation, _H.c.id == hold.id
+            )
         ).first()
         if known is None:
             _new(connection, organisation, sidecar, hold)
         elif known.sidecar == sidecar:
-            values: dict[str, Any] = {"document": json.dumps(encode_hold(hold)), "expires_at": hold.expires_at}
+            kept = _as_asked(json.loads(known.document), hold)
+            values: dict[str, Any] = {"document": json.dumps(encode_hold(kept)), "expires_at": hold.expires_at}
             if not hold.waiting:
                 values |= _said(hold, known.answer)
             chosen = (_H.c.organisation_id == organisation, _H.c.id == hold.id)
             connection.execute(update(_H).where(*chosen).values(**values))
     _forget(connection, organisation)
+
+
+def _as_asked(document: Json, hold: Hold) -> Hold:
+    """How it stands now, of what was asked first: nobody may put another deed in the place of what a person is looking at."""
+    first = decode_hold(document)
+    return replace(hold, action=first.action, verdict=first.verdict, created_at=first.created_at)
 
 
 def _said(hold: Hold, here: str = "") -> dict[str, Any]:

@@ -64,6 +64,31 @@ def test_what_waits_is_listed_without_text_and_answered_and_the_answer_goes_back
     assert (kept["answered_by"], kept["answered_at"]) == ("admin", answer["at"])
 
 
+def test_what_a_person_is_asked_about_is_never_exchanged(person, observer):
+    one = hold()
+    relay(observer, one)
+    shown = person.get(f"/v1/holds/{one['id']}").json()
+    other = {"kind": "tool_call", "tool": "read_weather"}
+    harmless = {"decision": "block", "reason": "nothing much", "evidence": []}
+    swapped = one | {
+        "action": other,
+        "verdict": harmless,
+        "created_at": instant(-60),
+        "notes": ["asked twice"],
+        "calls": 2,
+    }
+    relay(observer, swapped)
+    relay(observer, swapped | {"agent": "somebody else"})
+    now = person.get(f"/v1/holds/{one['id']}").json()
+    assert {name: now[name] for name in ("agent", "action", "verdict", "created_at")} == {
+        name: shown[name] for name in ("agent", "action", "verdict", "created_at")
+    }
+    assert (now["calls"], now["notes"]) == (2, ["asked twice"])
+    person.post(f"/v1/holds/{one['id']}", json={"answer": "block"})
+    relay(observer, swapped)
+    assert person.get(f"/v1/holds/{one['id']}").json()["action"] == shown["action"]
+
+
 def test_the_answer_wakes_who_waits_for_it_within_a_second(server, person, observer):
     one = hold()
     relay(observer, one, sidecar="waiting")
