@@ -6,13 +6,16 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from kaizen_security.contract.action import Json
 
 MAX_NAME = 256
 MAX_TEXTS = 200_000
 """Values and names of one message that are looked at; a definition that has more is held back (``whole``)."""
+
+Asked = Iterable[tuple[str, str]]
+"""Arguments: the name of each, and all that it says of itself in one text."""
 
 _ALIKE = str.maketrans(
     "аАеЕоОрРсСуУхХіІјЈѕЅԁһкКмМтТвВнНαΑεΕοΟρΡνυτκιɡıӏ01|!$@",  # noqa: RUF001  # letters that look like others are its subject
@@ -62,6 +65,35 @@ def texts(value: Json) -> Iterator[str]:
                     yield key if "_" not in key else f"field named {key.replace('_', ' ')}"
                     below.append(under)
         level = below
+
+
+def arguments(definition: Json) -> Asked:
+    """Each argument that a tool, a prompt or a question asks for."""
+    level = [definition]
+    left = MAX_TEXTS
+    while level and left > 0:
+        below: list[Json] = []
+        for one in level:
+            left -= 1
+            if isinstance(one, list):
+                below += one
+            elif isinstance(one, dict):
+                below += one.values()
+                properties, listed = one.get("properties"), one.get("arguments")
+                if isinstance(properties, dict):
+                    yield from ((name, _said_of(name, about)) for name, about in properties.items())
+                if isinstance(listed, list):
+                    yield from ((name, _said_of(name, about)) for about in listed if (name := name_of(about)))
+        level = below
+
+
+def _said_of(name: str, about: Json) -> str:
+    said = [re.sub(r"[_-]|(?<=[a-z])(?=[A-Z])", " ", name)]
+    if isinstance(about, dict):
+        for key in ("title", "description", "default", "enum", "const", "examples"):
+            value = about.get(key)
+            said += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+    return ": ".join(said)
 
 
 def whole(definition: Json, longest: int) -> bool:

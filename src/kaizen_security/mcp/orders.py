@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from kaizen_security.mcp import order_prose
+from kaizen_security.mcp import order_prose, order_together
+from kaizen_security.mcp.definitions import Asked
 from kaizen_security.mcp.order_kinds import END, Kind
 from kaizen_security.mcp.order_plain import MAX_TEXT, decoded, plain
 from kaizen_security.mcp.order_tongues import heavy_in, light_in
@@ -55,31 +56,46 @@ class Sign:
     words: str
 
 
-def signs(texts: Iterable[str], *, strangers: Mapping[str, str] | None = None) -> tuple[Sign, ...]:
+def signs(
+    texts: Iterable[str],
+    *,
+    strangers: Mapping[str, str] | None = None,
+    asked: Asked = (),
+    own: frozenset[str] | None = None,
+) -> tuple[Sign, ...]:
     """The signs in all the texts of one definition, each kind once, the heaviest first.
 
     ``strangers``: names of other servers' tools and whose they are; one that is named here is a sign.
+    ``asked``: the arguments, by name and with what each says of itself; ``own``: the names of the server's tools,
+    None when nobody knows them.
     """
     found: dict[str, Sign] = {}
+    asked = tuple(asked)
+    texts = tuple(texts)
+    known = None if own is None else own | {name for name, _ in asked} | {text for text in texts if len(text) < 64}
+    for _, text in asked:
+        for sign in _of_kinds(plain(text), found, order_together.SLOTS):
+            found.setdefault(sign.kind, sign)
     for text in texts:
         read = plain(text)
         for sign in (
             *_in_sight(text),
             *_of_kinds(read, found, _every(read)),
             *_strangers(read, strangers or {}),
+            *(() if known is None else _foreign(read, known)),
         ):
             found.setdefault(sign.kind, sign)
         _decoded(text, found, lambda said: _of_kinds(said, {}, _every(said)))
     return _sorted(found)
 
 
-def signs_in_result(text: str) -> tuple[Sign, ...]:
+def signs_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
     """The signs in what a call brought back, those of the place where they weigh most.
 
     Looked for only around the heavy ones, which stand next to nowhere: an order and its concealment are neighbours, and a long page
     that has a sign in each chapter gives none.
     """
-    best = _heaviest(plain(text), text)
+    best = _heaviest(plain(text), text, whole=addressed and len(text) <= MAX_PLACE)
     _decoded(text, best, lambda said: _heaviest(said, "", whole=len(said) <= MAX_PLACE).values())
     return _sorted(best)
 
@@ -91,7 +107,9 @@ def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
     best: dict[str, Sign] = {}
     for place in places:
         found = {sign.kind: sign for sign in signs_of_looks}
-        for sign in _of_kinds(place, found, (*_every(place, spoken=True), SPOKEN, order_prose.SPOKEN)):
+        for sign in _of_kinds(
+            place, found, (*_every(place, spoken=True), SPOKEN, order_prose.SPOKEN, *order_together.SPOKEN)
+        ):
             found.setdefault(sign.kind, sign)
         best = max(best, found, key=_worth)
     return best
@@ -115,7 +133,7 @@ def _around_heavy(read: str) -> Iterator[str]:
     """The neighbourhood of each heavy sign; of a text that is full of them, the whole text."""
     spans = [
         match.span()
-        for kind in (*HEAVY, *order_prose.HEAVY, *heavy_in(read, spoken=True))
+        for kind in (*HEAVY, *order_prose.HEAVY, *order_together.HEAVY, *heavy_in(read, spoken=True))
         for match in islice(kind.finds(read), MAX_PLACES + 1)
     ]
     if len(spans) > MAX_PLACES:
@@ -130,7 +148,7 @@ def orders_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
 
     ``addressed``: whoever reads it is spoken to anyway, as in an error's words or in a prompt
     """
-    found = signs_in_result(text)
+    found = signs_in_result(text, addressed=addressed)
     spoken = addressed or any(sign.kind in _SPOKEN for sign in found)
     return found if weight(found) >= (SPOKEN_TO if spoken else RESULT) else ()
 
@@ -174,6 +192,7 @@ def _every(plain: str, *, spoken: bool = False) -> Iterator[Kind]:
     yield from order_prose.KINDS
     yield from heavy_in(plain, spoken=spoken)
     yield from light_in(plain)
+    yield from order_together.KINDS
 
 
 def _of_kinds(plain: str, found: Mapping[str, Sign], kinds: Iterable[Kind]) -> Iterable[Sign]:
@@ -190,6 +209,13 @@ def _strangers(plain: str, strangers: Mapping[str, str]) -> Iterable[Sign]:
         if (jointed and name.lower() in plain) or (len(name) >= 3 and f"`{name.lower()}`" in plain):
             yield Sign("another server's tool", 2 if jointed else 1, f"{name} of {server}"[:120])
             return
+
+
+def _foreign(plain: str, own: frozenset[str]) -> Iterable[Sign]:
+    """What another server's tool returns, as what is named like a tool and is none of the server's (``own``)."""
+    name = order_together.filled_by_another(plain, own) if "_" in plain and "`" in plain else ""
+    if name:
+        yield Sign("data put into an argument or sent away", 2, name)
 
 
 def weight(found: tuple[Sign, ...]) -> int:

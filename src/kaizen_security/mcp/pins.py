@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from kaizen_security.contract.action import Json
-from kaizen_security.mcp.definitions import digest, mixed, name_of, outline, settled, texts, whole
+from kaizen_security.mcp.definitions import arguments, digest, mixed, name_of, outline, settled, texts, whole
 from kaizen_security.mcp.differences import differences
 from kaizen_security.mcp.hidden import hidden, visible
 from kaizen_security.mcp.orders import DEFINITION, MAX_TEXT, signs, weight
@@ -180,7 +180,8 @@ class _Around:
             for other, (pins, _) in self._strangers.items()
             if other not in self._pins.tools and other not in self._listed
         }
-        found = signs(texts(tool), strangers=strangers)
+        own = self._listed | self._pins.tools.keys()
+        found = signs(texts(tool), strangers=strangers, asked=arguments(tool), own=own)
         if weight(found) < DEFINITION:
             return None
         return Why.ORDERS, tuple(f'{sign.kind}: "{visible(sign.words)}"' for sign in found)

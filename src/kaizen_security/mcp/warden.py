@@ -15,7 +15,7 @@ from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.finding import Finding
 from kaizen_security.mcp import answers
-from kaizen_security.mcp.definitions import MAX_NAME, digest, name_of, texts
+from kaizen_security.mcp.definitions import MAX_NAME, Asked, arguments, digest, name_of, texts
 from kaizen_security.mcp.frames import Message
 from kaizen_security.mcp.hidden import hidden, visible
 from kaizen_security.mcp.inbound import Arrival, Nothing, Report, as_one, brought
@@ -276,7 +276,7 @@ class Warden(Nothing):
         entries = _entries_of(reply, key)
         good, reports = [], []
         for entry in entries:
-            wrong = self._wrong(texts(entry), definition=True)
+            wrong = self._wrong(texts(entry), definition=True, asked=arguments(entry))
             if not wrong:
                 good.append(entry)
                 continue
@@ -342,21 +342,24 @@ class Warden(Nothing):
         params = request.get("params") if isinstance(request, dict) else None
         if method not in ASKS_PEOPLE:
             return (), ()
-        wrong = self._wrong(texts(params), definition=True)
+        wrong = self._wrong(texts(params), definition=True, asked=arguments(params))
         if method == "elicitation/create":
             wrong += tuple(f"it asks a person for {visible(name)}" for name in _secret_fields(params))
             wrong += tuple(f"it asks a person for {visible(said)}" for said in _wallet_words(params))
         metadata: dict[str, Json] = {"source": "mcp", "method": method, "arguments": params}
         return (Action(kind="message", tool=str(method), publisher=server, metadata=metadata),), wrong
 
-    def _wrong(self, said: Iterable[str], *, definition: bool, addressed: bool = False) -> tuple[str, ...]:
-        """What is wrong with texts, in one sentence each. ``addressed``: they speak to the model by their nature."""
+    def _wrong(
+        self, said: Iterable[str], *, definition: bool, addressed: bool = False, asked: Asked = ()
+    ) -> tuple[str, ...]:
+        """What is wrong with texts, in one sentence each. ``addressed``: they speak to the model by their nature.
+        ``asked``: the arguments that are asked for with them."""
         found: list[str] = []
         every = list(said)
         for text in every:
             found += [f"{one.kind}: {one.shown}" for one in hidden(text, definition=definition)]
         if definition:
-            marks = signs(every)
+            marks = signs(every, asked=asked, own=frozenset(self._pinned) or None)
             if weight(marks) >= DEFINITION:
                 found += [f'{sign.kind}: "{visible(sign.words)}"' for sign in marks]
         else:

@@ -1,4 +1,5 @@
-"""The fourth corpus: each case a conversation with one or several servers, taken through relays, pins and an Observer in enforce.
+"""The fourth and the fifth corpus: each case a conversation with one or several servers, taken through relays, pins
+and an Observer in enforce.
 
 An event is what one side does: ``tools`` (a server introduces itself and lists its tools), ``call``, ``read``, ``prompt``,
 ``result`` (the answer to the last of these), ``listing``, ``request`` and ``notification`` of a server. ``poison`` marks those
@@ -24,8 +25,8 @@ HERE = Path(__file__).parent
 FILES = ("definitions", "spoken", "changes")
 
 
-def cases():
-    return [case for name in FILES for case in json.loads((HERE / "fourth" / f"{name}.json").read_text())]
+def cases(corpus):
+    return [case for name in FILES for case in json.loads((HERE / corpus / f"{name}.json").read_text())]
 
 
 class Judged(Talk):

@@ -1,0 +1,152 @@
+"""Together: which concepts in one sentence make a sign, in whatever order they stand, for ``orders``.
+
+A phrase is worded in a hundred ways, what it has to name is not: to keep something from a person one names the person, the telling
+and a negation; to take something out, the thing and where it goes. A sign is a rare concept and the others within its reach.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kaizen_security.mcp import order_concepts as concepts
+from kaizen_security.mcp.order_concepts import Concept
+from kaizen_security.mcp.order_kinds import END
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """A sign that is several concepts in one sentence: ``anchor``, the rarest of them, and ``others`` within ``reach`` characters.
+
+    ``never``: what takes the meaning away. Linear: each anchor looks at a bounded stretch.
+    """
+
+    name: str
+    weight: int
+    anchor: Concept
+    others: tuple[Concept, ...] = ()
+    never: Concept | None = None
+    reach: int = 90
+
+    def search(self, text: str) -> re.Match[str] | None:
+        """The first place where all of it stands."""
+        return next(self.finds(text), None)
+
+    def finds(self, text: str) -> Iterator[re.Match[str]]:
+        """Every place where it stands."""
+        for found in self.anchor.finds(text):
+            start, end = self._stretch(text, found)
+            around = f"{text[start : found.start()]} {text[found.end() : end]}"
+            if all(other.stands_in(around) for other in self.others) and not (
+                self.never and self.never.stands_in(text[start:end])
+            ):
+                yield found
+
+    def _stretch(self, text: str, found: re.Match[str]) -> tuple[int, int]:
+        left, right = max(0, found.start() - self.reach), min(len(text), found.end() + self.reach)
+        start = max(left, text.rfind("\n", left, found.start()) + 1, text.rfind(END, left, found.start()) + 1)
+        ends = [at for at in (text.find(END, found.end(), right), text.find("\n", found.end(), right)) if at >= 0]
+        return start, min(ends, default=right)
+
+
+SILENCE = Together("concealment from the user", 2, concepts.PERSON, (concepts.NOT, concepts.TELLING), reach=60)
+ADDRESSED = Together("words to the model that reads", 3, concepts.ADDRESSED)
+PROGRAMME = Together("words to the model that reads", 3, concepts.PROGRAMME)
+VIEW = Together("concealment from the user", 3, concepts.VIEW)
+HEAVY = (ADDRESSED, PROGRAMME, VIEW)
+"""They mark the places of a result that are looked at."""
+SPOKEN = (ADDRESSED, PROGRAMME)
+"""They count in what a call brought back only."""
+KINDS = (
+    VIEW,
+    SILENCE,
+    Together("concealment from the user", 2, concepts.SAYING, (concepts.NOT, concepts.THIS), reach=30),
+    Together("override of other instructions", 2, concepts.PERSON, (concepts.DESPITE, concepts.WISH), reach=50),
+    Together("override of other instructions", 3, concepts.VOIDS, (concepts.AUTHORITY,), reach=40),
+    Together("text pushed out of sight", 2, concepts.UNSEEN),
+    Together("no person is to be asked", 2, concepts.CONSENT, (concepts.GIVEN,), reach=50),
+    Together("no person is to be asked", 2, concepts.PERSON, (concepts.NOT, concepts.CONSENT), reach=60),
+    Together(
+        "data put into an argument or sent away",
+        2,
+        concepts.SECRET,
+        (concepts.MOVE, concepts.DEST),
+        never=concepts.FORBIDS,
+        reach=70,
+    ),
+    Together(
+        "data put into an argument or sent away",
+        2,
+        concepts.TALK,
+        (concepts.MOVE, concepts.DEST),
+        never=concepts.FORBIDS | concepts.words_of("environ"),
+        reach=70,
+    ),
+    Together(
+        "the conversation drawn out",
+        3,
+        concepts.DRAWN,
+        (concepts.TALK, concepts.WHOLE),
+        never=concepts.pattern_of(r"\benv|\bn['o]t\b"),
+    ),
+    Together("the conversation itself", 1, concepts.TALK),
+    Together("taken whole", 1, concepts.TALK, (concepts.WHOLE,)),
+    Together("word against other tools", 2, concepts.OTHERS, (concepts.AGAINST,), reach=70),
+    Together("effect by presence alone", 2, concepts.PRESENCE),
+    Together("standing order beyond the tool", 2, concepts.EVERY),
+    Together("demand on when tools are used", 2, concepts.FROM_NOW),
+    Together("use of another tool", 2, concepts.CALLS),
+    Together("link that carries data out", 2, concepts.OPEN),
+    Together("change to where another call goes", 2, concepts.RECIPIENT, (concepts.ALWAYS,), reach=60),
+    Together(
+        "what is private made public",
+        2,
+        concepts.FOREIGN,
+        (concepts.OUTSIDE, concepts.MOVE | concepts.words_of("add\\b;publish;pull_request")),
+        never=concepts.words_of("keys?\\b;certificat"),
+        reach=160,
+    ),
+)
+SLOTS = (
+    Together(
+        "argument that asks for what the run knows",
+        3,
+        concepts.TALK,
+        (concepts.WHOLE,),
+        never=concepts.FORBIDS | concepts.words_of("transcript"),
+        reach=200,
+    ),
+    Together(
+        "argument that asks for a secret kept elsewhere",
+        3,
+        concepts.SECRET | concepts.ENVIRONMENT,
+        (concepts.SOURCE,),
+        never=concepts.FORBIDS | concepts.FALLS_BACK,
+        reach=200,
+    ),
+    Together(
+        "credentials of the user",
+        1,
+        concepts.SECRET | concepts.ENVIRONMENT,
+        (concepts.SOURCE,),
+        never=concepts.FORBIDS | concepts.FALLS_BACK,
+        reach=200,
+    ),
+)
+"""They count in what one argument says of itself: name, title, description, default and choices together."""
+
+
+def filled_by_another(text: str, own: frozenset[str]) -> str:
+    """What is written like a tool's name, is no name of this server (``own``: tools and arguments), and stands in one sentence with
+    a name that is set apart, as of an argument: what it returns is to be put there. Empty when there is none.
+    """
+    for found in concepts.FOREIGN_TOOL.finditer(text):
+        if found[0] not in own:
+            start, end = _NEARBY._stretch(text, found)
+            if "`" in text[start : found.start()].rstrip("`") + text[found.end() : end].lstrip("`"):
+                return found[0]
+    return ""
+
+
+_NEARBY = Together("", 0, Concept(), reach=160)
