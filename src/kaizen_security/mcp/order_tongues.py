@@ -24,7 +24,7 @@ _GERMAN = Tongue(
         rf"(?:erwähne?|verrate?|sage?|zeige?|teile?|melde?)\b(?:n sie)?{LONG}\bnicht",
         r"nicht (?:erwähnen|verraten|anzeigen)",
         r"(?:nicht|nichts|kein wort) (?:davon )?(?:sagen|verraten|mitteilen)",
-        r"verschweig(?:e|en sie|t)?\b|heimlich|stillschweigend (?:\w+ ){0,3}?(?:mit|über|weiter|send|schick|kopier|lad|leit)",
+        r"verschweig(?:e|en sie|t)?\b|heimlich|stillschweigend (?:\w+ ){0,3}?(?:mit|über|weiter|send|schick|kopier|lad|leit|kennw|passw|schlüssel|zugangs)",
         r"(?:erwähnt|verrät|sagt|zeigt|meldet)\b[^.!?\n]{0,20}?\b(?:dies|das|davon|es) nicht",
         rf"ohne\b{LONG}\bzu (?:sagen|erwähnen|informieren)",
         rf"(?:benutzer|nutzer|anwender)\b{LONG}\b(?:davon|darüber|hiervon|hierüber) (?:nichts|nicht)\b",

@@ -1,6 +1,6 @@
 """The fifth corpus of poisoned servers, committed before its author had read a detector.
 
-At first contact 25 of its 60 attacks were stopped, seven of the 19. A third of it, 19 cases that were drawn by lot, was then held out: detectors
+At first contact 25 of its 60 attacks were stopped, seven of the 19 among them that were then drawn by lot and held out: detectors
 were mended on the other 41, and only afterwards was it counted how many of the 19 they stop: 12.
 """
 
