@@ -20,6 +20,7 @@ from kaizen_security.mcp import order_prose, order_together
 from kaizen_security.mcp.definitions import Asked
 from kaizen_security.mcp.order_kinds import END, Kind
 from kaizen_security.mcp.order_plain import MAX_TEXT, decoded, plain
+from kaizen_security.mcp.order_together import Together
 from kaizen_security.mcp.order_tongues import heavy_in, light_in
 from kaizen_security.mcp.order_words import HEAVY, KINDS, SPOKEN
 
@@ -131,11 +132,13 @@ def _around_looks(read: str, seen: str) -> Iterator[str]:
 
 def _around_heavy(read: str) -> Iterator[str]:
     """The neighbourhood of each heavy sign; of a text that is full of them, the whole text."""
-    spans = [
-        match.span()
-        for kind in (*HEAVY, *order_prose.HEAVY, *order_together.HEAVY, *heavy_in(read, spoken=True))
-        for match in islice(kind.finds(read), MAX_PLACES + 1)
-    ]
+    marks: Iterable[Kind | Together] = (
+        *HEAVY,
+        *order_prose.HEAVY,
+        *order_together.HEAVY,
+        *heavy_in(read, spoken=True),
+    )
+    spans = [match.span() for kind in marks for match in islice(kind.finds(read), MAX_PLACES + 1)]
     if len(spans) > MAX_PLACES:
         yield read
         return
@@ -187,7 +190,7 @@ def _in_sight(text: str) -> Iterable[Sign]:
         yield Sign("link that carries data out", 3, image[0][:120])
 
 
-def _every(plain: str, *, spoken: bool = False) -> Iterator[Kind]:
+def _every(plain: str, *, spoken: bool = False) -> Iterator[Kind | Together]:
     yield from KINDS
     yield from order_prose.KINDS
     yield from heavy_in(plain, spoken=spoken)
@@ -195,7 +198,7 @@ def _every(plain: str, *, spoken: bool = False) -> Iterator[Kind]:
     yield from order_together.KINDS
 
 
-def _of_kinds(plain: str, found: Mapping[str, Sign], kinds: Iterable[Kind]) -> Iterable[Sign]:
+def _of_kinds(plain: str, found: Mapping[str, Sign], kinds: Iterable[Kind | Together]) -> Iterable[Sign]:
     for kind in kinds:
         match = None if kind.name in found else kind.search(plain)
         if match:
