@@ -20,11 +20,14 @@ from kaizen_security.contract.fields import obj, parse
 from kaizen_security.observer.baseline import DIMENSIONS, Baseline
 from kaizen_security.observer.weigh import TOLERANCE
 from kaizen_security.runtime.agents import AgentKey
+from kaizen_security.runtime.clock import now
 from kaizen_security.runtime.replay import Replayer
 from kaizen_security.sidecar.shelf import MAX_BASELINE, DiskShelf, read, write
 
 DEADLINE = 5.0
 MOST_SHOWN = 12
+AHEAD = 86_400.0
+"""Seconds by which clocks may differ."""
 LONG_AFTER = 1e12
 """Seconds after which every run is over and every lone action has completed."""
 
@@ -228,6 +231,9 @@ def _change(args: argparse.Namespace) -> int:
     _nobody_runs(args)
     shelf, agent, before = _shelf(args), _agent(args), _kept(args)
     after = _after(args, agent, before)
+    if after.behaviour.latest > max(now() + AHEAD, before.behaviour.latest):
+        # What counts is what came lately: beside a time that is still to come nothing would, for as long.
+        raise Misconfigured("what is read in states times that are still to come")
     if args.yes:
         shelf.save(AgentKey("", agent), after.to_json())
         if shelf.problem:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from kaizen_security.cli import main
 from kaizen_security.contract.action import Action
 from kaizen_security.observer.baseline import Baseline, features
+from kaizen_security.observer.learners.rate import Flow
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.sidecar.shelf import DiskShelf
 
@@ -132,3 +134,20 @@ def test_wrong_use_is_said(capsys, data, words, says):
 
 def test_a_folder_that_is_no_data_directory_is_refused(capsys, tmp_path):
     assert kaizen(capsys, tmp_path, "show")[0] == 2
+
+
+@pytest.mark.parametrize(("year", "status"), [(2024, 0), (2999, 2), (9999, 2)])
+def test_what_states_times_that_are_still_to_come_is_not_read_in(capsys, data, tmp_path, year, status):
+    # Until that year nothing new would count as recent: neither a slow change nor a flow over time would be seen.
+    runs, exported = tmp_path / "a.jsonl", tmp_path / "other.json"
+    action = {"kind": "http", "tool": "order", "target": "https://shop.example/", "run_id": "r", "id": "1"}
+    line = {"agent": AGENT, "action": {**action, "at": f"{year}-01-01T00:00:00Z", "metadata": {"bytes_up": 9}}}
+    runs.write_text(json.dumps(line))
+    before = stored(data).to_json()
+    found, said = kaizen(capsys, data, "learn", str(runs), "--yes")
+    assert (found, "still to come" in said.err) == (status, status == 2)
+    assert (stored(data).to_json() == before) is (status == 2)
+    theirs = Baseline(replica="theirs")
+    theirs.behaviour.rate.learn_one(Flow(1, 9.0, datetime(year, 1, 1, tzinfo=UTC).timestamp()))
+    exported.write_text(json.dumps(theirs.to_json()))
+    assert kaizen(capsys, data, "import", str(exported), "--yes")[0] == status
