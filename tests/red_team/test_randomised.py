@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -15,7 +16,7 @@ from kaizen_security.redteam.scorecard import Judged
 from kaizen_security.redteam.targets import Embedded
 
 DOCUMENTS = read(folder())
-SEEDS = range(20)
+SEEDS = range(20 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 8)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -28,9 +29,13 @@ def test_under_any_names_every_attack_is_caught_and_nothing_benign_flagged(seed)
     assert attacks == 13
 
 
-@pytest.mark.parametrize("seed", SEEDS[:5])
-def test_no_more_of_the_hard_set_is_missed_under_any_names(seed):
-    as_written = list(play(load(shelves=(Shelf.HARD,)), Embedded()))
+@pytest.fixture(scope="module")
+def as_written():
+    return list(play(load(shelves=(Shelf.HARD,)), Embedded()))
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+def test_no_more_of_the_hard_set_is_missed_under_any_names(seed, as_written):
     renamed = list(play(load(seed=seed, shelves=(Shelf.HARD,)), Embedded()))
     # Less may be: in a baseline claimOpenFern is one word, so opening a claim counts as an act, and approving one as a rarer one.
     more = [(one.scenario.id, {*_missed(one)} - {*_missed(was)}) for one, was in zip(renamed, as_written, strict=True)]
