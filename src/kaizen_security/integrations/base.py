@@ -280,13 +280,12 @@ class AttachPoint:
 class _Body:
     """See ``Allowed.running``."""
 
-    __slots__ = ("_act", "_allowed", "_run", "_running")
+    __slots__ = ("_act", "_allowed", "_run")
 
     def __init__(self, allowed: Allowed) -> None:
         self._allowed = allowed
         self._act: Token[Action | None] | None = None
-        self._run: Token[str] | None = None
-        self._running: Token[Running | None] | None = None
+        self._run: tuple[Token[str], Token[Running | None]] | None = None
 
     def __enter__(self) -> Self:
         allowed = self._allowed
@@ -296,15 +295,15 @@ class _Body:
         # An adapter whose framework carries no context along gives the run by hand: what the tool itself starts belongs to it too.
         run = allowed.run
         if run is not None and run is not RUNNING.get():
-            self._run, self._running = RUN.set(run.id), RUNNING.set(run)
+            self._run = RUN.set(run.id), RUNNING.set(run)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, *_: object) -> None:
         if self._act is not None:
             ACT.reset(self._act)
-        if self._run is not None and self._running is not None:
-            RUN.reset(self._run)
-            RUNNING.reset(self._running)
+        if self._run is not None:
+            RUN.reset(self._run[0])
+            RUNNING.reset(self._run[1])
 
 
 class Noted(_Body):
@@ -316,7 +315,7 @@ class Noted(_Body):
     __slots__ = ("_point", "content", "failed")
 
     def __init__(self, point: AttachPoint, allowed: Allowed) -> None:
-        super().__init__(allowed)
+        _Body.__init__(self, allowed)
         self.content: object = None
         self.failed = False
         self._point = point
@@ -326,7 +325,7 @@ class Noted(_Body):
             content = self.content if err is None else {"error": type(err).__name__, "args": err.args}
             self._point.after(self._allowed, content, failed=self.failed or err is not None)
         finally:
-            super().__exit__(kind, err)
+            _Body.__exit__(self, kind, err)
 
 
 _allowed = builder(Allowed)
@@ -381,9 +380,7 @@ def _arguments(given: object) -> Json:
         given = dict(given)
     if not isinstance(given, dict):
         return {"input": plain(given)}
-    found = plain(given)
-    # Whoever meets the call further in compares it with this one, and need not copy it once more.
-    return Plain(found) if type(found) is dict else found
+    return plain(given)
 
 
 def _target(stated: Stated | None, arguments: Json) -> str:

@@ -75,7 +75,7 @@ def test_a_document_is_a_copy_of_what_was_given():
 
 @given(actions)
 def test_an_action_that_says_that_it_is_complete_would_be_made_again_as_it_is(action):
-    action = dataclasses.replace(action, at=action.at or 1.0, seen_by=(), organisation="")
+    action = dataclasses.replace(action, at=action.at or 1.0, seen_by=(), hash="", organisation="")
     whole = is_complete(action, action.agent, action.run_id)
     assert whole == bool(action.id and action.kind)
     if whole:
