@@ -85,7 +85,8 @@ def quote(path: str, name: str, lines: Sequence[str]) -> None:
 def conditions(document: dict[str, Any]) -> str:
     """One sentence: where and how busy."""
     about = document["machine"]
+    yardstick = f"yardstick {about['yardstick_ms']} ms, " if "yardstick_ms" in about else ""
     return (
         f"Python {about['python']} on {about['cpus']} cores, load average {about['load'][0]:g}, "
-        f"yardstick {about.get('yardstick_ms', 'not taken')} ms, commit {document['commit']}."
+        f"{yardstick}commit {document['commit']}."
     )
