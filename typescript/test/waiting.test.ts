@@ -19,6 +19,8 @@ const steps: Any[] = [];
 let gone = 0;
 /** What `/v1/inspect` answers; undefined: nothing. */
 let answer: object | undefined;
+/** What happens before steps are taken. */
+let taking: (() => Promise<void>) | undefined;
 let server: Server;
 let kaizen: Kaizen;
 
@@ -27,6 +29,7 @@ beforeEach(async () => {
   steps.length = 0;
   gone = 0;
   answer = undefined;
+  taking = undefined;
   server = createServer(async (request, response) => {
     let body = "";
     for await (const part of request) body += part;
@@ -36,8 +39,10 @@ beforeEach(async () => {
     if (request.url === "/v1/inspect") asked.push(JSON.parse(body).action);
     if (request.url === "/v1/steps") steps.push(...JSON.parse(body).steps);
     if (request.url?.startsWith("/v1/holds/")) asked.push(request.url);
-    if (request.url === "/v1/steps") response.end("{}");
-    else if (request.url === "/v1/inspect" && answer !== undefined) response.end(JSON.stringify(answer));
+    if (request.url === "/v1/steps") {
+      await taking?.();
+      response.end("{}");
+    } else if (request.url === "/v1/inspect" && answer !== undefined) response.end(JSON.stringify(answer));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -65,6 +70,26 @@ async function givenUp(work: (signal: AbortSignal) => Promise<unknown>): Promise
   expect(steps[0]).toMatchObject({ step: "result", action_id: asked[0].id, failed: true });
   return ended;
 }
+
+test("a question waits for the steps that are on their way already", async () => {
+  answer = { decision: "allow", reason: "", evidence: [] };
+  const order: string[] = [];
+  let arrived = () => {};
+  const sending = new Promise<void>((resolve) => {
+    arrived = resolve;
+  });
+  taking = async () => {
+    arrived();
+    // Whoever does not wait for them asks meanwhile.
+    for (let tries = 0; asked.length === 0 && tries < 50; tries += 1) await new Promise((resolve) => setTimeout(resolve, 10));
+    order.push(asked.length === 0 ? "taken" : "asked before");
+  };
+  await kaizen.run("pay the bill", async () => {
+    await sending;
+    await kaizen.inspect({ tool: "transfer" });
+  });
+  expect(order[0]).toBe("taken");
+});
 
 test("a question is dropped, its connection closed, and the sidecar told that the action did not happen", async () => {
   expect(await givenUp((signal) => kaizen.inspect({ tool: "pay" }, { signal }))).toEqual(["threw", "nobody waits"]);

@@ -12,6 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from time import monotonic
 from typing import TypeVar
 
@@ -113,7 +114,7 @@ class Link:
             self._lose([self._steps.popleft()], STEPS_LOST)
 
     def _document(self, step: Step) -> Json:
-        """The step as it is sent; None, counted, for one that cannot be written."""
+        """The step as it is sent; None for one that cannot be written."""
         try:
             if not self.in_tenant:
                 if isinstance(step, Result):
@@ -122,7 +123,6 @@ class Link:
                     step = outward(step, self._key)
             return encode_step(step)
         except (ValueError, OverflowError, OSError):  # an instant that no calendar has
-            self._lose([step], STEPS_BROKEN)
             return None
 
     @property
@@ -154,31 +154,35 @@ class Link:
             self._ask_after = monotonic() + self._pause
 
     def sending(self, deadline: float) -> Talk[None]:
-        """Send what waits, in order. Raises Unreachable; what the sidecar refuses is counted."""
+        """Send what waits, in order. Raises Unreachable; what the sidecar refuses is counted.
+
+        A step waits until it is taken, so that a question that is asked while another thread sends waits for that too.
+        """
         at = monotonic() + deadline
         yield Turn(self._sending, deadline)
         try:
             while self._steps:
-                some = [self._steps.popleft() for _ in range(min(AT_ONCE, len(self._steps)))]
-                written = [(step, made) for step in some if (made := self._document(step)) is not None]
-                some = [step for step, _ in written]
-                document: Json = {"agent": self._agent, "steps": [made for _, made in written]}
-                taken = False
+                some = [*islice(self._steps, AT_ONCE)]
+                written = [self._document(step) for step in some]
+                document: Json = {"agent": self._agent, "steps": [made for made in written if made is not None]}
                 try:
                     yield Exchange(
                         method="POST", path="/v1/steps", document=document, within=left(at), idempotent=False
                     )
-                    taken = True
                 except Refused as err:
                     if err.status >= 500 or err.status == 429:
                         raise Unreachable(f"the sidecar takes no steps just now: {err}") from err
-                    taken = True
-                    self._lose(some, STEPS_REFUSED)
-                finally:
-                    if not taken:
-                        self._steps.extendleft(reversed(some))
+                    self._lose([step for step, made in zip(some, written, strict=True) if made], STEPS_REFUSED)
+                self._lose([step for step, made in zip(some, written, strict=True) if not made], STEPS_BROKEN)
+                self._taken(some)
         finally:
             self._sending.release()
+
+    def _taken(self, some: list[Step]) -> None:
+        """They wait no longer. The first of them are gone already where later ones needed their room."""
+        for step in some:
+            if self._steps and self._steps[0] is step:
+                self._steps.popleft()
 
     def _lose(self, steps: Iterable[Step], reason: str) -> None:
         for step in steps:

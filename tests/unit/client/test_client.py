@@ -14,7 +14,7 @@ import pytest
 from kaizen_security import Action, Kaizen, KaizenBlocked, Policy
 from kaizen_security.contract import reasons
 from kaizen_security.contract.errors import Misconfigured
-from kaizen_security.contract.step import Claim, End, Result
+from kaizen_security.contract.step import Claim, End, Message, Result
 from kaizen_security.contract.verdict import ENFORCED, Decision, Finding, Verdict
 from tests.unit.client.upstream import Upstream, free_port, reply, until
 
@@ -449,6 +449,27 @@ def test_a_run_tells_the_sidecar_request_results_and_end_in_order(sidecar):
     )  # fmt: skip
     assert (end["step"], end["completed"]) == ("end", True)
     assert {asked["run_id"] for asked in sidecar.asked} == {run.id}
+
+
+def test_a_question_waits_for_the_steps_that_another_thread_is_sending(sidecar):
+    order, on_its_way, asked = [], threading.Event(), threading.Event()
+
+    def slowly(method, path):
+        if path == "/v1/inspect":
+            order.append("asked")
+            asked.set()
+        elif path == "/v1/steps":
+            on_its_way.set()
+            asked.wait(0.5)  # whoever does not wait for the steps asks meanwhile
+            order.append("taken")
+
+    with Kaizen(sidecar=sidecar.url, sync=False) as kaizen:
+        sidecar.faults = slowly
+        kaizen.note(Message(run_id="r", text="pay the other account"))
+        assert on_its_way.wait(10)
+        kaizen.inspect(tool="transfer", run_id="r")
+        sidecar.faults = None
+    assert order[:2] == ["taken", "asked"]
 
 
 def test_what_was_noted_can_be_handed_over_before_anybody_asks_and_a_slow_sidecar_is_not_waited_for_twice(sidecar):

@@ -167,7 +167,10 @@ export class Link {
     this.askAfter = performance.now() + this.pause * 1000;
   }
 
-  /** Send what waits, in order. Throws Unreachable; what the sidecar refuses is counted. */
+  /**
+   * Send what waits, in order. Throws Unreachable; what the sidecar refuses is counted. A step waits until it is taken, so that a
+   * question that is asked while others are on their way waits for those too.
+   */
   sendSteps(deadline: number, inBackground = false): Promise<void> {
     const until = performance.now() + deadline * 1000;
     const turn = this.sending.then(() => this.sendAll(until, inBackground));
@@ -177,7 +180,7 @@ export class Link {
 
   private async sendAll(until: number, inBackground: boolean): Promise<void> {
     while (this.steps.length > 0) {
-      const some = this.steps.splice(0, AT_ONCE);
+      const some = this.steps.slice(0, AT_ONCE);
       const document = { agent: this.agent, steps: some };
       try {
         if (left(until) <= 0) throw new Unreachable("the sidecar took no steps in time", true);
@@ -186,12 +189,14 @@ export class Link {
       } catch (err) {
         if (err instanceof Refused && err.status < 500 && err.status !== 429) {
           this.lose(some.length, "refused by the sidecar");
-          continue;
+        } else if (err instanceof Refused) {
+          throw new Unreachable(`the sidecar takes no steps just now: ${err.message}`);
+        } else {
+          throw err;
         }
-        this.steps.unshift(...some);
-        if (err instanceof Refused) throw new Unreachable(`the sidecar takes no steps just now: ${err.message}`);
-        throw err;
       }
+      // The first of them are gone already where later ones needed their room.
+      for (const step of some) if (this.steps[0] === step) this.steps.shift();
     }
   }
 
