@@ -41,11 +41,16 @@ def machine() -> dict[str, object]:
     }
 
 
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
 def about(name: str, command: str) -> dict[str, Any]:
     """What every stored result begins with. Taken before a benchmark, the load is what else the machine did."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=12", "--dirty"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    # What the benchmarks before this one wrote makes no other program of it.
+    if _git("status", "--porcelain", "--", ".", ":!benchmarks/results", ":!docs"):
+        commit += "-dirty"
     at = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {"benchmark": name, "command": command, "commit": commit, "machine": machine(), "at": at}
 
