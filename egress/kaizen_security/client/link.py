@@ -57,6 +57,7 @@ class Link:
     def _reset(self) -> None:
         self._steps: deque[Step] = deque()
         self._sending = threading.Lock()
+        self._removing = threading.Lock()
         self._ask_after = 0.0
         self._pause = 0.0
 
@@ -110,8 +111,9 @@ class Link:
         if not self.in_tenant and not isinstance(step, Action | Result | End):
             return
         self._steps.append(step)
-        while len(self._steps) > MAX_STEPS:
-            self._lose([self._steps.popleft()], STEPS_LOST)
+        if len(self._steps) > MAX_STEPS:
+            with self._removing:
+                self._lose([self._steps.popleft() for _ in range(len(self._steps) - MAX_STEPS)], STEPS_LOST)
 
     def _document(self, step: Step) -> Json:
         """The step as it is sent; None for one that cannot be written."""
@@ -180,9 +182,10 @@ class Link:
 
     def _taken(self, some: list[Step]) -> None:
         """They wait no longer. The first of them are gone already where later ones needed their room."""
-        for step in some:
-            if self._steps and self._steps[0] is step:
-                self._steps.popleft()
+        with self._removing:
+            for step in some:
+                if self._steps and self._steps[0] is step:
+                    self._steps.popleft()
 
     def _lose(self, steps: Iterable[Step], reason: str) -> None:
         for step in steps:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shlex
+import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
@@ -62,12 +63,15 @@ def noted(folder: str) -> tuple[Entered, ...]:
 def amiss(entered: Entered) -> str:
     """Why the assistant does not start the hook any more; empty when it is entered as it was. Names no path."""
     try:
-        with open(entered.path, "rb") as file:
-            document: Json = json.loads(file.read(MAX_FILE).decode("utf-8-sig"))
+        document: Json = json.loads(_bytes(entered.path).decode("utf-8-sig"))
+        return _missing(document, entered)
     except FileNotFoundError:
         return "the settings file that its hook was entered into is gone"
     except (OSError, ValueError, RecursionError):
         return "the settings file that its hook was entered into cannot be read"
+
+
+def _missing(document: Json, entered: Entered) -> str:
     if not isinstance(document, dict) or document.get("disableAllHooks") is True:
         return "its settings switch all hooks off"
     hooks = document.get("hooks")
@@ -76,6 +80,18 @@ def amiss(entered: Entered) -> str:
         if not any(_starts(one, entered.command) for one in (there if isinstance(there, list) else ())):
             return f"its hook is not entered for {event} any more"
     return "" if all(map(os.path.exists, _programs(entered.command))) else "the program of its hook is gone"
+
+
+def _bytes(path: str) -> bytes:
+    """What a file holds, at most ``MAX_FILE``. Raises OSError, also for what is no file: reading from a pipe would never end."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("not a file")
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_FILE)
+    finally:
+        os.close(descriptor)
 
 
 def _starts(entry: Json, command: str) -> bool:
@@ -103,8 +119,7 @@ def _place(folder: str, path: str) -> str:
 
 def _read(path: str) -> Entered | None:
     try:
-        with open(path, "rb") as file:
-            document = json.loads(file.read(MAX_FILE))
+        document = json.loads(_bytes(path))
         found = Entered(**{**document, "events": tuple(map(str, document["events"]))})
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -231,6 +231,21 @@ def test_a_file_that_is_gone_or_broken_has_no_hook(watch, attach, data):
     assert amiss(entered)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_or_hooks_within_hooks_in_the_place_of_the_settings_stop_nobody(watch, attach):
+    path = attach("claude-code", "--write")
+    (entered,) = noted(str(watch.folder))
+    deep = '{"hooks": [' * 490 + "{}" + "]}" * 490
+    path.write_text(f'{{"hooks": {{"{entered.events[0]}": [{deep}]}}}}')
+    assert amiss(entered)
+    path.unlink()
+    os.mkfifo(path)
+    assert "cannot be read" in amiss(entered)
+    path.unlink()
+    path.mkdir()
+    assert "cannot be read" in amiss(entered)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"path": 7}'])
 def test_a_note_that_cannot_be_read_is_left_out(watch, attach, text):
     attach("claude-code", "--write")
