@@ -315,3 +315,15 @@ Index(
     sqlite_where=text("act_id <> action_id AND act_id <> ''"),
     postgresql_where=text("act_id <> action_id AND act_id <> ''"),
 )
+Index(
+    "verdicts_telling",
+    verdicts.c.agent_id,
+    verdicts.c.act_id,
+    verdicts.c.run_id,
+    verdicts.c.decision,
+    verdicts.c.severity,
+    verdicts.c.rung,
+    verdicts.c.id,
+    sqlite_where=text("act_id <> action_id AND act_id <> ''"),
+    postgresql_where=text("act_id <> action_id AND act_id <> ''"),
+)
