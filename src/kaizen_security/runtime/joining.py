@@ -6,7 +6,8 @@ time and names its host, or else to the only one that ran just then. Nothing is 
 is for whoever reads the rows: each is judged as its source saw it.
 
 An effect is often reported before the call that explains it, or before that call is over. It is not held back for that: what is
-known later comes from ``note`` and ``see`` as rows to be reported ``again``, under their own ids and with the act.
+known later comes from ``note`` and ``see`` as rows to be reported ``again``, under their own ids and with the act. A row that was
+never taken is not: what is kept of it here has no arguments, and would stand for good in the place of the whole one.
 """
 
 from __future__ import annotations
@@ -133,13 +134,13 @@ class Joined:
 
 class Joiner:
     """Of all agents of a sidecar, bounded. ``counts``: joined, effect without call, effect elsewhere, call without effect, and what
-    was told or seen twice. ``again(action, verdict)`` hears of an effect that was reported before its act was known;
-    ``background(agent, host)`` says where an agent goes without a call: its model, telemetry.
+    was told or seen twice. ``send(action, verdict)`` takes rows, and those again that were sent before their act was known; False
+    when it refused one. ``background(agent, host)`` says where an agent goes without a call: its model, telemetry.
     """
 
-    def __init__(self, clock: Clock, again: Callable[[Action, Verdict], object] = lambda action, verdict: None) -> None:
+    def __init__(self, clock: Clock, send: Callable[[Action, Verdict], object] = lambda action, verdict: True) -> None:
         self._clock = clock
-        self._again = again
+        self._send = send
         self.background: Callable[[str, str], bool] = lambda agent, host: False
         self._agents: OrderedDict[str, _Agent] = OrderedDict()
         self.counts: Counter[str] = Counter()
@@ -189,7 +190,19 @@ class Joiner:
             deed = self._deed(agent, action, said, teller or action.source, at)
             known = _Call(_lean(action), verdict, deed, _host(action), said, at)
             agent.tells(known)
+        known.verdict = known.verdict or verdict
         return Joined(action=_of(action, known.deed))
+
+    def report(self, action: Action, verdict: Verdict) -> bool:
+        """Send the row of what was just seen. False: it was refused, so it is not sent again until it is seen again."""
+        kept = bool(self._send(action, verdict))
+        if not kept:
+            agent = self._agent(action.agent)
+            known: list[_Call | _Effect] = [*agent.calls.values(), *agent.effects]
+            for one in known:
+                if one.action.id == action.id:
+                    one.verdict = None
+        return kept
 
     def _deed(self, agent: _Agent, action: Action, said: int | None, teller: str, at: float) -> _Deed:
         twin = _twin(agent.named(action.tool), action.tool, said, teller, at)
@@ -209,7 +222,7 @@ class Joiner:
 
     def _tell_again(self, one: _Call | _Effect, deed: _Deed, source: str = "") -> None:
         if one.verdict is not None:
-            self._again(_of(one.action, deed, source), one.verdict)
+            self._send(_of(one.action, deed, source), one.verdict)
 
     def _look_back(self, agent: _Agent, call: _Call) -> None:
         """Effects that came before it was known which call they are of."""

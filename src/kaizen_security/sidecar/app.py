@@ -216,9 +216,9 @@ class Sidecar:
         asked = altered(action, id=verdict.action_id)
         if verdict.allowed and not (before and before.allowed):  # let through, at once or by a person: done next
             self.witness(asked)
-        joined = self.joiner.see(asked, verdict).action
+        joined = self.joiner.see(asked, None if before and before.pending else verdict).action
         if before is None or before.pending is None:
-            self.emit(joined, verdict)
+            self.joiner.report(joined, verdict)
         elif verdict.pending is None:
             self.emit(joined, verdict, reasons.ANSWERED)
         return verdict
@@ -294,7 +294,7 @@ class Sidecar:
         joined = self.joiner.see(altered(action, id=verdict.action_id), verdict, teller=teller)
         if joined.note:
             verdict = replace(verdict, notes=(*verdict.notes, joined.note))
-        return verdict, self.emit(joined.action, verdict), before
+        return verdict, self.joiner.report(joined.action, verdict), before
 
     def _report(self, document: Json, identity: Identity | None, field: str) -> Report:
         said = text(document, "agent", field and field + ".", limit=MAX_NAME) if isinstance(document, dict) else ""

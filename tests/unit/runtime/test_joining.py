@@ -161,6 +161,36 @@ def test_an_effect_that_came_before_its_call_was_over_is_reported_again_with_its
     )
 
 
+@pytest.mark.parametrize("kind", ["call", "effect"])
+def test_a_row_that_was_refused_is_not_sent_without_its_arguments_but_whole_when_it_is_seen_again(kind: str):
+    sent: list[Action] = []
+    room = [False]
+    joiner = Joiner(lambda: 1000.0, lambda action, verdict: room[0] and sent.append(action) is None)
+    verdict = Verdict(decision=Decision.ALLOW, reason="no policy matched")
+    details = {"argv": ["psql", "-h", "db.example"]}
+    effect = seen("x", "db.example:5432", 1000.3)
+    whole = (
+        told("x", "mcp", 1000.1, page="1")
+        if kind == "call"
+        else replace(effect, metadata={**effect.metadata, **details})
+    )
+
+    def made_known(id_: str) -> None:
+        """What is told of the deed only now."""
+        if kind == "call":
+            joiner.see(replace(told(id_, "langchain", 1000.0, run="run-1", page="1"), act_id=f"act-{id_}"))
+        else:
+            joiner.see(call(id_, "the quarterly figures"))
+            joiner.note(over(id_, 1000.4))
+
+    assert not joiner.report(joiner.see(whole, verdict).action, verdict)
+    room[0] = True
+    made_known("c1")
+    assert sent == []
+    assert joiner.report(joiner.see(whole, verdict).action, verdict)
+    assert [(one.id, one.metadata) for one in sent] == [("x", whole.metadata)]
+
+
 def test_where_the_agent_goes_without_a_call_is_of_none(joiner: Joiner):
     joiner.background = lambda agent, host: host == "model.example"
     joiner.see(call("c1", "the quarterly figures"))
