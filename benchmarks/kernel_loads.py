@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -18,8 +19,10 @@ from kaizen_security.collectors.kernel.actions import Translator
 from kaizen_security.collectors.kernel.collector import Collector
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
 from kaizen_security.collectors.kernel.shapes import Agent
+from kaizen_security.collectors.kernel.telling import Telling, stand_back
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import Declaration
-from kaizen_security.launch.kernel import Repeats
+from kaizen_security.contract.verdict import Verdict
 
 WHO = ("bare", "bystander", "agent")
 """Without the programs; with them, attached for somebody else; as an agent in enforce mode, whose events are read meanwhile."""
@@ -96,25 +99,27 @@ class Reader:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work)
         ids = count()
-        self._translator = Translator(agent="a", run_id="r", ids=lambda: f"{next(ids):032x}", name_of=collector.name_of)
-        self.repeats = Repeats()
+        translator = Translator(agent="a", run_id="r", ids=lambda: f"{next(ids):032x}", name_of=collector.name_of)
+        self._telling = Telling(translator, collector.event, self._tell)
         self.read = self.told = 0
         self.seconds = 0.0
 
+    def _tell(self, action: Action, verdict: Verdict) -> None:
+        self.told += 1
+
     def look(self, seconds: float) -> None:
         """As ``KernelRung`` looks."""
-        for event in self._collector.events(seconds=seconds):
+        for record in self._collector.records(seconds=seconds):
             self.read += 1
-            found = self._translator.actions(event)
-            if found is not None and self.repeats.new(*found, time.monotonic()):
-                self.told += 1
+            self._telling.take(record, time.monotonic())
 
     @property
-    def kept_back(self) -> int:
+    def counts(self) -> Counter[str]:
         """Events that were counted and not told: known already, or lost in the flood of one second."""
-        return sum(self.repeats.counts.values()) + sum(self._translator.counts.values())
+        return self._telling.counts
 
     def _work(self) -> None:
+        stand_back()
         while not self._stopping.is_set():
             self.look(0.2)
         self.look(0.0)
@@ -163,7 +168,8 @@ class Caller:
 
 def whole(words: list[str], collector: Collector | None) -> tuple[float, float]:
     """One program to its end: seconds of wall, and CPU seconds of it and all that it started."""
-    before = (lambda: collector.mark(os.getpid(), 0)) if collector is not None else None
+    # Whoever it is, a child runs Python between fork and exec: else an agent alone paid for the slower way to start a program.
+    before = (lambda: collector.mark(os.getpid(), 0)) if collector is not None else os.getpid
     used, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(words, capture_output=True, check=True, preexec_fn=before)
     seconds, now = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -21,7 +21,7 @@ from kaizen_security.collectors.kernel.shapes import (
     Kind,
     Reason,
 )
-from kaizen_security.launch.kernel import WINDOW, Repeats
+from kaizen_security.collectors.kernel.telling import WINDOW, Repeats
 
 FULL = 3_000_000
 SHORT = 30_000

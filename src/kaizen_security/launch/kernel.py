@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from kaizen_security.collectors.kernel.files import FileEvent, FileWatch
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
 from kaizen_security.collectors.kernel.programs import ProgramWatch
 from kaizen_security.collectors.kernel.shapes import Agent
+from kaizen_security.collectors.kernel.telling import Telling, stand_back
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.declaration import NOTHING_DECLARED
@@ -30,42 +30,8 @@ from kaizen_security.launch.space import NAMES, PROXY, TRANSPARENT
 
 log = logging.getLogger(__name__)
 
-WINDOW = 1.0
-"""Seconds within which the same deed on the same target is told once, and counted as often as it happened."""
-MOST_A_WINDOW = 2000
-"""Different deeds that are told in one window; further ones are counted as lost (``flood``)."""
 NUMBER = 0
 """The agent's number: a run has programs and tables of its own."""
-
-
-class Repeats:
-    """What is told, and what only counts because it was told just now. ``at`` in seconds of any clock."""
-
-    def __init__(self) -> None:
-        self._began = 0.0
-        self._told: set[tuple[str, str, str, str]] = set()
-        self.counts: Counter[str] = Counter()
-
-    def new(self, action: Action, verdict: Verdict, at: float) -> bool:
-        """Whether to tell it."""
-        if at - self._began >= WINDOW:
-            self._began = at
-            self._told.clear()
-        facts = action.metadata
-        key = (
-            action.kind,
-            action.target,
-            verdict.decision.value,
-            str(facts.get("argv") or facts.get("transport") or facts.get("method")),
-        )
-        if key in self._told:
-            self.counts["repeated within a second"] += 1
-            return False
-        if len(self._told) >= MOST_A_WINDOW:
-            self.counts["lost: flood"] += 1
-            return False
-        self._told.add(key)
-        return True
 
 
 class KernelRung:
@@ -85,13 +51,11 @@ class KernelRung:
         tell: Callable[[Action, Verdict], None],
     ) -> None:
         self._plan = plan
-        self._tell = tell
         self._collector = Collector.start()
         self._table = Table(self._collector, NUMBER)
         self._permitted = tuple(_permitted(plan, proxy, local))
-        self._repeats = Repeats()
         self._stopping = threading.Event()
-        self._translator = Translator(
+        translator = Translator(
             agent=plan.agent,
             run_id=run_id,
             ids=new_id,
@@ -99,6 +63,7 @@ class KernelRung:
             services={sidecar},
             own={*([proxy] if proxy else []), *(("127.0.0.1", port) for port in (*local, PROXY, TRANSPARENT))},
         )
+        self._telling = Telling(translator, self._collector.event, tell)
         self._cgroup = _own_cgroup(plan.agent, run_id) if plan.command else None
         self._thread = threading.Thread(target=self._work, name="kernel-rung", daemon=True)
         self._policies: Policies | None = None
@@ -193,19 +158,16 @@ class KernelRung:
             self._policies.start()
 
     def _work(self) -> None:
+        stand_back()
         while not self._stopping.is_set():
             self._look(0.25)
         self._look(0.0)
 
     def _look(self, seconds: float) -> None:
-        for event in self._collector.events(seconds=seconds):
-            found = self._translator.actions(event)
-            if found is not None and self._repeats.new(*found, monotonic()):
-                self._tell(*found)
+        for record in self._collector.records(seconds=seconds):
+            self._telling.take(record, monotonic())
         while not self._changed.empty():
-            told = self._translator.file(self._changed.get(), now())
-            if self._repeats.new(*told, monotonic()):
-                self._tell(*told)
+            self._telling.file(self._changed.get(), now(), monotonic())
 
     def counts(self) -> Mapping[str, int]:
         """By what it is called; losses under ``lost: <reason>``."""
@@ -223,7 +185,7 @@ class KernelRung:
             found["lost: program not to be hashed"] = (
                 self._programs.counts["too large"] + self._programs.counts["unreadable"]
             )
-        return {**found, **self._translator.counts, **self._repeats.counts}
+        return {**found, **self._telling.counts}
 
     def stop(self) -> None:
         """Watch files and programs no longer, and read what is left."""

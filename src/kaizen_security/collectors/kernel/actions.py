@@ -11,6 +11,7 @@ import os
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Container
+from contextlib import suppress
 from dataclasses import replace
 
 from kaizen_security.collectors.kernel.decode import Event
@@ -29,7 +30,7 @@ MOST_FILES = 4096
 MOST_PROCESSES = 4096
 MOST_HASHED = 64 << 20
 """Bytes of the largest program whose hash is taken."""
-_CONTAINER = re.compile(r"([0-9a-f]{64})")
+_CONTAINER = re.compile(rb"([0-9a-f]{64})")
 _WORDS = {
     Reason.REFUSED_QUIC: (
         "unreadable protocol",
@@ -88,7 +89,7 @@ class Translator:
         self._asked: OrderedDict[str, None] = OrderedDict()
         self._names: OrderedDict[str, str] = OrderedDict()
         self._names_at = 0.0
-        self._hashes: OrderedDict[tuple[int, int, int, int], str] = OrderedDict()
+        self._hashes: OrderedDict[tuple[int, ...], str] = OrderedDict()
         self._containers: OrderedDict[tuple[int, int], str] = OrderedDict()
         self.counts: Counter[str] = Counter()
 
@@ -96,7 +97,7 @@ class Translator:
         """What to report of one event, if anything."""
         match event.kind:
             case Kind.CONNECT | Kind.SEND:
-                return self._connect(event)
+                return None if self.untold(event) else self.connection(event)
             case Kind.QUESTION:
                 return self._question(event)
             case Kind.ANSWER:
@@ -116,24 +117,33 @@ class Translator:
 
     # --- network ------------------------------------------------------------------------------------------------------------
 
-    def _connect(self, event: Event) -> tuple[Action, Verdict] | None:
+    def untold(self, event: Event) -> bool:
+        """Whether a connection is told by others, or is nobody's business; then it is counted here."""
         if event.protocol == "udp" and event.port == 53 and not event.reason.refused:
-            return None  # the question itself tells more
+            return True  # the question itself tells more
         if not event.reason.refused and (event.address, event.port) in self._own:
             self.counts["connections to the proxy"] += 1
-            return None
+            return True
         if event.reason is Reason.PASSED_OWN:
             self.counts["connections among its own processes"] += 1
-            return None
-        name = self._name(event)
+            return True
+        return False
+
+    def connection(self, event: Event) -> tuple[Action, Verdict]:
+        """What to report of a connection, or of a datagram."""
+        name = self.name_at(event)
         target = _place(name or event.address, event.port)
         facts: dict[str, Json] = {"transport": _transport(event), "address": event.address}
         found = self._report(event, "connect", target, facts)
-        if event.cookie:
-            _keep(self._connections, event.cookie, (found[0].id, name), MOST_NAMES)
+        self.belongs(event.cookie, found[0].id, name)
         return found
 
-    def _name(self, event: Event) -> str:
+    def belongs(self, cookie: int, id_: str, name: str) -> None:
+        """A hello of the socket ``cookie`` belongs to that action, which is under ``name``."""
+        if cookie:
+            _keep(self._connections, cookie, (id_, name), MOST_NAMES)
+
+    def name_at(self, event: Event) -> str:
         """As ``name_of``, which is a system call, asked once of each address until an answer comes, and at least every second."""
         if not self._names_at <= event.at < self._names_at + 1.0:
             self._names.clear()
@@ -177,20 +187,20 @@ class Translator:
     def _digest(self, pid: int, file: str) -> str:
         """SHA-256 of the program, as its process runs it: a path may mean another file by now."""
         for path in (f"/proc/{pid}/exe", file):
-            try:
-                with open(path, "rb") as program:
-                    about = os.fstat(program.fileno())
-                    if about.st_size > MOST_HASHED:
-                        self.counts["programs too large to hash"] += 1
-                        return ""
-                    key = (about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size)
-                    if key not in self._hashes:
-                        _keep(self._hashes, key, hashlib.file_digest(program, "sha256").hexdigest(), MOST_FILES)
-                    return self._hashes[key]
-            except OSError:
-                continue
+            with suppress(OSError):
+                return self._hashes.get(_identity(os.stat(path))) or self._hashed(path)
         self.counts["programs gone before they were hashed"] += 1
         return ""
+
+    def _hashed(self, path: str) -> str:
+        with open(path, "rb") as program:
+            about = os.fstat(program.fileno())
+            if about.st_size > MOST_HASHED:
+                self.counts["programs too large to hash"] += 1
+                return ""
+            digest = hashlib.file_digest(program, "sha256").hexdigest()
+        _keep(self._hashes, _identity(about), digest, MOST_FILES)
+        return digest
 
     def file(self, event: FileEvent, at: float) -> tuple[Action, Verdict]:
         """What was done to a watched file. ``at`` in Unix seconds."""
@@ -321,14 +331,24 @@ _SECRET = re.compile(
 )
 
 
+def _identity(about: os.stat_result) -> tuple[int, ...]:
+    """Of one content of one file: anybody may set the time of the last change of the content, nobody that of the inode's."""
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
 def container_of(pid: int) -> str | None:
     """The id of the container that a process is in, by the path of its control group; ``""`` for none, None when it is gone."""
     try:
-        with open(f"/proc/{pid}/cgroup") as file:
-            found = _CONTAINER.search(file.read(4096))
+        fd = os.open(
+            f"/proc/{pid}/cgroup", os.O_RDONLY | os.O_CLOEXEC
+        )  # half of what a file object costs, for each process
+        try:
+            found = _CONTAINER.search(os.read(fd, 4096))
+        finally:
+            os.close(fd)
     except OSError:
         return None
-    return found[1][:12] if found else ""
+    return found[1][:12].decode() if found else ""
 
 
 def _transport(event: Event) -> str:

@@ -43,7 +43,10 @@ from kaizen_security.contract.errors import KaizenError
 RING = 4 << 20
 """Bytes of the ring buffer, as bpf/kaizen.bpf.c makes it."""
 LOOK = 0.02
-"""Seconds between two looks at the ring; the programs wake us before when much has gathered."""
+"""Seconds between two looks at the ring while something happens; the programs wake us before when much has gathered."""
+IDLE = 0.1
+"""Seconds between two looks at the most, after some that found nothing: so late is the first deed after a rest told. Each look of
+an idle agent's reader costs about 90 us."""
 PATIENCE = 5.0
 """Seconds without a heartbeat after which nobody attends, as far as the programs are concerned."""
 _HOSTS_PIDS = "pid:[4026531836]"
@@ -99,6 +102,7 @@ class Collector:
         self._poll = select.epoll()
         self._poll.register(maps["ring"], select.EPOLLIN)
         self._boot = booted()
+        self._pause = LOOK
         self._seed, self._prime = random64(), random64() | 1
         self._pins: Path | None = None
         self.malformed = 0
@@ -205,6 +209,10 @@ class Collector:
 
     def events(self, *, seconds: float) -> Iterator[Event]:
         """What happens within that time, in order. Ends early never; take what is there with ``seconds`` 0."""
+        return filter(None, map(self.event, self.records(seconds=seconds)))
+
+    def records(self, *, seconds: float) -> Iterator[memoryview]:
+        """As ``events``, undecoded. A record is good until the next one is asked for."""
         until = monotonic() + seconds
         beaten = 0.0
         while True:
@@ -212,19 +220,24 @@ class Collector:
             if now - beaten >= 0.5:
                 self.attend()
                 beaten = now
-            yield from self.drain()
+            before = self._ring.taken
+            yield from self._ring.read()
             if now >= until:
                 return
-            self._poll.poll(min(LOOK, max(0.0, until - monotonic())))
+            self._pause = LOOK if self._ring.taken != before else min(2 * self._pause, IDLE)
+            self._poll.poll(min(self._pause, max(0.0, until - monotonic())))
 
     def drain(self) -> Iterator[Event]:
         """What is in the ring now."""
-        boot = self._boot
-        for record in self._ring.read():
-            try:
-                yield decode(record, boot=boot)
-            except Malformed:
-                self.malformed += 1
+        return filter(None, map(self.event, self._ring.read()))
+
+    def event(self, record: memoryview) -> Event | None:
+        """One record decoded; None and counted as ``malformed`` if it is no event."""
+        try:
+            return decode(record, boot=self._boot)
+        except Malformed:
+            self.malformed += 1
+            return None
 
     def counters(self) -> dict[str, int]:
         """What the programs counted, by the names in ``shapes.COUNTERS``."""

@@ -29,7 +29,12 @@ class Ring:
     def waiting(self) -> int:
         """Bytes that are written and not read."""
         written: int = _POSITION.unpack_from(self._theirs, 0)[0]
-        return written - int(_POSITION.unpack_from(self._ours, 0)[0])
+        return written - self.taken
+
+    @property
+    def taken(self) -> int:
+        """Bytes that were read since the ring was made."""
+        return int(_POSITION.unpack_from(self._ours, 0)[0])
 
     def read(self, most: int = 1 << 20) -> Iterator[memoryview]:
         """Up to ``most`` records that are there now. A view is good until the next one is asked for."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +178,20 @@ def test_a_processes_container_is_asked_for_once(monkeypatch: pytest.MonkeyPatch
         "container-of-1",
     ]
     assert asked == [1, 2, 3, 3]  # of one that is gone nothing is known, and nothing is kept
+
+
+def test_a_program_that_was_written_over_has_another_hash_whatever_its_times_say(tmp_path: Path):
+    program = tmp_path / "tool"
+    translator = Translator(agent="a", run_id="r", ids=lambda: "id")
+    found = []
+    for content in (b"first", b"other"):
+        program.write_bytes(content)
+        os.utime(program, ns=(1, 1))
+        for _ in range(2):
+            action = told(translator, kind=Kind.EXEC, pid=1 << 22, file=str(program))
+            assert action is not None
+            found.append(action.hash)
+    assert found == [hashlib.sha256(content).hexdigest() for content in (b"first", b"first", b"other", b"other")]
 
 
 def test_an_addresses_name_is_asked_for_again_when_an_answer_came_and_every_second():

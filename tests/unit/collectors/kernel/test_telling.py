@@ -1,0 +1,119 @@
+"""From the ring's bytes to what is told: each deed once a window, whatever a flood is made of, and all else counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from kaizen_security.collectors.kernel import telling
+from kaizen_security.collectors.kernel.actions import Translator
+from kaizen_security.collectors.kernel.decode import decode
+from kaizen_security.collectors.kernel.shapes import EXEC_LENGTHS, HEAD, NAME_LENGTH, NAME_MAX, PLACE, Kind, Reason
+from kaizen_security.collectors.kernel.telling import Telling
+from kaizen_security.contract.action import Action
+
+HOST = bytes.fromhex("00000000000000000000ffffc0000207")
+OTHER = bytes.fromhex("00000000000000000000ffffc0000208")
+
+
+def placed(
+    kind: Kind = Kind.CONNECT, at: bytes = HOST, port: int = 443, cookie: int = 5, reason: Reason = Reason.PASSED
+) -> bytes:
+    """The bytes of a connection, of a datagram."""
+    head = HEAD.pack(1_000_000_000, 7, kind, 0, 11, 11, 10, 1000, reason, 0, b"python")
+    return head + PLACE.pack(cookie, at, port, 2, 6, 0)
+
+
+def named(kind: Kind, name: str, cookie: int = 5, reason: Reason = Reason.PASSED) -> bytes:
+    """The bytes of a hello, of an answer."""
+    return (
+        placed(kind, cookie=cookie, reason=reason) + NAME_LENGTH.pack(len(name)) + name.encode().ljust(NAME_MAX, b"\0")
+    )
+
+
+def executed(n: int) -> bytes:
+    """The bytes of an execution that are as long as those of a connection."""
+    words = f"/bin/tool-{n:014}".encode()
+    data = HEAD.pack(1_000_000_000, 7, Kind.EXEC, 0, 11, 11, 10, 1000, Reason.PASSED, 0, b"python")
+    return data + EXEC_LENGTHS.pack(len(words), 0) + words
+
+
+class World:
+    """A Telling, what it told, and the names that addresses have."""
+
+    def __init__(self) -> None:
+        ids = count(1)
+        self.names = {"192.0.2.7": "api.example"}
+        self.told: list[Action] = []
+        translator = Translator(
+            agent="a",
+            run_id="r",
+            ids=lambda: f"id-{next(ids)}",
+            name_of=lambda address: self.names.get(address, ""),
+            own={("192.0.2.8", 8080)},
+            resolve=False,
+        )
+        self.telling = Telling(translator, decode, lambda action, verdict: self.told.append(action))
+
+    def take(self, *records: bytes, at: float = 100.0) -> list[str]:
+        """What is told of these, by target."""
+        self.told.clear()
+        for record in records:
+            self.telling.take(memoryview(record), at)
+        return [action.target for action in self.told]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_the_same_place_is_told_once_a_window_and_counted_else(world: World):
+    assert world.take(*[placed(cookie=n) for n in range(5)]) == ["api.example:443"]
+    assert world.take(placed(port=80), placed(at=OTHER), placed(kind=Kind.SEND), at=100.5) == [
+        "api.example:80",
+        "192.0.2.8:443",
+    ]
+    assert world.take(placed(), at=101.0) == ["api.example:443"]
+    assert world.telling.counts == {"repeated within a second": 5}
+
+
+def test_a_refusal_is_not_a_repetition_of_what_passed(world: World):
+    assert len(world.take(placed(), placed(reason=Reason.REFUSED_DENIED), placed(reason=Reason.REFUSED_DENIED))) == 2
+
+
+def test_an_answer_gives_the_next_connection_its_name(world: World):
+    assert world.take(placed(), placed()) == ["api.example:443"]
+    world.names["192.0.2.7"] = "other.example"
+    assert world.take(named(Kind.ANSWER, "other.example"), placed()) == ["other.example:443"]
+
+
+def test_a_hello_of_a_repeated_connection_belongs_to_the_one_that_was_told(world: World):
+    world.take(placed(cookie=5), placed(cookie=6))
+    assert world.take(named(Kind.HELLO, "api.example", cookie=6)) == []
+    assert world.take(named(Kind.HELLO, "evil.example", cookie=6, reason=Reason.REFUSED_NAME)) == ["evil.example:443"]
+    assert world.told[0].act_id == "id-1"
+
+
+@pytest.mark.parametrize("make", [lambda n: placed(port=1000 + n), lambda n: placed(at=OTHER, port=1000 + n, cookie=n)])
+def test_a_flood_is_counted_to_the_last_and_hides_nothing_of_another_kind(
+    world: World, make: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(telling, "MOST_A_WINDOW", 20)
+    assert len(world.take(*map(make, range(70)))) == 20
+    assert world.take(*map(make, range(20)), placed(at=OTHER, port=8080)) == []
+    assert world.telling.counts == {
+        "lost: flood": 50,
+        "repeated within a second": 20,
+        "connections to the proxy": 1,
+    }
+    assert world.take(executed(1), executed(1), executed(2)) == ["/bin/tool-00000000000001", "/bin/tool-00000000000002"]
+
+
+def test_tls_of_a_flood_is_joined_with_its_hello_still(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(telling, "MOST_A_WINDOW", 1)
+    world.take(placed(port=1), placed(at=HOST, cookie=9))
+    assert world.take(named(Kind.HELLO, "api.example", cookie=9)) == []
+    assert world.telling.counts == {"lost: flood": 1}
