@@ -51,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--namespace", action="store_true", help="a network namespace too, where the rung is the kernel"
     )
+    parser.add_argument(
+        "--io-uring",
+        action="store_true",
+        help="permit io_uring in enforce mode with the kernel rung (its AF_VSOCK and unix sockets are then not refused)",
+    )
     parser.add_argument("--no-unix", action="store_true", help="no unix sockets for the agent (socketpairs still work)")
     parser.add_argument(
         "--proxy", default="", metavar="URL", help="an egress proxy that runs already (default: one of its own)"
@@ -121,6 +126,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         refuse=tuple(args.refuse),
         local=tuple(args.local),
         unix=not args.no_unix,
+        io_uring=args.io_uring,
         namespace=args.namespace,
         proxy=args.proxy,
         authority=args.authority,

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from kaizen_security.collectors.kernel import linux
+from kaizen_security.launch.hidden import hide, seal
 from kaizen_security.launch.landlock import restrict
 from kaizen_security.launch.seccomp import refuse_odd_ways
-from kaizen_security.launch.space import enter, hide
+from kaizen_security.launch.space import enter
 
 _CAN_NOT = 125
 """Status of a child that could not be set up; 126 and 127 are the shell's: not executable, not found."""
@@ -92,6 +93,8 @@ def _confine(order: Order) -> tuple[list[str], list[int]]:
         left = hide(order.hidden, order.resolver)
         if left:
             lacks.append(f"{len(left)} unix sockets of other services could not be hidden")
+        if order.confined and os.geteuid() == 0 and order.user is None and (left := seal()):
+            lacks.append(f"settings of the kernel can be written: {' '.join(left)}")
     if order.confined:
         if linux.capabilities():
             linux.keep_capabilities(KEPT_CAPABILITIES)

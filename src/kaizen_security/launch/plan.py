@@ -34,7 +34,8 @@ class Plan:
     ``watch``      paths whose opens are told; ``refuse`` paths that may not be opened or executed in enforce mode
     ``local``      ports of the host's loopback that stay reachable from the namespace
     ``namespace``  with the kernel rung too, a network namespace of its own
-    ``unix``       may it make unix sockets; ``proxy`` an egress proxy that is there already (``""``: one of our own)
+    ``unix``       may it make unix sockets; ``io_uring`` may it use that, where the kernel programs hold it;
+                   ``proxy`` an egress proxy that is there already (``""``: one of our own)
     ``authority``  a certificate authority's file that clients trust besides their own; ``data`` where spools and files go
     """
 
@@ -50,6 +51,7 @@ class Plan:
     refuse: tuple[str, ...] = ()
     local: tuple[int, ...] = ()
     unix: bool = True
+    io_uring: bool = False
     namespace: bool = False
     proxy: str = ""
     authority: str = ""

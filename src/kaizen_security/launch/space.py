@@ -110,39 +110,3 @@ def _redirect() -> str:
     with linux.handed_on(linux.CAP_NET_ADMIN):
         done = subprocess.run([program, "-f", "-"], input=RULES, text=True, capture_output=True, timeout=20)
     return done.stderr.strip().splitlines()[0][:200] if done.returncode else ""
-
-
-def hide(paths: Sequence[str], resolver: str) -> list[str]:
-    """In the mount namespace: nothing at ``paths`` (sockets of services outside), names asked at ``resolver`` (a file to bind over
-    resolv.conf). The paths that could not be hidden.
-    """
-    left = []
-    for path in paths:
-        try:
-            if os.path.isdir(path):
-                linux.mount("none", path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=64k,mode=0755")
-            else:
-                linux.mount("/dev/null", path, "", linux.MS_BIND)
-        except OSError:
-            left.append(path)
-    if resolver:
-        with suppress(OSError):
-            linux.mount(resolver, os.path.realpath("/etc/resolv.conf"), "", linux.MS_BIND)
-    return left
-
-
-def service_sockets() -> tuple[str, ...]:
-    """Unix sockets with a path on this machine that somebody listens on: ways out that no network namespace closes."""
-    found: dict[str, None] = {}
-    try:
-        with open("/proc/net/unix", errors="surrogateescape") as table:
-            next(table, None)
-            for line in table:
-                fields = line.rstrip("\n").split(" ", 7)
-                path = line.rstrip("\n").split()[-1] if len(line.split()) >= 8 else ""
-                listening = len(fields) > 3 and line.split()[3] == "00010000"
-                if listening and path.startswith("/"):
-                    found[path] = None
-    except OSError:
-        return ()
-    return tuple(path for path in found if os.path.exists(path))

@@ -23,6 +23,7 @@ from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.launch.child import Order, become
 from kaizen_security.launch.clock import new_id, now
+from kaizen_security.launch.hidden import service_sockets
 from kaizen_security.launch.kernel import KernelRung
 from kaizen_security.launch.names import Names
 from kaizen_security.launch.notify import Notices
@@ -31,7 +32,7 @@ from kaizen_security.launch.plan import COLLECTOR_KEY, Outcome, Plan, Reached, W
 from kaizen_security.launch.policies import Policies
 from kaizen_security.launch.proxy import OwnProxy, ProxyAt, client_variables, extended_store
 from kaizen_security.launch.seccomp import name_of, socket_kind
-from kaizen_security.launch.space import PROXY, service_sockets
+from kaizen_security.launch.space import PROXY
 from kaizen_security.launch.wayout import WayOut
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -254,7 +255,7 @@ class Run:
             unix=plan.unix,
             user=plan.user,
             output=plan.output,
-            io_uring=way is Way.KERNEL,
+            io_uring=plan.io_uring and way is Way.KERNEL,
             ports=(proxy.port, *local) if way is Way.PROXY and plan.enforce else None,
         )
 
@@ -265,9 +266,7 @@ class Run:
 
     def _hidden(self, way: Way) -> tuple[str, ...]:
         """Every service's socket but the sidecar's; and the pins of the kernel programs, which whoever is root could remove."""
-        sidecar = self._settings.sidecar.removeprefix("unix://")
-        keep = {os.path.realpath(sidecar)} if sidecar else set()
-        found = tuple(path for path in service_sockets() if os.path.realpath(path) not in keep)
+        found = service_sockets(self._settings.sidecar.removeprefix("unix://"))
         return (*found, str(PINS)) if way is Way.KERNEL else found
 
     def _fork(self, order: Order) -> tuple[socket.socket, list[str]]:

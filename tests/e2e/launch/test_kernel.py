@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from kaizen_security.client.http import Connection
+from kaizen_security.collectors.kernel import linux
 from kaizen_security.collectors.kernel.collector import Collector, NotHere, left_behind
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.policy import Policy
@@ -105,6 +108,44 @@ said(libc.ptrace(16, os.getppid(), None, None))  # PTRACE_ATTACH: into a process
     with proxy(tmp_path / "p", {}) as url:
         done = kaizen_run("--enforce", "--proxy", url, *python(code), env={}, data=tmp_path)
     assert said(done) == ["EACCES", "EPERM", "EPERM", "EPERM", "EACCES", "[]", "EACCES", "EPERM", "EPERM"]
+
+
+def test_no_way_around_the_filter_and_the_hidden_sockets(tmp_path: Path):
+    """io_uring makes sockets of families that the filter refuses; a service may take datagrams, and be mounted at two places; and
+    root may name a program that the kernel starts outside of the agent.
+    """
+    services, again = tmp_path / "services", tmp_path / "again"
+    services.mkdir()
+    again.mkdir()
+    code = f"""
+import ctypes, errno, os, socket
+def said(work):
+    try: work(); print("done")
+    except OSError as err: print(errno.errorcode[err.errno])
+def uring():
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(425, 4, ctypes.create_string_buffer(120)) < 0: raise OSError(ctypes.get_errno(), "")
+said(uring)
+for folder in ({str(services)!r}, {str(again)!r}):
+    said(lambda: socket.socket(socket.AF_UNIX).connect(folder + "/stream"))
+    said(lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"x", folder + "/log"))
+said(lambda: os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY))
+said(lambda: os.open("/proc/self/comm", os.O_WRONLY))
+"""
+    linux.mount(str(services), str(again), "", linux.MS_BIND)
+    try:
+        with (
+            socket.socket(socket.AF_UNIX) as stream,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log,
+            proxy(tmp_path / "p", {}) as url,
+        ):
+            stream.bind(str(services / "stream"))
+            stream.listen()
+            log.bind(str(services / "log"))
+            done = kaizen_run("--enforce", "--proxy", url, *python(code), env={}, data=tmp_path)
+    finally:
+        subprocess.run(["umount", str(again)], check=True)
+    assert said(done) == ["EACCES", *["ECONNREFUSED"] * 4, "EROFS", "done"]
 
 
 def test_what_was_pinned_is_gone_when_the_run_is_over(tmp_path: Path):

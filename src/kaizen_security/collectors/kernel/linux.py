@@ -8,8 +8,10 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.syscall.restype = ctypes.c_long
@@ -28,7 +30,8 @@ _COMMON = {
 }
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
-MS_BIND, MS_REC, MS_PRIVATE, MS_NOSUID, MS_NODEV = 4096, 16384, 1 << 18, 2, 4
+MS_BIND, MS_REC, MS_PRIVATE, MS_REMOUNT = 4096, 16384, 1 << 18, 32
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 24, 38, 47, 2, 4
 CAP_NET_ADMIN = 12
 FAN_CLOEXEC, FAN_NONBLOCK, FAN_CLASS_CONTENT, FAN_REPORT_DFID_NAME = 1, 2, 4, 0x400 | 0x800
@@ -67,6 +70,29 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
             os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode() or None
         ),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One line of /proc/pid/mountinfo (proc(5)): what of which device, or of which ``kind`` of filesystem, is where."""
+
+    device: str
+    root: str
+    place: str
+    options: tuple[str, ...]
+    kind: str
+
+
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+def mounts(mountinfo: str) -> Iterator[Mount]:
+    """Mounts in their order: of two at one place the later one hides the other."""
+    for line in mountinfo.splitlines():
+        fields, _, kind = line.partition(" - ")
+        _, _, device, root, place, options, *_ = fields.split(" ")
+        root, place = (_ESCAPED.sub(lambda found: chr(int(found[1], 8)), text) for text in (root, place))
+        yield Mount(device=device, root=root, place=place, options=tuple(options.split(",")), kind=kind.split(" ")[0])
 
 
 def prctl(option: int, *arguments: int) -> int:

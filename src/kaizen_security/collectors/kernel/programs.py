@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import select
 import struct
 import threading
@@ -20,7 +19,6 @@ from kaizen_security.collectors.kernel.files import FileEvent, records
 
 _ADD, _REMOVE, _MOUNT, _EXEC_PERM = 1, 2, 0x10, 0x40000
 _ALLOW, _DENY = 1, 2
-_ESCAPED = re.compile(r"\\([0-7]{3})")
 WITHOUT_PROGRAMS = frozenset(
     "proc sysfs cgroup cgroup2 devpts mqueue bpf tracefs debugfs securityfs pstore configfs".split()
 )
@@ -129,7 +127,4 @@ class ProgramWatch:
 
 def mounts(mountinfo: str) -> Iterator[str]:
     """Mount points of /proc/pid/mountinfo (proc(5)) that may hold programs."""
-    for line in mountinfo.splitlines():
-        fields, _, kind = line.partition(" - ")
-        if kind.split(" ")[0] not in WITHOUT_PROGRAMS:
-            yield _ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields.split(" ")[4])
+    return (one.place for one in linux.mounts(mountinfo) if one.kind not in WITHOUT_PROGRAMS)
