@@ -21,14 +21,16 @@ def first_bytes(session: Session, data: bytes) -> bytes | None:
         return None
     hello = peek.hello
     session.peek = None
-    if hello is None and not peek.readable:
-        record.extra["tls"] = "unreadable"
     seen = session.proxy.seen
-    refusal = None if hello is None else seen.saw_hello(record, hello)
-    if hello is None or refusal is None:
+    refusal = None
+    if hello is not None:
+        refusal = seen.saw_hello(record, hello)
+    elif not peek.readable:
+        refusal = seen.saw_no_hello(record)
+    if refusal is None:
         return held if session.proxy.opening is None else _opened(session, hello, held)
-    seen.refused(seen.name_record(record, hello.sni), refusal)
-    _end(session, "tls-name-refused", tls=True)
+    seen.refused(seen.name_record(record, hello.sni) if hello is not None else seen.beside(record), refusal)
+    _end(session, "tls-name-refused" if hello is not None else "tls-unreadable", tls=True)
     return None
 
 

@@ -180,7 +180,8 @@ def request_body(head: Request) -> int:
     length = _content_length(head)
     if b"transfer-encoding" not in head.fields.index:
         return length or NONE
-    codings = head.tokens(b"transfer-encoding")
+    # In any case of letters, but without a comma: an empty member (``chunked,``) means nothing here and something elsewhere.
+    codings = [value.lower() for value in head.fields.index[b"transfer-encoding"]]
     if length is not None:
         raise Bad("both Content-Length and Transfer-Encoding")
     if head.minor == 0:

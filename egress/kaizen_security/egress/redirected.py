@@ -49,13 +49,14 @@ def original(sock: socket.SocketType) -> tuple[str, int]:
 class Redirected(Session):
     """A session that begins with a look at the client's first bytes. ``goes``: address and port that it was going to."""
 
-    __slots__ = ("goes", "speaks")
+    __slots__ = ("_hello", "goes", "speaks")
 
     def __init__(self, proxy: Proxy, sock: socket.SocketType, peer: str, goes: tuple[str, int]) -> None:
         super().__init__(proxy, sock, peer)
         self.goes = goes
         self.speaks = ""
         """``tls``, ``http``, ``other``; empty while that is open."""
+        self._hello = hello.Reader()
 
     def start(self) -> None:
         """Wait for its first bytes, for a while."""
@@ -84,9 +85,9 @@ class Redirected(Session):
             return
         if data[:1] == b"\x16":
             try:
-                found = hello.parse(data)
+                found = self._hello.take(data)
             except ValueError:
-                self._go("other", "")
+                self._go("tls", "")  # the tunnel's own look at its first bytes says that nobody can read them
                 return
             if found is not None:
                 self._go("tls", found.sni)
@@ -113,7 +114,7 @@ class Redirected(Session):
         if self.speaks or self.parked is not None or self.exchange is not None:
             super().expire(now)
         else:
-            self._go("other", "")
+            self._go("tls" if self.buffer[:1] == b"\x16" else "other", "")
 
     # --- what differs from a client that knows its proxy --------------------------------------------------------------------
 
@@ -137,7 +138,7 @@ class Redirected(Session):
 
     def _tunnel(self, reached: Reached) -> None:
         early, self.buffer = self.buffer, b""
-        self._become_tunnel(reached.wire, up=early, down=b"", peek=self.speaks == "tls")
+        self._become_tunnel(reached.wire, up=early, down=b"", peek=True)  # who was silent may speak TLS yet
 
     def _refused(self, refusal: Refusal) -> None:
         assert self.record is not None

@@ -8,7 +8,9 @@ from kaizen_security.egress.http1 import CHUNKED, UNTIL_CLOSE, Bad
 
 MAX_CHUNK_LINE = 4096
 MAX_TRAILER = 16384
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*+(?:;[\t\x20-\x7e\x80-\xff]*+)?")
+_QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*+"'
+# A quote that does not end in its line would go on into the data for a reader who takes quotes at their word.
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*+(?:;(?:[\t\x20\x21\x23-\x7e\x80-\xff]|" + _QUOTED + rb")*+)?")
 _TRAILER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}+):[^\x00-\x08\x0a-\x1f\x7f]*+")
 _NOT_IN_TRAILERS = frozenset(
     b"transfer-encoding content-length host connection trailer te upgrade authorization proxy-authorization set-cookie cookie "

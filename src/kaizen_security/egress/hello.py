@@ -8,6 +8,8 @@ from functools import lru_cache
 
 MAX_HELLO = 1 << 16
 """Bytes that a hello may have. Real ones, post-quantum key shares included, stay under 4 KB."""
+MAX_HELD = 2 * MAX_HELLO
+"""Bytes that are held back for it, with the heads of its records."""
 
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
@@ -40,8 +42,10 @@ def parse(data: bytes) -> Hello | None:
     A hello may be split over several records. Raises ValueError for what is no TLS hello or is longer than ``MAX_HELLO``.
     """
     message = _message(data)
-    if message is None:
-        return None
+    return None if message is None else _hello(message)
+
+
+def _hello(message: bytes) -> Hello:
     try:
         return _read(message)
     except (IndexError, struct.error):
@@ -73,32 +77,53 @@ def _message(data: bytes) -> bytes | None:
 
 
 def _from_records(data: bytes) -> bytes | None:
-    parts: list[bytes] = []
-    have = 0
-    at = 0
-    while True:
-        if len(data) - at < 5:
-            if at < len(data) and data[at] != _HANDSHAKE:
+    return _Records().take(data)
+
+
+class _Records:
+    """Puts a message together out of its records, however small they and the pieces that bring them are: no byte is looked at
+    twice. An empty record is none of a client's (RFC 8446 section 5.1), but servers take it, so it must not hide what follows.
+    """
+
+    __slots__ = ("_at", "_left", "_message")
+
+    def __init__(self) -> None:
+        self._at = 0
+        self._left = 0
+        self._message = bytearray()
+
+    def take(self, data: bytes) -> bytes | None:
+        """``data``: all bytes so far. The handshake message without its header, None when more is needed. Raises ValueError."""
+        while True:
+            if self._left:
+                part = data[self._at : self._at + self._left]
+                if not part:
+                    return None
+                self._message += part
+                self._at += len(part)
+                self._left -= len(part)
+                if (message := self._whole()) is not None or self._left:
+                    return message
+            head = data[self._at : self._at + 5]
+            if head and head[0] != _HANDSHAKE:
                 raise ValueError("not a TLS handshake record")
-            return None
-        length = int.from_bytes(data[at + 3 : at + 5], "big")
-        if data[at] != _HANDSHAKE or data[at + 1] != 3 or not 0 < length <= 1 << 14:
-            raise ValueError("not a TLS handshake record")
-        part = data[at + 5 : at + 5 + length]
-        parts.append(part)
-        have += len(part)
-        if have >= 4:
-            message = b"".join(parts)
-            need = 4 + int.from_bytes(message[1:4], "big")
-            if message[0] != _CLIENT_HELLO or need > MAX_HELLO:
-                raise ValueError("not a TLS ClientHello")
-            if have >= need:
-                return message[4:need]
-        elif have and parts[0][:1] not in (b"", b"\x01"):
+            if len(head) < 5:
+                return None
+            self._left = head[3] << 8 | head[4]
+            if head[1] != 3 or self._left > 1 << 14:
+                raise ValueError("not a TLS handshake record")
+            self._at += 5
+
+    def _whole(self) -> bytes | None:
+        message = self._message
+        if message[0] != _CLIENT_HELLO:
             raise ValueError("not a TLS ClientHello")
-        if len(part) < length:
+        if len(message) < 4:
             return None
-        at += 5 + length
+        need = 4 + int.from_bytes(message[1:4], "big")
+        if need > MAX_HELLO:
+            raise ValueError("not a TLS ClientHello")
+        return bytes(message[4:need]) if len(message) >= need else None
 
 
 def _extensions(message: bytes, at: int, end: int) -> Hello:
@@ -172,28 +197,48 @@ def _shown(name: bytes) -> str:
     return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
+class Reader:
+    """Reads one hello out of bytes that come in pieces; ``MAX_HELD`` of them at the most."""
+
+    __slots__ = ("_records",)
+
+    def __init__(self) -> None:
+        self._records: _Records | None = None
+
+    def take(self, data: bytes) -> Hello | None:
+        """As ``parse``; ``data``: all bytes so far. Raises ValueError."""
+        if self._records is None:
+            found = parse(data)
+            self._records = _Records()
+        else:
+            message = self._records.take(data)
+            found = None if message is None else _hello(message)
+        if found is None and len(data) > MAX_HELD:
+            raise ValueError("a TLS hello that is too long to be held back")
+        return found
+
+
 class Peek:
     """Holds the first bytes of a tunnel back until it is known which name they ask for.
 
     What does not begin like TLS is let go at once.
     """
 
-    __slots__ = ("_held", "hello", "readable")
+    __slots__ = ("_held", "_reader", "hello", "readable")
 
     def __init__(self) -> None:
         self._held = b""
+        self._reader = Reader()
         self.hello: Hello | None = None
         self.readable = True
-        """False: it began like TLS and then was none."""
+        """False: it began like TLS and then was none, or was longer than what is held back."""
 
     def see(self, data: bytes) -> bytes | None:
         """The bytes to let go, or None to wait for more. No ``data`` means that the client has ended: everything is let go."""
         held = self._held = self._held + data if self._held else data
         try:
-            self.hello = parse(held)
+            self.hello = self._reader.take(held)
         except ValueError:
             self.readable = held[:1] != b"\x16"
             return held
-        if self.hello is None and data and len(held) <= 2 * MAX_HELLO:
-            return None
-        return held
+        return None if self.hello is None and data else held

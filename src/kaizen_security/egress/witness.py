@@ -97,3 +97,9 @@ class Witness:
         if not is_address(host):
             record.findings = (disagreement(host, sni, "TLS name"),)
         return self._gate().hidden_name(host, record.agent, sni, int(port))
+
+    def saw_no_hello(self, record: Record) -> Refusal | None:
+        """Note that what began like TLS cannot be read, and decide on that."""
+        record.extra["tls"] = "unreadable"
+        host, _, port = record.target.rpartition(":")
+        return self._gate().unreadable_name(host.strip("[]"), record.agent, int(port))

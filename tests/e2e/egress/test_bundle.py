@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
-from tests.e2e.egress.peers import ControlPlane, Origin, Running, curl, running, until
+from tests.e2e.egress.peers import ControlPlane, Origin, Running, Script, curl, read_all, running, until
 from tests.e2e.sidecar_process import Process
 
 AGENT = "egress-agent"
@@ -206,3 +207,32 @@ def test_credentials_may_hold_a_name_that_needs_escaping(tmp_path: Path, plane: 
         words = ("--proxy-header", f"Proxy-Authorization: Basic {token}")
         assert status(proxy, OTHER, *words) == "403"
         assert status(proxy, WEB, *words) == "204"
+
+
+@pytest.mark.parametrize(
+    ("target", "passes"), [("web.internal:443", False), ("127.0.0.1:443", True)], ids=["a name", "an address"]
+)
+def test_tls_whose_name_cannot_be_read_is_not_carried_to_a_name(
+    tmp_path: Path, plane: ControlPlane, target: str, passes: bool
+):
+    """A hello with two lists of names: a server may go by either, and the agent was to declare it."""
+    heard = []
+    script = Script(lambda connection: heard.append(connection.recv(4096)))
+    plane.bundles[AGENT] = bundle("web.internal", "127.0.0.1")
+    names = struct.pack(">HHHBH", 0, 8, 6, 0, 3) + b"x.y"
+    extensions = struct.pack(">H", 2 * len(names)) + 2 * names
+    body = b"\3\3" + bytes(32) + b"\0" + b"\0\2\x13\1" + b"\1\0" + extensions
+    message = b"\1" + len(body).to_bytes(3, "big") + body
+    hosts = dict.fromkeys(("web.internal:443", "127.0.0.1:443"), f"127.0.0.1:{script.port}")
+    with running(tmp_path, plane, hosts=hosts, allow_loopback=True) as proxy:
+        connection, head = proxy.tunnel(target)
+        assert b" 200 " in head
+        with connection:
+            connection.sendall(b"\x16\3\1" + struct.pack(">H", len(message)) + message)
+            answer = read_all(connection)
+        ended = until(lambda: [a for a in plane.actions(target) if {"ended", "tls"} <= a["metadata"].keys()])[0]
+    script.stop()
+    assert ended["metadata"]["tls"] == "unreadable"
+    assert heard == ([b"\x16\3\1" + struct.pack(">H", len(message)) + message] if passes else [b""])
+    assert (answer[:1] == b"\x15") is not passes
+    assert (ended["metadata"]["ended"] == "tls-unreadable") is not passes

@@ -127,6 +127,8 @@ SMUGGLING = {
     "two hosts": b"Host: web.internal\r\nHost: evil.example\r\n\r\n",
     "no host": b"Accept: */*\r\n\r\n",
     "Connection: Content-Length": b"Host: web.internal\r\nConnection: Content-Length\r\nContent-Length: 0\r\n\r\n",
+    "a coding with a comma behind it": b"Host: web.internal\r\nTransfer-Encoding: chunked,\r\n\r\n0\r\n\r\n",
+    "a chunk's quote that does not end": b'Host: web.internal\r\nTransfer-Encoding: chunked\r\n\r\n1;a="\r\nX\r\n0\r\n\r\n',
     "a bad chunk size": b"Host: web.internal\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
     "a chunk longer than its size": b"Host: web.internal\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello!!\r\n0\r\n\r\n",
 }

@@ -204,6 +204,36 @@ def test_an_enforced_agent_reaches_what_it_declared_and_nothing_else(pod: Pod):
     script.stop()
 
 
+def test_a_denied_tls_name_that_comes_after_a_silence_is_refused_too(pod: Pod):
+    code = (
+        "import select,socket,ssl,sys\n"
+        "out=ssl.MemoryBIO()\n"
+        "tls=ssl.create_default_context().wrap_bio(ssl.MemoryBIO(),out,server_hostname='attacker.example')\n"
+        "try: tls.do_handshake()\n"
+        "except ssl.SSLWantReadError: hello=out.read()\n"
+        "s=socket.create_connection((sys.argv[1],443),timeout=30)\n"
+        "select.select([s],[],[],30)\n"  # the server's greeting comes when the proxy has dialled
+        "s.recv(1), s.sendall(hello)\n"
+        "print(s.recv(1).hex())"
+    )
+    heard: list[bytes] = []
+    listener = pod.space.do(lambda: socket.create_server((PLACE, 443)))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"!")
+            heard.append(connection.recv(99))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    done = pod.agent(sys.executable, "-c", code, PLACE)
+    assert done.stdout.strip() == b"15", (done.stdout, done.stderr)
+    thread.join(DEADLINE)
+    listener.close()
+    assert heard == [b""]
+
+
 def raw(pod: Pod, address: str, port: int, said: str) -> bytes:
     code = (
         "import socket,sys\n"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ssl
+import struct
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaizen_security.egress.hello import MAX_HELLO, Hello, Peek, parse
+from kaizen_security.egress.hello import MAX_HELD, MAX_HELLO, Hello, Peek, parse
 
 
 def real(name: str | None = "api.example", alpn: tuple[str, ...] = ("h2", "http/1.1")) -> bytes:
@@ -91,7 +92,7 @@ def test_a_hello_longer_than_its_bound_is_no_hello():
 
 
 @pytest.mark.parametrize(
-    "data", [b"GET / HTTP/1.1\r\n", b"SSH-2.0-x\r\n", b"\x80\x2e\x01\x03\x01", b"\x16\x03\x01\x00\x00", b"x"]
+    "data", [b"GET / HTTP/1.1\r\n", b"SSH-2.0-x\r\n", b"\x80\x2e\x01\x03\x01", b"\x16\x03\x01\x40\x01", b"x"]
 )
 def test_what_is_not_tls_is_said_to_be_not(data):
     with pytest.raises(ValueError):
@@ -117,6 +118,46 @@ def test_peek_lets_a_hello_that_is_none_go_and_says_so():
     peek = Peek()
     bad = b"\x16\x03\x01\x00\x05\x02aaaa"
     assert peek.see(bad) == bad
+    assert not peek.readable
+
+
+def records(size: int, *, empty: bool = False, padding: int = 0) -> bytes:
+    """REAL in records of ``size`` bytes, ``padding`` bytes longer by an extension (RFC 7685), with empty records among them."""
+    message = REAL[5:]
+    if padding:
+        at = 4 + 34
+        at += 1 + message[at]
+        at += 2 + int.from_bytes(message[at : at + 2], "big")
+        at += 1 + message[at]
+        extensions = struct.pack(">HH", 21, padding) + bytes(padding) + message[at + 2 :]
+        body = message[4:at] + struct.pack(">H", len(extensions)) + extensions
+        message = b"\x01" + len(body).to_bytes(3, "big") + body
+    parts = [message[at : at + size] for at in range(0, len(message), size)]
+    if empty:
+        parts = [one for part in parts for one in (b"", part)]
+    return b"".join(b"\x16\x03\x01" + struct.pack(">H", len(part)) + part for part in parts)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100, 1 << 14])
+@pytest.mark.parametrize("empty", [False, True], ids=["full", "with empty ones"])
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_a_hello_is_read_however_it_is_cut(size: int, empty: bool, piece: int):
+    data = records(size, empty=empty)
+    assert parse(data) == parse(REAL)
+    peek = Peek()
+    let_go = [peek.see(data[at : at + piece]) for at in range(0, len(data), piece)]
+    assert let_go[:-1] == [None] * (len(let_go) - 1)
+    assert let_go[-1] == data
+    assert peek.hello == parse(REAL)
+
+
+def test_a_hello_that_is_too_much_to_hold_back_is_not_readable():
+    """30 KB in records of one byte are 180 KB, which servers take."""
+    data = records(1, padding=30_000)
+    peek = Peek()
+    assert peek.see(data[:MAX_HELD]) is None
+    assert peek.see(data[MAX_HELD : MAX_HELD + 1]) == data[: MAX_HELD + 1]
+    assert peek.hello is None
     assert not peek.readable
 
 
