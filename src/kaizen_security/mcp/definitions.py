@@ -24,6 +24,9 @@ _ALIKE = str.maketrans(
 _LETTERS = {sign: plain for sign, plain in _ALIKE.items() if sign > 0x7F}
 """Without the digits and signs, which are no letters of another script."""
 _LETTER = re.compile(r"[^\W\d_]")
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_A-Za-z]\w*")
+_ENDING = re.compile(r"(?<=\w{3})(?:ings?|ies|es|ed|en|s|e|y)$")
+_DOUBLED = re.compile(r"(.)\1$")
 
 
 def digest(definition: Json) -> str:
@@ -123,6 +126,12 @@ def outline(name: str) -> str:
     """What a name looks like at a glance: look-alike letters (a capital I is an l), digits, case and joints made one."""
     plain = unicodedata.normalize("NFKC", name).translate(_ALIKE).casefold().translate(_ALIKE)
     return re.sub(r"[\W_]+", "", plain).replace("i", "l").replace("rn", "m").replace("vv", "w")
+
+
+def stem(name: str) -> str:
+    """A name without the endings of its words: what is one thing or several, does or did it, is the same."""
+    words = (_ENDING.sub("", word.lower()) for word in _WORDS.findall(name))
+    return " ".join(_DOUBLED.sub(r"\1", word) for word in words)
 
 
 def latin(word: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from kaizen_security.mcp.order_kinds import Kind, chain, kind
 from kaizen_security.mcp.order_tongue import BRIEF, LONG, SHORT, Tongue, Words, twice
 from kaizen_security.mcp.order_tongues_further import FURTHER
+from kaizen_security.mcp.order_tongues_northern import NORTHERN
 from kaizen_security.mcp.order_vocabulary import ACCOUNT, HIDEOUT, QUOTED
 
 _GERMAN = Tongue(
@@ -210,7 +211,7 @@ def _light(tongue: Tongue) -> tuple[Kind, ...]:
     )
 
 
-_TONGUES = (_GERMAN, _SPANISH, _FRENCH, _CHINESE, *FURTHER)
+_TONGUES = (_GERMAN, _SPANISH, _FRENCH, _CHINESE, *FURTHER, *NORTHERN)
 _HEAVY = tuple((tuple(tongue.stems.split("|")), _heavy(tongue), _spoken(tongue)) for tongue in _TONGUES)
 _LIGHT = tuple((tongue.heard, _light(tongue)) for tongue in _TONGUES)
 

@@ -18,8 +18,10 @@ from itertools import islice
 
 from kaizen_security.mcp import order_prose, order_together
 from kaizen_security.mcp.definitions import Asked
+from kaizen_security.mcp.order_claims import of_another
 from kaizen_security.mcp.order_kinds import END, Kind
-from kaizen_security.mcp.order_plain import MAX_TEXT, decoded, plain
+from kaizen_security.mcp.order_plain import MAX_TEXT, cut, decoded, plain
+from kaizen_security.mcp.order_slots import slots
 from kaizen_security.mcp.order_together import Together
 from kaizen_security.mcp.order_tongues import heavy_in, light_in
 from kaizen_security.mcp.order_words import HEAVY, KINDS, SPOKEN
@@ -41,6 +43,7 @@ __all__ = ["DEFINITION", "MAX_TEXT", "Sign", "orders_in_result", "signs", "signs
 
 _RESULT_TAG = re.compile(r"<(/?)(?:tool|function)[_ ]?(?:results?|response|output|call)s?\b", re.IGNORECASE)
 _PICTURE = re.compile(r"!\[")
+_ADDRESS = re.compile("https?://")
 _OUT_OF_SIGHT = re.compile(r"(?:[ \t]*\n){25,}\s*\S|[ \t]{120,}\S")
 _IMAGE = re.compile(
     r"(?i:!\[[^\]]{0,200}\]\(\s*https?://[^)\s]{0,300}?)(?:(?i:\{|\$\{|%7b|<|\[)|[?&/][\w.-]{0,40}=?[A-Z][A-Z_]{3,40}(?=[)&/]))[^)]{0,80}\)"
@@ -63,19 +66,24 @@ def signs(
     strangers: Mapping[str, str] | None = None,
     asked: Asked = (),
     own: frozenset[str] | None = None,
+    partial: bool = False,
 ) -> tuple[Sign, ...]:
     """The signs in all the texts of one definition, each kind once, the heaviest first.
 
     ``strangers``: names of other servers' tools and whose they are; one that is named here is a sign.
     ``asked``: the arguments, by name and with what each says of itself; ``own``: the names of the server's tools,
-    None when nobody knows them.
+    None when nobody knows them; ``partial``: it may have others.
     """
     found: dict[str, Sign] = {}
     asked = tuple(asked)
     texts = tuple(texts)
     known = None if own is None else own | {name for name, _ in asked} | {text for text in texts if len(text) < 64}
     for _, text in asked:
-        for sign in _of_kinds(plain(text), found, order_together.SLOTS):
+        read = plain(text)
+        for sign in (
+            *_of_kinds(read, found, order_together.SLOTS),
+            *(Sign(*one) for one in of_another(read, None if partial else known, strangers or {})),
+        ):
             found.setdefault(sign.kind, sign)
     for text in texts:
         read = plain(text)
@@ -126,6 +134,8 @@ def _around_looks(read: str, seen: str) -> Iterator[str]:
     marks = [tag.start()] if _breaks_out(seen) and (tag := _RESULT_TAG.search(read)) else []
     if _carries_out(seen):
         marks += [image.start() for image in islice(_PICTURE.finditer(read), MAX_PICTURES)]
+    if next(slots(seen), None):
+        marks += [address.start() for address in islice(_ADDRESS.finditer(read), MAX_PICTURES)]
     for at in marks:
         yield read[max(0, at - NEAR) : at + NEAR]
 
@@ -188,6 +198,7 @@ def _in_sight(text: str) -> Iterable[Sign]:
     image = _carries_out(text)
     if image:
         yield Sign("link that carries data out", 3, image[0][:120])
+    yield from (Sign(kind, weight, words[:120]) for kind, weight, words in slots(cut(text)))
 
 
 def _every(plain: str, *, spoken: bool = False) -> Iterator[Kind | Together]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from kaizen_security.contract.action import Json
-from kaizen_security.mcp.definitions import arguments, digest, mixed, name_of, outline, settled, texts, whole
+from kaizen_security.mcp.definitions import arguments, digest, mixed, name_of, outline, settled, stem, texts, whole
 from kaizen_security.mcp.differences import differences
 from kaizen_security.mcp.hidden import hidden, visible
 from kaizen_security.mcp.orders import DEFINITION, MAX_TEXT, signs, weight
@@ -109,34 +109,53 @@ class Ruling:
 
 
 def judged(
-    pins: Pins, listed: Iterable[Json], others: Iterable[Pins], *, locked: bool = False, apart: bool = False
+    pins: Pins,
+    listed: Iterable[Json],
+    others: Iterable[Pins],
+    *,
+    locked: bool = False,
+    apart: bool = False,
+    partial: bool = False,
 ) -> tuple[Ruling, ...]:
     """What holds for each tool of a list, in its order. ``others``: what is pinned of other servers.
 
     ``locked``: only what is pinned already is let through, nothing is trusted on first use. What has no name is left out.
     ``apart``: the client keeps the tools of several servers apart, and this is the server's first list: a name that another server
     has as well takes none of its calls, and is no surprise (ADR 0016).
+    ``partial``: it is one page of a list; a tool that it names may be on another one.
     """
     named = [tool for tool in listed if name_of(tool)]
-    around = _Around(pins, tuple(others), frozenset(map(name_of, named)), locked, apart)
+    around = _Around(pins, tuple(others), frozenset(map(name_of, named)), locked=locked, apart=apart, partial=partial)
     return tuple(around.rule(tool) for tool in named)
 
 
 class _Around:
     """The names that one list is compared with."""
 
-    def __init__(self, pins: Pins, others: tuple[Pins, ...], listed: frozenset[str], locked: bool, apart: bool) -> None:
+    def __init__(
+        self,
+        pins: Pins,
+        others: tuple[Pins, ...],
+        listed: frozenset[str],
+        *,
+        locked: bool,
+        apart: bool,
+        partial: bool,
+    ) -> None:
         self._pins = pins
         self._listed = listed
         self._locked = locked
         self._apart = apart
+        self._partial = partial
         self._seen: set[str] = set()
         self._outlines = {outline(name): (name, pins.server) for name in pins.tools}
         self._strangers: dict[str, tuple[Pins, Pinned]] = {}
+        self._stems: dict[str, str] = {}
         for other in others:
             for name, pinned in other.tools.items():
                 self._strangers[name] = (other, pinned)
                 self._outlines.setdefault(outline(name), (name, other.server))
+                self._stems.setdefault(stem(name), name)
 
     def rule(self, tool: Json) -> Ruling:
         name, now = name_of(tool), digest(tool)
@@ -156,7 +175,16 @@ class _Around:
         if now in self._pins.accepted:
             return Why.SAME, ()
         flagged: tuple[Why, tuple[str, ...]] = (Why.NEW if self._pins.known else Why.FIRST), ()
-        for check in (self._whole, self._hidden, self._orders, self._alike, self._shadows, self._renamed, self._bounds):
+        for check in (
+            self._whole,
+            self._hidden,
+            self._orders,
+            self._alike,
+            self._inflected,
+            self._shadows,
+            self._renamed,
+            self._bounds,
+        ):
             found = check(tool, name, now)
             if found is not None and found[0].holds:
                 return found
@@ -181,7 +209,7 @@ class _Around:
             if other not in self._pins.tools and other not in self._listed
         }
         own = self._listed | self._pins.tools.keys()
-        found = signs(texts(tool), strangers=strangers, asked=arguments(tool), own=own)
+        found = signs(texts(tool), strangers=strangers, asked=arguments(tool), own=own, partial=self._partial)
         if weight(found) < DEFINITION:
             return None
         return Why.ORDERS, tuple(f'{sign.kind}: "{visible(sign.words)}"' for sign in found)
@@ -194,6 +222,17 @@ class _Around:
         if twin == name or (server == self._pins.server and plain):
             return None
         return Why.ALIKE, (f"{visible(name)} looks like {visible(twin)} of {server}",)
+
+    def _inflected(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
+        """One that takes another server's calls under its name in the plural, or in another form of its words."""
+        twin = self._stems.get(stem(name), name)
+        if twin == name or name in self._strangers or self._apart:
+            return None
+        other = self._strangers[twin]
+        wanted, own = _wanted(other[1].definition), _arguments(tool, "properties")
+        if not wanted or not wanted <= own or self._same_software(other, tool):
+            return None
+        return Why.ALIKE, (f"{visible(name)} is {visible(twin)} of {other[0].server} in another form of its words",)
 
     def _shadows(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
         other = self._strangers.get(name)
@@ -236,8 +275,13 @@ def _joints(name: str) -> str:
 
 def _takes_the_calls_of(tool: Json, original: Json) -> bool:
     """Whether calls that are meant for ``original`` would fit ``tool``: what a shadow needs, and a namesake seldom does."""
-    own, wanted = _arguments(tool, "properties"), _arguments(original, "required") or _arguments(original, "properties")
+    own, wanted = _arguments(tool, "properties"), _wanted(original)
     return not own or wanted <= own or (own < wanted and len(own) >= max(2, len(wanted) / 2))
+
+
+def _wanted(tool: Json) -> frozenset[str]:
+    """The arguments that a call of it has."""
+    return _arguments(tool, "required") or _arguments(tool, "properties")
 
 
 def _takes_its_place(old: Json, new: Json) -> bool:

@@ -6,7 +6,6 @@ questions of the server is held back in enforce, and flagged in observe: what a 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from shlex import quote
@@ -15,6 +14,7 @@ from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.finding import Finding
 from kaizen_security.mcp import answers
+from kaizen_security.mcp.asking import claims, secrets_asked
 from kaizen_security.mcp.definitions import MAX_NAME, Asked, arguments, digest, name_of, texts
 from kaizen_security.mcp.frames import Message
 from kaizen_security.mcp.hidden import hidden, visible
@@ -31,36 +31,6 @@ BRINGS = frozenset("tools/call resources/read prompts/get completion/complete ta
 SERVER_KEY = "io.modelcontextprotocol/serverInfo"
 """Where a server says its name from 2026-07-28 on."""
 ASKS_PEOPLE = frozenset({"sampling/createMessage", "elicitation/create"})
-_SECRET_FIELDS = (
-    "password",
-    "passwd",
-    "secret",
-    "apikey",
-    "accesstoken",
-    "privatekey",
-    "creditcard",
-    "cvv",
-    "ssn",
-    "mnemonic",
-    "seedphrase",
-    "recoveryphrase",
-    "passwort",
-    "kennwort",
-    "geheimzahl",
-    "contraseña",
-    "claveprivada",
-    "motdepasse",
-    "codesecret",
-    "密码",
-    "口令",
-    "私钥",
-)
-_WALLET = re.compile(
-    r"(?i:(?:seed|recovery|mnemonic) (?:phrase|words)|(?:palabras|frase) de recuperación|frase semilla"
-    r"|phrase de récupération|wiederherstellungs(?:phrase|wörter)|frase di recupero|frase de recuperação"
-    r"|助记词|リカバリーフレーズ|복구 문구|секретная фраза)"
-)
-_LETTERS_ONLY = re.compile(r"[\W_]+")
 
 
 class Warden(Nothing):
@@ -190,13 +160,15 @@ class Warden(Nothing):
         rulings: tuple[Ruling, ...] = ()
         self._speaks_for(call)
         further = isinstance(call.params, Mapping) and bool(call.params.get("cursor"))
+        partial = further or bool(isinstance(result, dict) and result.get("nextCursor"))
 
         def change(pins: Pins) -> Pins:
             nonlocal rulings
             if not further:
                 self._first = not pins.known
             others = [other for other in self._shelf.all() if other.server != self._server]
-            rulings = judged(pins, listed, others, locked=self._locked, apart=self._first and bool(self._apart))
+            apart = self._first and bool(self._apart)
+            rulings = judged(pins, listed, others, locked=self._locked, apart=apart, partial=partial)
             return settle(pins, rulings, self._now())
 
         try:
@@ -300,6 +272,8 @@ class Warden(Nothing):
             if looks
             else ()
         )
+        if call.method == "prompts/get":
+            wrong += claims(body)
         asks: tuple[Action, ...] = ()
         wanted = body.get("inputRequests") if isinstance(body, dict) else None
         if isinstance(wanted, dict):
@@ -342,10 +316,9 @@ class Warden(Nothing):
         params = request.get("params") if isinstance(request, dict) else None
         if method not in ASKS_PEOPLE:
             return (), ()
-        wrong = self._wrong(texts(params), definition=True, asked=arguments(params))
+        wrong = self._wrong(texts(params), definition=True, asked=arguments(params)) + claims(params)
         if method == "elicitation/create":
-            wrong += tuple(f"it asks a person for {visible(name)}" for name in _secret_fields(params))
-            wrong += tuple(f"it asks a person for {visible(said)}" for said in _wallet_words(params))
+            wrong += tuple(f"it asks a person for {visible(said)}" for said in secrets_asked(params))
         metadata: dict[str, Json] = {"source": "mcp", "method": method, "arguments": params}
         return (Action(kind="message", tool=str(method), publisher=server, metadata=metadata),), wrong
 
@@ -367,18 +340,6 @@ class Warden(Nothing):
                 marks = orders_in_result(text, addressed=addressed) if len(text) > 30 else ()
                 found += [f'{sign.kind}: "{visible(sign.words)}"' for sign in marks]
         return tuple(dict.fromkeys(found))[:8]
-
-
-def _secret_fields(params: Json) -> list[str]:
-    schema = params.get("requestedSchema") if isinstance(params, dict) else None
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    names = properties if isinstance(properties, dict) else {}
-    return [name for name in names if any(word in _LETTERS_ONLY.sub("", name.lower()) for word in _SECRET_FIELDS)]
-
-
-def _wallet_words(params: Json) -> list[str]:
-    """The words that open a wallet, wherever a question names them: nobody may ask for those."""
-    return [found[0] for text in texts(params) if (found := _WALLET.search(text))][:1]
 
 
 def _entries_of(reply: Message, key: str) -> list[Json]:

@@ -1,0 +1,68 @@
+"""Asking: what a server must not ask a person for, and what it must not make the assistant say."""
+
+from __future__ import annotations
+
+import re
+
+from kaizen_security.contract.action import Json
+from kaizen_security.mcp.definitions import texts
+from kaizen_security.mcp.hidden import visible
+from kaizen_security.mcp.order_claims import claimed
+
+_SECRET_FIELDS = (
+    "password",
+    "passwd",
+    "secret",
+    "apikey",
+    "accesstoken",
+    "privatekey",
+    "creditcard",
+    "cvv",
+    "ssn",
+    "mnemonic",
+    "seedphrase",
+    "recoveryphrase",
+    "passwort",
+    "kennwort",
+    "geheimzahl",
+    "contraseña",
+    "claveprivada",
+    "motdepasse",
+    "codesecret",
+    "密码",
+    "口令",
+    "私钥",
+)
+_WALLET = re.compile(
+    r"(?i:(?:seed|recovery|mnemonic) (?:phrase|words)|(?:palabras|frase) de recuperación|frase semilla"
+    r"|phrase de récupération|wiederherstellungs(?:phrase|wörter)|frase di recupero|frase de recuperação"
+    r"|助记词|リカバリーフレーズ|복구 문구|секретная фраза)"
+)
+_LETTERS_ONLY = re.compile(r"[\W_]+")
+
+
+def secrets_asked(params: Json) -> list[str]:
+    """What a question wants to know that nobody may ask for: fields for secrets, and words that open a wallet."""
+    return [*_secret_fields(params), *_wallet_words(params)]
+
+
+def claims(body: Json) -> tuple[str, ...]:
+    """What turns of the assistant that a server wrote say of a consent, one sentence each."""
+    turns = body.get("messages") if isinstance(body, dict) else None
+    found = []
+    for turn in turns if isinstance(turns, list) else ():
+        if isinstance(turn, dict) and turn.get("role") == "assistant":
+            found += [said for text in texts(turn.get("content")) if len(text) > 20 and (said := claimed(text))]
+    return tuple(f'consent that nobody gave: "{visible(said)}"' for said in found[:4])
+
+
+def _secret_fields(params: Json) -> list[str]:
+    schema = params.get("requestedSchema") if isinstance(params, dict) else None
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    names = properties if isinstance(properties, dict) else {}
+    return [name for name in names if any(word in _LETTERS_ONLY.sub("", name.lower()) for word in _SECRET_FIELDS)]
+
+
+def _wallet_words(params: Json) -> list[str]:
+    """The words that open a wallet, wherever a question names them: nobody may ask for those."""
+    return [found[0] for text in texts(params) if (found := _WALLET.search(text))][:1]
