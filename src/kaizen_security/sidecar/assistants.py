@@ -7,7 +7,6 @@ The sidecar speaks for it: a session is heard of by its prompts, calls and resul
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.fields import MAX_NAME
 from kaizen_security.contract.step import Step
 from kaizen_security.integrations.coding import ASSISTANTS
+from kaizen_security.runtime.aside import aside
 from kaizen_security.setup.entered import Entered, amiss, noted
 from kaizen_security.sidecar.heartbeats import Heartbeats, Session
 
@@ -93,7 +93,8 @@ class Assistants:
     async def look(self) -> None:
         """Look at transcripts and settings, beside the event loop, and speak for what is in order."""
         transcripts = tuple({one.transcript for one in self._sessions.values() if one.transcript})
-        self.judge(await asyncio.to_thread(looked, transcripts, self._folder))
+        # A thread of its own: whoever speaks to us names the files, and one on a file system that hangs must not keep the process.
+        self.judge(await aside(lambda: looked(transcripts, self._folder), name="assistants"))
 
     def judge(self, seen: Seen) -> None:
         """Speak for what is in order, and say of the rest what is amiss."""

@@ -22,8 +22,12 @@ def routes(
     reasoning: SidecarReasoning,
     spool_refused: Callable[[], int],
     joined: Mapping[str, int],
+    restarted: Mapping[str, int],
 ) -> list[Route]:
-    """``spool_refused``: verdicts that the spool could not take; ``joined``: calls and effects of one deed, and what had none."""
+    """``spool_refused``: verdicts that the spool could not take; ``joined``: calls and effects of one deed, and what had none.
+
+    ``restarted``: lasting work of the sidecar that ended before its time, and how often.
+    """
 
     async def healthz(request: Request) -> Response:
         """Alive; on the Unix socket also what was lost, and why."""
@@ -51,6 +55,7 @@ def routes(
                 "reasoning": reasoning.state(),
                 "bundles_refused": uplink.bundles_refused,
                 "broken_files": shelf.broken,
+                "restarted": {**restarted},
                 "disk": shelf.problem or uplink.spool.problem or "ok",
             }
         )

@@ -22,6 +22,7 @@ from kaizen_security.runtime.hold_table import AlreadySettled, NoRun, NoSuchHold
 from kaizen_security.runtime.holds import Holds
 from kaizen_security.sidecar.hold_file import boundary_form
 from kaizen_security.sidecar.holding import Holding
+from kaizen_security.sidecar.lasting import Lasting
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Relay:
         sidecar: str,
         boundary: bytes,
         holding: Holding,
+        lasting: Lasting,
         admit: Callable[[Connection], None],
     ) -> None:
         self.enabled = bool(api_key)
@@ -59,6 +61,7 @@ class Relay:
         self._boundary = boundary
         self._holding = holding
         self._holds: Holds = holding.holds
+        self._lasting = lasting
         self._admit = admit
         self._changed: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
@@ -76,12 +79,11 @@ class Relay:
         for hold in reversed(self._holds.listing(limit=MOST)):
             self._put(hold)
         for name, target in (("up", self._up), ("down", self._down)):
-            thread = threading.Thread(target=target, name=f"holds-{name}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            self._threads.append(self._lasting.thread(f"holds-{name}", target))
 
     def stop(self, patience: float = 1.0) -> None:
         """Say what can be said within ``patience`` seconds."""
+        self._lasting.ending()
         self._stopping.set()
         self._work.set()
         self._waiting.set()
@@ -133,18 +135,22 @@ class Relay:
         with self._lock:
             for hold_id in ids:
                 self._changed.pop(hold_id, None)
+        dealt_with = False
         try:
             known = [hold for hold in map(self._holds.get, ids) if hold is not None]
             holds: list[Json] = [encode_hold(boundary_form(hold, self._boundary)) for hold in known]
             document: Json = {"sidecar": self._sidecar, "holds": holds}
             answer = connection.json("POST", "/v1/holds:relay", document, self._headers, 10.0, idempotent=True)
-        except KaizenError as err:
-            if not isinstance(err, Refused) or err.status in (401, 403, 429) or err.status >= 500:
+            dealt_with = True
+        except Refused as err:
+            dealt_with = err.status not in (401, 403, 429) and err.status < 500
+            raise
+        finally:
+            if not dealt_with:
                 with self._lock:
                     for hold_id in reversed(ids):
                         self._changed.setdefault(hold_id)
                         self._changed.move_to_end(hold_id, last=False)
-            raise
         self.problem = ""
         for entry in array(obj(answer, "answer"), "rejected", "answer."):
             log.warning("the control plane did not take a held action: %s", entry)

@@ -39,6 +39,7 @@ from kaizen_security.sidecar.connections import Protocol
 from kaizen_security.sidecar.heartbeats import Heartbeats
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.identity import Identities
+from kaizen_security.sidecar.lasting import Lasting
 from kaizen_security.sidecar.profiles import SECONDS, Profiles
 from kaizen_security.sidecar.readings import Readings
 from kaizen_security.sidecar.reasoning import SidecarReasoning
@@ -60,6 +61,7 @@ class Parts:
     """The parts of one sidecar, put together."""
 
     def __init__(self, settings: Settings, clock: Clock = now) -> None:
+        self.lasting = Lasting()
         try:
             self.shelf = DiskShelf(settings.data, settings.api_key, alone=settings.before)
         except OSError as err:
@@ -82,6 +84,7 @@ class Parts:
             spool=Spool(settings.data / "spool", max_bytes=settings.spool_bytes),
             clock=clock,
             on_bundle=self._on_bundle,
+            lasting=self.lasting,
             most_agents=settings.most_agents,
         )
         identities = Identities(self.uplink.whoami, settings.data / "identities.json", clock, settings.api_key)
@@ -92,6 +95,7 @@ class Parts:
             sidecar=self.shelf.replica,
             boundary=boundary_key(self.shelf.boundary_secret),
             holding=self.holding,
+            lasting=self.lasting,
             admit=self.uplink.admit,
         )
         self.profiles = Profiles(
@@ -155,6 +159,7 @@ class Parts:
                     self.reasoning,
                     lambda: sidecar.spool_refused,
                     sidecar.joiner.counts,
+                    self.lasting.restarted,
                 ),
             ]
         )
@@ -231,8 +236,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     parts.uplink.start()
     parts.relay.start()
     parts.reasoning.start()
-    saving, telling = asyncio.create_task(_keep_saving(settings, parts)), asyncio.create_task(_keep_telling(parts))
-    watching = asyncio.create_task(_keep_watching(parts))
+    last(parts, settings)
     serving = asyncio.create_task(server.serve(sockets=sockets))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
@@ -247,9 +251,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
             where.append(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
         print("listening on " + " ".join(where), flush=True)
     await serving
-    saving.cancel()
-    telling.cancel()
-    watching.cancel()
+    parts.lasting.end()
     await parts.reasoning.close()
     parts.agents.save()
     await asyncio.to_thread(parts.relay.stop)
@@ -258,14 +260,29 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     await asyncio.to_thread(parts.tell)
 
 
-async def _keep_watching(parts: Parts) -> None:
-    looked, slept = 0.0, now()
+def last(parts: Parts, settings: Settings) -> None:
+    """Begin, in the event loop, what goes on until the sidecar ends: nothing of it waits for another, and each is kept going."""
+    for name, work in (
+        ("saving", lambda: _keep_saving(settings, parts)),
+        ("telling", lambda: _keep_telling(parts)),
+        ("looking", lambda: _keep_looking(parts)),
+        ("settling", lambda: _keep_settling(parts)),
+    ):
+        parts.lasting.task(name, work)
+
+
+async def _keep_looking(parts: Parts) -> None:
+    # Beside the settling: a file system that hangs must not keep silence from being noticed.
+    while True:
+        await parts.assistants.look()
+        await asyncio.sleep(EVERY)
+
+
+async def _keep_settling(parts: Parts) -> None:
+    slept = now()
     while True:
         if now() - slept > WAKING:
             parts.heartbeats.woke()
-        if now() - looked >= EVERY:
-            looked = now()
-            await parts.assistants.look()
         parts.heartbeats.settle()
         slept = now()
         await asyncio.sleep(5.0)

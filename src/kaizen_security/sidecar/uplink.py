@@ -26,6 +26,7 @@ from kaizen_security.contract.errors import InvalidInput, KaizenError, Misconfig
 from kaizen_security.contract.fields import array, obj, text
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.runtime.clock import Clock
+from kaizen_security.sidecar.lasting import Lasting
 from kaizen_security.sidecar.shelf import DiskShelf
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Uplink:
         spool: Spool,
         clock: Clock,
         on_bundle: Callable[[str, Bundle], None],
+        lasting: Lasting,
         most_agents: int = 256,
     ) -> None:
         self.api_url = api_url
@@ -78,6 +80,7 @@ class Uplink:
         self.shelf = shelf
         self._clock = clock
         self._on_bundle = on_bundle
+        self._lasting = lasting
         self._most = most_agents
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._signing = signing_key(key_hash(api_key))
@@ -98,12 +101,11 @@ class Uplink:
             return
         names = [("reports", self._send_forever), *((f"bundles-{n}", self._fetch_forever) for n in range(LANES))]
         for name, target in names:
-            thread = threading.Thread(target=target, name=f"uplink-{name}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
+            self._threads.append(self._lasting.thread(f"uplink-{name}", target))
 
     def stop(self, patience: float = 2.0) -> None:
         """Send what can be sent within ``patience`` seconds; the rest stays in the spool for the next start."""
+        self._lasting.ending()
         self._stopping.set()
         self._work.set()
         with self._due:
@@ -240,7 +242,9 @@ class Uplink:
             watched = self._watched.get(agent)
             if watched is None:
                 continue
-            pause = TURN
+            # Taken back when all goes well. Whatever else may end this thread, the agent has its next turn.
+            watched.failures += 1
+            pause = min(LONGEST_PAUSE, 0.5 * 2 ** min(watched.failures, 8))
             try:
                 self.admit(connection)
                 if watched.pending:
@@ -249,12 +253,11 @@ class Uplink:
                 watched.failures = 0
                 pause = 0.05 if len(self._watched) < LANES else TURN
             except KaizenError as err:
-                watched.failures += 1
-                pause = min(LONGEST_PAUSE, 0.5 * 2 ** min(watched.failures, 8))
                 self._bundle_failed(err)
-            with self._due:
-                heapq.heappush(self._heap, (monotonic() + pause, agent))
-                self._due.notify()
+            finally:
+                with self._due:
+                    heapq.heappush(self._heap, (monotonic() + pause, agent))
+                    self._due.notify()
 
     def _next(self) -> str | None:
         with self._due:
