@@ -6,6 +6,9 @@ const rows = $("#rows");
 const drawer = $("#drawer");
 const KEEP = 200; // rows on the page while it is live
 document.documentElement.classList.add("js");
+// On a narrow screen the pages' names scroll sideways: the one that is shown is in sight.
+const here = $(".top nav [aria-current]");
+if (here) here.closest("nav").scrollLeft = here.offsetLeft - here.closest("nav").clientWidth / 2;
 
 // --- say (for screen readers): at most one sentence every few seconds, so that a burst does not talk for minutes ----------
 let unsaid = [];
