@@ -25,12 +25,16 @@ def first_bytes(session: Session, data: bytes) -> bytes | None:
     refusal = None
     if hello is not None:
         refusal = seen.saw_hello(record, hello)
-    elif not peek.readable:
-        refusal = seen.saw_no_hello(record)
+    elif peek.host:
+        refusal = seen.saw_host(record, peek.host)
+    elif peek.unreadable:
+        refusal = seen.saw_unreadable(record, peek.speaks)
     if refusal is None:
         return held if session.proxy.opening is None else _opened(session, hello, held)
-    seen.refused(seen.name_record(record, hello.sni) if hello is not None else seen.beside(record), refusal)
-    _end(session, "tls-name-refused" if hello is not None else "tls-unreadable", tls=True)
+    named = hello.sni if hello is not None else peek.host
+    seen.refused(seen.name_record(record, named, peek.speaks) if named else seen.beside(record), refusal)
+    how = f"{peek.speaks}-{'name-refused' if named else 'unreadable'}"
+    _end(session, how, tls=peek.speaks == "tls")
     return None
 
 

@@ -123,16 +123,20 @@ class Gate:
         decide = self._denied if is_address(record_host) else self.name
         return decide(agent, host, port)
 
-    def unreadable_name(self, record_host: str, agent: str, port: int) -> Refusal | None:
-        """Whether a tunnel to ``record_host`` may carry TLS whose name cannot be read: not where it would have to be declared."""
+    def unreadable_name(self, record_host: str, agent: str, port: int, speaks: str) -> Refusal | None:
+        """Whether a tunnel to ``record_host`` may carry ``tls`` or ``http`` whose name cannot be read.
+
+        Not where that name would have to be declared.
+        """
         rules = self._rules(agent)
         if isinstance(rules, Refusal):
             return rules
         held = self._only is not None or (rules is not None and rules.declared is not None)
         if not held or is_address(record_host):
             return None
-        advice = "Use an ordinary TLS client: which host is asked for has to be read, and cannot be."
-        return _built_in("unreadable TLS name", authority(record_host, port), advice)
+        advice = "Use an ordinary client: which host is asked for has to be read, and cannot be."
+        kind = "unreadable TLS name" if speaks == "tls" else "unreadable request"
+        return _built_in(kind, authority(record_host, port), advice)
 
     def _denied(self, agent: str, host: str, port: int) -> Refusal | None:
         rules = self._rules(agent)

@@ -216,29 +216,3 @@ class Reader:
         if found is None and len(data) > MAX_HELD:
             raise ValueError("a TLS hello that is too long to be held back")
         return found
-
-
-class Peek:
-    """Holds the first bytes of a tunnel back until it is known which name they ask for.
-
-    What does not begin like TLS is let go at once.
-    """
-
-    __slots__ = ("_held", "_reader", "hello", "readable")
-
-    def __init__(self) -> None:
-        self._held = b""
-        self._reader = Reader()
-        self.hello: Hello | None = None
-        self.readable = True
-        """False: it began like TLS and then was none, or was longer than what is held back."""
-
-    def see(self, data: bytes) -> bytes | None:
-        """The bytes to let go, or None to wait for more. No ``data`` means that the client has ended: everything is let go."""
-        held = self._held = self._held + data if self._held else data
-        try:
-            self.hello = self._reader.take(held)
-        except ValueError:
-            self.readable = held[:1] != b"\x16"
-            return held
-        return None if self.hello is None and data else held

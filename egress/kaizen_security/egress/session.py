@@ -17,9 +17,9 @@ from kaizen_security.egress.budgets import Meters
 from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
 from kaizen_security.egress.firstbytes import first_bytes
 from kaizen_security.egress.forward import Exchange
-from kaizen_security.egress.hello import Peek
 from kaizen_security.egress.linger import LINGER, Linger
 from kaizen_security.egress.loop import READ, WRITE
+from kaizen_security.egress.peek import Peek
 from kaizen_security.egress.report import Record
 from kaizen_security.egress.rules import Refusal
 from kaizen_security.egress.tunnel import Tunnel

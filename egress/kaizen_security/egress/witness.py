@@ -12,6 +12,7 @@ from kaizen_security.egress.budgets import refusal as over_budget
 from kaizen_security.egress.fronting import disagreement
 from kaizen_security.egress.gate import Gate, is_address
 from kaizen_security.egress.hello import Hello
+from kaizen_security.egress.http1 import authority
 from kaizen_security.egress.loop import Loop
 from kaizen_security.egress.policies import Policies
 from kaizen_security.egress.report import Record, Reporter
@@ -72,11 +73,13 @@ class Witness:
         beside.act_id = record.id
         return beside
 
-    def name_record(self, record: Record, sni: str) -> Record:
+    def name_record(self, record: Record, name: str, speaks: str) -> Record:
         """A record for the name that was asked for inside a connection to another."""
         port = record.target.rpartition(":")[2]
-        beside = self.beside(record, f"{sni}:{port}")
-        beside.extra = {"sni": sni, "address": record.extra.get("address"), "host": record.target}
+        beside = self.beside(record, authority(name, int(port)))
+        beside.extra = {"address": record.extra.get("address"), "host": record.target}
+        if speaks == "tls":
+            beside.extra["sni"] = name
         return beside
 
     def saw_hello(self, record: Record, hello: Hello) -> Refusal | None:
@@ -88,18 +91,30 @@ class Witness:
         if not hello.sni:
             return None
         extra["sni"] = hello.sni
-        host, _, port = record.target.rpartition(":")
+        host = record.target.rpartition(":")[0]
         sni = hello.sni.rstrip(".")
         if sni == host:
             return None
         extra["sni_differs"] = True
+        return self._other_name(record, sni, "TLS name")
+
+    def saw_host(self, record: Record, host: str) -> Refusal | None:
+        """Note which host a plain request asks for inside a tunnel, and decide on it."""
+        if host == record.target.rpartition(":")[0].strip("[]"):
+            return None
+        record.extra["host_differs"] = True
+        return self._other_name(record, host, "Host field")
+
+    def _other_name(self, record: Record, named: str, where: str) -> Refusal | None:
+        host, _, port = record.target.rpartition(":")
         host = host.strip("[]")
         if not is_address(host):
-            record.findings = (disagreement(host, sni, "TLS name"),)
-        return self._gate().hidden_name(host, record.agent, sni, int(port))
+            record.findings = (disagreement(host, named, where),)
+        return self._gate().hidden_name(host, record.agent, named, int(port))
 
-    def saw_no_hello(self, record: Record) -> Refusal | None:
-        """Note that what began like TLS cannot be read, and decide on that."""
-        record.extra["tls"] = "unreadable"
+    def saw_unreadable(self, record: Record, speaks: str) -> Refusal | None:
+        """Note that what began like TLS, or like a request, cannot be read, and decide on that."""
+        if speaks == "tls":
+            record.extra["tls"] = "unreadable"
         host, _, port = record.target.rpartition(":")
-        return self._gate().unreadable_name(host.strip("[]"), record.agent, int(port))
+        return self._gate().unreadable_name(host.strip("[]"), record.agent, int(port), speaks)

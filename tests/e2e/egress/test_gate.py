@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import socket
 import subprocess
@@ -84,6 +85,37 @@ def test_a_denied_tls_name_inside_a_permitted_tunnel_ends_it(
     assert ended["metadata"]["sni_differs"] is True
     permitted = subprocess.run([*command, "-servername", "other.internal"], input=b"", capture_output=True, timeout=15)
     assert b"BEGIN CERTIFICATE" in permitted.stdout
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\nHost: attacker.example\r\n\r\n",
+        b"CONNECT attacker.example:443 HTTP/1.1\r\nHost: attacker.example\r\n\r\n",
+    ],
+    ids=["a plain request", "a request to another proxy"],
+)
+def test_a_denied_host_inside_a_permitted_tunnel_ends_it(
+    guarded: Running, plane: ControlPlane, origin: Origin, said: bytes
+):
+    connection, head = guarded.tunnel("web.internal:80")
+    assert b" 200 " in head
+    with connection, contextlib.suppress(ConnectionResetError):
+        connection.sendall(said[:9])
+        connection.sendall(said[9:])
+        assert read_all(connection) == b""
+    report = until(lambda: [r for r in plane.reports if r["action"]["target"] == "attacker.example:80"])[0]
+    assert report["verdict"]["reason"] == "blocked by policy: malicious domain"
+    ended = until(lambda: [a for a in plane.actions("web.internal:80") if a["metadata"].get("ended")])[0]
+    assert (ended["metadata"]["ended"], ended["metadata"]["host_differs"]) == ("http-name-refused", True)
+    assert origin.seen == []
+
+
+def test_a_plain_request_to_the_tunnels_own_host_passes(guarded: Running, origin: Origin):
+    connection, _ = guarded.tunnel("web.internal:80")
+    with connection:
+        connection.sendall(b"GET /204 HTTP/1.1\r\nHost: web.internal\r\nConnection: close\r\n\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 204 ")
 
 
 def test_a_policy_that_changes_holds_for_kept_connections_too(guarded: Running, plane: ControlPlane, origin: Origin):

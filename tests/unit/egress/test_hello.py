@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaizen_security.egress.hello import MAX_HELD, MAX_HELLO, Hello, Peek, parse
+from kaizen_security.egress.hello import MAX_HELD, MAX_HELLO, Hello, parse
+from kaizen_security.egress.peek import Peek
 
 
 def real(name: str | None = "api.example", alpn: tuple[str, ...] = ("h2", "http/1.1")) -> bytes:
@@ -103,7 +104,7 @@ def test_peek_lets_everything_go_that_is_no_tls():
     peek = Peek()
     assert peek.see(b"SSH-2.0-x\r\n") == b"SSH-2.0-x\r\n"
     assert peek.hello is None
-    assert peek.readable
+    assert not peek.unreadable
 
 
 def test_peek_holds_a_hello_back_until_it_is_whole():
@@ -118,7 +119,7 @@ def test_peek_lets_a_hello_that_is_none_go_and_says_so():
     peek = Peek()
     bad = b"\x16\x03\x01\x00\x05\x02aaaa"
     assert peek.see(bad) == bad
-    assert not peek.readable
+    assert peek.unreadable
 
 
 def records(size: int, *, empty: bool = False, padding: int = 0) -> bytes:
@@ -158,7 +159,7 @@ def test_a_hello_that_is_too_much_to_hold_back_is_not_readable():
     assert peek.see(data[:MAX_HELD]) is None
     assert peek.see(data[MAX_HELD : MAX_HELD + 1]) == data[: MAX_HELD + 1]
     assert peek.hello is None
-    assert not peek.readable
+    assert peek.unreadable
 
 
 def test_peek_lets_a_cut_hello_go_when_the_client_has_ended():
