@@ -17,8 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = {
     "a": (
         "openai_agents",
+        "openai_agents_hostile",
         "langchain",
+        "langchain_hostile",
         "pydantic_ai",
+        "pydantic_ai_hostile",
         "claude_agent",
         "otel",
         "pairs",
@@ -26,9 +29,19 @@ ENVIRONMENTS = {
         "examples",
     ),
     "b": ("crewai", "semantic_kernel", "google_adk", "google_adk_live", "llamaindex", "bedrock", "auto", "examples"),
-    "lowest": ("openai_agents", "langchain", "pydantic_ai", "claude_agent", "otel"),
-    "lowest-b": ("google_adk", "google_adk_live", "llamaindex", "bedrock"),
-    "lowest-c": ("crewai", "semantic_kernel"),
+    "lowest": (
+        "openai_agents",
+        "openai_agents_hostile",
+        "langchain",
+        "langchain_hostile",
+        "pydantic_ai",
+        "pydantic_ai_hostile",
+        "claude_agent",
+        "otel",
+        "examples",
+    ),
+    "lowest-b": ("google_adk", "google_adk_live", "llamaindex", "bedrock", "examples"),
+    "lowest-c": ("crewai", "semantic_kernel", "examples"),
 }
 """Environment (``requirements/frameworks-NAME.lock``) to the adapters that are tested in it."""
 LONG = "--long"

@@ -54,6 +54,8 @@ def is_told(action: Action) -> bool:
     act = ACT.get()
     if act is None or act.tool != action.tool or action.source not in SILENCES.get(act.source, ()):
         return False
+    if action.delegation and (action.agent, action.delegation) != (act.agent, act.delegation):
+        return False  # an agent that the act has started asks for something of that name itself
     if (action.kind, action.target) != (act.kind, act.target) or (action.sensitive and not act.sensitive):
         return False
     outer, inner = plain(act.metadata.get("arguments")), plain(action.metadata.get("arguments"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
@@ -21,7 +20,14 @@ from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import Call, Refused, attach_point, call_of, in_order
-from kaizen_security.integrations.langchain_messages import last_words, request
+from kaizen_security.integrations.langchain_messages import (
+    conversation,
+    last_words,
+    own_words,
+    request,
+    state,
+    without_injected,
+)
 from kaizen_security.integrations.langchain_messages import messages as flat
 from kaizen_security.integrations.runs import Running
 
@@ -29,7 +35,7 @@ try:
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
-    from langchain_core.runnables.config import ensure_config
+    from langchain_core.runnables.config import ensure_config, var_child_runnable_config
     from langchain_core.tools import BaseTool
     from langchain_core.tracers.context import register_configure_hook
 except ImportError as err:
@@ -70,6 +76,8 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
         self._agents = frozenset(agents)
         self._places: OrderedDict[UUID, _Place] = OrderedDict()
         self._read: set[str] = set()
+        self._unheard: set[str] = set()
+        """Runs that began without a word."""
         self._lock = threading.Lock()
         _install()
 
@@ -105,14 +113,42 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
         if above is None:
             if parent_run_id is not None and not isinstance(inputs, dict):
                 return
-            running = self.point.run(request(inputs)).begin()
+            asked = request(inputs)
+            running = self.point.run(asked).begin()
+            if not asked:
+                self._unheard.add(running.id)
             self._put(run_id, _Place(running, (), told or name or ""))
             return
+        if above.running.id in self._unheard:
+            self._taken_up(above, inputs)
         acts = told if told else name if name in self._agents else above.name
         if acts != above.name and acts:
             self._put(run_id, _Place(above.running, (*above.agents, acts), acts))
         else:
             self._put(run_id, above)
+
+    def _taken_up(self, place: _Place, inputs: Any) -> None:
+        """A run that waited for a person begins without a word, and its tools may run before a model is asked: the first of its
+        parts that is given the conversation shows what it has been through.
+        """
+        found = conversation(inputs)
+        if not found:
+            return
+        self._unheard.discard(place.running.id)
+        if not place.agents and (said := own_words(found)):
+            place.running.request(said)
+        self._reads(place.running, found)
+
+    def _reads(self, running: Running, found: Any) -> None:
+        """What tools brought in earlier runs of the conversation. Once for a run."""
+        if running.id in self._read:
+            return
+        if len(self._read) > MOST:
+            self._read.clear()
+        self._read.add(running.id)
+        for message in flat(found):
+            if isinstance(message, ToolMessage):
+                running.read(message.content, action_id=str(message.tool_call_id or ""))
 
     def on_tool_start(
         self, serialized: Any, input_str: str, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any
@@ -130,14 +166,7 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
         if above is None:
             return
         above.running.asked()
-        if above.running.id in self._read:
-            return
-        if len(self._read) > MOST:
-            self._read.clear()
-        self._read.add(above.running.id)
-        for message in flat(messages):
-            if isinstance(message, ToolMessage):
-                above.running.read(message.content, action_id=str(message.tool_call_id or ""))
+        self._reads(above.running, messages)
 
     def last_word(self, run_id: UUID | None) -> str:
         """Of the agent in the run of that id, which goes on asking for what it is refused; empty for any other. Said once."""
@@ -148,6 +177,7 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
         """It is over."""
         place = self._places.pop(run_id, None)
         if place is not None and self._is_whole(place, parent_run_id):
+            self._unheard.discard(place.running.id)
             place.running.message(last_words(outputs))
             place.running.end()
 
@@ -158,6 +188,7 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
         place = self._places.pop(run_id, None)
         # An interrupt of LangGraph is none: the run waits for a person, and goes on later under an id of its own.
         if place is not None and self._is_whole(place, parent_run_id):
+            self._unheard.discard(place.running.id)
             place.running.end(completed=False)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
@@ -180,32 +211,19 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
 
     # --- one call
 
-    def call(self, tool: Any, given: Any, call_id: str, run_id: UUID | None) -> Call:
+    def call(self, tool: Any, given: Any, call_id: str, run_id: UUID | None, config: Any = None) -> Call:
         """The call of a tool in our words."""
         place = self.place(run_id)
+        if place is not None and place.running.id in self._unheard:
+            self._taken_up(place, state(config))
         return call_of(
             str(tool.name),
-            _without_injected(tool, given) if isinstance(given, dict) else given,
+            without_injected(tool, given) if isinstance(given, dict) else given,
             call_id,
             () if place is None else place.agents,
             None if place is None else place.running,
             fn=getattr(tool, "func", None) or getattr(tool, "coroutine", None),
         )
-
-
-_INJECTED: dict[tuple[int, frozenset[str]], tuple[Any, frozenset[str]]] = {}
-
-
-def _without_injected(tool: Any, given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that the model made. LangChain finds out which the others are by the function's types, each time anew."""
-    names = frozenset(given)
-    known = _INJECTED.get((id(tool), names))
-    if known is None or known[0]() is not tool:
-        left = tool._filter_injected_args(given) if hasattr(tool, "_filter_injected_args") else given
-        if len(_INJECTED) > MOST:
-            _INJECTED.clear()
-        known = _INJECTED[id(tool), names] = (weakref.ref(tool), names - frozenset(left))
-    return {name: value for name, value in given.items() if name not in known[1]} if known[1] else given
 
 
 def _again(agents: tuple[str, ...], identity: bool, always_ask: bool) -> KaizenCallbackHandler:
@@ -270,7 +288,7 @@ def _install() -> None:
         handler, run_id = _handler(self, args, kwargs)
         if handler is None:
             return run(self, tool_input, *args, **kwargs)
-        call = handler.call(self, tool_input, str(kwargs.get("tool_call_id") or ""), run_id)
+        call = handler.call(self, tool_input, str(kwargs.get("tool_call_id") or ""), run_id, kwargs.get("config"))
         return handler.point.through(
             call, lambda: run(self, tool_input, *args, **kwargs), functools.partial(_refused, self, kwargs), _shown
         )
@@ -280,7 +298,7 @@ def _install() -> None:
         handler, run_id = _handler(self, args, kwargs)
         if handler is None:
             return await arun(self, tool_input, *args, **kwargs)
-        call = handler.call(self, tool_input, str(kwargs.get("tool_call_id") or ""), run_id)
+        call = handler.call(self, tool_input, str(kwargs.get("tool_call_id") or ""), run_id, kwargs.get("config"))
         return await handler.point.athrough(
             call, lambda: arun(self, tool_input, *args, **kwargs), functools.partial(_refused, self, kwargs), _shown
         )
@@ -365,6 +383,11 @@ def _handler(
     for handler in (*_handlers(given), *_handlers(tool.callbacks), *_GLOBAL):
         if isinstance(handler, KaizenCallbackHandler):
             return handler, getattr(given, "parent_run_id", None)
+    # A tool's body that calls another one by hand tells it nothing; LangChain keeps the run that it is part of in the context.
+    around = (var_child_runnable_config.get() or {}).get("callbacks")
+    for handler in _handlers(around):
+        if isinstance(handler, KaizenCallbackHandler):
+            return handler, getattr(around, "parent_run_id", None)
     return None, None
 
 

@@ -1,7 +1,8 @@
-"""Messages of LangChain: the user's words in the input of a run, and an agent's last words in its output. Pure."""
+"""What LangChain gives and gets, in our words: the user's in the input of a run, an agent's last ones, arguments of a call."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ try:
 except ImportError as err:
     raise HookUnavailable("LangChain is not installed, or too old: pip install 'langchain-core>=1'") from err
 
+MOST_TOOLS = 10_000
+"""Tools whose injected arguments are remembered."""
 MAX_MESSAGES = 200
 """Messages of a conversation that are looked at when a run begins."""
 
@@ -34,6 +37,30 @@ def request(inputs: Any) -> str:
         elif isinstance(message, str):
             said.append(message)
     return "\n".join(filter(None, said))
+
+
+def conversation(inputs: Any) -> list[Any]:
+    """The messages in what a part of a run is given: a state, or one beside a call that a node is to make."""
+    for state in (inputs, inputs.get("state") if isinstance(inputs, dict) else None):
+        found = state.get("messages") if isinstance(state, dict) else getattr(state, "messages", None)
+        if isinstance(found, list) and found:
+            return found
+    return []
+
+
+def state(config: Any) -> dict[str, Any]:
+    """What a graph keeps of its conversation, where it calls a tool with nothing but the call: read as its own nodes read it."""
+    configurable = config.get("configurable") if isinstance(config, dict) else None
+    read = (configurable or {}).get("__pregel_read")
+    try:
+        return {"messages": read("messages", False)} if callable(read) else {}
+    except (KeyError, TypeError):
+        return {}  # a graph that calls it something else
+
+
+def own_words(given: list[Any]) -> str:
+    """The user's words in the state of a graph. What agents write to each other there may look the same, but has a name."""
+    return request([one for one in given if isinstance(one, BaseMessage) and not one.name])
 
 
 def messages(given: Any) -> Iterator[Any]:
@@ -64,3 +91,18 @@ def last_words(outputs: Any) -> str:
         return str(outputs["output"])
     found = list(messages(outputs.get("messages"))) if isinstance(outputs, dict) else []
     return _text(found[-1]) if found and isinstance(found[-1], BaseMessage) else ""
+
+
+_INJECTED: dict[tuple[int, frozenset[str]], tuple[Any, frozenset[str]]] = {}
+
+
+def without_injected(tool: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that the model made. LangChain finds out which the others are by the function's types, each time anew."""
+    names = frozenset(given)
+    known = _INJECTED.get((id(tool), names))
+    if known is None or known[0]() is not tool:
+        left = tool._filter_injected_args(given) if hasattr(tool, "_filter_injected_args") else given
+        if len(_INJECTED) > MOST_TOOLS:
+            _INJECTED.clear()
+        known = _INJECTED[id(tool), names] = (weakref.ref(tool), names - frozenset(left))
+    return {name: value for name, value in given.items() if name not in known[1]} if known[1] else given

@@ -12,16 +12,15 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
-from kaizen_security.client.noting import RUN
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point
-from kaizen_security.integrations.openai_items import request, results
-from kaizen_security.integrations.runs import RUNNING, Running
+from kaizen_security.integrations import openai_local, openai_realtime
+from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.openai_items import request, taken_up
+from kaizen_security.integrations.openai_session import SESSION, Session, name_of, within
 
 try:
     from agents import RunHooks, ToolsToFinalOutputResult
@@ -34,43 +33,6 @@ if not hasattr(_run, "set_default_agent_runner"):
 SOURCE = "openai-agents"
 
 
-class _Session:
-    """One run of the SDK: who acts in it just now, and what was said of the calls that are about to run."""
-
-    def __init__(self, hooks: KaizenHooks, running: Running, above: tuple[str, ...]) -> None:
-        self.hooks = hooks
-        self.point: AttachPoint = hooks.point
-        self.running = running
-        self.above = above
-        self.said: dict[str, Allowed | Refused] = {}
-        self.read = False
-        self.ended: dict[str, str] = {}
-        """By the name of an agent that goes on asking for what it is refused: what is to be its last word."""
-        self._chains: dict[str, tuple[str, ...]] = {}
-        self._acts = ""
-
-    @property
-    def last_word(self) -> str:
-        """Of the agent that acts, if it is to be stopped; else empty."""
-        return self.ended.get(self._acts, "")
-
-    @property
-    def chain(self) -> tuple[str, ...]:
-        """The agents down to the one that acts."""
-        return self._chains.get(self._acts, self.above)
-
-    def acts(self, name: str) -> None:
-        """``name`` acts from now on; the first one is whom the run was begun with."""
-        if not self._chains:
-            self._chains[name] = self.above
-        self._acts = name
-
-    def hands_over(self, giver: str, taker: str) -> None:
-        """``giver`` hands the work to ``taker``, unless that one had it before."""
-        self._chains.setdefault(taker, (*self._chains.get(giver, self.above), taker))
-
-
-_SESSION: ContextVar[_Session | None] = ContextVar("kaizen_openai_agents", default=None)
 _GLOBAL: list[KaizenHooks] = []
 
 
@@ -100,15 +62,15 @@ class KaizenHooks(RunHooks):  # type: ignore[misc]  # the SDK is not there when 
 
     async def on_agent_start(self, context: Any, agent: Any) -> None:
         """An agent begins, or takes over."""
-        session = _SESSION.get()
+        session = SESSION.get()
         if session is not None:
-            session.acts(_name(agent))
+            session.acts(name_of(agent))
         if self._also is not None:
             await self._also.on_agent_start(context, agent)
 
     async def on_agent_end(self, context: Any, agent: Any, output: Any) -> None:
         """Its final words."""
-        session = _SESSION.get()
+        session = SESSION.get()
         if session is not None and isinstance(output, str):
             session.running.message(output, kaizen=session.point.agent(session.chain), to="user")
         if self._also is not None:
@@ -116,21 +78,18 @@ class KaizenHooks(RunHooks):  # type: ignore[misc]  # the SDK is not there when 
 
     async def on_handoff(self, context: Any, from_agent: Any, to_agent: Any) -> None:
         """The work goes to another agent, which is the same run under another identity."""
-        session = _SESSION.get()
+        session = SESSION.get()
         if session is not None:
-            session.hands_over(_name(from_agent), _name(to_agent))
+            session.hands_over(name_of(from_agent), name_of(to_agent))
         if self._also is not None:
             await self._also.on_handoff(context, from_agent, to_agent)
 
     async def on_llm_start(self, context: Any, agent: Any, system_prompt: Any, input_items: Any) -> None:
         """What the model gets to read: at the first turn also what earlier runs of the conversation brought."""
-        session = _SESSION.get()
+        session = SESSION.get()
         if session is not None:
             session.running.asked()
-            if not session.read:
-                session.read = True
-                for id_, content in results(input_items):
-                    session.running.read(content, action_id=id_)
+            session.reads(input_items)
         if self._also is not None:
             await self._also.on_llm_start(context, agent, system_prompt, input_items)
 
@@ -141,17 +100,17 @@ class KaizenHooks(RunHooks):  # type: ignore[misc]  # the SDK is not there when 
 
     async def on_tool_start(self, context: Any, agent: Any, tool: Any) -> None:
         """Judge the call, outside of the tool's own time limit; the tool itself gives a refusal back."""
-        session = _SESSION.get()
+        session = SESSION.get()
         if session is not None:
-            session.acts(_name(agent))
+            session.acts(name_of(agent))
             _judged(tool)
             call_id = getattr(context, "tool_call_id", "")
             arguments = getattr(context, "tool_arguments", None)
             if call_id and arguments is not None:
                 said = await session.point.abefore(_call(session, tool, arguments, call_id))
-                session.said[call_id] = said
+                session.said[call_id, name_of(tool), str(arguments)] = said
                 if isinstance(said, Refused) and said.ends:
-                    session.ended[_name(agent)] = said.text
+                    session.ended[name_of(agent)] = said.text
                     _stops(agent)
         if self._also is not None:
             await self._also.on_tool_start(context, agent, tool)
@@ -220,6 +179,16 @@ def _install() -> None:
     runner = _run.get_default_agent_runner()
     if not isinstance(runner, _Runner):
         _run.set_default_agent_runner(_Runner(runner))
+    openai_realtime.install(_live, within, _judged)
+
+
+def _live(agent: Any) -> Session | None:
+    """A session of ours for a realtime one that begins; None where no ``attach`` wants it."""
+    if not _GLOBAL:
+        return None
+    session = Session(_GLOBAL[0], _GLOBAL[0].point.run().begin(), ())
+    session.acts(name_of(agent))
+    return session
 
 
 def _hooks(kwargs: dict[str, Any]) -> KaizenHooks | None:
@@ -227,7 +196,7 @@ def _hooks(kwargs: dict[str, Any]) -> KaizenHooks | None:
     given = kwargs.get("hooks")
     if isinstance(given, KaizenHooks):
         return given
-    outer = _SESSION.get()
+    outer = SESSION.get()
     found = outer.hooks if outer is not None else _GLOBAL[0] if _GLOBAL else None
     if found is None:
         return None
@@ -236,26 +205,26 @@ def _hooks(kwargs: dict[str, Any]) -> KaizenHooks | None:
 
 
 @contextmanager
-def _session(hooks: KaizenHooks, agent: Any, given: Any) -> Iterator[_Session]:
-    outer = _SESSION.get()
+def _session(hooks: KaizenHooks, agent: Any, given: Any) -> Iterator[Session]:
+    outer = SESSION.get()
+    state, given = taken_up(given)
+    asked = request(given)
     if outer is not None and outer.point is hooks.point:
         # A sub-agent as a tool. What it was told are its parent's words, which are no request of the user.
-        running, above = outer.running, (*outer.chain, _name(agent))
+        running, above = outer.running, (*outer.chain, name_of(agent))
     else:
-        running, above = hooks.point.run(request(given)).begin(), ()
-    session = _Session(hooks, running, above)
-    session.acts(_name(agent))
-    tokens = _SESSION.set(session), RUN.set(running.id), RUNNING.set(running)
-    try:
+        running, above = hooks.point.run(asked).begin(), ()
+    session = Session(hooks, running, above, asked)
+    session.acts(name_of(agent))
+    if state is not None:
+        # Taken up where it waited for a person: its tools run before a model is asked.
+        session.reads(state)
+    with within(session):
         yield session
-    finally:
-        _SESSION.reset(tokens[0])
-        RUN.reset(tokens[1])
-        RUNNING.reset(tokens[2])
 
 
 @contextmanager
-def _ending(session: _Session) -> Iterator[None]:
+def _ending(session: Session) -> Iterator[None]:
     completed = False
     try:
         yield
@@ -274,13 +243,19 @@ def _judged(tool: Any) -> None:
         given = getattr(tool, name, None)
         if callable(given) and not getattr(given, "__kaizen_judged__", False):
             setattr(tool, name, _asking(tool, given, whole=name == "executor"))
+    openai_local.guard(tool, _asked)
+
+
+def _asked(tool: Any, arguments: dict[str, object]) -> tuple[AttachPoint, Call] | None:
+    session = SESSION.get()
+    return None if session is None else (session.point, _call(session, tool, arguments, ""))
 
 
 def _asking(tool: Any, given: Any, *, whole: bool) -> Any:
     if whole:
         # Shell tools: what is to be run is in the request, and its output is text.
         async def executor(request: Any) -> Any:
-            session = _SESSION.get()
+            session = SESSION.get()
             if session is None:
                 return await _awaited(given(request))
             call = _call(session, tool, _shell(request), "")
@@ -310,11 +285,11 @@ def _marked(made: Any) -> Any:
 
 
 async def _invoked(tool: Any, given: Callable[..., Awaitable[Any]], context: Any, arguments: str) -> Any:
-    session = _SESSION.get()
+    session = SESSION.get()
     if session is None:
         return await given(context, arguments)
     call_id = getattr(context, "tool_call_id", "")
-    said = session.said.pop(call_id, None)
+    said = session.said.pop((call_id, name_of(tool), str(arguments)), None)
     if said is None:
         said = await session.point.abefore(_call(session, tool, arguments, call_id))
     if isinstance(said, Refused):
@@ -333,7 +308,7 @@ def _stops(agent: Any) -> None:
         return
 
     async def ruled(context: Any, results: list[Any]) -> Any:
-        session = _SESSION.get()
+        session = SESSION.get()
         if session is not None and session.last_word:
             return ToolsToFinalOutputResult(is_final_output=True, final_output=session.last_word)
         if callable(rule):
@@ -351,10 +326,10 @@ async def _awaited(found: Any) -> Any:
     return await found if inspect.isawaitable(found) else found
 
 
-def _call(session: _Session, tool: Any, arguments: Any, call_id: str) -> Call:
+def _call(session: Session, tool: Any, arguments: Any, call_id: str) -> Call:
     origin = getattr(tool, "_tool_origin", None)
     return Call(
-        tool=_name(tool),
+        tool=name_of(tool),
         arguments=arguments,
         id=call_id,
         agents=session.chain,
@@ -369,7 +344,3 @@ def _shell(request: Any) -> object:
     action = getattr(getattr(request, "data", None), "action", None)
     commands = getattr(action, "commands", None) or getattr(action, "command", None)
     return {"commands": list(commands) if isinstance(commands, list | tuple) else commands}
-
-
-def _name(thing: Any) -> str:
-    return str(getattr(thing, "name", "") or type(thing).__name__)

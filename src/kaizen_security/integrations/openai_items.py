@@ -17,6 +17,19 @@ def request(given: Any) -> str:
     return "\n".join(filter(None, said))
 
 
+def taken_up(given: Any) -> tuple[list[Any] | None, Any]:
+    """Of a run that waited for a person (``RunState``): what it has been through so far, as items, and what it was asked. Of any
+    other: None, and what it is given.
+    """
+    if not hasattr(given, "_original_input"):
+        return None, given
+    items = []
+    for one in getattr(given, "_generated_items", None) or ():
+        raw = getattr(one, "raw_item", None)
+        items.append(raw if isinstance(raw, Mapping) else {})
+    return items, given._original_input
+
+
 def results(given: Any) -> Iterator[tuple[str, object]]:
     """What tools of earlier runs of the conversation brought back."""
     for item in _items(given):

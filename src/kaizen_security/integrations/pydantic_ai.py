@@ -24,7 +24,7 @@ try:
     from pydantic_ai import Agent, RunContext
     from pydantic_ai.capabilities import AbstractCapability
     from pydantic_ai.capabilities.abstract import CapabilityOrdering
-    from pydantic_ai.exceptions import SkipModelRequest
+    from pydantic_ai.exceptions import ModelRetry, SkipModelRequest
     from pydantic_ai.messages import ModelResponse, TextPart, ToolReturnPart, UserPromptPart
 except ImportError as err:
     raise HookUnavailable("Pydantic AI is not installed, or older than 2: pip install 'pydantic-ai-slim>=2'") from err
@@ -112,6 +112,28 @@ class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI
 
         return await self.point.athrough(asked, lambda: handler(args), refuse, _shown)
 
+    async def wrap_output_process(
+        self, ctx: Any, *, output_context: Any, output: Any, handler: Callable[[Any], Awaitable[Any]]
+    ) -> Any:
+        """A function that makes the output of what the model calls it with is a tool by another name; what only makes something
+        of the model's words is none.
+        """
+        call = output_context.tool_call
+        if not output_context.has_function or call is None:
+            return await handler(output)
+        frame = _FRAME.get()
+        agents, run = ((), None) if frame is None else (frame.agents, frame.running)
+        given = output if isinstance(output, dict) else call.args
+        asked = call_of(str(output_context.function_name or call.tool_name), given, call.tool_call_id, agents, run)
+
+        def refuse(refused: Refused) -> Any:
+            words = bool(output_context.allows_text)
+            if words and (refused.ends or ctx.last_attempt):
+                return refused.text
+            raise ModelRetry(refused.text)
+
+        return await self.point.athrough(asked, lambda: handler(output), refuse, _shown)
+
     async def before_model_request(self, ctx: Any, request_context: Any) -> Any:
         """A model that does not stop asking is not asked again; only where words are an answer, or the run would break on them."""
         frame = _FRAME.get()
@@ -174,14 +196,21 @@ _INSTALLED: list[bool] = []
 
 
 def _install() -> None:
-    """Let ``Agent.iter`` bring our capability where a run of ours, or ``attach``, wants it. Once."""
+    """Let ``Agent.iter``, and ``realtime`` where there is one, bring our capability where a run of ours or ``attach`` wants it.
+
+    Once.
+    """
     if _INSTALLED:
         return
     _INSTALLED.append(True)
-    begun = Agent.iter
+    Agent.iter = _bringing(Agent.iter)
+    if hasattr(Agent, "realtime"):
+        Agent.realtime = _bringing(Agent.realtime)
 
+
+def _bringing(begun: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(begun)
-    def iter_(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def begin(self: Any, *args: Any, **kwargs: Any) -> Any:
         outer = _FRAME.get()
         wanted = outer.capability if outer is not None else _GLOBAL[0] if _GLOBAL else None
         if wanted is not None:
@@ -191,7 +220,7 @@ def _install() -> None:
                 kwargs["capabilities"] = [*given, wanted]
         return begun(self, *args, **kwargs)
 
-    Agent.iter = iter_
+    return begin
 
 
 def _leaves(capability: Any) -> Iterator[Any]:
