@@ -133,7 +133,7 @@ class Run:
             found |= self._served.counts
         if self._notices is not None:
             self._notices.join()
-            found["calls refused"] = self._notices.count
+            found |= self._notices.counts
         if self._own is not None:
             found |= {f"proxy: {name}": n for name, n in self._own.counts().items()}
         return found | self._lost()
