@@ -16,6 +16,7 @@ from itertools import islice
 from time import monotonic
 from typing import TypeVar
 
+from kaizen_security.client.delivery import Backoff
 from kaizen_security.client.http import Pool
 from kaizen_security.client.talk import Exchange, Talk, Turn, carried, left
 from kaizen_security.contract.action import Action, Json
@@ -30,7 +31,7 @@ T = TypeVar("T")
 MAX_STEPS = 4000
 """Steps in memory while the sidecar does not take them. They hold the run's text, so they never go to disk."""
 AT_ONCE = 50
-LONGEST_PAUSE = 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 STEPS_LOST, STEPS_REFUSED = "steps: sidecar unreachable", "steps: refused by the sidecar"
 STEPS_BROKEN = "steps: could not be encoded"
 
@@ -59,7 +60,7 @@ class Link:
         self._sending = threading.Lock()
         self._removing = threading.Lock()
         self._ask_after = 0.0
-        self._pause = 0.0
+        self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     def ask(self, action: Action, deadline: float, *, patient: bool) -> Verdict:
         """``asking``, carried in the calling thread."""
@@ -83,7 +84,8 @@ class Link:
         except Unreachable as err:
             self._too_slow(err)
             raise
-        self._pause = self._ask_after = 0.0
+        self._pauses.reset()
+        self._ask_after = 0.0
         return verdict
 
     def _asking(self, action: Action, at: float) -> Talk[Verdict]:
@@ -152,8 +154,7 @@ class Link:
 
     def _too_slow(self, err: Unreachable) -> None:
         if isinstance(err.__cause__, TimeoutError):
-            self._pause = min(max(self._pause * 2, 0.5), LONGEST_PAUSE)
-            self._ask_after = monotonic() + self._pause
+            self._ask_after = monotonic() + self._pauses.next()
 
     def sending(self, deadline: float) -> Talk[None]:
         """Send what waits, in order. Raises Unreachable; what the sidecar refuses is counted.

@@ -18,6 +18,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from kaizen_security.client import own
+from kaizen_security.client.delivery import Backoff, Fate, fate, rejected
 from kaizen_security.client.fields import completed
 from kaizen_security.client.http import Connection
 from kaizen_security.client.spool import EXIT, Batch, Spool
@@ -25,8 +26,7 @@ from kaizen_security.client.waiting import Entry, packed, unpacked
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import outward, outward_verdict
 from kaizen_security.contract.codec import Report, encode_report
-from kaizen_security.contract.errors import InvalidInput, Unreachable
-from kaizen_security.contract.fields import parse
+from kaizen_security.contract.errors import Unreachable
 from kaizen_security.contract.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ BATCH = 50
 BATCH_BYTES = 512 << 10
 MAX_QUEUE = 32768
 """Reports in memory; whoever adds one more first encodes a slice itself."""
-LONGEST_PAUSE = 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 LOOK_AROUND = 30.0
 """Seconds between looks for what dead processes left, when nothing else is to do."""
 EXCHANGE = 10.0
@@ -77,7 +77,7 @@ class Reporter:
         self._starting = threading.Lock()
         self._awake = False
         self._retry_at = 0.0
-        self._pause = 0.0
+        self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
 
     # --- called by the agent's threads
 
@@ -207,7 +207,8 @@ class Reporter:
             while True:
                 batch = self.spool.read(n, BATCH_BYTES)
                 if not batch.records:
-                    self._pause = self._retry_at = 0.0
+                    self._pauses.reset()
+                    self._retry_at = 0.0
                     return True
                 left = until - monotonic()
                 if left <= 0:
@@ -227,38 +228,29 @@ class Reporter:
             )
         except Unreachable as err:
             return self._later(str(err))
-        if 200 <= status < 300:
-            self._lose(REFUSED, _rejected(answer, len(batch.records)))
-        elif status in (400, 413, 422):
-            if len(batch.records) > 1:
+        match fate(status, len(batch.records)):
+            case Fate.TAKEN:
+                self._lose(REFUSED, rejected(answer, len(batch.records)))
+            case Fate.SMALLER:
                 return max(1, min(n, len(batch.records)) // 8)
-            self._lose(REFUSED, 1)
-            self.problem = f"the server refused a report (status {status})"
-        else:
-            return self._later(f"the server answers with status {status}", headers.get("retry-after", ""))
+            case Fate.REFUSED:
+                self._lose(REFUSED, 1)
+                self.problem = f"the server refused a report (status {status})"
+            case Fate.LATER:
+                return self._later(f"the server answers with status {status}", headers.get("retry-after", ""))
         self.spool.done(batch.position)
-        self._pause = 0.0
+        self._pauses.reset()
         return BATCH if n == BATCH else min(BATCH, n * 2)
 
     def _later(self, problem: str, after: str = "") -> int:
         self.problem = problem
-        self._pause = min(max(self._pause * 2, 0.25), LONGEST_PAUSE)
         asked = float(after) if after.isascii() and after.isdigit() and len(after) < 6 else 0.0
-        self._retry_at = monotonic() + max(self._pause, min(asked, 10 * LONGEST_PAUSE))
+        self._retry_at = monotonic() + max(self._pauses.next(), min(asked, 10 * LONGEST_PAUSE))
         return 0
 
     def _after_fork(self) -> None:
         self.lost = {}
         self._reset()
-
-
-def _rejected(answer: bytes, n: int) -> int:
-    try:
-        document = parse(answer)
-    except InvalidInput:
-        return 0
-    rejected = document.get("rejected") if isinstance(document, dict) else None
-    return min(len(rejected), n) if isinstance(rejected, list) else 0
 
 
 _LIVE: weakref.WeakSet[Reporter] = weakref.WeakSet()

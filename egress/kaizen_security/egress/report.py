@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
+from kaizen_security.client.delivery import Backoff, Fate, fate, rejected
 from kaizen_security.client.http import Connection
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract import reasons
@@ -170,41 +171,30 @@ class Upstream:
         """See Sink."""
         if self._batches:
             status, _, body = self._post("/v1/verdicts:batch", b'{"reports":[' + b",".join(reports) + b"]}")
-            if status in (200, 201, 202):
-                return _rejected(body)
             if status in (404, 405):
                 self._batches = False
-            elif status in (400, 413, 422):
-                return self._halves(reports, status)
             else:
-                raise KaizenError(f"the control plane answers {status}")
+                return self._fate(status, reports, body)
         lost: Counter[str] = Counter()
         for report in reports:
             status, _, _ = self._post("/v1/verdicts", report)
-            if status in (400, 413, 422):
-                lost[f"refused with {status}"] += 1
-            elif status not in (200, 201, 202):
-                raise KaizenError(f"the control plane answers {status}")
+            lost += self._fate(status, [report], b"")
         return lost
 
-    def _halves(self, reports: list[bytes], status: int) -> Counter[str]:
-        """One bad report must not take the others with it."""
-        if len(reports) == 1:
-            return Counter({f"refused with {status}": 1})
-        middle = len(reports) // 2
-        return self.deliver(reports[:middle]) + self.deliver(reports[middle:])
+    def _fate(self, status: int, reports: list[bytes], body: bytes) -> Counter[str]:
+        match fate(status, len(reports)):
+            case Fate.TAKEN:
+                return +Counter({"rejected": rejected(body, len(reports))})
+            case Fate.SMALLER:
+                middle = len(reports) // 2
+                return self.deliver(reports[:middle]) + self.deliver(reports[middle:])
+            case Fate.REFUSED:
+                return Counter({f"refused with {status}": 1})
+            case Fate.LATER:
+                raise KaizenError(f"the control plane answers {status}")
 
     def _post(self, path: str, body: bytes) -> tuple[int, object, bytes]:
         return self._connection.request("POST", path, body=body, headers=self._headers, deadline=DEADLINE)
-
-
-def _rejected(body: bytes) -> Counter[str]:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return Counter()
-    refused = answer.get("rejected") if isinstance(answer, dict) else None
-    return Counter({"rejected": len(refused)}) if isinstance(refused, list) and refused else Counter()
 
 
 class Reporter:
@@ -304,7 +294,7 @@ class Reporter:
 
     def _send(self) -> None:
         sink = self._sink()
-        backoff = FIRST_BACKOFF
+        backoff = Backoff(FIRST_BACKOFF, LAST_BACKOFF)
         while not self._abandon.is_set():
             # Looked at before reading: what the keeper writes last must not be taken for what is not there.
             last = self._stopping.is_set() and not self._keeper.is_alive()
@@ -321,14 +311,14 @@ class Reporter:
                 if not self.trouble:
                     log.warning("reports wait on disk: %s", err)
                 self.trouble = str(err)
-                if self._abandon.wait(min(backoff, 0.5 if self._stopping.is_set() else backoff)):
+                pause = backoff.next()
+                if self._abandon.wait(min(pause, 0.5 if self._stopping.is_set() else pause)):
                     return
-                backoff = min(2 * backoff, LAST_BACKOFF)
                 continue
             if self.trouble:
                 log.warning("reports are delivered again")
             self.trouble = ""
-            backoff = FIRST_BACKOFF
+            backoff.reset()
             self._spool.done(batch.position)
             self._counts["delivered"] += len(batch.records)
 

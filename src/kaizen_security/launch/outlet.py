@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+from kaizen_security.client.delivery import Backoff
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import outward, outward_verdict
@@ -49,7 +50,7 @@ class Outlet:
             self.counts["told"] += 1
 
     def _work(self) -> None:
-        pause = PAUSE
+        pauses = Backoff(PAUSE, LONGEST)
         while True:
             stopping = self._stopping.is_set()
             batch = self._spool.read(BATCH)
@@ -65,10 +66,10 @@ class Outlet:
                 self.trouble = str(err)
                 if stopping:
                     return
-                self._stopping.wait(pause)
-                pause = min(2 * pause, LONGEST)
+                self._stopping.wait(pauses.next())
                 continue
-            self.trouble, pause = "", PAUSE
+            self.trouble = ""
+            pauses.reset()
             self._spool.done(batch.position)
             self.counts["delivered"] += len(batch.records)
 

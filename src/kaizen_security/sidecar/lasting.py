@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from time import monotonic
 
+from kaizen_security.client.delivery import Backoff
+
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
@@ -85,12 +87,14 @@ class _Pauses:
     """How long to wait before each new start."""
 
     def __init__(self) -> None:
-        self._pause = 0.0
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         self._began = monotonic()
 
     def next(self) -> float:
         """Seconds; FIRST_PAUSE when the work has gone on for long enough."""
         now = monotonic()
-        self._pause = FIRST_PAUSE if now - self._began > WELL else min(LONGEST_PAUSE, max(FIRST_PAUSE, self._pause * 2))
-        self._began = now + self._pause
-        return self._pause
+        if now - self._began > WELL:
+            self._backoff.reset()
+        pause = self._backoff.next()
+        self._began = now + pause
+        return pause

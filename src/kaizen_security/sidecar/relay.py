@@ -13,6 +13,7 @@ from collections.abc import Callable
 from time import monotonic
 from urllib.parse import quote
 
+from kaizen_security.client.delivery import Backoff
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Refused
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 100
 LONG_POLL = 20
-LONGEST_PAUSE = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 """Seconds between two tries: what waits is waited for by somebody."""
 MOST = 8192
 """Changes that wait for a control plane that is away; of more, the oldest are left out, and those holds expire there."""
@@ -105,7 +106,7 @@ class Relay:
 
     def _up(self) -> None:
         connection = Connection(self._api_url)
-        pause = 0.0
+        pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while True:
             ids = self._next()
             if not ids:
@@ -121,10 +122,9 @@ class Relay:
                 self._failed("said", err)
                 if self._stopping.is_set():
                     return
-                pause = min(LONGEST_PAUSE, max(0.25, pause * 2))
-                self._stopping.wait(pause)
+                self._stopping.wait(pauses.next())
             else:
-                pause = 0.0
+                pauses.reset()
 
     def _next(self) -> list[str]:
         with self._lock:
@@ -164,21 +164,21 @@ class Relay:
 
     def _down(self) -> None:
         connection = Connection(self._api_url)
-        pause = 0.0
+        pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
         while not self._stopping.is_set():
             if not self._holds.figures()["waiting"]:
                 # One may be held between the look and the wait: the event then says so.
                 self._waiting.wait()
                 self._waiting.clear()
                 continue
-            began = monotonic()
+            began, pause = monotonic(), 0.0
             try:
                 self._admit(connection)
                 self._hear(connection)
-                pause = 0.0
+                pauses.reset()
             except KaizenError as err:
                 self._failed("answered", err)
-                pause = min(LONGEST_PAUSE, max(0.25, pause * 2))
+                pause = pauses.next()
             # An answer that cannot be put into effect comes again at once: never in a circle.
             self._stopping.wait(max(pause, 0.1 - (monotonic() - began)))
 

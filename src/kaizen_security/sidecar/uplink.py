@@ -15,6 +15,7 @@ from collections.abc import Callable
 from time import monotonic
 from urllib.parse import quote
 
+from kaizen_security.client.delivery import Backoff, Fate, fate
 from kaizen_security.client.http import Connection, understood
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract.action import Action, Json
@@ -43,7 +44,7 @@ LONG_POLL = 20
 """Seconds that the control plane may take to say that nothing has changed."""
 TURN = 3.0
 """Seconds between two looks for an agent that is not long-polled."""
-LONGEST_PAUSE = 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 
 
 class Foreign(Unreachable):
@@ -131,7 +132,7 @@ class Uplink:
 
     def _send_forever(self) -> None:
         connection = Connection(self.api_url)
-        pause, size = 0.0, BATCH
+        pauses, size = Backoff(FIRST_PAUSE, LONGEST_PAUSE), BATCH
         while True:
             batch = self.spool.read(size)
             if not batch.records:
@@ -148,23 +149,24 @@ class Uplink:
                     size = max(1, size // 4)
                     continue
                 self._state("refused" if err.status in (401, 403) else "unreachable", err)
-                if err.status in (400, 413, 422) and len(batch.records) == 1:
+                what = fate(err.status, len(batch.records))
+                if what is Fate.REFUSED:
                     self._reject(str(err))
                     self.spool.done(batch.position)
                     continue
-                size = 1 if err.status in (400, 422) else size
+                size = 1 if what is Fate.SMALLER else size
             except KaizenError as err:
                 self._unreachable(err)
             else:
                 self.spool.done(batch.position)
                 self.sent += len(batch.records)
                 self._state("ok")
-                pause, size = 0.0, BATCH
+                pauses.reset()
+                size = BATCH
                 continue
             if self._stopping.is_set():
                 return
-            pause = min(LONGEST_PAUSE, max(0.25, pause * 2))
-            self._stopping.wait(pause)
+            self._stopping.wait(pauses.next())
 
     def admit(self, connection: Connection) -> None:
         """Ask once whose agents our key speaks for. Raises Foreign, Refused, Unreachable."""
