@@ -44,7 +44,10 @@ def place(url: str) -> Place:
         if not rest.startswith("/"):
             raise Misconfigured(f"{url!r} must be unix:// and an absolute path, as in unix:///run/kaizen.sock")
         return Place(scheme="unix", host="localhost", port=0, path=rest)
-    if scheme not in _PORTS or not separator:
+    if not separator:
+        # Whatever this is, a key that stands in the place of an address too, it is not to be read in a log.
+        raise Misconfigured("what is given must start with http://, https:// or unix://")
+    if scheme not in _PORTS:
         raise Misconfigured(f"{_shown(url)!r} must start with http://, https:// or unix://")
     authority, slash, path = rest.partition("/")
     if "@" in authority:

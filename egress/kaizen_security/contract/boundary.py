@@ -15,9 +15,18 @@ import hmac
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 
 from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.boundary_target import (
+    EMAIL,
+    SCHEME,
+    TOKEN,
+    harmless,
+    hashed,
+    hashed_once,
+    is_host,
+    outward_target,
+)
 from kaizen_security.contract.fields import MAX_NAME
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Verdict
@@ -25,10 +34,10 @@ from kaizen_security.contract.verdict import Verdict
 MAX_FACTS = 64
 """Facts of one action; what is beyond is counted in ``facts_omitted``."""
 MAX_DEPTH = 8
-MAX_SEGMENTS = 8
-"""Segments of a path that are kept; the rest becomes one hash."""
 MAX_VALUE = 512
 """Characters of a kept value of a finding."""
+SHORTEST = 4
+"""Characters of a value that is looked for in sentences: a shorter one would be found in words and figures that are not it."""
 
 NUMBERS = frozenset(
     "status port bytes_in bytes_out bytes_up bytes_down duration duration_ms exit_status items pid ppid".split()
@@ -46,17 +55,8 @@ HOSTS = frozenset("sni host server address resolved".split())
 """Metadata keys whose value leaves when it is a host or an address."""
 
 _TYPES = ("text", "url", "email", "host", "path", "number", "boolean", "null", "list", "object", "bytes")
-_TOKEN = re.compile(r"~[0-9a-f]{16}")
-_WORD = re.compile(r"[A-Za-z]{0,16}[0-9]{0,4}|v[0-9]{1,4}")
-_SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,32}|[A-Za-z]:")
 _ENUM = re.compile(r"[A-Za-z][A-Za-z0-9_./+-]{0,31}")
 _ID = re.compile(r"[A-Za-z0-9._:+/=~-]{0,128}")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,15})://")
-_PORT = re.compile(r"(.*?)(?::([0-9]{1,5}))?")
-_LABELS = re.compile(r"(?:[\w-]{1,63}\.)*[\w-]{1,63}\.?")
-_IPV6 = re.compile(r"\[?[0-9A-Fa-f:.]{2,45}(?:%[A-Za-z0-9]{1,15})?\]?")
-_TOP_LEVEL = re.compile(r"[A-Za-z]{2,18}|xn--[A-Za-z0-9-]{2,59}")
-_EMAIL = re.compile(r"[^\s@/?#]{1,128}@([\w.-]{1,253})")
 _FACT_PATH = re.compile(
     r"(?:[A-Za-z_][A-Za-z0-9_-]{0,31}|~[0-9a-f]{16})(?:\.(?:[A-Za-z_][A-Za-z0-9_-]{0,31}|~[0-9a-f]{16})|\[[0-9]{1,4}\])*"
 )
@@ -91,15 +91,47 @@ def outward(action: Action, key: bytes) -> Action:
 
 
 def outward_verdict(verdict: Verdict, key: bytes) -> Verdict:
-    """A verdict as it may leave the tenant: findings name values that an action had, so these are treated like its target."""
+    """A verdict as it may leave the tenant: findings name values that an action had, so these are treated like its target, also
+    where the reason, the notes and the finding's own sentences repeat them.
+    """
     score = None if verdict.score is None else verdict.score.renamed(lambda name: _component(name, key))
-    return replace(verdict, evidence=tuple(_finding(finding, key) for finding in verdict.evidence), score=score)
+    evidence, changed = [], dict[str, str]()
+    for finding in verdict.evidence:
+        value, observed = _cleaned(finding, key)
+        evidence.append(replace(finding, value=value, observed=observed))
+        pairs = ((finding.value, value), (finding.observed, observed))
+        changed.update((raw, clean) for raw, clean in pairs if raw != clean and len(raw) >= SHORTEST)
+    if not changed:
+        return replace(verdict, evidence=tuple(evidence), score=score)
+    told = _Retelling(changed)
+    evidence = [replace(one, expected=told(one.expected), advice=told(one.advice)) for one in evidence]
+    notes = tuple(map(told, verdict.notes))
+    return replace(verdict, reason=told(verdict.reason), notes=notes, evidence=tuple(evidence), score=score)
 
 
-def _finding(finding: Finding, key: bytes) -> Finding:
-    text = finding.field.startswith(("metadata", "arguments"))
-    clean = _hashed if text else _value
-    return replace(finding, value=clean(finding.value, key), observed=clean(finding.observed, key))
+def _cleaned(finding: Finding, key: bytes) -> tuple[str, str]:
+    """Value and observed of a finding."""
+    value, observed = finding.value, finding.observed
+    if finding.field.startswith(("metadata", "arguments")):
+        return hashed_once(value, key), hashed_once(observed, key)
+    if finding.field != "target" or not observed:
+        return _value(value, key), _value(observed, key)
+    # What the target had is as hidden as it is in the target; what a list has (``*.evil.example``) is the owner's own word.
+    shown = outward_target(observed, key)
+    hidden = value in observed and value not in shown
+    return outward_target(value, key) if hidden else _value(value, key), shown
+
+
+class _Retelling:
+    """A sentence with what was hidden in the findings hidden in it as well; the longest first, for one may hold another."""
+
+    def __init__(self, changed: dict[str, str]) -> None:
+        self._changed = changed
+        longest = sorted(changed, key=lambda raw: (-len(raw), raw))
+        self._pattern = re.compile("|".join(map(re.escape, longest)))
+
+    def __call__(self, text: str) -> str:
+        return self._pattern.sub(lambda found: self._changed[found[0]], text)
 
 
 def _value(value: str, key: bytes) -> str:
@@ -107,18 +139,13 @@ def _value(value: str, key: bytes) -> str:
     return outward_target(value, key) if "/" in value or "@" in value or "?" in value else _name(value, key)
 
 
-def outward_value(value: str, key: bytes) -> str:
-    """A value that was learned of an agent's tools and targets, as it may leave the tenant."""
+def outward_learned(dimension: str, value: str, key: bytes) -> str:
+    """A value that was learned of an agent, as it may leave the tenant: as an action that had it would show it."""
+    if dimension == "destination":
+        return "|".join(outward_target(name, key) for name in value.split("|"))
+    if dimension == "source":
+        return value if _kept("source", value) else hashed_once(value, key)
     return _value(value, key)
-
-
-def hashed(value: str, key: bytes) -> str:
-    """``~`` and 16 hex digits: the first 64 bits of the HMAC-SHA256 (RFC 2104) of ``value``."""
-    return "~" + hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256")[:8].hex()
-
-
-def _hashed(value: str, key: bytes) -> str:
-    return value if not value or _TOKEN.fullmatch(value) else hashed(value, key)
 
 
 def _name(value: str, key: bytes) -> str:
@@ -132,104 +159,6 @@ def _label(value: str, key: bytes) -> str:
 
 def _id(value: str, key: bytes) -> str:
     return value if _ID.fullmatch(value) else hashed(value, key)
-
-
-# --- targets ----------------------------------------------------------------------------------------------------------------
-
-
-def outward_target(target: str, key: bytes) -> str:
-    """Scheme, host and port as they are; of the path only what looks like words; nothing else as text.
-
-    ``https://bob:pw@api.example/v1/orders/9f8e7d6c5b4a3f21?q=x#y`` becomes ``https://api.example/v1/orders/~4b1d…``; a text
-    that is no place becomes one hash.
-    """
-    if not target:
-        return ""
-    scheme = _SCHEME.match(target)
-    if scheme:
-        rest = target[scheme.end() :]
-        cut = min((at for at in map(rest.find, "/\\?#") if at >= 0), default=len(rest))
-        authority = rest[:cut].rpartition("@")[2]
-        if authority and _is_host(authority, bare=False):
-            return f"{scheme[1]}://{authority}{_path(rest[cut:], key)}"
-        return (
-            f"{scheme[1]}://{_hashed(authority, key)}{_path(rest[cut:], key)}"
-            if authority
-            else scheme[1] + "://" + _path(rest[cut:], key)
-        )
-    return _placeless(target, key)
-
-
-def _placeless(target: str, key: bytes) -> str:
-    """A target without a scheme: host, host:port, an address of a person, a path, a command line, or any other text."""
-    if _is_host(target, bare=True):
-        return target
-    person = _EMAIL.fullmatch(target)
-    if person:
-        return f"{_hashed(target.rpartition('@')[0], key)}@{person[1]}"
-    first, space, rest = target.partition(" ")
-    if space:
-        return f"{_path(first, key)} {_hashed(rest, key)}" if _is_path(first) else hashed(target, key)
-    return _path(target, key) if "/" in target or "\\" in target or _is_path(target) else _hashed(target, key)
-
-
-def _is_host(text: str, *, bare: bool) -> bool:
-    """A host or an address, perhaps with a port. ``bare``: nothing but the text's own shape says so, so it has to look like
-    one.
-    """
-    if _IPV6.fullmatch(text) and text.count(":") >= 2:
-        return True
-    host, port = text, ""
-    if text.startswith("["):
-        host, _, after = text.partition("]")
-        return bool(_IPV6.fullmatch(host + "]")) and bool(re.fullmatch(r"(:[0-9]{1,5})?", after))
-    match = _PORT.fullmatch(text)
-    if match:
-        host, port = match[1], match[2] or ""
-    if len(host) > 253 or not _LABELS.fullmatch(host):
-        return False
-    if not bare or port:
-        return True
-    last = host.rstrip(".").rpartition(".")[2]
-    if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", host):
-        return True
-    return "." in host and bool(_TOP_LEVEL.fullmatch(last)) and all(len(label) <= 40 for label in host.split("."))
-
-
-def _is_path(text: str) -> bool:
-    return all(not segment or _harmless(segment) for segment in re.split(r"[/\\]", text))
-
-
-def _path(path: str, key: bytes) -> str:
-    """A path with its harmless segments; each other one hashed; query and fragment gone."""
-    path = re.split(r"[?#]", path, maxsplit=1)[0]
-    parts = re.split(r"([/\\])", path)
-    kept, segments = [], 0
-    for i, part in enumerate(parts):
-        if i % 2 or not part:
-            kept.append(part)
-            continue
-        segments += 1
-        if segments > MAX_SEGMENTS:
-            kept.append(_hashed("".join(parts[i:]), key))
-            break
-        kept.append(part if _harmless(part) else _hashed(part, key))
-    return "".join(kept)
-
-
-def _harmless(segment: str) -> bool:
-    """Short, made of at most four plain words and short numbers, or a hash of ours."""
-    if _TOKEN.fullmatch(segment):
-        return True
-    if not _SEGMENT.fullmatch(segment) or len(segment) > 32:
-        return False
-    words = re.split(r"[._:-]", segment)
-    return len(words) <= 5 and all(_WORD.fullmatch(word) for word in words) and not _mixed(words)
-
-
-def _mixed(words: list[str]) -> bool:
-    """Capitals scattered through small letters, as in encoded data; ``ReadMe`` and ``README`` are words."""
-    return any(len(word) >= 8 and sum(a.islower() and b.isupper() for a, b in pairwise(word)) > 1 for word in words)
 
 
 # --- metadata ---------------------------------------------------------------------------------------------------------------
@@ -312,8 +241,8 @@ class _Facts:
 
 def _component(name: str, key: bytes) -> str:
     """A name within a document, if it looks like one."""
-    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", name) and _harmless(name.replace("_", "-").strip("-") or "a")
-    return name if plain or _TOKEN.fullmatch(name) else hashed(name, key)
+    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,31}", name) and harmless(name.replace("_", "-").strip("-") or "a")
+    return name if plain or TOKEN.fullmatch(name) else hashed(name, key)
 
 
 def _kept(name: str, value: Json) -> bool:
@@ -322,8 +251,8 @@ def _kept(name: str, value: Json) -> bool:
     if name in NUMBERS:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
     if name in NAMES:
-        return isinstance(value, str) and bool(_ENUM.fullmatch(value)) and all(map(_harmless, re.split(r"[/+]", value)))
-    return name in HOSTS and isinstance(value, str) and _is_host(value, bare=True)
+        return isinstance(value, str) and bool(_ENUM.fullmatch(value)) and all(map(harmless, re.split(r"[/+]", value)))
+    return name in HOSTS and isinstance(value, str) and is_host(value, bare=True)
 
 
 def _is_fact(entry: Json) -> bool:
@@ -336,7 +265,7 @@ def _is_fact(entry: Json) -> bool:
         and len(path) <= MAX_VALUE
         and bool(_FACT_PATH.fullmatch(path))
         and all(
-            _TOKEN.fullmatch(part) or _harmless(part.replace("_", "-").strip("-") or "a") for part in _components(path)
+            TOKEN.fullmatch(part) or harmless(part.replace("_", "-").strip("-") or "a") for part in _components(path)
         )
         and entry["type"] in _TYPES
         and isinstance(length, int)
@@ -371,18 +300,18 @@ def _typed(value: Json) -> tuple[str, str]:
 def _text_type(text: str) -> str:
     if len(text) > 2048 or not text:
         return "text"
-    if _SCHEME.match(text):
+    if SCHEME.match(text):
         return "url"
-    if _EMAIL.fullmatch(text):
+    if EMAIL.fullmatch(text):
         return "email"
-    if _is_host(text, bare=True):
+    if is_host(text, bare=True):
         return "host"
     return "path" if text[0] in "/~." and " " not in text and "/" in text else "text"
 
 
 def _hidden(target: str) -> Iterator[tuple[str, str]]:
     """The parts of a URL that ``outward_target`` leaves out."""
-    scheme = _SCHEME.match(target)
+    scheme = SCHEME.match(target)
     rest = target[scheme.end() :] if scheme else target
     if not scheme and "/" not in rest:
         return

@@ -146,7 +146,11 @@ class _Output:
         if self._name == "-":
             return
         self._file.close()
-        if kind is None:
-            self._part.replace(self._name)
-        else:
+        if kind is not None:
             self._part.unlink(missing_ok=True)
+            return
+        try:
+            self._part.replace(self._name)
+        except OSError as err:
+            self._part.unlink(missing_ok=True)
+            raise Misconfigured(f"--output {self._name!r} cannot be written: {err.strerror}") from err

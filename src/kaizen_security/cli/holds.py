@@ -15,6 +15,7 @@ from urllib.parse import quote
 from kaizen_security.cli.terminal.paint import BOLD, DIM, YELLOW, painted, plain, wants_colour
 from kaizen_security.client.config import default_sidecar, load
 from kaizen_security.client.dial import check_key_may_go
+from kaizen_security.client.dial import place as place_of
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured, Refused, Unreachable
@@ -108,8 +109,8 @@ def _sidecar(args: argparse.Namespace) -> Desk:
     places = [Path(args.operator)] if args.operator else _secrets(url, settings.data)
     for place in places:
         try:
-            secret = place.read_text().strip()
-        except OSError:
+            secret = place.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
             continue
         check_key_may_go(url, secret)
         return Desk(url, secret, whole=True)
@@ -128,7 +129,11 @@ def _secrets(url: str, data: str) -> list[Path]:
 def _control_plane(args: argparse.Namespace) -> Desk:
     token = os.environ.get("KAIZEN_TOKEN") or os.environ.get("KAIZEN_SESSION", "")
     if not token:
-        password = getpass.getpass(f"Password of {args.user} at {args.api_url}: ")
+        asked = str(place_of(args.api_url))
+        try:
+            password = getpass.getpass(f"Password of {args.user} at {asked}: ")
+        except EOFError as err:
+            raise Misconfigured("nobody is there to type the password: set KAIZEN_TOKEN or KAIZEN_SESSION") from err
         check_key_may_go(args.api_url, password)
         document: Json = {"user": args.user, "password": password}
         said = Connection(args.api_url).json("POST", "/v1/sessions", document, deadline=DEADLINE)

@@ -71,10 +71,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _action(args: argparse.Namespace) -> Action:
     arguments: dict[str, Json] = {}
-    for said in args.arg:
+    for place, said in enumerate(args.arg, 1):
         name, equals, value = said.partition("=")
         if not equals or not name:
-            raise Misconfigured(f"--arg {name[:50]!r} must be KEY=VALUE")
+            # What stands there may be the value alone, and that is nobody's to read.
+            raise Misconfigured(f"--arg, number {place} of {len(args.arg)}, must be KEY=VALUE")
         arguments[name] = _value(value)
     fields = {name: getattr(args, name) for name in ("kind", "tool", "target", "publisher", "hash", "source")}
     stated: dict[str, object] = {name: value for name, value in fields.items() if value}

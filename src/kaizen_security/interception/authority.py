@@ -25,6 +25,8 @@ LIFE = timedelta(days=2)
 BEFORE = timedelta(hours=12)
 """Clocks of clients may be behind by this much."""
 CA_LIFE = timedelta(days=825)
+LONGEST_NAME = 64
+"""Characters of a common name (RFC 5280, ub-common-name)."""
 
 _Signer = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
@@ -121,6 +123,10 @@ def create(cert: Path, key: Path, *, name: str, permitted: Sequence[str], now: d
     """Make an authority: two new files, the key for its owner alone. ``permitted``: the domains and networks it may sign for, all
     when there are none. Raises Misconfigured; an existing file is left as it is.
     """
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        raise Misconfigured(
+            f"--name must be 1 to {LONGEST_NAME} printable characters, as a certificate's common name is"
+        )
     secret = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (

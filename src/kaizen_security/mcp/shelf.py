@@ -71,6 +71,8 @@ class Shelf:
             names = os.listdir(self.folder) if self.folder else []
         except FileNotFoundError:
             names = []
+        except OSError as err:
+            raise Misconfigured(f"the pins in {self.folder} cannot be read: {err.strerror}") from err
         for name in names:
             if name.endswith(".json"):
                 pins = self._read(os.path.join(self.folder, name))

@@ -10,7 +10,8 @@ import json
 import re
 
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.boundary import hashed, outward, outward_target
+from kaizen_security.contract.boundary import outward
+from kaizen_security.contract.boundary_target import hashed, outward_target
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.observer.entities import Kind

@@ -13,7 +13,8 @@ from dataclasses import replace
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.attacks import ATTACKS
-from kaizen_security.contract.boundary import HOSTS, NAMES, NUMBERS, SWITCHES, hashed, outward, outward_verdict
+from kaizen_security.contract.boundary import HOSTS, NAMES, NUMBERS, SWITCHES, outward, outward_verdict
+from kaizen_security.contract.boundary_target import hashed
 from kaizen_security.contract.codec import Report
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Verdict

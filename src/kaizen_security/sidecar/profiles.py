@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.boundary import outward_value
+from kaizen_security.contract.boundary import outward_learned
 from kaizen_security.contract.errors import KaizenError, Refused
 from kaizen_security.runtime.inspector import Inspector
 
@@ -88,7 +88,7 @@ def outward(profile: dict[str, Json], boundary: bytes) -> dict[str, Json]:
     found = profile["learned"]
     for dimension, rows in found.items() if isinstance(found, dict) else ():
         learned[dimension] = [
-            {"value": outward_value(row["value"], boundary), "count": row["count"]}
+            {"value": outward_learned(dimension, row["value"], boundary), "count": row["count"]}
             for row in (rows if isinstance(rows, list) else ())
             if isinstance(row, dict) and isinstance(row["value"], str)
         ]

@@ -17,12 +17,17 @@ from kaizen_security.contract.boundary import (
     MAX_FACTS,
     boundary_key,
     outward,
-    outward_target,
+    outward_learned,
     outward_verdict,
 )
+from kaizen_security.contract.boundary_target import outward_target
+from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.codec import decode_action, encode_action
+from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Decision, Verdict
+from kaizen_security.runtime.agents import Agents
+from kaizen_security.runtime.inspector import Inspector
 from tests.properties.strategies import actions, documents
 
 KEY = boundary_key(b"a secret of the tenant")
@@ -212,3 +217,64 @@ def test_what_leaves_is_never_refused_for_the_length_of_its_names(length):
     left = outward(action, KEY)
     assert decode_action(encode_action(left)) == left
     assert (left.tool == long) is (length == 256)
+
+
+SECRET = "kz9q07x7canary4fe1"
+
+
+@pytest.mark.parametrize("kind", ["tool_call", "http", "connect", "dns", "file", "exec", "message"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        SECRET,
+        SECRET.upper(),
+        f"sk-ant-api03-{SECRET}",
+        f"a {SECRET} b",
+        f"/x/{SECRET}",
+        f"u:{SECRET}@h.example",
+        f"https://u:{SECRET}@h.example/{SECRET}?k={SECRET}",
+    ],
+)
+def test_a_verdict_says_nothing_of_a_target_that_the_target_does_not_show(kind: str, target: str):
+    inspector = Inspector(Agents(), clock=iter(range(1_000_000, 2_000_000)).__next__)
+    declared = Declaration(tools=("t",), destinations=("api.example",))
+    inspector.configure("a", Bundle(agent="a", version=1, declaration=declared))
+    action = Action(agent="a", kind=kind, tool="t", target=target)
+    verdict = inspector.inspect(action)
+    told = outward_verdict(verdict, KEY)
+    assert SECRET not in str((outward(action, KEY), told)).lower()
+    assert outward_verdict(told, OTHER) == told
+    for finding in verdict.evidence:
+        if finding.field == "target" and finding.value in verdict.reason:
+            assert told.evidence[0].value in told.reason
+
+
+def test_a_host_that_a_target_shows_and_what_a_list_has_stay_readable_in_the_verdict():
+    finding = Finding(
+        kind="malicious domain",
+        value="*.evil.example",
+        source="mine",
+        field="target",
+        observed="a-7f3c9d1b2e.evil.example:443",
+    )
+    verdict = Verdict(decision=Decision.BLOCK, reason="connected to kz9q07x7c (kz9q07x7c:443)", evidence=(finding,))
+    assert outward_verdict(verdict, KEY) == verdict
+    single = replace(finding, value="kz9q07x7c", observed="kz9q07x7c:443")
+    assert outward_verdict(replace(verdict, evidence=(single,)), KEY).evidence == (single,)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "value", "shown"),
+    [
+        ("destination", "api.example", True),
+        ("destination", "db-01", True),
+        ("destination", "api.example|unreadable", True),
+        ("destination", SECRET, False),
+        ("source", "langchain", True),
+        ("source", SECRET, False),
+        ("tool", SECRET, True),
+    ],
+)
+def test_what_was_learned_shows_what_an_action_would(dimension: str, value: str, shown: bool):
+    assert (outward_learned(dimension, value, KEY) == value) is shown
+    assert shown or SECRET not in outward_learned(dimension, value, KEY)

@@ -14,6 +14,8 @@ export interface Place {
 /** `http://host[:port][/prefix]`, `https://…` or `unix:///path/to/socket`. Throws Misconfigured saying what is wrong. */
 export function placeOf(stated: string): Place {
   const [, scheme = "", rest = ""] = /^([A-Za-z]+):\/\/([\s\S]*)$/.exec(stated.trim()) ?? [];
+  // Whatever it is, a key that stands in the place of an address too, it is not to be read in a log.
+  if (scheme === "") throw new Misconfigured("what is given must start with http://, https:// or unix://");
   switch (scheme.toLowerCase()) {
     case "unix":
       if (!rest.startsWith("/")) {

@@ -18,6 +18,8 @@ const MAX_DEPTH = 8;
 const MAX_SEGMENTS = 8;
 /** Characters of a kept value of a finding. */
 const MAX_VALUE = 512;
+/** Characters of a value that is looked for in sentences: a shorter one would be found in words that are not it. */
+const SHORTEST = 4;
 
 const split = (names: string): ReadonlySet<string> => new Set(names.split(" "));
 const NUMBERS = /* @__PURE__ */ split(
@@ -69,16 +71,42 @@ export function outward(action: Action, key: Uint8Array): Action {
   };
 }
 
-/** A verdict as it may leave the tenant: findings name values that an action had, so these are treated like its target. */
+/**
+ * A verdict as it may leave the tenant: findings name values that an action had, so these are treated like its target, also where
+ * the reason, the notes and the finding's own sentences repeat them.
+ */
 export function outwardVerdict(verdict: Verdict, key: Uint8Array): Verdict {
   if (!verdict.evidence.length && !verdict.score) return verdict;
   const score = verdict.score && renamed(verdict.score, (name) => component(name, key));
-  return verdict.with({ evidence: verdict.evidence.map((finding) => outwardFinding(finding, key)), score });
+  const changed = new Map<string, string>();
+  const evidence = verdict.evidence.map((finding) => {
+    const clean = { ...finding, ...cleaned(finding, key) };
+    for (const name of ["value", "observed"] as const) {
+      const raw = finding[name];
+      if (raw !== clean[name] && isLonger(raw, SHORTEST - 1)) changed.set(raw, clean[name]);
+    }
+    return clean;
+  });
+  if (!changed.size) return verdict.with({ evidence, score });
+  // The longest first, for one may hold another.
+  const longest = [...changed.keys()].sort((a, b) => size(b) - size(a) || (a < b ? -1 : 1));
+  const pattern = new RegExp(longest.map((raw) => raw.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|"), "gu");
+  const told = (text: string): string => text.replace(pattern, (found) => changed.get(found) as string);
+  return verdict.with({
+    reason: told(verdict.reason),
+    notes: verdict.notes.map(told),
+    evidence: evidence.map((one) => ({ ...one, expected: told(one.expected), advice: told(one.advice) })),
+    score,
+  });
 }
 
-function outwardFinding(finding: Finding, key: Uint8Array): Finding {
-  const clean = /^(?:metadata|arguments)/.test(finding.field) ? hashedOnce : shownValue;
-  return { ...finding, value: clean(finding.value, key), observed: clean(finding.observed, key) };
+function cleaned({ field, value, observed }: Finding, key: Uint8Array): { value: string; observed: string } {
+  if (/^(?:metadata|arguments)/.test(field)) return { value: hashedOnce(value, key), observed: hashedOnce(observed, key) };
+  if (field !== "target" || observed === "") return { value: shownValue(value, key), observed: shownValue(observed, key) };
+  // What the target had is as hidden as it is in the target; what a list has (`*.evil.example`) is the owner's own word.
+  const shown = outwardTarget(observed, key);
+  const hidden = observed.includes(value) && !shown.includes(value);
+  return { value: hidden ? outwardTarget(value, key) : shownValue(value, key), observed: shown };
 }
 
 /** A tool or a publisher as it is; what has the shape of a place as a target. */

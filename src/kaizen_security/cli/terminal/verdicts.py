@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from kaizen_security.cli.terminal.paint import GREEN, RED, YELLOW, painted, plain
 from kaizen_security.contract.action import Action, Json
-from kaizen_security.contract.boundary import outward_target, outward_verdict
+from kaizen_security.contract.boundary import outward_verdict
+from kaizen_security.contract.boundary_target import outward_target
 from kaizen_security.contract.codec import encode_verdict
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.runtime.replay import Judged, RecordedRun
