@@ -209,6 +209,8 @@ class Reader:
         """As ``parse``; ``data``: all bytes so far. Raises ValueError."""
         if self._records is None:
             found = parse(data)
+            if found is not None:
+                return found  # nearly every hello comes whole
             self._records = _Records()
         else:
             message = self._records.take(data)

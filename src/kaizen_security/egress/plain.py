@@ -7,6 +7,7 @@ import re
 from kaizen_security.egress import http1
 
 _METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"TRACE ", b"CONNECT ")
+_FIRST = frozenset(b"".join(method[:1] for method in _METHODS) + b"\r\n")
 _LINE = re.compile(rb"[A-Z]{3,7} +[^\n]*HTTP/1\.[0-9]+[ \t]*\r?")
 _END = re.compile(rb"\n\r?\n")
 
@@ -16,6 +17,8 @@ def asked(data: bytes) -> str | None:
 
     Servers skip empty lines before a request, and end lines at a bare LF. Raises Bad for what they could read in several ways.
     """
+    if data and data[0] not in _FIRST:
+        return ""
     begin = data.lstrip(b"\r\n")
     if not any(begin.startswith(method) or method.startswith(begin) for method in _METHODS):
         return ""
