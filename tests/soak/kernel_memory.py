@@ -21,7 +21,7 @@ from kaizen_security.collectors.kernel.shapes import (
     Kind,
     Reason,
 )
-from kaizen_security.collectors.kernel.telling import WINDOW, Repeats
+from kaizen_security.collectors.kernel.telling import WINDOW, Telling
 
 FULL = 3_000_000
 SHORT = 30_000
@@ -52,27 +52,32 @@ def record(chance, n):
 
 
 def soak(amount, directory):
-    """``amount`` events, each decoded, translated and either told or counted."""
-    chance, repeats, seen = random.Random(11), Repeats(), 0
+    """``amount`` events, each by the way that a run's takes: told or counted."""
+    chance = random.Random(11)
     translator = Translator(agent="a", run_id="r", ids=lambda: f"{chance.getrandbits(128):032x}", name_of=lambda at: "")
-    told, samples = 0, []
+    told, samples = [0], []
+
+    def tell(action, verdict):
+        told[0] += 1
+
+    telling = Telling(translator, decode, tell)
     for n in range(amount):
+        at = n / 10_000
         if n % 7 == 0:
-            found = translator.file(FileEvent(pid=n, method="open", path=f"{directory}/file-{n}"), 0.0)
+            telling.file(FileEvent(pid=n, method="open", path=f"{directory}/file-{n}"), 0.0, at)
         else:
-            found = translator.actions(decode(record(chance, n), boot=0.0))
-        seen += found is not None
-        told += found is not None and repeats.new(*found, n / 10_000)
+            telling.take(memoryview(record(chance, n)), at)
         if n % (amount // 12) == amount // 12 - 1:
             samples.append(resident())
     filled, most = max(samples[:4]), max(samples[4:])
     assert most <= filled * GROWTH + SLACK, f"memory grew: {[one >> 20 for one in samples]} MB"
-    assert told + sum(repeats.counts.values()) == seen
+    counts = {name: number for name, number in telling.counts.items() if name not in translator.counts}
+    assert told[0] + sum(counts.values()) == amount
     return {
         "events": amount,
         "seconds of a run at 10,000 a second": amount // 10_000,
         "window, s": WINDOW,
         "megabytes": [round(one / (1 << 20), 1) for one in samples],
-        "told": told,
-        "counted": dict(repeats.counts),
+        "told": told[0],
+        "counted": counts,
     }
