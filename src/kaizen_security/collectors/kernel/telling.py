@@ -22,8 +22,10 @@ from kaizen_security.contract.verdict import Verdict
 WINDOW = 1.0
 """Seconds within which the same deed on the same target is told once, and counted as often as it happened."""
 MOST_A_WINDOW = 2000
-"""Different deeds of one kind that are told in one window; further ones are counted as lost (``flood``). A flood of one kind, which
-an agent can have for nothing, hides nothing of another."""
+"""Different deeds of one kind, passed or refused, that are told in one window; further ones are counted as lost (``flood``).
+
+An agent can have a flood of one kind for nothing; so it hides nothing of another, and one of refusals nothing that passed.
+"""
 _PLACE = struct.Struct("=16xI20xI20xQ24s")
 """Of a record that is HEAD and PLACE alone: its kind, its reason, the socket's cookie, and where it goes."""
 _PLACED = (Kind.CONNECT.value, Kind.SEND.value)
@@ -36,7 +38,7 @@ class Repeats:
 
     def __init__(self) -> None:
         self._began = 0.0
-        self._told: dict[str, set[tuple[str, str, str, str]]] = {}
+        self._told: dict[tuple[str, bool], set[tuple[str, str]]] = {}
         self.counts: Counter[str] = Counter()
 
     def turn(self, at: float) -> bool:
@@ -47,21 +49,16 @@ class Repeats:
         self._told.clear()
         return True
 
-    def full(self, kind: str) -> bool:
+    def full(self, kind: str, *, refused: bool) -> bool:
         """Whether this window has no room for another deed of that kind."""
-        return len(self._told.get(kind, ())) >= MOST_A_WINDOW
+        return len(self._told.get((kind, refused), ())) >= MOST_A_WINDOW
 
     def new(self, action: Action, verdict: Verdict, at: float) -> bool:
         """Whether to tell it."""
         self.turn(at)
         facts = action.metadata
-        key = (
-            action.kind,
-            action.target,
-            verdict.decision.value,
-            str(facts.get("argv") or facts.get("transport") or facts.get("method")),
-        )
-        told = self._told.setdefault(action.kind, set())
+        key = action.target, str(facts.get("argv") or facts.get("transport") or facts.get("method"))
+        told = self._told.setdefault((action.kind, verdict.blocked), set())
         if key in told:
             self.counts["repeated within a second"] += 1
             return False
@@ -124,7 +121,7 @@ class Telling:
     def _connection(self, event: Event, key: tuple[int, int, bytes], at: float) -> None:
         if self._translator.untold(event):
             return
-        if event.port != _HELLOS and self._repeats.full("connect"):
+        if event.port != _HELLOS and self._repeats.full("connect", refused=event.reason.refused):
             self._repeats.counts["lost: flood"] += 1
             return
         action, verdict = found = self._translator.connection(event)

@@ -112,6 +112,12 @@ def test_a_flood_is_counted_to_the_last_and_hides_nothing_of_another_kind(
     assert world.take(executed(1), executed(1), executed(2)) == ["/bin/tool-00000000000001", "/bin/tool-00000000000002"]
 
 
+def test_a_flood_of_refusals_hides_nothing_that_passed(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(telling, "MOST_A_WINDOW", 20)
+    world.take(*[placed(at=OTHER, port=1000 + n, reason=Reason.REFUSED_UNDECLARED) for n in range(50)])
+    assert world.take(placed(at=OTHER, port=25)) == ["192.0.2.8:25"]
+
+
 def test_tls_of_a_flood_is_joined_with_its_hello_still(world: World, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(telling, "MOST_A_WINDOW", 1)
     world.take(placed(port=1), placed(at=HOST, cookie=9))
