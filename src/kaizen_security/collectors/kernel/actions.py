@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from contextlib import suppress
 from dataclasses import replace
 
@@ -74,7 +74,7 @@ class Translator:
         run_id: str,
         ids: Callable[[], str],
         name_of: Callable[[str], str] = lambda address: "",
-        own: Container[tuple[str, int]] = (),
+        own: Collection[tuple[str, int]] = (),
         services: Container[str] = (),
         resolve: bool = True,
     ) -> None:
@@ -92,6 +92,11 @@ class Translator:
         self._hashes: OrderedDict[tuple[int, ...], str] = OrderedDict()
         self._containers: OrderedDict[tuple[int, int], str] = OrderedDict()
         self.counts: Counter[str] = Counter()
+
+    @property
+    def own_ports(self) -> frozenset[int]:
+        """Ports of Kaizen's parts."""
+        return frozenset(port for _, port in self._own)
 
     def actions(self, event: Event) -> tuple[Action, Verdict] | None:
         """What to report of one event, if anything."""

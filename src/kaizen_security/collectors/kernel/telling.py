@@ -15,7 +15,7 @@ from contextlib import suppress
 from kaizen_security.collectors.kernel.actions import Translator
 from kaizen_security.collectors.kernel.decode import Event
 from kaizen_security.collectors.kernel.files import FileEvent
-from kaizen_security.collectors.kernel.shapes import Kind
+from kaizen_security.collectors.kernel.shapes import Kind, Reason
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.verdict import Verdict
 
@@ -26,11 +26,12 @@ MOST_A_WINDOW = 2000
 
 An agent can have a flood of one kind for nothing; so it hides nothing of another, and one of refusals nothing that passed.
 """
-_PLACE = struct.Struct("=16xI20xI20xQ24s")
-"""Of a record that is HEAD and PLACE alone: its kind, its reason, the socket's cookie, and where it goes."""
+_PLACE = struct.Struct("=16xI20xI20xQ16sH6s")
+"""Of a record that is HEAD and PLACE alone: its kind, its reason, the socket's cookie, address, port and all else of its place."""
+_OWN, _REFUSED = Reason.PASSED_OWN.value, Reason.REFUSED_DENIED.value
 _PLACED = (Kind.CONNECT.value, Kind.SEND.value)
-_HELLOS = 443
-"""The port whose TLS hellos the programs read: there a hello may come that belongs to the connection."""
+_LOOKED_AT = (443, 53)
+"""Ports of TLS, whose hellos belong to a connection, and of questions for names, which tell more than their connection."""
 
 
 class Repeats:
@@ -82,7 +83,8 @@ class Telling:
         self._event = event
         self._tell = tell
         self._repeats = Repeats()
-        self._known: dict[tuple[int, int, bytes], tuple[str, str]] = {}
+        self._known: dict[tuple[int, int, bytes, int, bytes], tuple[str, str]] = {}
+        self._ports = frozenset((*_LOOKED_AT, *translator.own_ports))
 
     @property
     def counts(self) -> Counter[str]:
@@ -95,13 +97,20 @@ class Telling:
             self._known.clear()
         key = None
         if len(record) == _PLACE.size:
-            kind, reason, cookie, place = _PLACE.unpack_from(record)
+            kind, reason, cookie, address, port, more = _PLACE.unpack_from(record)
             if kind in _PLACED:
-                key = kind, reason, place
+                key = kind, reason, address, port, more
                 known = self._known.get(key)
                 if known is not None:
                     self._repeats.counts["repeated within a second"] += 1
                     self._translator.belongs(cookie, *known)
+                    return
+                if (
+                    port not in self._ports
+                    and reason != _OWN
+                    and self._repeats.full("connect", refused=reason >= _REFUSED)
+                ):
+                    self._repeats.counts["lost: flood"] += 1
                     return
         event = self._event(record)
         if event is None:
@@ -118,11 +127,8 @@ class Telling:
         if found is not None and self._repeats.new(*found, at):
             self._tell(*found)
 
-    def _connection(self, event: Event, key: tuple[int, int, bytes], at: float) -> None:
+    def _connection(self, event: Event, key: tuple[int, int, bytes, int, bytes], at: float) -> None:
         if self._translator.untold(event):
-            return
-        if event.port != _HELLOS and self._repeats.full("connect", refused=event.reason.refused):
-            self._repeats.counts["lost: flood"] += 1
             return
         action, verdict = found = self._translator.connection(event)
         if self._repeats.new(*found, at):
