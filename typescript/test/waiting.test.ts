@@ -37,7 +37,12 @@ beforeEach(async () => {
       if (!response.writableEnded) gone += 1;
     });
     if (request.url === "/v1/inspect") asked.push(JSON.parse(body).action);
-    if (request.url === "/v1/steps") steps.push(...JSON.parse(body).steps);
+    if (request.url === "/v1/steps") {
+      const some: Any[] = JSON.parse(body).steps;
+      const status = body.length > 2 << 20 ? 413 : some.some((step) => step.action_id === "bad") ? 422 : 200;
+      if (status !== 200) return response.writeHead(status).end('{"error":{"code":"refused","message":"no"}}');
+      steps.push(...some);
+    }
     if (request.url?.startsWith("/v1/holds/")) asked.push(request.url);
     if (request.url === "/v1/steps") {
       await taking?.();
@@ -70,6 +75,17 @@ async function givenUp(work: (signal: AbortSignal) => Promise<unknown>): Promise
   expect(steps[0]).toMatchObject({ step: "result", action_id: asked[0].id, failed: true });
   return ended;
 }
+
+test("steps that are not taken together are taken apart, and one that is refused takes no other with it", async () => {
+  answer = { decision: "allow", reason: "", evidence: [] };
+  const { link } = kaizen as Any;
+  const content = "lorem ipsum ".repeat(5_000);
+  for (let n = 0; n < 100; n += 1)
+    link.note({ step: "result", runId: "r", actionId: n === 23 ? "bad" : `x${n}`, content: n < 50 ? content : { content } });
+  await kaizen.inspect({ tool: "search" });
+  expect([...link.lost]).toEqual([["steps: refused by the sidecar", 1]]);
+  expect(steps.length).toBe(99);
+});
 
 test("a question waits for the steps that are on their way already", async () => {
   answer = { decision: "allow", reason: "", evidence: [] };

@@ -16,14 +16,14 @@ from itertools import islice
 from time import monotonic
 from typing import TypeVar
 
-from kaizen_security.client.delivery import Backoff
+from kaizen_security.client.delivery import Backoff, Fate, fate
 from kaizen_security.client.http import Pool
 from kaizen_security.client.talk import Exchange, Talk, Turn, carried, left
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.boundary import outward
 from kaizen_security.contract.codec import decode_verdict, encode_action, encode_step
 from kaizen_security.contract.errors import InvalidInput, Refused, Unreachable
-from kaizen_security.contract.step import End, Result, Step
+from kaizen_security.contract.step import End, Message, Request, Result, Step
 from kaizen_security.contract.verdict import Verdict
 
 T = TypeVar("T")
@@ -31,6 +31,8 @@ T = TypeVar("T")
 MAX_STEPS = 4000
 """Steps in memory while the sidecar does not take them. They hold the run's text, so they never go to disk."""
 AT_ONCE = 50
+TEXT_AT_ONCE = 512 << 10
+"""Characters of results and messages in one request, of which the sidecar takes two megabytes; one step may have more."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 STEPS_LOST, STEPS_REFUSED = "steps: sidecar unreachable", "steps: refused by the sidecar"
 STEPS_BROKEN = "steps: could not be encoded"
@@ -161,11 +163,11 @@ class Link:
 
         A step waits until it is taken, so that a question that is asked while another thread sends waits for that too.
         """
-        at = monotonic() + deadline
+        at, at_once = monotonic() + deadline, AT_ONCE
         yield Turn(self._sending, deadline)
         try:
             while self._steps:
-                some = [*islice(self._steps, AT_ONCE)]
+                some = _first(self._steps, at_once)
                 written = [self._document(step) for step in some]
                 document: Json = {"agent": self._agent, "steps": [made for made in written if made is not None]}
                 try:
@@ -175,6 +177,11 @@ class Link:
                 except Refused as err:
                     if err.status >= 500 or err.status == 429:
                         raise Unreachable(f"the sidecar takes no steps just now: {err}") from err
+                    if fate(err.status, len(some)) is Fate.SMALLER:
+                        # Long ones are too long only together, and one that is refused must not take the others with it: what
+                        # a run has read is what its next action is judged by.
+                        at_once = len(some) // 2
+                        continue
                     self._lose([step for step, made in zip(some, written, strict=True) if made], STEPS_REFUSED)
                 self._lose([step for step, made in zip(some, written, strict=True) if not made], STEPS_BROKEN)
                 self._taken(some)
@@ -204,6 +211,18 @@ class Link:
     def _after_fork(self) -> None:
         self.lost = {}
         self._reset()
+
+
+def _first(steps: Iterable[Step], most: int) -> list[Step]:
+    found: list[Step] = []
+    room = TEXT_AT_ONCE
+    for step in islice(steps, most):
+        said = step.content if isinstance(step, Result) else step.text if isinstance(step, Message | Request) else ""
+        room -= len(said) if isinstance(said, str) else 0
+        if found and room < 0:
+            break
+        found.append(step)
+    return found
 
 
 _LIVE: weakref.WeakSet[Link] = weakref.WeakSet()
