@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Mapping
 from typing import TypeVar
@@ -14,6 +13,7 @@ from starlette.responses import Response
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Misconfigured, TooLarge
+from kaizen_security.runtime.arriving import collected, too_long
 from kaizen_security.store.base import LastAdministrator, LimitReached, StoreFull, StoreUnavailable
 
 MAX_BODY = 1 << 20
@@ -113,30 +113,15 @@ async def read_body(request: Request, *, limit: int = MAX_BODY, deadline: float 
     """
     stated = request.headers.get("content-length", "")
     if stated.isdigit() and int(stated) > limit and "100-continue" in request.headers.get("expect", "").lower():
-        raise _too_long(limit)
-    chunks: list[bytes] = []
-    size = 0
+        raise too_long(limit)
     try:
-        async with asyncio.timeout(deadline):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= limit:
-                    chunks.append(chunk)
-                elif size > _DISCARD:
-                    break
+        return await collected(request.stream(), limit=limit, seconds=deadline, read_away=_DISCARD)
     except TimeoutError as err:
         raise ApiError(
             408, "timeout", f"the body did not arrive within {deadline:g} seconds", headers={"Connection": "close"}
         ) from err
     except ClientDisconnect as err:
         raise ApiError(400, "cut_off", "the connection ended before the body did") from err
-    if size > limit:
-        raise _too_long(limit)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _too_long(limit: int) -> TooLarge:
-    return TooLarge("body", f"is longer than the {limit} bytes that are taken")
 
 
 def parse_json(data: bytes) -> Json:

@@ -6,20 +6,16 @@ have said goodbye nothing more is told, once that was. What cannot be told now i
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Callable
-from urllib.parse import quote
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.errors import KaizenError, Refused
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.sidecar.heartbeats import Heartbeats
+from kaizen_security.sidecar.telling import Telling
 
-log = logging.getLogger(__name__)
-
-DEADLINE = 5.0
 MOST = 64
 """Feeds of one agent that are told."""
 
@@ -37,48 +33,30 @@ class Attached:
         clock: Clock,
         admit: Callable[[Connection], None],
     ) -> None:
-        self.enabled = bool(api_key)
-        self._api_url = api_url
-        self._headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
-        self._sidecar = sidecar
+        self._telling = Telling("attach-points", api_url=api_url, api_key=api_key, sidecar=sidecar, admit=admit)
         self._heartbeats = heartbeats
         self._clock = clock
-        self._admit = admit
         self._over: set[str] = set()
 
     def tell(self) -> int:
-        """Tell of every agent that has some; of how many. Blocks, up to DEADLINE seconds when nobody answers."""
-        if not self.enabled:
+        """Tell of every agent that has some; of how many. Blocks, up to ``telling.DEADLINE`` seconds when nobody answers."""
+        if not self._telling.enabled:
             return 0
-        told = 0
-        connection = Connection(self._api_url)
         found = counted(self._heartbeats.shown(), self._clock())
-        try:
-            for agent, points in found.items():
-                over = all(not point["alive"] and not point["dark"] for point in points)
-                if over and agent in self._over:
-                    continue
-                self._admit(connection)
-                told += self._tell(connection, agent, points)
-                (self._over.add if over else self._over.discard)(agent)
-        except KaizenError as err:
-            log.debug("who is attached is told later: %s", err)
-        finally:
-            connection.close()
-        self._over &= found.keys()
-        return told
+        over = {agent for agent, points in found.items() if not any(one["alive"] or one["dark"] for one in points)}
 
-    def _tell(self, connection: Connection, agent: str, points: list[dict[str, Json]]) -> bool:
-        """False: the control plane does not want it (it knows no such agent, or is older than this)."""
-        listed: list[Json] = list(points[:MOST])
-        said: Json = {"sidecar": self._sidecar, "points": listed}
-        path = f"/v1/agents/{quote(agent, safe='')}/attach-points"
-        try:
-            connection.json("POST", path, said, self._headers, DEADLINE, idempotent=True)
-        except Refused as err:
-            log.debug("who is attached is not wanted: %s", err)
-            return False
-        return True
+        def due() -> Iterator[tuple[str, Callable[[], dict[str, Json]]]]:
+            for agent, points in found.items():
+                if agent not in over & self._over:
+                    listed: list[Json] = list(points[:MOST])
+                    yield agent, partial(dict[str, Json], points=listed)
+
+        def told(agent: str) -> None:
+            (self._over.add if agent in over else self._over.discard)(agent)
+
+        wanted = self._telling.tell(due(), told)
+        self._over &= found.keys()
+        return wanted
 
 
 def counted(shown: list[dict[str, Json]], now: float) -> dict[str, list[dict[str, Json]]]:

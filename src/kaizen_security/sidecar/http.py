@@ -19,6 +19,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.bundle import Bundle, encode_bundle
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Misconfigured, Refused, TooLarge, Unreachable
 from kaizen_security.contract.fields import obj, parse
+from kaizen_security.runtime.arriving import collected
 from kaizen_security.sidecar.connections import PEER
 from kaizen_security.sidecar.identity import Unknown
 
@@ -154,23 +155,12 @@ async def changes(event: asyncio.Event, request: Request) -> bool:
 
 async def read_body(request: Request, limit: int) -> bytes:
     """The body, counted while it arrives. Raises TooLarge over ``limit`` bytes, Problem (408)."""
-    chunks: list[bytes] = []
-    size = 0
     try:
-        async with asyncio.timeout(PATIENCE):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= limit:
-                    chunks.append(chunk)
-                elif size > _DISCARD:
-                    break
+        return await collected(request.stream(), limit=limit, seconds=PATIENCE, read_away=_DISCARD)
     except TimeoutError as err:
         raise Problem(408, "timeout", f"the body did not arrive within {PATIENCE:g} seconds") from err
     except ClientDisconnect as err:
         raise Problem(400, "cut_off", "the connection ended before the body did") from err
-    if size > limit:
-        raise TooLarge("body", f"is longer than the {limit} bytes that are taken")
-    return b"".join(chunks)
 
 
 def check_values(data: bytes) -> None:

@@ -6,21 +6,17 @@ since. What cannot be told now is told a minute later: it is a picture, and no r
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from urllib.parse import quote
+from functools import partial
 
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.boundary import outward_learned
-from kaizen_security.contract.errors import KaizenError, Refused
 from kaizen_security.runtime.inspector import Inspector
-
-log = logging.getLogger(__name__)
+from kaizen_security.sidecar.telling import Telling
 
 SECONDS = 60.0
 """Between two looks."""
-DEADLINE = 5.0
 
 
 class Profiles:
@@ -36,50 +32,27 @@ class Profiles:
         inspector: Inspector,
         admit: Callable[[Connection], None],
     ) -> None:
-        self.enabled = bool(api_key)
-        self._api_url = api_url
-        self._headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
-        self._sidecar = sidecar
+        self._telling = Telling("profile", api_url=api_url, api_key=api_key, sidecar=sidecar, admit=admit)
         self._boundary = boundary
         self._inspector = inspector
-        self._admit = admit
         self._told: dict[str, int] = {}
 
     def tell(self) -> int:
-        """Tell what is new; how many agents it was of. Blocks, up to DEADLINE seconds when nobody answers."""
-        if not self.enabled:
+        """Tell what is new; how many agents it was of. Blocks, up to ``telling.DEADLINE`` seconds when nobody answers."""
+        if not self._telling.enabled:
             return 0
-        changed = [
-            (key.agent, lane.observer.baseline.seen)
-            for key, lane in self._inspector.agents
-            if lane.observer.baseline.seen != self._told.get(key.agent, 0)
-        ]
-        told = 0
-        connection = Connection(self._api_url)
-        try:
-            for agent, seen in changed:
-                if self._tell(connection, agent):
-                    told += 1
-                self._told[agent] = seen
-        except KaizenError as err:
-            log.debug("what was learned is told later: %s", err)
-        finally:
-            connection.close()
-        known = {key.agent for key, _ in self._inspector.agents}
-        self._told = {agent: seen for agent, seen in self._told.items() if agent in known}
-        return told
+        seen = {key.agent: lane.observer.baseline.seen for key, lane in self._inspector.agents}
+        changed = [agent for agent, count in seen.items() if count != self._told.get(agent, 0)]
 
-    def _tell(self, connection: Connection, agent: str) -> bool:
-        """False: the control plane does not want it (it knows no such agent, or is older than this)."""
-        self._admit(connection)
-        said: Json = {"sidecar": self._sidecar, "profile": outward(self._inspector.profile(agent), self._boundary)}
-        path = f"/v1/agents/{quote(agent, safe='')}/profile"
-        try:
-            connection.json("POST", path, said, self._headers, DEADLINE, idempotent=True)
-        except Refused as err:
-            log.debug("what was learned of an agent is not wanted: %s", err)
-            return False
-        return True
+        def told(agent: str) -> None:
+            self._told[agent] = seen[agent]
+
+        wanted = self._telling.tell(((agent, partial(self._profile, agent)) for agent in changed), told)
+        self._told = {agent: count for agent, count in self._told.items() if agent in seen}
+        return wanted
+
+    def _profile(self, agent: str) -> dict[str, Json]:
+        return {"profile": outward(self._inspector.profile(agent), self._boundary)}
 
 
 def outward(profile: dict[str, Json], boundary: bytes) -> dict[str, Json]:

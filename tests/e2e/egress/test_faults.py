@@ -28,6 +28,9 @@ class Slow(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self.rfile.read(
+            int(self.headers.get("Content-Length", 0))
+        )  # or the next request would begin with this one's body
         threading.Event().wait(2.0)
         self.send_response(200)
         self.send_header("Content-Length", "15")
