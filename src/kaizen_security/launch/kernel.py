@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from time import monotonic
 
 from kaizen_security.collectors.kernel.actions import Translator
-from kaizen_security.collectors.kernel.collector import Collector, root_cgroup
+from kaizen_security.collectors.kernel.collector import Collector, NotHere, root_cgroup
 from kaizen_security.collectors.kernel.files import FileEvent, FileWatch
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
 from kaizen_security.collectors.kernel.programs import ProgramWatch
@@ -64,7 +64,7 @@ class KernelRung:
             own={*([proxy] if proxy else []), *(("127.0.0.1", port) for port in (*local, PROXY, TRANSPARENT))},
         )
         self._telling = Telling(translator, self._collector.event, tell)
-        self._cgroup = _own_cgroup(plan.agent, run_id) if plan.command else None
+        self._cgroup: Path | None = None
         self._thread = threading.Thread(target=self._work, name="kernel-rung", daemon=True)
         self._policies: Policies | None = None
         self._changed: SimpleQueue[FileEvent] = SimpleQueue()
@@ -77,7 +77,13 @@ class KernelRung:
         """What of policy and declaration is not in force here, and why; empty when all is."""
         self.in_force(None)
         if plan.enforce:
-            self._collector.pin(pin_name(plan.agent, run_id))
+            try:
+                self._collector.pin(pin_name(plan.agent, run_id))
+            except NotHere:
+                self.close()
+                raise
+        # Last, so that nothing of it stays behind when there is to be no run.
+        self._cgroup = _own_cgroup(plan.agent, run_id) if plan.command else None
 
     def _watch(self) -> FileWatch | None:
         plan = self._plan

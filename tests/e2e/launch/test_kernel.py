@@ -16,7 +16,7 @@ import pytest
 
 from kaizen_security.client.http import Connection
 from kaizen_security.collectors.kernel import linux
-from kaizen_security.collectors.kernel.collector import Collector, NotHere, left_behind
+from kaizen_security.collectors.kernel.collector import Collector, NotHere, left_behind, root_cgroup
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
@@ -152,6 +152,12 @@ def test_what_was_pinned_is_gone_when_the_run_is_over(tmp_path: Path):
     with proxy(tmp_path / "p", {}) as url:
         kaizen_run("--enforce", "--agent", "pinned", "--proxy", url, "--", "true", env={}, data=tmp_path)
     assert not [path for path in left_behind() if path.name.startswith("kaizen-pinned-")]
+
+
+def test_a_run_that_cannot_begin_leaves_no_control_group(tmp_path: Path):
+    done = kaizen_run("--agent", "unwatchable", "--watch", str(tmp_path / "nope"), "--", "true", env={}, data=tmp_path)
+    assert (done.returncode, "is not there" in done.stderr) == (1, True)
+    assert list(Path(root_cgroup()).glob("kaizen-unwatchable-*")) == []
 
 
 def test_a_policy_that_has_not_arrived_is_said_and_the_rest_is_held(tmp_path: Path):
