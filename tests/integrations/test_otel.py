@@ -18,10 +18,12 @@ from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from kaizen_security.integrations.base import Call, attach_point
 from kaizen_security.integrations.otel import KaizenSpanProcessor, record_verdict
 from kaizen_security.integrations.pydantic_ai import KaizenCapability
 from tests.integrations.agent import FOREIGN, OWN, World, asks, read, transfer, wipe
 from tests.integrations.suite import PROMPT
+from tests.integrations.told import SPAN
 
 
 class Instrumented:
@@ -93,3 +95,27 @@ class TestOpenTelemetry:
         assert written.attributes["kaizen.decision"] == "block"
         assert "undeclared" in written.attributes["kaizen.reason"]
         assert "a secret" not in str(written.attributes)
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["the span inside", "the span around"])
+def test_a_call_without_an_id_that_an_attachment_has_reported_is_not_told_again_and_the_next_one_is(inside, attach):
+    seen: list[str] = []
+    kaizen = attach(on_verdict=lambda _, action: seen.append(action.source))
+    provider = TracerProvider()
+    provider.add_span_processor(KaizenSpanProcessor(kaizen))
+    point = attach_point(kaizen, "llamaindex")
+    call = Call(tool="bill_read", arguments={"bill": "b1"})
+
+    def span() -> Any:
+        return provider.get_tracer("t").start_as_current_span("call", attributes=SPAN)
+
+    if inside:
+        with point.noted(point.before(call)), span():
+            pass
+    else:
+        with span(), point.noted(point.before(call)):
+            pass
+    assert seen == ["llamaindex"]
+    with span():
+        pass
+    assert seen == ["llamaindex", "otel"]

@@ -7,8 +7,9 @@ arguments are the same; anything else is another act, and is judged: silence mus
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 
 from kaizen_security.client.arguments import plain
@@ -36,8 +37,10 @@ SILENCES: Mapping[str, frozenset[str]] = {
 
 A framework's attachment knows the call as the model made it, and so speaks for a guard on the function inside and for a framework
 inside a framework. Nobody silences ``mcp``, ``egress`` or ``ebpf``: they are other rungs, and what they saw is compared with this.
-``otel`` hears of a call when it is over: ``Reported`` tells it which ones are known.
+``otel`` hears of a call when it is over: ``Reported`` tells it which ones are known, by id, or by tool, arguments and time.
 """
+NAMELESS = 256
+"""Calls that are remembered by what they are."""
 REMEMBERED = 4096
 """Ids of calls that were reported by an attachment of this process."""
 
@@ -67,10 +70,32 @@ def is_told(action: Action) -> bool:
 
 
 class Reported:
-    """Ids that frameworks gave to calls which an attachment of this process has reported. Bounded, for several threads."""
+    """Calls which an attachment of this process has reported: by the ids that frameworks gave them, and by what they are where one
+    of the two that tell has no id. Bounded, for several threads.
+    """
 
     def __init__(self) -> None:
         self._ids: OrderedDict[str, None] = OrderedDict()
+        self._acts: deque[Action] = deque(maxlen=NAMELESS)
+
+    def add_act(self, action: Action) -> None:
+        """Remember what it is."""
+        self._acts.append(action)
+
+    def take_act(self, tool: str, arguments: object, since: float, until: float, call_id: str = "") -> bool:
+        """Whether one was reported between these times (seconds since 1970): of ``tool``, with ``arguments`` unless they are None.
+
+        It answers for one call: the next time it is not there. None that has an id answers for another ``call_id``.
+        """
+        for act in list(self._acts):
+            if call_id and act.act_id:
+                continue
+            given = act.metadata.get("arguments")
+            if act.tool == tool and since <= act.at <= until and (arguments is None or given == arguments):
+                with suppress(ValueError):  # another thread took it
+                    self._acts.remove(act)
+                    return True
+        return False
 
     def add(self, call_id: str) -> None:
         """Remember it; the oldest is forgotten beyond ``REMEMBERED``."""

@@ -261,6 +261,8 @@ class AttachPoint:
         run = call.run or RUNNING.get()
         if call.id:
             REPORTED.add(call.id)
+        if self.source != "otel":
+            REPORTED.add_act(action)
         if verdict.allowed:
             return _allowed(action, kaizen, run, False)
         refused = self.refused if run is None else run.refused
@@ -372,7 +374,7 @@ def _arguments(given: object) -> Json:
 
         try:
             given = json.loads(given)
-        except ValueError:
+        except (ValueError, RecursionError):  # as deep as a model likes to write
             return {"input": plain(given)}
     if given is None:
         return {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from kaizen_security.client.aio import AsyncKaizen
@@ -32,6 +33,7 @@ class KaizenHooks:
     """The hooks for one agent. ``identity`` and ``always_ask`` as for ``base.AttachPoint``.
 
     Each prompt is a run; what earlier ones of the session read is known in it.
+    Pickled, they are for the other process's own client.
     """
 
     def __init__(
@@ -40,6 +42,15 @@ class KaizenHooks:
         self.point = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
         self._sessions: OrderedDict[str, Running] = OrderedDict()
         self._under_way: OrderedDict[str, Allowed] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Callable[..., KaizenHooks], tuple[bool, bool]]:
+        return _again, (self.point.identity, self.point.always_ask)
+
+    def __copy__(self) -> KaizenHooks:
+        return self  # sessions are told apart in it, so a copy would know none
+
+    def __deepcopy__(self, memo: object) -> KaizenHooks:
+        return self
 
     def hooks(self) -> dict[str, list[Any]]:
         """For ``ClaudeAgentOptions.hooks``. A call that is held for a person is waited for."""
@@ -96,6 +107,10 @@ class KaizenHooks:
         if len(self._sessions) > MOST:
             self._sessions.popitem(last=False)[1].end(completed=False)
         return running
+
+
+def _again(identity: bool, always_ask: bool) -> KaizenHooks:
+    return KaizenHooks(identity=identity, always_ask=always_ask)
 
 
 def options(

@@ -124,7 +124,8 @@ def _called(name: str, document: "Document") -> tuple[str, object]:
         return "Bash", {"command": document.get("command"), "cwd": document.get("cwd")}
     if name == "beforeReadFile":
         return "Read", {"file_path": document.get("file_path")}
-    return _text(document.get("tool_name")), document.get("tool_input")
+    # A call that says not of what is no declared tool's.
+    return _text(document.get("tool_name")) or "unnamed", document.get("tool_input")
 
 
 def publisher(tool: str) -> str:

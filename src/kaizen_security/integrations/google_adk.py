@@ -38,6 +38,8 @@ MAX_RUNS = 1024
 """Invocations that are remembered; one that was never ended (cancelled, abandoned) is taken for cut off when it must go."""
 
 
+MAX_EVENTS = 200
+"""Events of a session that are looked at when a run begins."""
 MAX_ITEMS = 200
 """Items of a tool that streams which are noted as its result."""
 
@@ -140,11 +142,25 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
             outer.message(said, kaizen=self.point.agent(within[1][:-1]), to=within[1][-1])
             begun = (outer, False)
         else:
-            begun = (self.point.run(said).begin(), True)
+            begun = (self._begin(invocation_context, said), True)
         self._runs[key] = begun
         while len(self._runs) > MAX_RUNS:
             self._forget(next(iter(self._runs)))
         return begun[0]
+
+    def _begin(self, invocation_context: Any, said: str) -> Running:
+        """A run, with what the user said and what tools brought in earlier ones of the session."""
+        events = getattr(invocation_context.session, "events", ())[-MAX_EVENTS:]
+        spoken = [text_of(event.content) for event in events if event.author == "user"]
+        if spoken and spoken[-1] == said:
+            spoken.pop()
+        run = self.point.run("\n".join(filter(None, (*spoken, said)))).begin()
+        for event in events:
+            for part in getattr(event.content, "parts", None) or ():
+                brought = getattr(part, "function_response", None)
+                if brought is not None:
+                    run.read(brought.response, action_id=str(brought.id or ""))
+        return run
 
     def _end(self, invocation_context: Any, *, completed: bool) -> None:
         self._forget(invocation_context.invocation_id, completed=completed)

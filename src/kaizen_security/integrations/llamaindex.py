@@ -21,7 +21,7 @@ from kaizen_security.contract.errors import HookUnavailable, Misconfigured
 from kaizen_security.integrations.base import AttachPoint, Refused, attach_point, call_of
 from kaizen_security.integrations.llamaindex_tools import AGENTS, SOURCE, refusal_of
 from kaizen_security.integrations.llamaindex_tools import guard_tool as guard_tool
-from kaizen_security.integrations.runs import RUNNING, Running
+from kaizen_security.integrations.runs import RUNNING, Conversations, Running
 
 try:
     from llama_index.core.agent.workflow import AgentOutput, AgentWorkflow
@@ -166,8 +166,16 @@ class _Attached:
             above = AGENTS.get()
             outer.message(words, kaizen=self.point.agent(above), to=self._first)
             return self._begun(functools.partial(inner, *args, **kwargs), outer, (*above, self._first), own=False)
-        run = outer or self.point.run(words).begin()
+        run = outer or self._begin(words, kwargs)
         return self._begun(functools.partial(inner, *args, **kwargs), run, (), own=outer is None)
+
+    def _begin(self, words: str, kwargs: dict[str, Any]) -> Running:
+        """A run: the next one of its conversation, if the host keeps one."""
+        run = _CONTEXTS.begin(self.point.kaizen, kwargs.get("ctx") or kwargs.get("memory"), words)
+        for message in kwargs.get("chat_history") or ():
+            if str(getattr(getattr(message, "role", None), "value", "")) == "tool":
+                run.read(message.content, action_id=str(message.additional_kwargs.get("tool_call_id") or ""))
+        return run
 
     def _begun(self, inner: Callable[[], Any], run: Running, agents: tuple[str, ...], *, own: bool) -> Any:
         # The tasks of the workflow are made in here, and take this context along.
@@ -256,6 +264,7 @@ class _Attached:
         return output
 
 
+_CONTEXTS = Conversations()
 _ENDING: set[asyncio.Task[None]] = set()
 """Tasks that wait for the end of a run; a loop keeps no more than a weak hold of them."""
 

@@ -35,6 +35,8 @@ MOST_RUNS = 1000
 MOST_SPANS = 10_000
 """Spans whose agent is remembered while they go on."""
 MAX_MESSAGES = 200
+JUST_BEFORE = 0.1
+"""Seconds that a call may have been judged before the span of its body begins."""
 
 
 @dataclass(slots=True)
@@ -130,9 +132,12 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         call_id = _said(span, "gen_ai.tool.call.id")
         if not tool or (call_id and call_id in REPORTED):
             return
+        given = _said(span, "gen_ai.tool.call.arguments") or _value(span, "gen_ai.tool.call.arguments")
+        if self._is_known(span, tool, _unwrapped(given), call_id):
+            return
         call = Call(
             tool=tool,
-            arguments=_said(span, "gen_ai.tool.call.arguments") or _value(span, "gen_ai.tool.call.arguments"),
+            arguments=given,
             id=call_id,
             agents=agents,
             run=self._running(trace),
@@ -141,6 +146,13 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         if isinstance(said, Refused):
             return  # it ran all the same: the verdict says what it would have been
         self.point.after(said, _unwrapped(_value(span, "gen_ai.tool.call.result")), failed=_failed(span))
+
+    def _is_known(self, span: Any, tool: str, arguments: object, call_id: str) -> bool:
+        """Whether an attachment has reported this call while the span went on, or just before, where no id says so."""
+        begun, over = span.start_time, span.end_time
+        if begun is None or over is None:
+            return False
+        return REPORTED.take_act(tool, arguments, begun / 1e9 - JUST_BEFORE, over / 1e9, call_id)
 
     def _heard(self, trace: _Trace, span: Any) -> None:
         running = self._running(trace)
@@ -190,7 +202,7 @@ def _unwrapped(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in '{["':
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return value
 
@@ -202,7 +214,8 @@ def _messages(given: Any) -> Iterator[tuple[str, str, str, Any]]:
         if not isinstance(message, Mapping):
             continue
         role = str(message.get("role", ""))
-        for part in message.get("parts") or ():
+        parts = message.get("parts")
+        for part in parts if isinstance(parts, list) else ():
             if not isinstance(part, Mapping):
                 continue
             if part.get("type") == "text":

@@ -15,6 +15,7 @@ from dataclasses import replace
 from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from kaizen_security.client.arguments import plain
 from kaizen_security.client.clock import now
@@ -37,6 +38,30 @@ MAX_RESULTS = 64
 """Results that are kept for agents that join later; older ones are forgotten."""
 
 
+class Conversations:
+    """By what a framework keeps a conversation in (a thread, a context): the last run of it, as long as that is kept."""
+
+    def __init__(self) -> None:
+        self._last: WeakKeyDictionary[object, Running] = WeakKeyDictionary()
+
+    def begin(self, kaizen: Kaizen, key: object, request: str) -> Running:
+        """The next run in ``key``, begun. What was said and read in the one before is known in it."""
+        before = self._last.get(key) if _is_key(key) else None
+        known = before is not None and before.kaizen is kaizen
+        running = before.followed(request) if before is not None and known else Running(kaizen, request).begin()
+        self.keep(key, running)
+        return running
+
+    def keep(self, key: object, running: Running) -> None:
+        """``running`` goes on, or went, in ``key``; what cannot be a key is no conversation."""
+        if _is_key(key):
+            self._last[key] = running
+
+
+def _is_key(key: object) -> bool:
+    return hasattr(key, "__weakref__") and getattr(key, "__hash__", None) is not None
+
+
 class Running:
     """A context manager, also for ``async with``, or ``begin`` and ``end`` for adapters whose framework calls them apart.
 
@@ -54,7 +79,7 @@ class Running:
         """By the agents down to one that goes on asking for what it is refused: what is to be its last word."""
         self._asked: object = None
         self._insisted: dict[str, tuple[int, int]] = {}
-        self._kaizen = kaizen
+        self.kaizen = self._kaizen = kaizen
         self._request = request[:MAX_TEXT]
         self._results: deque[tuple[int, str, Action, object, bool]] = deque(maxlen=MAX_RESULTS)
         self._numbers = count(1)

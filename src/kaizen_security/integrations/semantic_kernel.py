@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from kaizen_security.contract.errors import HookUnavailable, Misconfigured
 from kaizen_security.integrations.base import AttachPoint, Refused, attach_point, call_of
-from kaizen_security.integrations.runs import MAX_TEXT, RUNNING, Running
+from kaizen_security.integrations.runs import MAX_TEXT, RUNNING, Conversations, Running
 from kaizen_security.integrations.semantic_kernel_words import asked, streamed, text, voiced
 
 try:
@@ -228,8 +228,6 @@ def _tell_hand_over(point: AttachPoint, function: Any) -> None:
 
 
 # --- agents and orchestrations
-
-
 class _Shared:
     """The run of an orchestration, whose members work in tasks of the runtime and not in its caller's context."""
 
@@ -262,9 +260,10 @@ def _answered(
     point: AttachPoint, inner: Callable[..., Any], agent: str, shared: _Shared | None, name: tuple[str, ...]
 ) -> Callable[..., Any]:
     async def get_response(*args: Any, **kwargs: Any) -> Any:
-        with _begun(point, agent, shared, name, asked(args, kwargs)) as scope:
+        with _begun(point, agent, shared, name, asked(args, kwargs), kwargs.get("thread")) as scope:
             with scope.inside():
                 answer = await inner(*args, **kwargs)
+            scope.goes_on_in(getattr(answer, "thread", None))
             word = scope.last_word()
             if word:
                 voiced(answer, word)
@@ -281,7 +280,7 @@ def _streamed(
     async def invoke(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         said: list[str] = []
         thread = kwargs.get("thread")
-        with _begun(point, agent, shared, name, asked(args, kwargs)) as scope:
+        with _begun(point, agent, shared, name, asked(args, kwargs), thread) as scope:
             items = inner(*args, **kwargs)
             try:
                 while True:
@@ -292,6 +291,7 @@ def _streamed(
                     except StopAsyncIteration:
                         break
                     thread = item.thread
+                    scope.goes_on_in(thread)
                     if item.message.role == AuthorRole.TOOL and (word := scope.last_word()):
                         voiced(item, word)
                     if len(said) < MAX_TEXT:
@@ -311,8 +311,8 @@ def _streamed(
 class _Scope:
     """One invocation of an agent within its run."""
 
-    def __init__(self, point: AttachPoint, run: Running, agents: tuple[str, ...]) -> None:
-        self._point, self._run, self._agents = point, run, agents
+    def __init__(self, point: AttachPoint, run: Running, agents: tuple[str, ...], *, own: bool = False) -> None:
+        self._point, self._run, self._agents, self._own = point, run, agents, own
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -329,21 +329,29 @@ class _Scope:
         """Of an agent that goes on asking for what it is refused; empty for any other. Once."""
         return self._run.ended.pop(self._agents, "")
 
+    def goes_on_in(self, thread: Any) -> None:
+        """The thread that the host may hand to the next invocation."""
+        if self._own:
+            _THREADS.keep(thread, self._run)
+
     def said(self, words: str) -> None:
         """Words of the agent."""
         self._run.message(words, kaizen=self._point.agent(self._agents))
 
 
+_THREADS = Conversations()
+
+
 @contextmanager
 def _begun(
-    point: AttachPoint, agent: str, shared: _Shared | None, name: tuple[str, ...], words: str
+    point: AttachPoint, agent: str, shared: _Shared | None, name: tuple[str, ...], words: str, thread: Any
 ) -> Iterator[_Scope]:
     outer = RUNNING.get() or (shared.run if shared is not None else None)
     if outer is None:
-        run = point.run(words).begin()
+        run = _THREADS.begin(point.kaizen, thread, words)
         completed = False
         try:
-            yield _Scope(point, run, name)
+            yield _Scope(point, run, name, own=True)
             completed = True
         except GeneratorExit:
             completed = True  # whoever reads it has enough
