@@ -11,7 +11,7 @@ from urllib.parse import quote
 from kaizen_security.cli.recorded import work
 from kaizen_security.cli.recorded.lines import MAX_LINE
 from kaizen_security.cli.terminal.paint import plain
-from kaizen_security.client.config import default_sidecar, load
+from kaizen_security.client.config import load
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.bundle import Bundle
@@ -139,7 +139,7 @@ def about(baseline: Baseline) -> dict[str, Json]:
 def _show(args: argparse.Namespace) -> int:
     if args.sidecar:
         agent = args.agent or "default"
-        url = default_sidecar(load({"sidecar": args.sidecar}))
+        url = load({"sidecar": args.sidecar}).sidecar
         path = f"/v1/agents/{quote(agent, safe='')}/profile"
         found = obj(
             obj(Connection(url).json("GET", path, deadline=DEADLINE), "answer").get("profile"), "answer.profile"

@@ -88,6 +88,7 @@ def _write(path: Path, document: dict[str, Json]) -> None:
     # The key is in it: for its owner alone, and never half written.
     fresh = path.with_name(path.name + ".new")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(document, file, indent=1)
         fresh.replace(path)

@@ -151,3 +151,9 @@ def test_what_states_times_that_are_still_to_come_is_not_read_in(capsys, data, t
     theirs.behaviour.rate.learn_one(Flow(1, 9.0, datetime(year, 1, 1, tzinfo=UTC).timestamp()))
     exported.write_text(json.dumps(theirs.to_json()))
     assert kaizen(capsys, data, "import", str(exported), "--yes")[0] == status
+
+
+def test_a_sidecar_is_asked_at_the_address_that_was_stated(capsys, data, tmp_path):
+    status, said = kaizen(capsys, data, "show", "--agent", AGENT, "--sidecar", f"unix://{tmp_path}/elsewhere.sock")
+    assert (status, said.out) == (3, "")
+    assert f"cannot reach unix://{tmp_path}/elsewhere.sock" in said.err
