@@ -52,14 +52,21 @@ def _compiled(concept: Concept, plain: bool) -> re.Pattern[str]:
 @functools.lru_cache(maxsize=32)
 def _found(concept: Concept, text: str) -> tuple[re.Match[str], ...]:
     """Kept for a moment: several signs of one text have the same anchor."""
+    ascii_only = text.isascii()
     if concept.stems:
-        for stem in concept.stems:
+        for stem in _stems(concept, ascii_only):
             # A loop and not ``any``, as in ``order_kinds``.
             if stem in text:
                 break
         else:
             return ()
-    return tuple(_compiled(concept, text.isascii()).finditer(text))
+    return tuple(_compiled(concept, ascii_only).finditer(text))
+
+
+@functools.cache
+def _stems(concept: Concept, plain: bool) -> tuple[str, ...]:
+    """``plain``: those that can stand in a text of ASCII only."""
+    return tuple(stem for stem in concept.stems if not plain or stem.isascii())
 
 
 _LITERAL = re.compile(r"[^\\.?*+{(\[|]+(?![?*{])|[^\\.?*+{(\[|]+(?=[^\\.?*+{(\[|][?*{])")

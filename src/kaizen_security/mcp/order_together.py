@@ -7,12 +7,16 @@ and a negation; to take something out, the thing and where it goes. A sign is a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kaizen_security.mcp import order_concepts as concepts
 from kaizen_security.mcp.order_concepts import Concept
 from kaizen_security.mcp.order_kinds import END
+
+FEW = 8
+"""Anchors in one text that are looked at one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,29 @@ class Together:
 
     def finds(self, text: str) -> Iterator[re.Match[str]]:
         """Every place where it stands."""
-        for found in self.anchor.finds(text):
+        for found in self._anchors(text):
             start, end = self._stretch(text, found)
             around = f"{text[start : found.start()]} {text[found.end() : end]}"
             if all(other.stands_in(around) for other in self.others) and not (
                 self.never and self.never.stands_in(text[start:end])
             ):
                 yield found
+
+    def _anchors(self, text: str) -> Iterable[re.Match[str]]:
+        """The anchors that may have the others within reach: of many, those that have none near are left out at once."""
+        anchors = self.anchor.finds(text)
+        if len(anchors) <= FEW:
+            return anchors
+        for other in self.others:
+            others = other.finds(text)
+            starts, ends = [one.start() for one in others], [one.end() for one in others]
+            anchors = tuple(
+                found
+                for found in anchors
+                if (first := bisect_right(ends, found.start() - self.reach)) < len(starts)
+                and starts[first] < found.end() + self.reach
+            )
+        return anchors
 
     def _stretch(self, text: str, found: re.Match[str]) -> tuple[int, int]:
         left, right = max(0, found.start() - self.reach), min(len(text), found.end() + self.reach)

@@ -214,11 +214,18 @@ def _light(tongue: Tongue) -> tuple[Kind, ...]:
 _TONGUES = (_GERMAN, _SPANISH, _FRENCH, _CHINESE, *FURTHER, *NORTHERN)
 _HEAVY = tuple((tuple(tongue.stems.split("|")), _heavy(tongue), _spoken(tongue)) for tongue in _TONGUES)
 _LIGHT = tuple((tongue.heard, _light(tongue)) for tongue in _TONGUES)
+_HEAVY_ASCII = tuple(
+    (plain, kinds, address)
+    for stems, kinds, address in _HEAVY
+    if (plain := tuple(stem for stem in stems if stem.isascii()))
+)
+_LIGHT_ASCII = tuple(one for one in _LIGHT if not one[0].pattern.startswith("["))
+"""What a text of ASCII only may hold: a language that is known by the signs of its script is not in it."""
 
 
 def heavy_in(plain: str, *, spoken: bool) -> Iterator[Kind]:
     """The heavy kinds that a text may hold; ``spoken``: words to the model too, which count in what a call brought back only."""
-    for stems, kinds, address in _HEAVY:
+    for stems, kinds, address in _HEAVY_ASCII if plain.isascii() else _HEAVY:
         for stem in stems:
             # A loop and not ``any``: this runs for each text of a server, and a generator costs more than the search.
             if stem in plain:
@@ -230,6 +237,6 @@ def heavy_in(plain: str, *, spoken: bool) -> Iterator[Kind]:
 
 def light_in(plain: str) -> Iterator[Kind]:
     """The light kinds of the languages that a text is in: their verbs are other words in English."""
-    for heard, kinds in _LIGHT:
+    for heard, kinds in _LIGHT_ASCII if plain.isascii() else _LIGHT:
         if heard.search(plain):
             yield from kinds

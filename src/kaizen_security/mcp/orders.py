@@ -11,6 +11,7 @@ such sign.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ MAX_PLACES = 64
 """Heavy signs of one result whose neighbourhoods are looked at one by one."""
 MAX_PLACE = 4 * NEAR
 MAX_PICTURES = 16
+SHORT = 64
+"""Characters of a text whose signs are kept for the next time."""
+SHORTEST_CODED = 19
+"""Characters of the shortest text that may say more once it is decoded: ten letters set apart."""
 __all__ = ["DEFINITION", "MAX_TEXT", "Sign", "orders_in_result", "signs", "signs_in_result", "weight"]
 
 _RESULT_TAG = re.compile(r"<(/?)(?:tool|function)[_ ]?(?:results?|response|output|call)s?\b", re.IGNORECASE)
@@ -85,17 +90,29 @@ def signs(
             *(Sign(*one) for one in of_another(read, None if partial else known, strangers or {})),
         ):
             found.setdefault(sign.kind, sign)
-    for text in texts:
-        read = plain(text)
+    named = _as_named(strangers or {})
+    for text in dict.fromkeys(texts):
+        if len(text) <= SHORT:
+            read, signs_of_it = _of_short(text)
+        else:
+            read = plain(text)
+            signs_of_it = (*_in_sight(text), *_of_kinds(read, found, _every(read)))
         for sign in (
-            *_in_sight(text),
-            *_of_kinds(read, found, _every(read)),
-            *_strangers(read, strangers or {}),
+            *signs_of_it,
+            *_strangers(read, named),
             *(() if known is None else _foreign(read, known)),
         ):
             found.setdefault(sign.kind, sign)
-        _decoded(text, found, lambda said: _of_kinds(said, {}, _every(said)))
+        if len(text) >= SHORTEST_CODED:
+            _decoded(text, found, lambda said: _of_kinds(said, {}, _every(said)))
     return _sorted(found)
+
+
+@functools.lru_cache(maxsize=2048)
+def _of_short(text: str) -> tuple[str, tuple[Sign, ...]]:
+    """A short text as it is read, and its signs: a list of tools says ``type`` and ``string`` a hundred times."""
+    read = plain(text)
+    return read, (*_in_sight(text), *_of_kinds(read, {}, _every(read)))
 
 
 def signs_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
@@ -216,12 +233,23 @@ def _of_kinds(plain: str, found: Mapping[str, Sign], kinds: Iterable[Kind | Toge
             yield Sign(kind.name, kind.weight, match[0].replace(END, "").strip()[:120])
 
 
-def _strangers(plain: str, strangers: Mapping[str, str]) -> Iterable[Sign]:
+def _as_named(strangers: Mapping[str, str]) -> tuple[tuple[str, str, int], ...]:
+    """How each name stands in a text when it is named, what the sign says then, and its weight."""
+    found = []
     for name, server in strangers.items():
         # A short name, or one without a joint, is a word like any other, and says little also where it is written as a name.
-        jointed = len(name) >= 6 and re.search(r"[_\-A-Z]", name)
-        if (jointed and name.lower() in plain) or (len(name) >= 3 and f"`{name.lower()}`" in plain):
-            yield Sign("another server's tool", 2 if jointed else 1, f"{name} of {server}"[:120])
+        said, small = f"{name} of {server}"[:120], name.lower()
+        if len(name) >= 6 and re.search(r"[_\-A-Z]", name):
+            found.append((small, said, 2))
+        elif len(name) >= 3:
+            found.append((f"`{small}`", said, 1))
+    return tuple(found)
+
+
+def _strangers(plain: str, named: Iterable[tuple[str, str, int]]) -> Iterable[Sign]:
+    for name, said, heavy in named:
+        if name in plain:
+            yield Sign("another server's tool", heavy, said)
             return
 
 
