@@ -5,6 +5,7 @@ A method that is not in the tables is judged under its own name: an extension th
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -30,7 +31,13 @@ FROM_SERVER = frozenset(
 )
 """Requests that a server may send (up to 2025-11-25)."""
 
-_FOLDED = frozenset(method.casefold() for method in (*LOOKS, *ACTS))
+
+def _letters(method: str) -> str:
+    """A method's name as the most lenient reader could take it: without case, signs and what nobody sees."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", method).casefold()))
+
+
+_FOLDED = frozenset(map(_letters, (*LOOKS, *ACTS)))
 MAX_PLACES = 8
 """Further places in the arguments of one call that are judged one by one."""
 
@@ -54,7 +61,7 @@ def actions_of(message: Message, *, server: str, run_id: str, ids: Callable[[], 
 def _actions_of(message: Message, server: str, run_id: str, ids: Callable[[], str]) -> tuple[Action, ...]:
     params = message.params
     if message.method not in ACTS:
-        if message.method.strip().casefold() in _FOLDED:
+        if _letters(message.method) in _FOLDED:
             raise NotUnderstood("the method is another one's name in other letters")
         return (_action(message.method, params, server, run_id, ids(), method=message.method),)
     if not isinstance(params, Mapping):

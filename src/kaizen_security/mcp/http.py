@@ -17,7 +17,7 @@ from time import monotonic
 from urllib.parse import unquote, urlsplit
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -167,7 +167,10 @@ class Gateway:
     # --- POST ---------------------------------------------------------------------------------------------------------
 
     async def _post(self, request: Request, upstream: Upstream, agent: str) -> Response:
-        body = await body_of(request)
+        try:
+            body = await body_of(request)
+        except ClientDisconnect:
+            return problem(400, "the message broke off")
         if body is None:
             return problem(413, f"the message has more than {LIMITS.request} bytes")
         wrong = mismatch(request, body)

@@ -136,7 +136,22 @@ def test_a_call_that_is_not_understood_is_never_forwarded(params):
     assert only(to_client)["error"]["code"] == -32602
 
 
-@pytest.mark.parametrize("method", ["Tools/Call", "tools/call ", "TOOLS/CALL", "Initialize"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *(
+            "Tools/Call",
+            "tools/call ",
+            "TOOLS/CALL",
+            "Initialize",
+            "tools/call\0",
+            "tools/call\u200b",
+            "tools//call",
+            "/tools/call",
+        ),
+        *("\uff54ools/call", "tools\\call", "\ufefftools/call", "tools/call;"),
+    ],
+)
 def test_a_method_in_other_letters_is_never_forwarded(method):
     assert Talk().client(request(1, method, name="delete_all"))[0] == []
 
