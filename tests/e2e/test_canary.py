@@ -21,6 +21,12 @@ import pytest
 import yaml
 
 from kaizen_security import AsyncKaizen, Kaizen
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.errors import KaizenError
+from kaizen_security.contract.step import Message
+from kaizen_security.sidecar.run import Parts
+from kaizen_security.sidecar.settings import Settings
+from tests.e2e.canary_fields import CONSOLE, ELSEWHERE, ENDS, SIDECAR, TAKEN, TEXTLESS, Fields, operations
 from tests.e2e.exports.receiving import Receiver
 from tests.e2e.server.running import Running
 from tests.e2e.sidecar_process import Process, until
@@ -152,6 +158,42 @@ def async_client(line, c):
     asyncio.run(go())
 
 
+def every_method(line, c):
+    """Each that takes something of a run; with a sidecar, which gets the steps, and without one."""
+    text, nested = f"the password is {c}", {"found": [c], c: c}
+    for options in ({}, {"sidecar": f"unix://{line.sidecar.socket}"}):
+        with line.client(**options) as kaizen, kaizen.run(text) as run:
+            action = Action(tool="t", target=f"/x/{c}", metadata={"arguments": nested, "other": c}, run_id=run.id)
+            verdict = kaizen.enforce(action)
+            kaizen.report(action, verdict)
+            kaizen.observe(action)
+            kaizen.tell(action)
+            kaizen.note(Message(text=text, run_id=run.id, agent="canary"))
+            kaizen.note_result(action, nested)
+            kaizen.note_result(action, ValueError(text), failed=True)
+            kaizen.note_brought(action, nested, failed=False)
+            kaizen.named("canary").inspect(tool="t", arguments=nested)
+            kaizen.declare(tools=["t"], destinations=["h.example"], purpose="p")
+            for wrong in ({"no_such": c}, {"metadata": c}, {"metadata": {"arguments": object()}, c: c}):
+                with contextlib.suppress(TypeError, KaizenError, ValueError):
+                    kaizen.inspect(**wrong)
+
+            async def over(kaizen=kaizen, action=action):
+                beside = AsyncKaizen.over(kaizen)
+                await kaizen.ainspect(action)
+                await kaizen.aenforce(action)
+                await beside.enforce(action)
+                await beside.declare(tools=["t"])
+                beside.note_result(action, nested)
+                await beside.guard(answers)(c)
+
+            async def answers(password):
+                return password
+
+            asyncio.run(over())
+            kaizen.flush(20)
+
+
 def callback(line, c):
     def fails(verdict, action):
         raise ValueError(c)
@@ -231,11 +273,11 @@ def scored(line, c):
 
 def refused(line, c):
     """Every operation, with what it cannot take: the error names the field, never what stood in it."""
-    for path, operations in SPEC["paths"].items():
+    for path, described in SPEC["paths"].items():
         if path == "/v1/sessions":
             continue  # ``keys`` does that: whoever asks here is signed out by it
         filled = path.replace("{agent}", "x").replace("{id}", "x").replace("{name}", "x")
-        for method in operations.keys() & {"get", "post", "delete", "put"}:
+        for method in described.keys() & {"get", "post", "delete", "put"}:
             person = line.person.headers["Authorization"].split()[1]
             for key in (line.agent, person):
                 if method != "post":
@@ -375,6 +417,7 @@ ENTRIES = {
     "client": in_client,
     "client with a sidecar": lambda line, c: in_client(line, c, sidecar=f"unix://{line.sidecar.socket}"),
     "async client": async_client,
+    "every method of the client": every_method,
     "on_verdict": callback,
     "reports": reports,
     "steps": steps,
@@ -389,8 +432,8 @@ ENTRIES = {
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    """Where each entry's canary came out: ``{entry: {sink, …}}``."""
+def sent(tmp_path_factory):
+    """Where each entry's canary came out, ``{entry: {sink, …}}``, and the canaries of single fields."""
     folder = tmp_path_factory.mktemp("canary") / "line"
     folder.mkdir()
     canaries = {entry: f"kz9Q{n:02}x7Canary4fE1z{n:02}" for n, entry in enumerate(ENTRIES)}
@@ -399,9 +442,14 @@ def found(tmp_path_factory):
         try:
             for entry, send in ENTRIES.items():
                 send(line, canaries[entry])
+            fields = Fields(line, deep=os.environ.get("HYPOTHESIS_PROFILE") == "deep")
+            for send in (fields.api, fields.forms, fields.nobody, fields.sidecar):
+                send()
             until(lambda: line.sidecar.health()["waiting"] == 0, "the sidecar has sent everything")
             until(lambda: len(receiver.taken()) > 50, "exports go out", 60)
             read(line)
+            fields.read()
+            fields.close()
         finally:
             line.end()
         for _, _, body, _ in receiver.seen:
@@ -410,7 +458,8 @@ def found(tmp_path_factory):
         if path.is_file():
             line.heard.append((f"{path.relative_to(folder)}", path.read_bytes().decode("latin-1")))
     assert len(line.heard) > 500
-    return {entry: {sink for sink, text in line.heard if c.lower() in text.lower()} for entry, c in canaries.items()}
+    heard = [(sink, text.lower()) for sink, text in line.heard]
+    return {entry: {sink for sink, text in heard if c.lower() in text} for entry, c in canaries.items()}, fields
 
 
 def read(line):
@@ -454,5 +503,43 @@ def read(line):
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
-def test_a_canary_comes_out_nowhere(found, entry):
-    assert found[entry] == set()
+def test_a_canary_comes_out_nowhere(sent, entry):
+    assert sent[0][entry] == set()
+
+
+def test_a_canary_in_any_field_of_api_console_and_sidecar_comes_out_only_where_it_is_shown_on_purpose(sent):
+    assert sent[1].came_out() == {}
+
+
+def test_every_operation_and_every_form_was_reached(sent):
+    fields = sent[1]
+    assert set(TAKEN) - fields.taken == {"POST /v1/sessions"}, "each was taken at least once, but for a wrong password"
+    bodies = {f"{method} {path}" for method, path, asked, _ in operations() if "requestBody" in asked}
+    assert bodies - set(TAKEN) == set(), "an operation that takes a body needs one that it takes, in TAKEN"
+    posted = {route.path for route in CONSOLE if "POST" in route.methods}
+    assert posted - {template for template, _ in fields.forms_seen} == ENDS | set(ELSEWHERE)
+
+
+def test_every_route_of_a_sidecar_is_sent_canaries_or_takes_no_text(tmp_path):
+    routes = Parts(Settings(socket=tmp_path / "s", data=tmp_path / "data", port=-1)).app().routes
+    there = {f"{method} {route.path}" for route in routes for method in route.methods - {"HEAD"}}
+    assert there == set(SIDECAR) | TEXTLESS
+
+
+PUBLIC = {
+    Kaizen: {
+        "inspect", "ainspect", "enforce", "aenforce", "guard", "run", "declare", "report", "observe", "tell", "note", "note_result",
+        "note_brought", "named", "mcp_meta", "attached", "flush", "lost", "problem", "rules", "current_run", "observes",
+        "close", "hand_over", "wake",
+    },
+    AsyncKaizen: {
+        "inspect", "enforce", "guard", "run", "declare", "note", "note_result", "over",
+        "flush", "lost", "problem", "rules", "current_run", "close",
+    },
+}  # fmt: skip
+"""What ``every_method`` and ``in_client`` call, and what takes no text."""
+
+
+@pytest.mark.parametrize("client", PUBLIC)
+def test_every_public_method_of_a_client_is_called_with_canaries(client):
+    assert {name for name in dir(client) if not name.startswith("_")} == PUBLIC[client]
