@@ -119,6 +119,35 @@ def test_what_a_person_folds_and_forgets_reaches_the_sidecars_baseline_once(serv
     until(lambda: learned() == {"upload": 1}, "it is folded into the new epoch")
 
 
+def test_an_act_that_was_learned_in_the_console_is_not_flagged_for_its_values_again(
+    tmp_path, server, person, sidecar, monkeypatch
+):
+    monkeypatch.setenv("KAIZEN_SIDECAR", f"unix://{tmp_path}/sidecar/s.sock")
+    heard = []
+    with Kaizen(
+        server.key(), server.url, agent="ops", on_verdict=lambda verdict, action: heard.append(verdict)
+    ) as kaizen:
+        pods = kaizen.guard(lambda service: f"{service}-1 Running, {service}-2 Running", tool="list_pods")
+        restart = kaizen.guard(lambda pod: "restarted", tool="restart_pod")
+
+        def restarts(service):
+            with kaizen.run(f"Is {service} well?"):
+                pods(service=service)
+                heard.clear()
+                restart(pod=f"{service}-1")
+            assert kaizen.flush(20)
+            return [finding.detection for finding in until(lambda: heard[-1:], "its verdict")[0].evidence]
+
+        for _ in range(12):
+            with kaizen.run("Is web well?"):
+                pods(service="web")
+        assert kaizen.flush(20)
+        assert restarts("mail") == ["provenance"]
+        [row] = until(lambda: rows(person, "ops", flagged="true"), "the flag arrives")
+        assert person.post(f"/v1/verdicts/{row['id']}/learn").status_code == 200
+        until(lambda: restarts("mail") == [], "it is learned")
+
+
 def test_a_client_without_a_sidecar_suppresses_too_also_when_it_enforces(server, person):
     key = server.key()
     with Kaizen(key, server.url, agent="alone", mode="enforce") as kaizen:

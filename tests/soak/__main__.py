@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from pathlib import Path
 
+from benchmarks.kept import RESULTS, about
 from tests.soak.registry import soaks
-
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks" / "results"
-
-
-def machine():
-    """What a figure is worth nothing without."""
-    return {
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": [round(one, 2) for one in os.getloadavg()],
-    }
-
-
-def commit():
-    """The commit that was run, and whether anything was changed since."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--abbrev=12", "--dirty"], cwd=ROOT, capture_output=True, text=True
-    )
-    return said.stdout.strip()
 
 
 def run(name, module, amount):
     """One soak; its result, stored."""
-    about = {"soak": name, "commit": commit(), "machine": machine(), "amount": amount}
-    about["at"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    known = about(name, f"make soak NAMES={name}")
+    begins = {"soak": name, "amount": amount, **{key: known[key] for key in ("commit", "machine", "at")}}
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         try:
@@ -49,7 +25,7 @@ def run(name, module, amount):
         except Exception as err:  # noqa: BLE001 - whatever went wrong is the result
             traceback.print_exc()
             result = {"held": False, "problem": str(err)[:2000]}
-    return {**about, "seconds": round(time.monotonic() - began, 1), **result}
+    return {**begins, "seconds": round(time.monotonic() - began, 1), **result}
 
 
 def main(argv):

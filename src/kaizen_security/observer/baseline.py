@@ -180,9 +180,10 @@ class Baseline:
         parts = tuple(taught)
         self._outflow.teach(lambda part: part.learn(parts))
 
-    def ratify(self, act: int) -> None:
-        """A person called this act (the hash of its ``question.signature``) normal."""
-        self._habits.teach(lambda part: part.ratified.add(act))
+    def ratify(self, marks: Iterable[int]) -> None:
+        """A person called an act normal, of which these are kept (``ratified.marks``)."""
+        for mark in marks:
+            self._habits.teach(lambda part, mark=mark: part.ratified.add(mark))
 
     def turn(self) -> None:
         """Close this replica's parts, so that they can be folded, and go on in new ones."""

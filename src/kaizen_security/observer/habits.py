@@ -59,7 +59,7 @@ class Habits:
     ``tools``     in how many runs each was used
     ``offered``   in how many runs the agent declared a tool that changes something, used or not
     ``asked``     in how many runs the user asked for what a tool does that cannot be taken back; ``unasked``: those used without
-    ``ratified``  acts (``question.signature``) that a person called normal
+    ``ratified``  acts that a person called normal, and their tools (``ratified.marks``)
     """
 
     runs: int = 0
@@ -158,7 +158,7 @@ class Habits:
 
     @property
     def total(self) -> int:
-        """Runs learned, and acts that a person called normal."""
+        """Runs learned, and what is kept of acts that a person called normal."""
         return self.runs + len(self.ratified)
 
     def plus(self, other: Habits) -> Habits:

@@ -21,7 +21,6 @@ from kaizen_security.observer.canaries import NO_CANARIES, Canaries
 from kaizen_security.observer.conduct import Conduct, Trait, trait_of
 from kaizen_security.observer.contributions import score_of
 from kaizen_security.observer.detection import Context, Detection, context_of
-from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.facts import gather
 from kaizen_security.observer.load import NOTHING_READ, Load, book, load
 from kaizen_security.observer.lookup import look_up
@@ -30,6 +29,7 @@ from kaizen_security.observer.outflow import Taught
 from kaizen_security.observer.peers import NOBODY, offered
 from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
 from kaizen_security.observer.raising import raised
+from kaizen_security.observer.ratified import comes_again, is_ratified, marks, taken_up
 from kaizen_security.observer.rules import Rules, no_rules
 from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting, waiting_of
 from kaizen_security.observer.score import Scored, arguments, is_call, score
@@ -113,6 +113,8 @@ class Observer:
         if isinstance(step, Action):
             if len(step.delegation) > len(run.delegation):
                 run.delegation = step.delegation
+            if self.learning and comes_again(step, self.baseline.habits.ratified, self.rules.suppressed.key):
+                self._take_up(step, signature(step))
             self._scored, self._carried = None, None
             if step.run_id:
                 run.marks.reading(step)
@@ -218,13 +220,9 @@ class Observer:
         heard = [Heard(one.ABOUT, said) for one in self.detections if (said := tuple(one.detect(action, context)))]
         score = score_of(action, context)
         found = weigh(action, heard, self.rules, now, asking=self.limits.hold > 0, score=score)
-        if found.asks and self._ratified(action):
+        if found.asks and is_ratified(action, self.baseline.habits.ratified):
             found = weigh(action, heard, self.rules, now, ratified=True, score=score)
         return found
-
-    def _ratified(self, action: Action) -> bool:
-        known = self.baseline.habits.ratified
-        return len(known) > 0 and fingerprint(signature(action)) in known
 
     def context(self, action: Action) -> Context:
         """What the detections may look at besides the action."""
@@ -259,16 +257,6 @@ class Observer:
             found = score(call, run.origins, self.baseline.habits)
         self._scored = (action, found)
         return found
-
-    def _guessed(self, run: Run, trait: Trait) -> frozenset[int]:
-        known = self.baseline.habits.slots
-        return frozenset(
-            one.value
-            for one in trait.tried
-            if one.value not in known
-            and hash(one.text) not in run.origins.asked.words
-            and not run.origins.stands(one.text)
-        )
 
     def _trait(self, action: Action) -> Trait:
         if self._shown is None or self._shown[0] is not action:
@@ -312,7 +300,7 @@ class Observer:
         if not weighed.verdict.blocked:
             book(run.marks, carried)
         if not weighed.verdict.blocked and run is not self._loose:
-            run.conduct.take(trait, action.id, self._guessed(run, trait))
+            run.conduct.take(trait, action.id, run.guessed(trait, self.baseline.habits.slots))
             if scored is not None:
                 # Of a full table only an even sample can be told: else all would seem new once it is full.
                 known = self.baseline.habits.slots
@@ -369,14 +357,22 @@ class Observer:
         return anew or bool(fresh)
 
     def ratify(self, action: Action, act: str) -> None:
-        """``fold`` of one action of which perhaps only a part is still there; ``act`` is the signature of the whole."""
+        """``fold`` of one action of which perhaps only a part is still there; ``act`` is the signature of the whole.
+
+        The rest is learned when the act comes again (``ratified.comes_again``).
+        """
         self.baseline.learn(features(action))
-        self.baseline.ratify(fingerprint(act))
+        self.baseline.ratify(marks(action, act))
+        self._take_up(action, act)
+
+    def _take_up(self, action: Action, act: str) -> None:
+        # What its values are and where they came from: known only of the whole act, and while its run is.
         self.baseline.carry((self._load(action).taught,))
         run = self._runs.get(action.run_id) if action.run_id else None
         scored = self._read(action)
         if run is not None and scored is not None and signature(action) == act:
             self.baseline.habituate(run.origins.asked.stems, [scored.deed], None, offered(self.rules.declaration))
+            self.baseline.ratify((taken_up(act),))
 
     def wake(self, now: float) -> tuple[Verdict, ...]:
         """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more.

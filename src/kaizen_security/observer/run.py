@@ -7,7 +7,7 @@ completed ones would teach, whether anything was flagged, and who handed the wor
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from kaizen_security.contract.canonical_values import builder
@@ -125,6 +125,16 @@ class Run:
         if len(self.waiting) > limits.waiting:
             self.waiting.popitem(last=False)
             losses.waiting_evicted += 1
+
+    def guessed(self, trait: Trait, known: Container[int]) -> frozenset[int]:
+        """What a log-in tries that stands neither in the request nor in what was read, and that is not ``known`` to be used."""
+        return frozenset(
+            one.value
+            for one in trait.tried
+            if one.value not in known
+            and hash(one.text) not in self.origins.asked.words
+            and not self.origins.stands(one.text)
+        )
 
     def calling(self, action_id: str, scored: Scored, limits: Limits) -> None:
         """A call is about to run: its result will be known by its id."""

@@ -134,7 +134,7 @@ def test_hostile_actions_leave_at_most_64_kilobytes_however_many():
         ]
         offered = [chance.getrandbits(64) for _ in range(4)]
         baseline.habituate([f"word{n}{i}" for i in range(32)], deeds, float(n), offered)
-        baseline.ratify(chance.getrandbits(64))
+        baseline.ratify((chance.getrandbits(64),))
         baseline.carry(
             [
                 Taught(

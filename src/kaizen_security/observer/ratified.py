@@ -1,0 +1,46 @@
+"""Acts that a person called normal: what a baseline keeps of them, and how one is recognised when it comes again.
+
+Kept are hashes (``habits.Habits.ratified``): of the act, that its values were learned, and that there is an act of its tool, which
+tells cheaply what is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from kaizen_security.contract import canonical
+from kaizen_security.contract.action import Action
+from kaizen_security.contract.boundary import outward
+from kaizen_security.observer.entities import fingerprint
+from kaizen_security.observer.question import signature
+
+
+def marks(action: Action, act: str) -> tuple[int, int]:
+    """What is kept of an action, perhaps not whole any more, of which a person called ``act`` (``question.signature``) normal."""
+    return fingerprint(act), _of_its_tool(action)
+
+
+def is_ratified(action: Action, ratified: Collection[int]) -> bool:
+    """Whether a person called this very act normal."""
+    return len(ratified) > 0 and fingerprint(signature(action)) in ratified
+
+
+def comes_again(action: Action, ratified: Collection[int], key: bytes) -> bool:
+    """Whether a person called this very act normal of which the values were not learned yet.
+
+    So it is where the person saw it in the console only, in the form that left the tenant (``key``: ``boundary_key``), and where
+    its run was forgotten. Where that form leaves something out, two acts look the same, and neither counts as the one shown.
+    """
+    if not ratified or _of_its_tool(action) not in ratified or taken_up(signature(action)) in ratified:
+        return False
+    seen = outward(action, key)
+    return is_ratified(action, ratified) or ("facts_omitted" not in seen.metadata and is_ratified(seen, ratified))
+
+
+def taken_up(act: str) -> int:
+    """What is kept of an act whose values were learned."""
+    return fingerprint(f"values of {act}")
+
+
+def _of_its_tool(action: Action) -> int:
+    return fingerprint(f"an act of {action.kind} {canonical.tool(action.tool)}")
