@@ -182,8 +182,13 @@ class Baseline:
 
     def ratify(self, marks: Iterable[int]) -> None:
         """A person called an act normal, of which these are kept (``ratified.marks``)."""
-        for mark in marks:
-            self._habits.teach(lambda part, mark=mark: part.ratified.add(mark))
+        kept = tuple(marks)
+
+        def lesson(part: Habits) -> None:
+            for mark in kept:
+                part.ratified.add(mark)
+
+        self._habits.teach(lesson)
 
     def turn(self) -> None:
         """Close this replica's parts, so that they can be folded, and go on in new ones."""

@@ -6,13 +6,12 @@ tells cheaply what is none.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import outward
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.question import signature
+from kaizen_security.observer.rooms import Few
 
 
 def marks(action: Action, act: str) -> tuple[int, int]:
@@ -20,12 +19,12 @@ def marks(action: Action, act: str) -> tuple[int, int]:
     return fingerprint(act), _of_its_tool(action)
 
 
-def is_ratified(action: Action, ratified: Collection[int]) -> bool:
+def is_ratified(action: Action, ratified: Few) -> bool:
     """Whether a person called this very act normal."""
     return len(ratified) > 0 and fingerprint(signature(action)) in ratified
 
 
-def comes_again(action: Action, ratified: Collection[int], key: bytes) -> bool:
+def comes_again(action: Action, ratified: Few, key: bytes) -> bool:
     """Whether a person called this very act normal of which the values were not learned yet.
 
     So it is where the person saw it in the console only, in the form that left the tenant (``key``: ``boundary_key``), and where

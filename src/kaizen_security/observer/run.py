@@ -7,7 +7,7 @@ completed ones would teach, whether anything was flagged, and who handed the wor
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kaizen_security.contract.canonical_values import builder
@@ -17,6 +17,7 @@ from kaizen_security.observer.habits import Deed
 from kaizen_security.observer.marks import Marks
 from kaizen_security.observer.origins import Origins, Reached
 from kaizen_security.observer.outflow import NOTHING_TAUGHT, Taught
+from kaizen_security.observer.rooms import Few
 from kaizen_security.observer.score import Scored
 
 
@@ -126,7 +127,7 @@ class Run:
             self.waiting.popitem(last=False)
             losses.waiting_evicted += 1
 
-    def guessed(self, trait: Trait, known: Container[int]) -> frozenset[int]:
+    def guessed(self, trait: Trait, known: Few) -> frozenset[int]:
         """What a log-in tries that stands neither in the request nor in what was read, and that is not ``known`` to be used."""
         return frozenset(
             one.value
