@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
+from kaizen_security.client.dial import place
 from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.declaration import Declaration
@@ -48,6 +49,11 @@ def _value(name: str, value: Json, default: object) -> object:
     if name == "host" and not value.strip():
         # The socket module takes "" for every address: nobody who left a variable empty means that.
         raise Misconfigured("host: must be an address; for every address of this machine say 0.0.0.0 or ::")
+    if name in ("api_url", "sidecar") and value:
+        try:
+            place(value)
+        except Misconfigured as err:
+            raise Misconfigured(f"{name}: {err}") from err
     return Path(value) if isinstance(default, Path) else value
 
 

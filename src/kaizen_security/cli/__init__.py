@@ -82,4 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (``kaizen replay … | head``); there is nobody left to tell.
         sys.stderr.close()
         return 0
+    except OSError as err:
+        # A disk that is full, a folder in the place of a file: where a command does not say more of it itself.
+        place = f"{err.filename}: " if isinstance(err.filename, str) else ""
+        print(f"kaizen {words[0]}: {place}{err.strerror or err}", file=sys.stderr)
+        return 1
     return status

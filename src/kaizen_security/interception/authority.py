@@ -154,8 +154,13 @@ def create(cert: Path, key: Path, *, name: str, permitted: Sequence[str], now: d
 
 def _write(path: Path, data: bytes, mode: int) -> None:
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+        except OSError:
+            path.unlink(missing_ok=True)  # an empty one would be in the way of the next try
+            raise
     except FileExistsError as err:
         raise Misconfigured(
             f"{path} is there already: clients may trust it; take it away yourself if none does"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,37 @@ def test_a_secret_that_stands_in_the_wrong_place_is_not_repeated(capsys, monkeyp
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "client.toml").write_text(f'sidecar = "{SECRET}"\n')
     assert "client.toml" in said(capsys, "inspect", "--tool", "t")
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_file_that_is_in_the_way(capsys, monkeypatch, tmp_path):
+    class Full:
+        def __init__(self, fd: int, mode: str) -> None:
+            os.close(fd)
+
+        def __enter__(self) -> Full:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def write(self, data: bytes) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fdopen", Full)
+    words = ("--cert", str(tmp_path / "c"), "--key", str(tmp_path / "k"))
+    assert "k cannot be written: No space left on device" in said(capsys, "egress", "ca", *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_system_refuses_is_one_line_where_a_command_says_no_more(capsys, monkeypatch, tmp_path):
+    def refused(path: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path))
+
+    monkeypatch.setattr("kaizen_security.cli.config.run", refused)
+    assert said(capsys, "config") == f"kaizen config: {tmp_path}: No space left on device\n"
+
+
+@pytest.mark.parametrize("option", ["--api-url", "--sidecar"])
+def test_the_proxy_does_not_begin_with_an_address_that_is_none(capsys, option):
+    name = option.removeprefix("--").replace("-", "_")
+    assert f"{name}: what is given must start with" in said(capsys, "egress", option, SECRET, "--port", "0")
