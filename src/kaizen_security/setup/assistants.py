@@ -49,7 +49,8 @@ def _put(change: Change, folder: str, args: argparse.Namespace) -> None:
         return
     print(_shown(change))
     if not args.write:
-        print(f"Nothing was written. With --write, {path} is changed like this; `--undo --write` takes it back.")
+        back = "." if args.undo else "; `--undo --write` takes it back."
+        print(f"Nothing was written. With --write, {path} is changed like this{back}")
         return
     put(change, folder, keep=not args.undo)
     print(f"Done: {path} is as it was." if args.undo else f"Done. What {path} was is kept under {folder}.")

@@ -115,7 +115,7 @@ def of(path: str, data: bytes) -> File:
     except UnicodeDecodeError as err:
         raise Misconfigured(f"{path} is neither UTF-8 nor UTF-16: it is left alone") from err
     except ValueError as err:
-        raise Misconfigured(f"{path}: {err}; it is left alone, wrap its servers by hand") from err
+        raise Misconfigured(f"{path}: {err}; it is left alone; mend it, or make the change by hand") from err
     if not isinstance(document, dict):
         raise Misconfigured(f"{path} holds no object: it is left alone")
     moved = {at: (start + begin, end + begin) for at, (start, end) in spans.items()}

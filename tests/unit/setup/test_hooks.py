@@ -56,7 +56,7 @@ def test_without_write_nothing_is_written_and_the_change_is_shown(attach, assist
     assert "Nothing was written" in shown
 
 
-def test_our_hook_stands_before_those_that_are_there_and_undo_is_to_the_byte(attach, assistant):
+def test_our_hook_stands_before_those_that_are_there_and_undo_is_to_the_byte(attach, assistant, capsys):
     path = attach.path(assistant)
     before = given(path, OWN[assistant])
     assert attach(assistant, "--write", "--enforce") == 0
@@ -68,6 +68,13 @@ def test_our_hook_stands_before_those_that_are_there_and_undo_is_to_the_byte(att
     event, (own,) = next(iter(OWN[assistant]["hooks"].items()))
     assert hooks[event][1:] == [own]
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    capsys.readouterr()
+    there = path.read_bytes()
+    assert attach(assistant, "--undo") == 0
+    assert path.read_bytes() == there
+    shown = capsys.readouterr().out
+    assert "Nothing was written" in shown
+    assert "takes it back" not in shown
     assert attach(assistant, "--undo", "--write") == 0
     assert path.read_bytes() == before
 
@@ -109,4 +116,6 @@ def test_a_file_that_is_not_understood_is_left_alone(attach, assistant, text, ca
     before = path.read_bytes()
     assert attach(assistant, "--write") == 1
     assert path.read_bytes() == before
-    assert "left alone" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "left alone" in said
+    assert "servers" not in said
