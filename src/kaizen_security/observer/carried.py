@@ -23,6 +23,8 @@ MOST_PIECES = 128
 MOST_CHARACTERS = 32_768
 """Characters of one action that are looked at, before decoding."""
 MOST_DECODED_PIECES = 64
+LEAST_NAME = 16
+"""Characters of a field's name, with digits among them, from which on it is looked at as a text."""
 
 UNMEASURED = 1 << 30
 """More than any word has: whatever it is, it may be in it."""
@@ -149,6 +151,16 @@ def _walk(value: Json, path: str, name: str, host: str, depth: int) -> Iterator[
                 yield Piece(place, named, one, Spot.ARGUMENT, host)
         else:
             yield from _walk(one, place, named, host, depth + 1)
+    if isinstance(value, Mapping):
+        # After the values, which they must not crowd out.
+        yield from _names(value, path, host)
+
+
+def _names(value: Mapping[str, Json], path: str, host: str) -> Iterator[Piece]:
+    """Names that nobody would give: each may be what is said with it."""
+    for key in value:
+        if len(key) >= LEAST_NAME and any(map(str.isdigit, key)):
+            yield Piece(path, "name", key, Spot.ARGUMENT, host)
 
 
 def _host_of(text: str) -> str:

@@ -26,6 +26,7 @@ SHORTEST = 12
 """Characters of a run that may be encoded. Shorter ones are words."""
 
 _LONG = re.compile(r"[A-Za-z0-9+/_=-]{12,}")
+_JOINT = re.compile(r"[=/]")
 _HEX = re.compile(r"[0-9a-fA-F]{12,}\Z")
 _BASE32 = re.compile(r"(?:[A-Z2-7]{12,}|[a-z2-7]{12,})=*\Z")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}\Z")
@@ -112,6 +113,8 @@ def _runs(text: str) -> list[str]:
         return []
     # Nothing that says something is spelled with four characters.
     found = [run for word in words for run in _LONG.findall(word) if len(set(run[:64])) > 4]
+    # A value of a query or a segment of a path stands with its neighbours in one run.
+    found += [part for run in found if "=" in run or "/" in run for part in _JOINT.split(run) if _HEX.match(part)]
     if len(words) > 1 and ("\n" in text or "\r" in text):
         # A long value that was wrapped into lines is one value.
         whole = "".join(words)

@@ -179,6 +179,25 @@ def _credentials(
             secret = marks.secrets.get(hash(word))
             if secret is not None and word not in told:
                 yield secret.name, word, False, (), secret.origin
+        for how, word in _respelled(text):
+            secret = marks.secrets.get(hash(word))
+            if secret is not None:
+                yield f"{secret.name}, {how}", word, False, (), secret.origin
+
+
+def _respelled(text: str) -> Iterator[tuple[str, str]]:
+    """A short text and its words as they may have been before something was put between their letters, or they were turned."""
+    if len(text) > SHORT_PIECE:
+        return
+    whole = text.strip()
+    yield "reversed", whole[::-1]
+    if " " in whole:
+        yield "set apart", "".join(whole.split())
+    for word in whole.split() if " " in whole or "-" in whole else ():
+        if len(word) >= SHORTEST:
+            yield "reversed", word[::-1]
+            if "-" in word:
+                yield "set apart", word.replace("-", "")
 
 
 def _words(text: str) -> Iterator[str]:

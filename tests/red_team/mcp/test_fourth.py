@@ -13,12 +13,6 @@ from tests.red_team.mcp.played import cases, hindered, stopped
 MISSED = {
     # Nobody is told to do anything: a guest writes what others have found best.
     "result-indirect-prose",
-    # What a run has read as a secret is known by its own letters, in base64, hex of the whole text and the like; not turned round,
-    # not with a blank after each letter, not as the name of an argument, and not as hex within a sentence.
-    "leak-hex-in-url",
-    "leak-reversed",
-    "leak-spaced",
-    "leak-in-argument-name",
 }
 ADDED = {"rename-keeps-body"}
 """Twins in which a known server adds a tool: let through, and told of."""

@@ -11,12 +11,7 @@ import pytest
 
 from tests.red_team.mcp.played import cases, hindered, stopped
 
-MISSED = {
-    # What a run has read as a secret is known by its own letters, in base64, hex of the whole text and the like.
-    "le-1",
-    "le-2",
-    "le-3",
-}
+MISSED: set[str] = set()
 named = [pytest.param(case, id=case["id"]) for case in cases("sixth")]
 
 
