@@ -171,7 +171,7 @@ class _Attached:
 
     def _begin(self, words: str, kwargs: dict[str, Any]) -> Running:
         """A run: the next one of its conversation, if the host keeps one."""
-        run = _CONTEXTS.begin(self.point.kaizen, kwargs.get("ctx") or kwargs.get("memory"), words)
+        run = _CONTEXTS.begin(self.point.kaizen, kwargs.get("ctx"), words)
         for message in kwargs.get("chat_history") or ():
             if str(getattr(getattr(message, "role", None), "value", "")) == "tool":
                 run.read(message.content, action_id=str(message.additional_kwargs.get("tool_call_id") or ""))
