@@ -55,7 +55,10 @@ def test_many_calls_at_once_in_many_sessions_are_judged_each(attach):
     async def main() -> list[dict[str, Any]]:
         await asyncio.gather(*(hooks.heard(prompt(f"s{i}"), None, None) for i in range(20)))
         return await asyncio.gather(
-            *(heard(hooks, f"t{i}", "wipe" if i % 10 == 0 else "bill_read", f"s{i % 20}") for i in range(AT_ONCE))
+            *(
+                heard(hooks, f"toolu_many_{i}", "wipe" if i % 10 == 0 else "bill_read", f"s{i % 20}")
+                for i in range(AT_ONCE)
+            )
         )
 
     assert [is_denial(one) for one in asyncio.run(main())] == [i % 10 == 0 for i in range(AT_ONCE)]

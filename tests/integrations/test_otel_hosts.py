@@ -47,7 +47,7 @@ def test_many_traces_at_once_are_told_each_and_none_is_kept(attach):
     async def one(i: int) -> None:
         with tracer.start_as_current_span("run", attributes={"gen_ai.operation.name": "invoke_agent"}):
             await asyncio.sleep(0)
-            with tracer.start_as_current_span("call", attributes={**SPAN, "gen_ai.tool.call.id": f"c{i}"}):
+            with tracer.start_as_current_span("call", attributes={**SPAN, "gen_ai.tool.call.id": f"span_{i}"}):
                 await asyncio.sleep(0)
 
     async def main() -> None:
