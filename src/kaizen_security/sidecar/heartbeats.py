@@ -191,7 +191,7 @@ def _dark(point: _Point, id_: str, silent: float, now: float) -> tuple[Action, V
         value=point.source,
         source="sidecar",
         detection="heartbeat",
-        field="metadata.source",
+        field="source",
         expected=expected,
         observed=said,
         advice=advice,
