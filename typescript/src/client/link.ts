@@ -14,8 +14,6 @@ import type { Upstream } from "./http.js";
 /** Steps in memory while the sidecar does not take them. They hold the run's text, so they never go to disk. */
 const MAX_STEPS = 1000;
 const AT_ONCE = 50;
-/** Characters of results and messages in one request, of which the sidecar takes two megabytes; one step may have more. */
-const TEXT_AT_ONCE = 512 * 1024;
 /** Seconds: the longest pause after a sidecar was too slow, one long-poll, and before one that did not answer is asked again. */
 const LONGEST_PAUSE = 30;
 const ONE_LOOK = 20;
@@ -25,18 +23,6 @@ const WINDOW = 0.02;
 const ATTEMPT = 2;
 const FIRST_PAUSE = 0.25;
 const LONGEST_WAIT = 5;
-
-/** The first steps that are sent together: at most so many, and not too much text. */
-function first(steps: Json[], most: number): Json[] {
-  let room = TEXT_AT_ONCE;
-  const end = steps.slice(0, most).findIndex((step, n) => {
-    const { content, text } = step as { content?: Json; text?: Json };
-    const said = content ?? text;
-    room -= typeof said === "string" ? said.length : 0;
-    return n > 0 && room < 0;
-  });
-  return steps.slice(0, end < 0 ? most : end);
-}
 
 /** Milliseconds until `until`, as seconds. */
 function left(until: number): number {
@@ -195,7 +181,7 @@ export class Link {
   private async sendAll(until: number, inBackground: boolean): Promise<void> {
     let atOnce = AT_ONCE;
     while (this.steps.length > 0) {
-      const some = first(this.steps, atOnce);
+      const some = this.steps.slice(0, atOnce);
       const document = { agent: this.agent, steps: some };
       try {
         if (left(until) <= 0) throw new Unreachable("the sidecar took no steps in time", true);

@@ -14,8 +14,6 @@ export interface Place {
 /** `http://host[:port][/prefix]`, `https://…` or `unix:///path/to/socket`. Throws Misconfigured saying what is wrong. */
 export function placeOf(stated: string): Place {
   const [, scheme = "", rest = ""] = /^([A-Za-z]+):\/\/([\s\S]*)$/.exec(stated.trim()) ?? [];
-  // Whatever it is, a key that stands in the place of an address too, it is not to be read in a log.
-  if (scheme === "") throw new Misconfigured("what is given must start with http://, https:// or unix://");
   switch (scheme.toLowerCase()) {
     case "unix":
       if (!rest.startsWith("/")) {
@@ -26,7 +24,8 @@ export function placeOf(stated: string): Place {
     case "https":
       return network(scheme.toLowerCase() as "http" | "https", rest);
     default:
-      throw new Misconfigured(`'${shown(stated)}' must start with http://, https:// or unix://`);
+      // What has no scheme may be a key in the place of an address, which is not to be read in a log.
+      throw new Misconfigured(`${scheme ? `'${shown(stated)}'` : "what is given"} must start with http://, https:// or unix://`);
   }
 }
 

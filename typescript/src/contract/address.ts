@@ -76,8 +76,7 @@ function groups(text: string, last: boolean): number[] | undefined {
 
 /** Dotted decimal. */
 export function format4(value: bigint): string {
-  const number = Number(value);
-  return `${Math.floor(number / 0x1000000)}.${(number >> 16) & 255}.${(number >> 8) & 255}.${number & 255}`;
+  return [24n, 16n, 8n, 0n].map((bits) => (value >> bits) & 255n).join(".");
 }
 
 /** RFC 5952: lower case, no leading zeros, the longest run of two or more zero groups (the first, if equal) as `::`. */

@@ -82,31 +82,26 @@ export function outwardVerdict(verdict: Verdict, key: Uint8Array): Verdict {
   const evidence = verdict.evidence.map((finding) => {
     const clean = { ...finding, ...cleaned(finding, key) };
     for (const name of ["value", "observed"] as const) {
-      const raw = finding[name];
-      if (raw !== clean[name] && isLonger(raw, SHORTEST - 1)) changed.set(raw, clean[name]);
+      if (finding[name] !== clean[name] && isLonger(finding[name], SHORTEST - 1)) changed.set(finding[name], clean[name]);
     }
     return clean;
   });
   if (!changed.size) return verdict.with({ evidence, score });
-  // The longest first, for one may hold another.
-  const longest = [...changed.keys()].sort((a, b) => size(b) - size(a) || (a < b ? -1 : 1));
+  // Of two that begin alike the longer one first.
+  const longest = [...changed.keys()].sort().reverse();
   const pattern = new RegExp(longest.map((raw) => raw.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|"), "gu");
   const told = (text: string): string => text.replace(pattern, (found) => changed.get(found) as string);
-  return verdict.with({
-    reason: told(verdict.reason),
-    notes: verdict.notes.map(told),
-    evidence: evidence.map((one) => ({ ...one, expected: told(one.expected), advice: told(one.advice) })),
-    score,
-  });
+  for (const one of evidence) Object.assign(one, { expected: told(one.expected), advice: told(one.advice) });
+  return verdict.with({ reason: told(verdict.reason), notes: verdict.notes.map(told), evidence, score });
 }
 
 function cleaned({ field, value, observed }: Finding, key: Uint8Array): { value: string; observed: string } {
-  if (/^(?:metadata|arguments)/.test(field)) return { value: hashedOnce(value, key), observed: hashedOnce(observed, key) };
-  if (field !== "target" || observed === "") return { value: shownValue(value, key), observed: shownValue(observed, key) };
+  const clean = /^(?:metadata|arguments)/.test(field) ? hashedOnce : shownValue;
+  if (field !== "target" || observed === "") return { value: clean(value, key), observed: clean(observed, key) };
   // What the target had is as hidden as it is in the target; what a list has (`*.evil.example`) is the owner's own word.
   const shown = outwardTarget(observed, key);
-  const hidden = observed.includes(value) && !shown.includes(value);
-  return { value: hidden ? outwardTarget(value, key) : shownValue(value, key), observed: shown };
+  const isHidden = observed.includes(value) && !shown.includes(value);
+  return { value: (isHidden ? outwardTarget : clean)(value, key), observed: shown };
 }
 
 /** A tool or a publisher as it is; what has the shape of a place as a target. */
