@@ -66,6 +66,8 @@ class Desk:
         }
         line |= {"tool": action.tool or action.kind, "injected": self.injected, "blocked": verdict.blocked}
         line["day"] = self.day
+        if (score := verdict.score) is not None and score.threshold is not None:
+            line["over"] = score.value - score.threshold
         self._done(line | {"flagged": sorted(found - {"unprotected"}), "unprotected": "unprotected" in found})
 
     def call(self, tool, work, **arguments):

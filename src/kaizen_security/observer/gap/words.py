@@ -88,7 +88,7 @@ def verdict(gap: Gap, mode: Mode, policy_version: str = "") -> Verdict:
         gap.target[:512],
         "egress" if gap.rung is Rung.EGRESS else "ebpf" if gap.rung is Rung.KERNEL else "observer",
         detection=DETECTION,
-        field="target",
+        field="effect",
         expected=f"what was reported: {expected}"[:1024],
         observed=observed[:1024],
         advice=_ADVISED[gap.kind],
