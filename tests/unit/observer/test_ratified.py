@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import boundary_key, outward
 from kaizen_security.contract.bundle import Bundle, Fold
 from kaizen_security.detections import BUILTIN, provenance
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.observer import Observer
+from kaizen_security.observer.question import signature
+from kaizen_security.observer.ratified import comes_again, marks, taken_up
+from kaizen_security.observer.rooms import Few
 from kaizen_security.observer.rules import RulesMaker
 
 KEY = boundary_key(b"sixteen bytes or more of a tenant")
@@ -93,6 +97,16 @@ def test_its_values_are_learned_once(known):
     before = known.baseline.habits.runs
     assert found(later(known)) == found(later(known, name="and again")) == {"alignment"}
     assert known.baseline.habits.runs == before + 1
+
+
+def test_where_it_could_not_be_kept_that_they_were_learned_they_are_not():
+    acts = (Action(tool="t", metadata={"arguments": {"n": str(n)}}) for n in range(100))
+    act = next(one for one in acts if taken_up(signature(one)) > max(marks(one, signature(one))))
+    known = marks(act, signature(act))
+    assert comes_again(act, Few(3, known), KEY)
+    assert not comes_again(act, Few(3, (*known, taken_up(signature(act)))), KEY)
+    # Of a full table nobody can tell, and it would be learned again at every call.
+    assert not comes_again(act, Few(2, known), KEY)
 
 
 def test_under_another_tenants_key_the_same_values_are_others(known):
