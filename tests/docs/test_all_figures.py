@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import figures
+from benchmarks import detection_page, figures
 
 
 def test_the_page_is_what_the_stored_results_give():
@@ -30,3 +30,9 @@ def test_another_proxy_that_is_better_is_named_and_a_worse_one_is_not():
     found = {"kaizen": ours, "squid": other, "direct": {"tunnel_cpu_us": 1.0}}
     lines = list(figures.others({"proxy": {"results": found}}))[2:]
     assert lines == ["| egress proxy: new CONNECT tunnel, CPU µs | 100 | squid 90 |"]
+
+
+def test_the_prose_of_the_detection_page_is_what_its_generator_writes():
+    page = detection_page.PAGE.read_text()
+    assert page.startswith(detection_page.HEAD), "HEAD and page go together: change both"
+    assert page.rstrip().endswith(detection_page.TAIL.strip()), "TAIL and page go together: change both"

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaizen_security.egress import answer, http1, rewrite, usual
+from kaizen_security.egress import answer, http1, rewrite
+from kaizen_security.egress.answering import Answering
 from kaizen_security.egress.body import NOTHING, Body, body
 from kaizen_security.egress.budgets import Metered, OverBudget
 from kaizen_security.egress.dial import Dial, Failed, Origin, Reached
@@ -19,17 +20,13 @@ from kaizen_security.egress.rules import Refusal
 if TYPE_CHECKING:
     from kaizen_security.egress.session import Session
 
-IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
-MAX_INTERIM = 20
-"""1xx answers to one request."""
-
 
 class Exchange:
     """One request. Ends in ``session.next_when_sent``, ``session.finish`` or ``session.close``."""
 
     __slots__ = tuple(
-        "active agent answer answered arrived client destination dial first head interim keep_client keep_origin loop metered "
-        "origin over record refused_upload reused session upgrade upload".split()
+        "active agent answered answering client destination dial first head keep_client loop metered origin over record "
+        "refused_upload reused session upgrade upload".split()
     )
 
     def __init__(self, session: Session, head: http1.Request, destination: http1.Destination, agent: str) -> None:
@@ -42,17 +39,14 @@ class Exchange:
         self.agent = agent
         self.record = session.proxy.seen.record(agent, destination.name, "http")
         self.upload: Body = body(http1.request_body(head)) if head.fields.index else NOTHING
-        self.answer: Body | None = None
-        self.arrived = b""
+        self.answering = Answering(head)
         self.answered = False
         """Something of the final answer has been sent to the client."""
         usual = head.lines is not None
         self.keep_client = usual or (head.minor == 1 and http1.keeps_alive(head))
-        self.keep_origin = True
         self.reused = False
         self.dial: Dial | None = None
         self.upgrade = not usual and rewrite.wants_websocket(head)
-        self.interim = 0
         self.active = session.loop.now
         self.over = False
         self.refused_upload = False
@@ -202,7 +196,6 @@ class Exchange:
                 self.session.proxy.seen.went_over(self.record, err.budget)
             else:
                 self._end("over-budget")
-                self._drop_origin()
                 refusal = self.session.proxy.seen.went_over(self.record, err.budget)
                 self.session.finish(answer.refused(refusal, self.record.target))
             return False
@@ -212,7 +205,7 @@ class Exchange:
         """The origin takes no more of the body; its answer may still be there to read."""
         assert self.origin is not None
         self.origin.wire.out = b""
-        self.keep_client = self.keep_origin = False
+        self.keep_client = self.answering.keep = False
         self.refused_upload = True
 
     def _origin_ready(self, events: int) -> None:
@@ -241,88 +234,61 @@ class Exchange:
             return
         if not self._count(len(data), up=False):
             return
-        if self.answer is None:
-            self.arrived += data
-            try:
-                self._heads()
-            except http1.Bad as bad:
-                self._fail(bad.status, str(bad), "bad-answer")
+        if self.answering.begun:
+            self._pass_on(b"", data)
             return
-        self._pass_on(b"", data)
+        self.answering.arrive(data)
+        try:
+            self._heads()
+        except http1.Bad as bad:
+            self._fail(bad.status, str(bad), "bad-answer")
 
     # --- the answer ---------------------------------------------------------------------------------------------------------
 
     def _heads(self) -> None:
         """Take heads out of what has arrived: interim ones, then the final one."""
-        while not self.over and self.answer is None:
-            end = self.arrived.find(b"\r\n\r\n")
-            if end < 0:
-                if len(self.arrived) > http1.MAX_HEAD:
-                    raise http1.Bad("the head of the origin's answer is too long", status=502)
+        while not self.over and not self.answering.begun:
+            head = self.answering.head()
+            if head is None:
                 return
-            said = self.arrived[:end]
-            head = usual.response(said) or http1.response(said)
-            self.arrived = self.arrived[end + 4 :]
             if head.status == 101:
                 self._switch(head)
-            elif head.status < 200:
-                self._interim(head)
-            else:
+            elif head.status >= 200:
                 self._final(head)
-
-    def _interim(self, head: http1.Response) -> None:
-        self.interim += 1
-        if self.interim > MAX_INTERIM:
-            raise http1.Bad("the origin sends interim answers without end", status=502)
-        if self.head.minor == 1:
-            try:
-                self.client.send(rewrite.interim(head))
-            except OSError:
-                self._client_broken()
+            elif self.head.minor == 1:
+                self._to_client(rewrite.interim(head))
 
     def _final(self, head: http1.Response) -> None:
-        framing = http1.response_body(head, self.head.method)
-        if framing == http1.CHUNKED and self.head.minor == 0:
-            raise http1.Bad("the origin answers an HTTP/1.0 request in chunks", status=502)
-        self.answer = body(framing)
+        bounded = self.answering.begin(head)
         self.record.extra["status"] = head.status
-        if framing == http1.UNTIL_CLOSE or not self.upload.done or self.session.proxy.draining:
+        if not bounded or not self.upload.done or self.session.proxy.draining:
             self.keep_client = False
-        # An answer that travels as it came has no Connection field.
-        stays = head.minor == 1 if head.lines is not None else http1.keeps_alive(head)
-        if framing == http1.UNTIL_CLOSE or not stays or self.head.minor == 0:
-            self.keep_origin = False
-        lines = rewrite.answer(head, close=not self.keep_client)
-        data, self.arrived = self.arrived, b""
         self.answered = True
-        self._pass_on(lines, data)
+        self._pass_on(rewrite.answer(head, close=not self.keep_client), self.answering.rest())
 
     def _pass_on(self, lines: bytes, data: bytes) -> None:
-        assert self.answer is not None
         try:
-            taken = self.answer.take(data)
+            data = self.answering.take(data)
         except http1.Bad:
             self._cut()
             return
-        if taken < len(data):
-            # Bytes after the end of an answer belong to nobody; the next request must not get them as its answer.
-            self.keep_origin = False
-            data = data[:taken]
+        if lines or data:
+            self._to_client(lines + data)
+        if self.answering.done and not self.over:
+            self._complete()
+
+    def _to_client(self, data: bytes) -> None:
         try:
-            if lines or data:
-                self.client.send(lines + data)
+            self.client.send(data)
         except OSError:
             self._client_broken()
-            return
-        if self.answer.done and not self.over:
-            self._complete()
 
     def _complete(self) -> None:
         origin, self.origin = self.origin, None
         assert origin is not None
         session = self.session
         self._end("closed")
-        if self.upload.done and self.keep_origin and not origin.wire.out and not session.ended:
+        if self.upload.done and self.answering.keep and not origin.wire.out and not session.ended:
             session.keep(origin)
         else:
             origin.wire.close()
@@ -332,10 +298,9 @@ class Exchange:
             session.finish(b"")
 
     def _origin_ended(self) -> None:
-        if self.answer is None:
+        if not self.answering.begun:
             self._origin_broken()
-        elif self.answer.end():
-            self.keep_origin = False
+        elif self.answering.end():
             self._complete()
         else:
             self._cut()
@@ -343,7 +308,7 @@ class Exchange:
     def _origin_broken(self) -> None:
         """Reset or ended before the answer was whole."""
         fresh = self.reused and not self.record.down and self.upload.done
-        if fresh and self.head.method in IDEMPOTENT and self.record.up == len(self.first):
+        if fresh and self.head.method in http1.IDEMPOTENT and self.record.up == len(self.first):
             # The kept connection had just been closed (RFC 9110 section 9.2.2): once more on a new one.
             self.reused = False
             self._drop_origin()
@@ -359,7 +324,7 @@ class Exchange:
         """101: from here on it is a tunnel."""
         if not self.upgrade or head.tokens(b"upgrade") != [b"websocket"]:
             raise http1.Bad("the origin switches to a protocol that was not asked for", status=502)
-        down = rewrite.switching(head) + self.arrived
+        down = rewrite.switching(head) + self.answering.rest()
         origin, self.origin = self.origin, None
         assert origin is not None
         self.record.extra["status"] = 101
@@ -387,6 +352,7 @@ class Exchange:
     def _end(self, how: str) -> None:
         self.over = True
         self.session.proxy.seen.ended(self.record, how)
+        self._drop_origin()
 
     def _drop_origin(self) -> None:
         origin, self.origin = self.origin, None
@@ -399,20 +365,17 @@ class Exchange:
             self._cut()
             return
         self._end(how)
-        self._drop_origin()
         self.session.finish(answer.failed(status, problem))
 
     def _cut(self, how: str = "cut") -> None:
         """The answer has begun and cannot be completed: the client must not take it for whole."""
         self._end(how)
-        self._drop_origin()
         if self.client.out:
             self.keep_client = False
         self.session.close(reset=True)
 
     def _client_broken(self) -> None:
         self._end("client-left")
-        self._drop_origin()
         self.session.close(reset=True)
 
     def expire(self, now: float) -> None:

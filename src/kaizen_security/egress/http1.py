@@ -20,6 +20,8 @@ MAX_HEAD = 65536
 MAX_FIELDS = 200
 MAX_LENGTH = (1 << 63) - 1
 MAX_DIGITS = 19
+IDEMPOTENT = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
+"""Methods of RFC 9110 section 9.2.2: a request may be sent once more when its connection broke."""
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb"{1,32}+) ([\x21-\x7e]{1,32768}+) HTTP/1\.([01])")

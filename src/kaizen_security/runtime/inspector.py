@@ -11,6 +11,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from enum import Enum
+from typing import NamedTuple
 
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action, Json
@@ -34,6 +36,23 @@ log = logging.getLogger(__name__)
 
 SKEW = 60.0
 """Seconds that a stated time may be ahead of the clock; one further ahead is not believed."""
+
+
+class Asked(Enum):
+    """When an action is brought for a verdict."""
+
+    BEFORE = "before it runs"
+    AFTER = "as a report after the fact"
+    REFUSED = (
+        "as one that its client says that it refused: judged and not learned, and nobody is asked about it any more"
+    )
+
+
+class Judged(NamedTuple):
+    """``before``: the verdict that this very action (same id, same deed) had until now, as far as it is remembered."""
+
+    verdict: Verdict
+    before: Verdict | None
 
 
 class Inspector:
@@ -75,32 +94,19 @@ class Inspector:
         action which was allowed is blocked when it is asked about again and what is in force by then denies it, and that one which
         was held gets its answer.
         """
-        return self._judge(action, completed=action.rung >= Rung.EGRESS)
+        return self.judge(action, Asked.BEFORE).verdict
 
     def observe(self, action: Action) -> Verdict:
         """The verdict on what is reported after the fact: note, assess, learn. Idempotent by ``action.id``.
 
         The report of an action that was inspected before completes it and gets the verdict that it got then.
         """
-        return self._judge(action, completed=True)
+        return self.judge(action, Asked.AFTER).verdict
 
-    def refused(self, action: Action) -> Verdict:
-        """The verdict on what its client says that it refused: judged and not learned, and nobody is asked about it any more."""
-        return self._judge(action, completed=False, asking=False)
-
-    def knows(self, action: Action) -> bool:
-        """Whether this very action (same id, same deed) was judged before and is remembered."""
-        return self.known(action) is not None
-
-    def known(self, action: Action) -> Verdict | None:
-        """The last verdict on this very action (same id, same deed), as far as it is remembered."""
-        if not action.id:
-            return None
-        with self._memory:
-            known = self._verdicts.get((AgentKey(action.organisation, action.agent), action.id))
-        return known[1] if known is not None and known[0] == _mark(action) else None
-
-    def _judge(self, action: Action, *, completed: bool, asking: bool = True) -> Verdict:
+    def judge(self, action: Action, asked: Asked) -> Judged:
+        """The verdict, and the one that this very action had before. ``inspect`` and ``observe`` say what it means."""
+        completed = asked is Asked.AFTER or (asked is Asked.BEFORE and action.rung >= Rung.EGRESS)
+        asking = asked is not Asked.REFUSED
         if not action.id:
             action = replace(action, id=self._ids())
         key = AgentKey(action.organisation, action.agent)
@@ -112,22 +118,22 @@ class Inspector:
                 if completed:
                     lane.observer.complete(action)
                     lane.dirty = True
-                    return known
+                    return Judged(known, known)
                 if known.blocked and known.pending is None:
-                    return known
+                    return Judged(known, known)
                 # Asked again before it runs: what was denied since then, by a new policy or after what its run has read, is
                 # denied now. Nothing else of the first verdict changes, and nothing is learned twice.
                 verdict = self._line(lane, action, completed=False, again=known.allowed, asking=asking)
                 if self.holds is not None and known.pending is not None and verdict.pending is None:
                     self.holds.withdraw(key, action)
                 if verdict.allowed and known.allowed:
-                    return known
+                    return Judged(known, known)
                 self._remember(key, action.id, mark, verdict)
-                return verdict
+                return Judged(verdict, known)
             self.inspected += not completed
             verdict = self._line(lane, action, completed=completed, fresh=True, asking=asking)
             self._remember(key, action.id, mark, verdict)
-            return verdict
+            return Judged(verdict, None)
 
     def _line(
         self,

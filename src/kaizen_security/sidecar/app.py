@@ -39,7 +39,7 @@ from kaizen_security.contract.step import Result, Step, told_step
 from kaizen_security.contract.verdict import Verdict, restated
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.clock import now
-from kaizen_security.runtime.inspector import Inspector
+from kaizen_security.runtime.inspector import Asked, Inspector
 from kaizen_security.runtime.joining import Joiner
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.http import (
@@ -211,8 +211,7 @@ class Sidecar:
 
     async def _inspect(self, action: Action) -> Verdict:
         await self._ready(action.agent)
-        before = self.inspector.known(action)
-        verdict = self.inspector.inspect(action)
+        verdict, before = self.inspector.judge(action, Asked.BEFORE)
         asked = altered(action, id=verdict.action_id)
         if verdict.allowed and not (before and before.allowed):  # let through, at once or by a person: done next
             self.witness(asked)
@@ -279,22 +278,20 @@ class Sidecar:
         """Our verdict, whether it is kept, and whether the same report was here before."""
         self.witness(action)
         await self._ready(action.agent)
-        before = self.inspector.knows(action)
-        if claim is not None and claim.blocked:
-            # The client refused it, so it did not happen: judged, and never learned.
-            verdict = self.inspector.refused(action)
+        # What the client refused did not happen: judged, and never learned.
+        refused = claim is not None and claim.blocked
+        verdict, before = self.inspector.judge(action, Asked.REFUSED if refused else Asked.AFTER)
+        if claim is not None and refused:
             self.inspector.note(
                 Result(run_id=action.run_id, action_id=verdict.action_id, failed=True, agent=action.agent, at=action.at)
             )
             if verdict.allowed:
                 said = f"the client says that it blocked this: {claim.reason}"
                 verdict = replace(verdict, notes=(*verdict.notes, said[:MAX_TEXT]))
-        else:
-            verdict = self.inspector.observe(action)
         joined = self.joiner.see(altered(action, id=verdict.action_id), verdict, teller=teller)
         if joined.note:
             verdict = replace(verdict, notes=(*verdict.notes, joined.note))
-        return verdict, self.joiner.report(joined.action, verdict), before
+        return verdict, self.joiner.report(joined.action, verdict), before is not None
 
     def _report(self, document: Json, identity: Identity | None, field: str) -> Report:
         said = text(document, "agent", field and field + ".", limit=MAX_NAME) if isinstance(document, dict) else ""

@@ -19,7 +19,7 @@ from kaizen_security.contract.verdict import Mode
 from kaizen_security.observer.question import Answer, Word
 from kaizen_security.runtime.agents import AgentKey, Agents
 from kaizen_security.runtime.holds import Holds
-from kaizen_security.runtime.inspector import Inspector
+from kaizen_security.runtime.inspector import Asked, Inspector
 
 DECLARED = Declaration(tools=("search",))
 NO_PAYMENTS = Policy("blocklist", {"skill_patterns": ["^pay$"]}, "no payments")
@@ -176,7 +176,7 @@ def test_the_report_of_a_held_action_holds_nothing_further(desk):
 def test_what_a_client_has_refused_by_itself_asks_nobody(desk):
     # It waited too long for us, say: in boundary form, so it is not the deed that it asked about.
     action = Action(tool="pay", id="c1", run_id="r", agent="a", metadata={"arguments.to": {"type": "text"}})
-    verdict = desk.inspector.refused(action)
+    verdict = desk.inspector.judge(action, Asked.REFUSED).verdict
     assert (verdict.blocked, verdict.pending) == (True, None)
     assert desk.holds.listing() == ()
     assert desk.inspector.profile("a")["seen"] == 0
