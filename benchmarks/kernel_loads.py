@@ -139,7 +139,7 @@ def attached() -> Iterator[tuple[Collector, Reader]]:
     """The programs with an agent's policy in force, and the reader."""
     with Collector.start() as collector:
         rules = compile_rules(Declaration(destinations=("127.0.0.0/8",)), (), limited=True)
-        Table(collector, 0).put(rules, Agent.ENFORCE)
+        Table(collector, 0).put(rules, Agent.ENFORCE | Agent.CLOSED | Agent.QUIC_SHUT)
         with Reader(collector) as reader:
             yield collector, reader
 

