@@ -200,7 +200,8 @@ def full(kind):
         low = 0
         while low < room:
             middle = (low + room + 1) // 2
-            with socket.socket(socket.AF_INET, kind) as sock: low, room = (middle, room) if fits(sock, middle) else (low, middle - 1)
+            with socket.socket(socket.AF_INET, kind) as sock:
+                low, room = (middle, room) if fits(sock, middle) else (low, middle - 1)
         return low
     wide = most(lambda sock, n: filtered(sock, n, 0), 4000)
     narrow = most(lambda sock, n: filtered(sock, wide, n), 4095 - wide)
@@ -227,7 +228,8 @@ said(asks)
 
 FRONT = f"""
 def front():
-    sock = socket.create_connection(("127.0.0.2", 443)); sock.sendall(hello("attacker.example")); sock.shutdown(socket.SHUT_WR); return "sent"
+    sock = socket.create_connection(("127.0.0.2", 443))
+    sock.sendall(hello("attacker.example")); sock.shutdown(socket.SHUT_WR); return "sent"
 ask({question("api.example")!r}); said(front)
 """
 
@@ -242,9 +244,12 @@ def test_a_connection_has_its_hello_read_though_the_table_of_connections_is_full
     rules = compile_rules(Declaration(destinations=("api.example",)), (), also=(f"{RESOLVER}:53",), limited=True)
     Table(agent.collector, 0).put(rules, Agent.ENFORCE)
     table = connections(agent)
-    with pytest.raises(OSError, match="Argument list too long"):
+    placed = 0
+    with contextlib.suppress(OSError):
         for cookie in range(1 << 62, (1 << 62) + (1 << 16)):
             table.put(struct.pack("=Q", cookie), bytes(48))
+            placed += 1
+    assert 4000 < placed < 1 << 16
     with resolver(NAMES), listener("127.0.0.2", 443) as (_, heard):
         assert agent.python(CLIENT + FRONT).strip() == "sent"
     assert [data for data in heard if b"attacker" in data] == []

@@ -34,7 +34,8 @@ class Event:
     """One thing that a process of an agent did, or tried to.
 
     ``at``        Unix seconds; ``agent`` the number that its marks carry
-    ``pid tid parent uid cgroup``  of the task, as the host numbers them (where only the socket told whose it is: as it was when it connected, sent or was bound)
+    ``pid tid parent uid cgroup``  of the task, as the host numbers them; of a packet, of the task that connected, sent or bound
+              its socket, as they were then
     ``comm``      what the task calls itself: a hint, the task may change it
     ``reason``    why it passed or was refused
     ``address``   dotted or colons, IPv4 never mapped; ``port`` 0 where there is none; ``protocol`` tcp, udp, …
