@@ -113,7 +113,7 @@ def ask(link: Sandbox, server: ModelServer, session: str) -> str:
     )
     for event in stream["completion"]:
         if "trace" in event:
-            link.tell(event["trace"])
+            link.report(event["trace"])
         elif "chunk" in event:
             answer += event["chunk"]["bytes"].decode()
     return answer

@@ -32,12 +32,12 @@ def run(link: Sandbox, session: str, mode: str) -> None:
     """One run: told call by call, lived by a process that knows no way out but the sandbox's."""
     call = {"run_id": session, "tool": "fetch", "id": f"{session}-1"}
     arguments = {"url": "http://github.com/acme/tool"}
-    link.tell({"steps": [{"step": "request", "run_id": session, "text": "What does github.com/acme/tool do?"}]})
-    link.tell({"steps": [{"step": "action", **call, "metadata": {"source": "sdk", "arguments": arguments}}]})
+    link.report({"steps": [{"step": "request", "run_id": session, "text": "What does github.com/acme/tool do?"}]})
+    link.report({"steps": [{"step": "action", **call, "metadata": {"source": "sdk", "arguments": arguments}}]})
     environ = {"PATH": "/usr/bin:/bin", **link.environment()}
     subprocess.run([sys.executable, "-I", "-c", AGENT, mode], env=environ, check=True, timeout=60)
-    link.tell({"steps": [{"step": "result", "run_id": session, "action_id": f"{session}-1", "content": "a tool"}]})
-    link.tell({"steps": [{"step": "end", "run_id": session}]})
+    link.report({"steps": [{"step": "result", "run_id": session, "action_id": f"{session}-1", "content": "a tool"}]})
+    link.report({"steps": [{"step": "end", "run_id": session}]})
 
 
 def main() -> int:

@@ -54,3 +54,47 @@ def test_a_decision_has_its_four_parts(page):
 def test_decisions_have_numbers_of_their_own():
     numbers = [page.stem[:4] for page in (ROOT / "docs/adr").glob("*.md")]
     assert len(numbers) == len(set(numbers))
+
+
+ARCHITECTURE = (ROOT / "docs/explanation/architecture.md").read_text()
+PACKAGE = ROOT / "src/kaizen_security"
+
+
+def test_the_floors_of_the_page_are_those_that_are_enforced():
+    enforced = re.search(r"layers =\n((?:    .*\n)+)", (ROOT / ".importlinter").read_text())
+    shown = re.search(r"## The floors\n\n```text\n(.*?)```", ARCHITECTURE, flags=re.DOTALL)
+    assert enforced is not None
+    assert shown is not None
+    assert shown.group(1).split("\n") == [line.strip() for line in enforced.group(1).split("\n")]
+
+
+def test_every_room_is_in_the_table_and_every_file_to_begin_at_is_there():
+    rows = re.findall(r"^\| (`[a-z_]+/`(?:, `[a-z_]+/`)*) \|.*\|([^|]*)\|$", ARCHITECTURE, flags=re.MULTILINE)
+    rooms = [room for named, _ in rows for room in re.findall(r"`([a-z_]+)/`", named)]
+    assert sorted(rooms) == sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+    for named, begin in rows:
+        folders = re.findall(r"`([a-z_]+)/`", named)
+        for place in re.findall(r"`([a-z_/.]+)`", begin):
+            assert any((PACKAGE / folder / place).exists() for folder in folders), (named, place)
+
+
+def test_every_file_that_the_architecture_names_is_there():
+    lost = [
+        path
+        for path in re.findall(r"`((?:[a-z_]+/)+[a-z_]*\.py)`", ARCHITECTURE)
+        if not (PACKAGE / path).exists() and not (ROOT / path).exists()
+    ]
+    assert lost == []
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        for target in LINK.findall(without_code(page)):
+            other = (page.parent / target.split("#")[0]).resolve()
+            waiting += [other] if other.suffix == ".md" and other.exists() else sorted(other.glob("*.md"))
+    assert [str(page.relative_to(ROOT)) for page in PAGES if page not in reached] == []

@@ -167,7 +167,7 @@ def every_method(line, c):
             verdict = kaizen.enforce(action)
             kaizen.report(action, verdict)
             kaizen.observe(action)
-            kaizen.tell(action)
+            kaizen.report(action)
             kaizen.note(Message(text=text, run_id=run.id, agent="canary"))
             kaizen.note_result(action, nested)
             kaizen.note_result(action, ValueError(text), failed=True)

@@ -189,7 +189,7 @@ def test_a_dry_run_tells_nobody_anything(server, key, own):
     before = len(rows(server, "untold"))
     said = kaizen("--agent", "untold", "--dry-run", str(own), KAIZEN_API_URL=server.url, KAIZEN_API_KEY=key)
     assert said.returncode == 0
-    assert "Nobody is told anything." in said.stdout
+    assert "Nothing is reported." in said.stdout
     assert "refund-elsewhere             ATTACK  tool_call wire_money https://pay.attacker.example/send" in said.stdout
     assert len(rows(server, "untold")) == before
     assert kaizen("--dry-run", "--target", "http://127.0.0.1:9").returncode == 0

@@ -23,7 +23,7 @@ COMMANDS = {
     "server": "the control plane: API and web console",
     "sidecar": "the Observer next to the agent",
     "egress": "the egress proxy",
-    "sandbox": "what an agent tells against what it does, judged beside it",
+    "sandbox": "what an agent reports against what it does, judged beside it",
     "mcp": "what stands before MCP servers: gateway, pins, clients' configuration",
     "inspect": "ask for the verdict on one action",
     "explain": "show why a verdict is what it is",
@@ -41,12 +41,16 @@ COMMANDS = {
 }
 
 
+EXTRAS = {"trustme": "demo", "rich": "demo", "boto3": "bedrock"}
+"""Which extra of the distribution brings a package that is not of ``server``."""
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser with every command's name and line, none of their arguments: those are loaded by ``main``."""
     top = argparse.ArgumentParser(
         prog="kaizen",
         description="Runtime security for AI agents: judges what an agent does, never what it says.",
-        epilog="kaizen COMMAND --help tells the rest.",
+        epilog="kaizen COMMAND --help says the rest.",
     )
     top.add_argument("--version", action="version", version=f"kaizen {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -66,6 +70,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             # Bytes that are no text: nothing that is named so could be sent, kept or found again.
             print(f"kaizen {words[0]}: the argument {word!a} is not UTF-8 text", file=sys.stderr)
             return 2
+    try:
+        return _run(words)
+    except ModuleNotFoundError as err:
+        package = (err.name or "").partition(".")[0]
+        if package in ("", "kaizen_security"):
+            raise
+        extra = EXTRAS.get(package, "server")
+        print(
+            f"kaizen {words[0]}: needs the package {package}, which is not installed: "
+            f"pip install '.[{extra}]' in a checkout of Kaizen brings it",
+            file=sys.stderr,
+        )
+        return 2
+
+
+def _run(words: list[str]) -> int:
     module = importlib.import_module(f"kaizen_security.cli.{words[0]}")
     command = argparse.ArgumentParser(
         prog=f"kaizen {words[0]}", description=COMMANDS[words[0]][:1].upper() + COMMANDS[words[0]][1:] + "."

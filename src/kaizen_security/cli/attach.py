@@ -21,21 +21,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its flags."""
     from kaizen_security.setup.hooks import ASSISTANTS
 
-    who = parser.add_mutually_exclusive_group(required=True)
+    who = add_held(parser)
     who.add_argument(
         "assistant",
         nargs="?",
         choices=sorted(ASSISTANTS),
         help="enter a hook into this coding assistant's configuration",
     )
-    who.add_argument("--pid", type=int, help="this process, and all that descend from it")
-    who.add_argument(
-        "--cgroup", metavar="PATH", help="the processes of this control group (version 2), and of those below it"
-    )
     who.add_argument(
         "--detach",
         metavar="NAME",
         help="take away what a run whose supervisor was killed left (kaizen doctor names it)",
+    )
+    assistants = parser.add_argument_group("coding assistants (docs/how-to/coding-assistants.md)")
+    assistants.add_argument("--write", action="store_true", help="do it; without it, only show what would change")
+    assistants.add_argument("--undo", action="store_true", help="take it out again")
+    assistants.add_argument("--folder", help="for this project alone (its folder); else for every project of this user")
+    assistants.add_argument("--socket", help="the sidecar's Unix socket (KAIZEN_SIDECAR, else that of kaizen sidecar)")
+    assistants.add_argument("--hold", type=int, default=50, help="seconds that a held call waits for a person (50)")
+
+
+def add_held(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """The flags that say which processes are held and how; gives the group of those that say which."""
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--pid", type=int, help="this process, and all that descend from it")
+    who.add_argument(
+        "--cgroup", metavar="PATH", help="the processes of this control group (version 2), and of those below it"
     )
     parser.add_argument("--agent", help="the agent's name (default: KAIZEN_AGENT, else the process's own name)")
     mode = parser.add_mutually_exclusive_group()
@@ -47,17 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow", action="append", default=[], metavar="HOST[:PORT]", help="declare one more destination"
     )
-    parser.add_argument("--watch", action="append", default=[], metavar="PATH", help="tell of every open of this path")
+    parser.add_argument("--watch", action="append", default=[], metavar="PATH", help="report every open of this path")
     parser.add_argument(
         "--refuse", action="append", default=[], metavar="PATH", help="refuse opening it (with --enforce)"
     )
-    assistants = parser.add_argument_group("coding assistants (docs/how-to/coding-assistants.md)")
-    assistants.add_argument("--write", action="store_true", help="do it; without it, only show what would change")
-    assistants.add_argument("--undo", action="store_true", help="take it out again")
-    assistants.add_argument("--folder", help="for this project alone (its folder); else for every project of this user")
-    assistants.add_argument("--socket", help="the sidecar's Unix socket (KAIZEN_SIDECAR, else that of kaizen sidecar)")
-    assistants.add_argument("--hold", type=int, default=50, help="seconds that a held call waits for a person (50)")
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    return who
 
 
 def run(args: argparse.Namespace) -> int:

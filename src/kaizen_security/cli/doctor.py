@@ -29,9 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
     parser.add_argument(
-        "--tell",
+        "--report",
         metavar="AGENT",
-        help="with --coverage: tell the control plane, which shows it on that agent's page (a key of scope observer)",
+        help="with --coverage: report it to the control plane, which shows it on that agent's page (a key of scope observer)",
     )
 
 
@@ -69,14 +69,14 @@ def _coverage(args: argparse.Namespace) -> int:
         print(json.dumps(document(found)))
     else:
         print(markdown(found) if args.markdown else "\n".join(lines(found)))
-    if args.tell:
-        _tell(args.tell, document(found))
+    if args.report:
+        _report(args.report, document(found))
     held = [one for one in found if one.mode is Mode.ENFORCE and one.canaries and one.way is not Way.PROXY]
     good = bool(held) and all(canary.stopped for one in held for canary in one.canaries if canary.tried)
     return 0 if good else 1
 
 
-def _tell(agent: str, rungs: Json) -> None:
+def _report(agent: str, rungs: Json) -> None:
     """Raises KaizenError, OSError."""
     from urllib.parse import quote
 

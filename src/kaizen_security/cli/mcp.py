@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     key = commands.add_parser("key", help="make a key for an agent at the gateway")
     key.add_argument("agent", help="the agent's name")
-    request = commands.add_parser("request", help="tell the sidecar what the user asked, from a hook of the MCP client")
+    request = commands.add_parser(
+        "request", help="report to the sidecar what the user asked, from a hook of the MCP client"
+    )
     request.add_argument(
         "text", help="what the user asked; - reads it from standard input, also as a hook's JSON with prompt in it"
     )

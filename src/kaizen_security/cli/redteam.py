@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser, *, from_environment: bool = F
     parser.add_argument(
         "--seed", type=int, metavar="N", help="randomise names, hosts, paths and wording from this number"
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be told to whom, and tell nobody")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be reported to whom, and report nothing")
     parser.add_argument("--hard", action="store_true", help="list every known miss of the hard set with its reason")
     parser.add_argument("--list", action="store_true", help="list the scenarios and run nothing")
     parser.add_argument("--markdown", action="store_true", help="with --list: the tables of the reference page")
@@ -180,9 +180,9 @@ def _all(
 
 
 def _rehearse(chosen: tuple[Scenario, ...], args: argparse.Namespace, url: str) -> int:
-    """``--dry-run``: what would be told to whom."""
+    """``--dry-run``: what would be reported to whom."""
     whose = f"as agent {args.agent!r} to {url}" if args.agent else f"to {url}"
-    _say(args, f"Would tell {len(chosen)} scenarios {whose}. Nobody is told anything.")
+    _say(args, f"Would report {len(chosen)} scenarios {whose}. Nothing is reported.")
     for scenario in chosen:
         whole = args.agent is None or scenario.agent == args.agent
         deeds = [

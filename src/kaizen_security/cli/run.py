@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="HOST[:PORT]",
         help="declare a destination besides the declaration's",
     )
-    parser.add_argument("--watch", action="append", default=[], metavar="PATH", help="tell of every open of this path")
+    parser.add_argument("--watch", action="append", default=[], metavar="PATH", help="report every open of this path")
     parser.add_argument(
         "--refuse", action="append", default=[], metavar="PATH", help="refuse opening or executing it (with --enforce)"
     )

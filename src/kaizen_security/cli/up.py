@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import secrets
@@ -73,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
     """Start, play, stay up until Ctrl-C."""
     if args.once and not args.demo:
         raise Misconfigured("--once is about a demonstration: use it with --demo")
+    if args.demo:
+        importlib.import_module("trustme")  # missed now, before anything has started
     # What ends a terminal's session or a container ends us as Ctrl-C does: in order. SIGINT too, which a script's background
     # job begins with ignored.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

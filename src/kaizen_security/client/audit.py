@@ -130,7 +130,7 @@ class Audit:
             self._judge.report(action, verdict, at, run_id)
             kaizen = self._kaizen()
             if kaizen is not None and kaizen.on_verdict is not None:
-                kaizen._tell(verdict, action)
+                kaizen._show(verdict, action)
 
     def stop(self) -> None:
         """Hear no more, and report what waits."""
@@ -233,12 +233,12 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
         return
     _busy.inside = True
     try:
-        _tell(translate, args)
+        _report(translate, args)
     finally:
         _busy.inside = False
 
 
-def _tell(translate: Callable[[tuple[object, ...]], _Seen | None], args: tuple[object, ...]) -> None:
+def _report(translate: Callable[[tuple[object, ...]], _Seen | None], args: tuple[object, ...]) -> None:
     for ref in _listeners:
         audit = ref()
         if audit is None:

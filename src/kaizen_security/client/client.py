@@ -141,7 +141,7 @@ class Kaizen(Noting):
             self._lose("engine errors")
             verdict = self._judging.failed(err, action, at, run_id)
         if self.on_verdict is not None:
-            self._tell(verdict, action)
+            self._show(verdict, action)
         return verdict
 
     def enforce(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
@@ -169,7 +169,7 @@ class Kaizen(Noting):
             self._lose("engine errors")
             verdict = self._judging.failed(err, action, at, run_id)
         if self.on_verdict is not None:
-            self._tell(verdict, action)
+            self._show(verdict, action)
         return verdict
 
     async def aenforce(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
@@ -179,7 +179,7 @@ class Kaizen(Noting):
             raise KaizenBlocked(verdict)
         return verdict
 
-    def _tell(self, verdict: Verdict, action: Action) -> None:
+    def _show(self, verdict: Verdict, action: Action) -> None:
         try:
             if self.on_verdict is not None:
                 self.on_verdict(verdict, action)

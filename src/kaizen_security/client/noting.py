@@ -36,8 +36,8 @@ class Noting:
     _later: Later | None
     on_verdict: Callable[[Verdict, Action], object] | None
 
-    def _tell(self, verdict: Verdict, action: Action) -> None:
-        """See ``Kaizen._tell``."""
+    def _show(self, verdict: Verdict, action: Action) -> None:
+        """See ``Kaizen._show``."""
         raise NotImplementedError
 
     def inspect(self, action: Action | Mapping[str, object] | None = None, /, **fields: object) -> Verdict:
@@ -57,13 +57,18 @@ class Noting:
         """
         if not self._judging.observes:
             return self.inspect(action)
-        return self.tell(action)
+        return self.report(action)
 
-    def tell(self, action: Action) -> Verdict:
+    def report(self, action: Action, verdict: Verdict | None = None) -> Verdict:
         """Report an action that has happened already: what policy in this process says of it, at once, and a sidecar soon after.
 
         Nobody waits for a verdict, in any mode, and none can undo it. Where there is no sidecar, the same as ``inspect``.
+        With ``verdict``: report what an attach point decided by itself (it looked at something that no rule of ours can see).
         """
+        if verdict is not None:
+            action = replace(action, id=action.id or self.ids.new())
+            self._judging.report(action, verdict, now(), action.run_id or RUN.get())
+            return verdict
         if self._later is None:
             return self.inspect(action)
         verdict, full = self._judging.observe(action, action.at or now(), action.run_id or RUN.get())
@@ -71,7 +76,7 @@ class Noting:
             self._link.note(full)
             self._later.wake()
         if self.on_verdict is not None:
-            self._tell(verdict, full or action)
+            self._show(verdict, full or action)
         return verdict
 
     def note(self, step: Step) -> None:
@@ -105,12 +110,6 @@ class Noting:
     def hand_over(self, timeout: float = 1.0) -> bool:
         """Give the sidecar now what was noted, for those of the same run who ask it elsewhere; false when it does not take it."""
         return self._link is None or self._link.hand_over(timeout)
-
-    def report(self, action: Action, verdict: Verdict) -> None:
-        """Report what an attach point decided by itself (it looked at something that no rule of ours can see)."""
-        self._judging.report(
-            replace(action, id=action.id or self.ids.new()), verdict, now(), action.run_id or RUN.get()
-        )
 
 
 def _settled(step: Step) -> Step:

@@ -19,8 +19,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import trustme
-
 from kaizen_security.contract.action import Json
 from kaizen_security.demo.world import World
 
@@ -227,6 +225,8 @@ class Server(ThreadingHTTPServer):
 
 def certificates(hosts: tuple[str, ...], authority: Path) -> ssl.SSLContext:
     """A server context with a certificate for all hosts, from a fresh CA whose own goes to ``authority``."""
+    import trustme  # of the extra ``demo``: ``kaizen up`` alone does without
+
     ca = trustme.CA(organization_name="Kaizen demonstration")
     ca.cert_pem.write_to_path(str(authority))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -17,7 +17,7 @@ ABOUT = About(
     title="Never done before",
     says=(
         "Enough of the agent's normal work was seen, something new has become rare in it, and this kind, tool or "
-        "destination is new. What was told and what was seen by ground truth are learned apart. A new tool that the "
+        "destination is new. What was reported and what was seen by ground truth are learned apart. A new tool that the "
         "user's request itself asks for is none, nor is one that only reads and that the request explains better than anything "
         "that was read."
     ),

@@ -20,8 +20,8 @@ ABOUT = About(
     attacks=("swarm",),
     misses=(
         "The first few such calls, and the first dozen that change something after a tool was declared; a group that has turned "
-        "as a whole; agents whose role is not told by what they declare or by a number at the end of their name; groups that are "
-        "spread over several sidecars."
+        "as a whole; agents whose role is not clear from what they declare or from a number at the end of their name; groups "
+        "that are spread over several sidecars."
     ),
     advice="Compare the run with those of the other workers. If it is right, fold the action into the baseline.",
 )

@@ -91,7 +91,9 @@ def bound(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
     except OSError as err:
-        raise Misconfigured(f"cannot listen on {host} port {port}: {err.strerror or err}") from err
+        # create_server adds to the system's words in brackets what we say before them.
+        said = str(err.strerror or err).partition(" (while")[0]
+        raise Misconfigured(f"cannot listen on {host} port {port}: {said}") from err
 
 
 def inherited(fd: int) -> socket.socket:

@@ -14,7 +14,7 @@ from kaizen_security.net.outbound import Exchange
 
 
 class Kind(StrEnum):
-    """Why a verdict is told: blocked, held for a person, flagged, one of all, or somebody pressed the button."""
+    """Why a verdict is sent: blocked, held for a person, flagged, one of all, or somebody pressed the button."""
 
     BLOCK = "verdict.block"
     HOLD = "hold"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One verdict to tell the world. ``action`` is in boundary form already; ``at`` is in Unix seconds."""
+    """One verdict to send. ``action`` is in boundary form already; ``at`` is in Unix seconds."""
 
     id: str
     at: float
@@ -78,5 +78,5 @@ class Exporter(Protocol):
     """Pure: the same notices give the same exchanges."""
 
     def exchanges(self, notices: Sequence[Notice], destination: Destination) -> list[Exchange]:
-        """The exchanges that tell ``notices``, in order. Raises Misconfigured when the destination lacks something."""
+        """The exchanges that send ``notices``, in order. Raises Misconfigured when the destination lacks something."""
         ...

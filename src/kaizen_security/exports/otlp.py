@@ -1,8 +1,8 @@
 """OpenTelemetry: OTLP/HTTP in its JSON encoding (opentelemetry-proto 1.x), a span and a log record for each notice.
 
-The span is ``kaizen.inspect`` with the attributes ``kaizen.decision .reason .kind .tool .publisher .target``; beside them
-stand the semantic conventions' own names (``gen_ai.agent.name``, ``gen_ai.tool.name``, ``server.address``), so that
-existing dashboards find them.
+The span is ``kaizen.inspect`` with the attributes ``kaizen.decision .reason .kind .tool .publisher .target`` and what a webhook
+has of it as well (``.severity .rung .detections``). Beside them stand the semantic conventions' own names
+(``gen_ai.agent.name``, ``gen_ai.tool.name``, ``server.address``, ``server.port``), so that existing dashboards find them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Json
 from kaizen_security.exports.base import Destination, Notice
 from kaizen_security.net.outbound import Exchange
@@ -23,6 +24,7 @@ SEVERITY = {"info": (9, "INFO"), "low": (13, "WARN"), "medium": (14, "WARN2"), "
 def attributes(notice: Notice) -> list[Json]:
     """The attributes of span and log record; what is not stated is left out."""
     action = notice.action
+    place = canonical.destination(action.kind, action.target)
     stated = {
         "kaizen.decision": notice.verdict.decision.value,
         "kaizen.reason": notice.verdict.reason,
@@ -35,8 +37,16 @@ def attributes(notice: Notice) -> list[Json]:
         "kaizen.act_id": action.act_id,
         "gen_ai.agent.name": notice.agent,
         "gen_ai.tool.name": action.tool,
+        "server.address": place.host if place is not None else "",
     }
     pairs: list[Json] = [{"key": key, "value": {"stringValue": value}} for key, value in stated.items() if value]
+    names = dict.fromkeys(one.detection for one in notice.verdict.evidence if one.detection)
+    found: list[Json] = [{"stringValue": name} for name in names]
+    if found:
+        pairs.append({"key": "kaizen.detections", "value": {"arrayValue": {"values": found}}})
+    if place is not None and place.port:
+        pairs.append({"key": "server.port", "value": {"intValue": str(place.port)}})
+    pairs.append({"key": "kaizen.severity", "value": {"stringValue": notice.verdict.severity.value}})
     pairs.append({"key": "kaizen.event", "value": {"stringValue": notice.kind.value}})
     pairs.append({"key": "kaizen.rung", "value": {"intValue": str(int(action.rung))}})
     return pairs

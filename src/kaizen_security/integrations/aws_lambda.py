@@ -109,7 +109,7 @@ class Layer:
         if host:
             own.add((host, int(port) if port.isdigit() else 80))
         self.watch = Watch(frozenset(own), clock)
-        self.untold = 0
+        self.unreported = 0
         self._direct = (host,) if host else ()
 
     def start(self, environ: Any) -> None:
@@ -123,9 +123,9 @@ class Layer:
         try:
             return handler(event, context)
         finally:
-            self._tell(run, _function(event))
+            self._report(run, _function(event))
 
-    def _tell(self, run: str, tool: str) -> None:
+    def _report(self, run: str, tool: str) -> None:
         steps: list[Json] = []
         for seen in self.watch.taken():
             metadata: dict[str, Json] = {"source": SOURCE, "address": seen["address"]}
@@ -134,11 +134,11 @@ class Layer:
         if not steps:
             return
         try:
-            self.sandbox.tell({"steps": steps})
+            self.sandbox.report({"steps": steps})
         except (KaizenError, OSError) as err:
             # The function's answer does not wait for us, nor fail with us: what was not told is counted and said.
-            self.untold += len(steps)
-            log.warning("kaizen: %d connections of this function could not be told: %s", self.untold, err)
+            self.unreported += len(steps)
+            log.warning("kaizen: %d connections of this function could not be reported: %s", self.unreported, err)
 
 
 def observed(handler: Handler) -> Handler:

@@ -141,7 +141,7 @@ class AttachPoint:
         kaizen, action = self._begun(call)
         if ACT.get() is not None and is_told(action):
             return Allowed(action=action, kaizen=kaizen, run=call.run, told=True)
-        verdict = kaizen.tell(action) if self._only_observes(kaizen) else kaizen.inspect(action)
+        verdict = kaizen.report(action) if self._only_observes(kaizen) else kaizen.inspect(action)
         return self._settled(call, kaizen, action, verdict)
 
     async def abefore(self, call: Call) -> Allowed | Refused:
@@ -149,13 +149,13 @@ class AttachPoint:
         kaizen, action = self._begun(call)
         if ACT.get() is not None and is_told(action):
             return Allowed(action=action, kaizen=kaizen, run=call.run, told=True)
-        verdict = kaizen.tell(action) if self._only_observes(kaizen) else await kaizen.ainspect(action)
+        verdict = kaizen.report(action) if self._only_observes(kaizen) else await kaizen.ainspect(action)
         return self._settled(call, kaizen, action, verdict)
 
     def told(self, call: Call) -> Allowed | Refused:
         """The same for a call that has been made already, of which a framework tells afterwards: reported, and nothing waits."""
         kaizen, action = self._begun(call)
-        return self._settled(call, kaizen, action, kaizen.tell(action))
+        return self._settled(call, kaizen, action, kaizen.report(action))
 
     def after(self, allowed: Allowed, content: object = None, *, failed: bool = False) -> None:
         """What the call brought back; ``failed`` when it raised or was cancelled (then ``content`` is the error or nothing)."""

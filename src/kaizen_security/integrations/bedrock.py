@@ -223,7 +223,7 @@ class _Attached:
             delegation=(self.point.kaizen.settings.agent, *agents[:-1]) if agents else (),
         )
         session.run.hear(kaizen)
-        kaizen.tell(action)
+        kaizen.report(action)
         session.called[one.id] = (kaizen, action)
         while len(session.called) > MAX_OPEN:
             session.called.popitem(last=False)

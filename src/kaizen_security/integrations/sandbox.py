@@ -68,10 +68,10 @@ class Sandbox:
             found["OTEL_EXPORTER_OTLP_TRACES_HEADERS"] = f"Authorization=Bearer%20{quote(self.token, safe='')}"
         return found
 
-    def tell(self, document: object) -> None:
-        """Tell of a run: one of the shapes that ``POST /v1/traces`` takes, times as datetimes or text.
+    def report(self, document: object) -> None:
+        """Report a run: one of the shapes that ``POST /v1/traces`` takes, times as datetimes or text.
 
-        Raises Unreachable, Refused. An event stream's items are told one by one, as they come.
+        Raises Unreachable, Refused. An event stream's items are reported one by one, as they come.
         """
         body = json.dumps(document, default=_plain).encode()
         headers = {"Content-Type": "application/json"}

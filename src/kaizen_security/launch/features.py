@@ -132,7 +132,7 @@ def _seccomp() -> Feature:
     there = Path("/proc/sys/kernel/seccomp/actions_avail")
     listens = there.exists() and "user_notif" in there.read_text()
     return Feature(
-        name="seccomp", here=listens, says="refuses and tells" if listens else "refused calls cannot be told of"
+        name="seccomp", here=listens, says="refuses and reports" if listens else "refused calls cannot be reported"
     )
 
 

@@ -149,7 +149,7 @@ class KernelRung:
         try:
             self._programs = ProgramWatch(pid, self._changed.put)
         except OSError as err:
-            return [f"programs with a known-bad hash are told of, not stopped: {err}"]
+            return [f"programs with a known-bad hash are reported, not stopped: {err}"]
         self._programs.deny(self._hashes)
         return []
 

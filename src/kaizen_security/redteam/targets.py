@@ -1,7 +1,7 @@
 """Targets: what the corpus is run against. Nothing here has an effect outside Kaizen: actions are told, never done.
 
 ``Embedded``      the Inspector in this process, through the codec and a sealed bundle, as an action goes through the line
-``Sidecar``       a running sidecar: asked before each action, told the steps of each run
+``Sidecar``       a running sidecar: asked before each action, reported the steps of each run
 ``ControlPlane``  a running control plane, as deployed clients use it: actions are reported, verdicts read back
 """
 
@@ -216,7 +216,7 @@ class Sidecar(_Deployment):
 
         Raises Unreachable when that takes longer than the deadline.
         """
-        self._tell()
+        self._report()
         super().begin(agents, declaration, policies)
         for agent in agents:
             end = time.monotonic() + self._deadline
@@ -239,7 +239,7 @@ class Sidecar(_Deployment):
 
     def judge(self, action: Action) -> Verdict:
         """``POST /v1/inspect``."""
-        self._tell()
+        self._report()
         return decode_verdict(
             self._ask("POST", "/v1/inspect", {"agent": action.agent, "action": encode_action(action)})
         )
@@ -256,22 +256,22 @@ class Sidecar(_Deployment):
 
     def finish(self) -> None:
         """Tell what has not been told yet."""
-        self._tell()
+        self._report()
 
     def note(self, step: Step) -> None:
         """``POST /v1/steps``, together with others and before the next action."""
         if len(self._told) >= self.BATCH or (self._told and self._told[-1].agent != step.agent):
-            self._tell()
+            self._report()
         self._told.append(step)
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         told, self._told = self._told, []
         if told:
             self._ask("POST", "/v1/steps", {"agent": told[0].agent, "steps": [encode_step(step) for step in told]})
 
     def report(self, action: Action) -> None:
         """``POST /v1/verdicts``."""
-        self._tell()
+        self._report()
         verdict = decode_verdict(self._ask("POST", "/v1/verdicts", encode_report(Report(action=action))))
         self._rows.setdefault(action.agent, []).append(Row(verdict.reason, verdict.confidence))
 

@@ -23,18 +23,18 @@ ROOM = 256
 WORKERS = 2
 
 Ask = Callable[[Question], Awaitable[Answer | None]]
-Tell = Callable[[Question, Answer, Verdict | None], Awaitable[None]]
+Answered = Callable[[Question, Answer, Verdict | None], Awaitable[None]]
 
 
 class Reviews:
-    """``ask`` gives the answer or None; ``tell`` is awaited with every answer, and with the verdict that it raises (None: nothing).
+    """``ask`` gives the answer or None; ``answered`` is awaited with every answer, and with the verdict it raises (None: nothing).
 
     ``dropped``  questions that found no room
     """
 
-    def __init__(self, ask: Ask, tell: Tell, *, clock: Clock, room: int = ROOM, workers: int = WORKERS) -> None:
+    def __init__(self, ask: Ask, answered: Answered, *, clock: Clock, room: int = ROOM, workers: int = WORKERS) -> None:
         self._ask = ask
-        self._tell = tell
+        self._answered = answered
         self._clock = clock
         self._workers = workers
         self._queue: asyncio.Queue[Question] = asyncio.Queue(room)
@@ -98,7 +98,7 @@ class Reviews:
         if answer is None:
             return
         verdict = replace(raised(question, answer), at=self._clock()) if answer.word in RAISING else None
-        await self._tell(question, answer, verdict)
+        await self._answered(question, answer, verdict)
 
 
 def _who(question: Question) -> tuple[str, str]:

@@ -84,7 +84,7 @@ class Receiver:
                 if _claims_to_see(step):
                     # The agent has this port's token too: what it says of itself is never ground truth.
                     raise InvalidInput(
-                        f"steps[{i}]", "ground truth is not told here: proxy and kernel report by themselves"
+                        f"steps[{i}]", "ground truth is not reported here: proxy and kernel report by themselves"
                     )
             return otlp, steps
 

@@ -28,6 +28,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.step import Step
 from kaizen_security.contract.verdict import Verdict
+from kaizen_security.egress.door import bound
 from kaizen_security.observer.rules import Rules
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.clock import new_id, now
@@ -36,7 +37,7 @@ from kaizen_security.sandbox.confine import Fence, confine, places
 from kaizen_security.sandbox.gaps import Gaps
 from kaizen_security.sandbox.outgoing import closed
 from kaizen_security.sandbox.settings import Settings
-from kaizen_security.sidecar.run import BACKLOG, Parts, Server, unix_socket
+from kaizen_security.sidecar.run import Parts, Server, unix_socket
 from kaizen_security.sidecar.settings import Settings as SidecarSettings
 from kaizen_security.sidecar.shelf import read, write
 
@@ -254,11 +255,7 @@ def serve(settings: Settings) -> int:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        made = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as err:
-        raise Misconfigured(f"cannot listen on {host} port {port}: {err.strerror or err}") from err
+    made = bound(host, port)
     made.setblocking(False)
     return made
 

@@ -33,13 +33,13 @@ class Joined(StrEnum):
 
 
 _MEANS = {
-    Joined.BOTH: "The agent told of it, and it was seen from outside of the agent.",
-    Joined.CALL: "The agent told of it.",
+    Joined.BOTH: "The agent reported it, and it was seen from outside of the agent.",
+    Joined.CALL: "The agent reported it.",
     Joined.EFFECT: "It was seen from outside of the agent.",
-    Joined.NO_CALL: "It was seen, and nothing that the agent told explains it.",
-    Joined.ELSEWHERE: "It was seen, and the call that was open told of another place.",
+    Joined.NO_CALL: "It was seen, and nothing that the agent reported explains it.",
+    Joined.ELSEWHERE: "It was seen, and the call that was open reported another place.",
     Joined.NO_EFFECT: (
-        "The agent told of it, and network and kernel, which see this agent, saw nothing of it: "
+        "The agent reported it, and network and kernel, which see this agent, saw nothing of it: "
         "it did not happen, or it went over a connection that was open already."
     ),
 }

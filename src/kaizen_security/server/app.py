@@ -166,7 +166,7 @@ def create_app(
         one_aside=one_aside,
     )
     reports = Reports(context)
-    context.reasoning.tell, context.reasoning.dismissed = reports.further, reports.dismissed
+    context.reasoning.further, context.reasoning.dismissed = reports.further, reports.dismissed
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:

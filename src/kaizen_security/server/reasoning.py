@@ -39,7 +39,7 @@ _TESTS = 2
 """Tests at a time: each may take a deadline."""
 
 _T = TypeVar("_T")
-Tell = Callable[[int, Question, Verdict], Awaitable[None]]
+Further = Callable[[int, Question, Verdict], Awaitable[None]]
 Dismissed = Callable[[int, Question], Awaitable[bool]]
 
 
@@ -90,7 +90,7 @@ class ServerReasoning:
         self._changing = asyncio.Lock()
         self.counted: Counter[str] = Counter()
         """As in ``runtime.usage``, of all organisations together, since the start."""
-        self.tell: Tell | None = None
+        self.further: Further | None = None
         self.dismissed: Dismissed | None = None
 
     async def start(self) -> None:
@@ -172,7 +172,7 @@ class ServerReasoning:
             log.warning("the reasoning model of organisation %d cannot be asked: %s", model.organisation, err)
             own = _Own(_known(model), problem=str(err))
         if own.reasoning is not None:
-            own.reviews = Reviews(self._ask, self._told, clock=self._clock)
+            own.reviews = Reviews(self._ask, self._answered, clock=self._clock)
             own.reviews.start()
         self._own[model.organisation] = own
 
@@ -226,10 +226,10 @@ class ServerReasoning:
             return None
         return await own.reasoning.answer(question, own.choice.deadline)
 
-    async def _told(self, question: Question, said: Answer, verdict: Verdict | None) -> None:
-        if verdict is not None and self.tell is not None:
+    async def _answered(self, question: Question, said: Answer, verdict: Verdict | None) -> None:
+        if verdict is not None and self.further is not None:
             self._inspector.distrust(question.action)
-            await self.tell(int(question.action.organisation), question, verdict)
+            await self.further(int(question.action.organisation), question, verdict)
 
     async def test(self, organisation: int) -> Trial:
         """Ask a made-up question now, within the budget and counted in it. Raises Misconfigured when nobody is asked."""

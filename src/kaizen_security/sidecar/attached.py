@@ -14,7 +14,7 @@ from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.sidecar.heartbeats import Heartbeats
-from kaizen_security.sidecar.telling import Telling
+from kaizen_security.sidecar.reporting import Reporting
 
 MOST = 64
 """Feeds of one agent that are told."""
@@ -33,14 +33,14 @@ class Attached:
         clock: Clock,
         admit: Callable[[Connection], None],
     ) -> None:
-        self._telling = Telling("attach-points", api_url=api_url, api_key=api_key, sidecar=sidecar, admit=admit)
+        self._reporting = Reporting("attach-points", api_url=api_url, api_key=api_key, sidecar=sidecar, admit=admit)
         self._heartbeats = heartbeats
         self._clock = clock
         self._over: set[str] = set()
 
-    def tell(self) -> int:
-        """Tell of every agent that has some; of how many. Blocks, up to ``telling.DEADLINE`` seconds when nobody answers."""
-        if not self._telling.enabled:
+    def report(self) -> int:
+        """Report every agent that has some; of how many. Blocks, up to ``reporting.DEADLINE`` seconds when nobody answers."""
+        if not self._reporting.enabled:
             return 0
         found = counted(self._heartbeats.shown(), self._clock())
         over = {agent for agent, points in found.items() if not any(one["alive"] or one["dark"] for one in points)}
@@ -51,10 +51,10 @@ class Attached:
                     listed: list[Json] = list(points[:MOST])
                     yield agent, partial(dict[str, Json], points=listed)
 
-        def told(agent: str) -> None:
+        def reported(agent: str) -> None:
             (self._over.add if agent in over else self._over.discard)(agent)
 
-        wanted = self._telling.tell(due(), told)
+        wanted = self._reporting.report(due(), reported)
         self._over &= found.keys()
         return wanted
 

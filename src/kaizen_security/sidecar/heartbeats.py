@@ -173,7 +173,7 @@ class Heartbeats:
     async def _listed(self, request: Request) -> Response:
         await self._who(request)
         if not on_socket(request):
-            raise Problem(403, "forbidden", "who is attached is told on the Unix socket only")
+            raise Problem(403, "forbidden", "who is attached is said on the Unix socket only")
         return answer({"points": list(self.shown())})
 
 

@@ -1,7 +1,7 @@
 """What was learned of each agent here, told to the control plane, so that people see it where they look.
 
 In boundary form, like everything that leaves; once a minute and when the sidecar ends, of agents of which something was learned
-since. What cannot be told now is told a minute later: it is a picture, and no report.
+since. What cannot be reported now is reported a minute later.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.boundary import outward_learned
 from kaizen_security.runtime.inspector import Inspector
-from kaizen_security.sidecar.telling import Telling
+from kaizen_security.sidecar.reporting import Reporting
 
 SECONDS = 60.0
 """Between two looks."""
@@ -32,23 +32,23 @@ class Profiles:
         inspector: Inspector,
         admit: Callable[[Connection], None],
     ) -> None:
-        self._telling = Telling("profile", api_url=api_url, api_key=api_key, sidecar=sidecar, admit=admit)
+        self._reporting = Reporting("profile", api_url=api_url, api_key=api_key, sidecar=sidecar, admit=admit)
         self._boundary = boundary
         self._inspector = inspector
-        self._told: dict[str, int] = {}
+        self._reported: dict[str, int] = {}
 
-    def tell(self) -> int:
-        """Tell what is new; how many agents it was of. Blocks, up to ``telling.DEADLINE`` seconds when nobody answers."""
-        if not self._telling.enabled:
+    def report(self) -> int:
+        """Report what is new; how many agents it was of. Blocks, up to ``reporting.DEADLINE`` seconds when nobody answers."""
+        if not self._reporting.enabled:
             return 0
         seen = {key.agent: lane.observer.baseline.seen for key, lane in self._inspector.agents}
-        changed = [agent for agent, count in seen.items() if count != self._told.get(agent, 0)]
+        changed = [agent for agent, count in seen.items() if count != self._reported.get(agent, 0)]
 
-        def told(agent: str) -> None:
-            self._told[agent] = seen[agent]
+        def reported(agent: str) -> None:
+            self._reported[agent] = seen[agent]
 
-        wanted = self._telling.tell(((agent, partial(self._profile, agent)) for agent in changed), told)
-        self._told = {agent: count for agent, count in self._told.items() if agent in seen}
+        wanted = self._reporting.report(((agent, partial(self._profile, agent)) for agent in changed), reported)
+        self._reported = {agent: count for agent, count in self._reported.items() if agent in seen}
         return wanted
 
     def _profile(self, agent: str) -> dict[str, Json]:

@@ -73,7 +73,7 @@ class SidecarReasoning:
             budget=choice.budget,
             threshold=choice.threshold,
         )
-        self.reviews = Reviews(self._ask, self._tell, clock=clock)
+        self.reviews = Reviews(self._ask, self._answered, clock=clock)
 
     def start(self) -> None:
         """Begin to ask; in the event loop."""
@@ -93,7 +93,7 @@ class SidecarReasoning:
         assert self._reasoning is not None
         return await self._reasoning.answer(question, self.configured.choice.deadline)
 
-    async def _tell(self, question: Question, said: Answer, verdict: Verdict | None) -> None:
+    async def _answered(self, question: Question, said: Answer, verdict: Verdict | None) -> None:
         action, pending = question.action, question.floor.pending
         if pending is not None:
             self._held(pending.id, said, raises=verdict is not None)

@@ -124,10 +124,10 @@ class Parts:
         self.sidecar.witness = self.witness
         self.reasoning = SidecarReasoning(settings.model, self.inspector, self.shelf, clock, report=self.raised)
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Tell the control plane what was learned, and who is attached."""
-        self.profiles.tell()
-        self.attached.tell()
+        self.profiles.report()
+        self.attached.report()
 
     def witness(self, step: Step) -> None:
         """A step that was taken in, or an action that was let through."""
@@ -257,14 +257,14 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     await asyncio.to_thread(parts.relay.stop)
     await asyncio.to_thread(parts.uplink.stop)
     # Last, since a control plane that hangs takes its time, and whoever stops us may lose patience: it is a picture, no record.
-    await asyncio.to_thread(parts.tell)
+    await asyncio.to_thread(parts.report)
 
 
 def last(parts: Parts, settings: Settings) -> None:
     """Begin, in the event loop, what goes on until the sidecar ends: nothing of it waits for another, and each is kept going."""
     for name, work in (
         ("saving", lambda: _keep_saving(settings, parts)),
-        ("telling", lambda: _keep_telling(parts)),
+        ("reporting", lambda: _keep_reporting(parts)),
         ("looking", lambda: _keep_looking(parts)),
         ("settling", lambda: _keep_settling(parts)),
     ):
@@ -301,11 +301,11 @@ async def _keep_saving(settings: Settings, parts: Parts) -> None:
             await loop.run_in_executor(None, parts.agents.save)
 
 
-async def _keep_telling(parts: Parts) -> None:
+async def _keep_reporting(parts: Parts) -> None:
     # Beside the saving: a control plane that hangs must not hold that up.
     while True:
         await asyncio.sleep(SECONDS)
-        await asyncio.to_thread(parts.tell)
+        await asyncio.to_thread(parts.report)
 
 
 def unix_socket(path: Path, group: str = "") -> socket.socket:

@@ -152,7 +152,9 @@ def test_health_tells_counts_and_no_names(proxy: Running):
 
 
 def test_a_busy_port_is_named(tmp_path: Path, proxy: Running):
-    with pytest.raises(AssertionError, match=rf"cannot listen on 127.0.0.1 port {proxy.port}"):
+    with pytest.raises(
+        AssertionError, match=rf"cannot listen on 127.0.0.1 port {proxy.port}: Address already in use\n"
+    ):
         Running(tmp_path / "second", "http://127.0.0.1:1", "--port", str(proxy.port))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,26 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KAIZEN_DATA", str(tmp_path / "data"))
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("command", "lacking", "extra"),
+    [("server", "uvicorn", "server"), ("up", "sqlalchemy", "server"), ("up --demo", "trustme", "demo")],
+)
+def test_a_package_that_is_not_installed_is_named_with_what_brings_it(command, lacking, extra):
+    program = f"import sys; sys.modules['{lacking}'] = None\nfrom kaizen_security import cli; sys.exit(cli.main({command.split()}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    wanted = (
+        f"kaizen {command.split()[0]}: needs the package {lacking}, which is not installed: pip install '.[{extra}]'"
+    )
+    assert done.stderr.startswith(wanted)
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_only_the_demonstration_needs_is_not_needed_by_the_rest():
+    program = "import sys; sys.modules['trustme'] = sys.modules['rich'] = None\nimport kaizen_security.cli.up"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize("name", ["", "n" * 65, "a\nb"])

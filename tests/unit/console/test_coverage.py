@@ -92,7 +92,7 @@ def test_what_the_doctor_measured_is_what_the_control_plane_takes(site, agent, m
     monkeypatch.setenv("KAIZEN_API_URL", site.url)
     monkeypatch.setenv("KAIZEN_API_KEY", mint_key(site.store, name="doctor", scope=Scope.OBSERVER))
     monkeypatch.delenv("KAIZEN_SIDECAR", raising=False)
-    assert cli.main(["doctor", "--coverage", "--tell", agent]) == 1  # no rung in enforce mode was measured
+    assert cli.main(["doctor", "--coverage", "--report", agent]) == 1  # no rung in enforce mode was measured
     kept = site.store.coverage.of(site.organisation, agent)
     assert [(one["rung"], one["mode"], one["good"], one["tried"], one["why"]) for one in kept.rungs] == [
         ("kernel", "observe", 2, 2, ""),
@@ -104,5 +104,5 @@ def test_a_refusal_of_the_control_plane_is_said(site, monkeypatch, capsys):
     monkeypatch.setattr("kaizen_security.launch.coverage.everything", lambda ways, environ, said: measured(seen=True))
     monkeypatch.setenv("KAIZEN_API_URL", site.url)
     monkeypatch.setenv("KAIZEN_API_KEY", mint_key(site.store, name="doctor-2", scope=Scope.AGENT))
-    assert cli.main(["doctor", "--coverage", "--tell", "whoever"]) == 1
+    assert cli.main(["doctor", "--coverage", "--report", "whoever"]) == 1
     assert "does not take it: 403" in capsys.readouterr().err

@@ -19,7 +19,9 @@ from kaizen_security.exports.slack import Slack, is_slack
 from kaizen_security.exports.webhook import Webhook
 from tests.properties import strategies as s
 
-FINDING = Finding(kind="malicious domain", value="attacker.example", source="policy:org", attack="blocked-host")
+FINDING = Finding(
+    kind="malicious domain", value="attacker.example", source="policy:org", detection="policy", attack="blocked-host"
+)
 ACTION = Action(
     kind="connect",
     tool="fetch",
@@ -109,6 +111,13 @@ def test_otlp_has_the_documented_span_and_its_log_record():
     assert said["kaizen.target"] == {"stringValue": "attacker.example:443"}
     assert said["kaizen.rung"] == {"intValue": "3"}
     assert said["kaizen.act_id"] == {"stringValue": "call-7"}
+    assert said["server.address"] == {"stringValue": "attacker.example"}
+    assert said["server.port"] == {"intValue": "443"}
+    hooked = json.loads(Webhook().exchanges([notice()], destination())[0].body)["data"]
+    assert said["kaizen.severity"] == {"stringValue": hooked["severity"]}
+    assert [one["stringValue"] for one in said["kaizen.detections"]["arrayValue"]["values"]] == sorted(
+        {one["detection"] for one in hooked["evidence"]}
+    )
     assert first["startTimeUnixNano"] == "1790000000250000000"
     assert first["traceId"] == second["traceId"]
     assert first["spanId"] != second["spanId"]

@@ -100,7 +100,7 @@ def test_a_receiver_that_is_away_neither_fails_nor_holds_the_function(tmp_path, 
     event = {"sessionId": "s", "connects": [["127.0.0.1", receiver.server_port]]}
     done = invoke(tmp_path, 9, event)
     assert json.loads(done.stdout) == {"answer": event["connects"]}
-    assert "could not be told" in done.stderr
+    assert "could not be reported" in done.stderr
 
 
 def test_the_layer_that_is_deployed_carries_all_it_needs(tmp_path, receiver):

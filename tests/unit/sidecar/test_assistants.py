@@ -317,7 +317,7 @@ def test_an_assistant_without_its_hook_is_dark_in_the_console(tmp_path, attach):
                 clock.now += seconds / 2
             asyncio.run(parts.assistants.look())
             parts.heartbeats.settle()
-            assert parts.attached.tell() == 1
+            assert parts.attached.report() == 1
             reads = {"Authorization": f"Bearer {mint_key(site.store, name='reads', scope=Scope.AGENT)}"}
             answered = httpx.get(f"{site.url}/v1/agents/{agent}/attach-points", headers=reads, timeout=60)
             return {one["source"]: one["state"] for one in answered.json()["points"]}

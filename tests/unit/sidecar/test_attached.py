@@ -65,13 +65,13 @@ def test_alive_dark_and_left_reach_the_control_plane(site, agent, beats):
     heard.beat(agent, "p", ("langchain", "mcp"), leaving=False)
     heard.beat(agent, "q", ("langchain",), leaving=False)
     heard.beat("nobody there knows it", "p", ("langchain",), leaving=False)
-    assert told.tell() == 1
+    assert told.report() == 1
     assert said(site, agent) == {"langchain": ("alive", 2, 0, 0), "mcp": ("alive", 1, 0, 0)}
     clock.now += SILENCE + 1
     heard.beat(agent, "q", ("langchain",), leaving=False)
     heard.beat(agent, "p", ("mcp",), leaving=True)
     heard.settle()
-    assert told.tell() == 1
+    assert told.report() == 1
     assert said(site, agent) == {"langchain": ("dark", 1, 1, 0), "mcp": ("left", 0, 0, 1)}
 
 
@@ -79,9 +79,9 @@ def test_what_has_said_goodbye_is_told_once_more_and_no_further(site, agent, bea
     heard, _ = beats
     told = telling(site, beats)
     heard.beat(agent, "p", ("crewai",), leaving=True)
-    assert (told.tell(), told.tell()) == (1, 0)
+    assert (told.report(), told.report()) == (1, 0)
     heard.beat(agent, "p", ("crewai",), leaving=False)
-    assert (told.tell(), told.tell()) == (1, 1)
+    assert (told.report(), told.report()) == (1, 1)
 
 
 def test_only_an_observer_says_so_and_what_cannot_be_told_is_told_later(site, agent, beats):
@@ -91,11 +91,11 @@ def test_only_an_observer_says_so_and_what_cannot_be_told_is_told_later(site, ag
     def foreign(connection):
         raise Unreachable("another organisation's")
 
-    assert telling(site, beats, scope=Scope.AGENT).tell() == 0
-    assert telling(site, beats, url="http://127.0.0.1:1").tell() == 0
-    assert telling(site, beats, admit=foreign).tell() == 0
+    assert telling(site, beats, scope=Scope.AGENT).report() == 0
+    assert telling(site, beats, url="http://127.0.0.1:1").report() == 0
+    assert telling(site, beats, admit=foreign).report() == 0
     assert said(site, agent) == {}
-    assert telling(site, beats).tell() == 1
+    assert telling(site, beats).report() == 1
 
 
 def test_no_process_is_named(beats):
@@ -111,12 +111,12 @@ def test_the_pages_name_what_is_silent(site, agent, beats):
     with site.client() as client:
         assert "No sidecar hears of one" in client.get(f"/agent?name={agent}").text
         heard.beat(agent, "p", ("langchain",), leaving=False)
-        telling(site, beats).tell()
+        telling(site, beats).report()
         assert "alive in 1 process" in client.get(f"/agent?name={agent}").text
         before = client.get("/agents").text.count("silent: ")
         clock.now += SILENCE + 1
         heard.settle()
-        telling(site, beats).tell()
+        telling(site, beats).report()
         page = client.get(f"/agent?name={agent}").text
         assert "silent in 1 process without a goodbye, last heard 1 minute ago" in page
         assert client.get("/agents").text.count("silent: <bdi>langchain</bdi>") == before + 1

@@ -17,7 +17,7 @@ from kaizen_security.sidecar.run import Parts, last
 from kaizen_security.sidecar.settings import Settings
 from tests.e2e.sidecar_process import until
 
-TASKS = ("saving", "telling", "looking", "settling")
+TASKS = ("saving", "reporting", "looking", "settling")
 THREADS = ("uplink-reports", "uplink-bundles-0", "uplink-bundles-4", "holds-up", "holds-down")
 
 

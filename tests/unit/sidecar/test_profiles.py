@@ -51,16 +51,16 @@ def known(site, agent):
 def test_what_was_learned_is_told_once_for_each_change(site, inspector):
     site.keep(Action(agent="a", tool="search"), Verdict())
     told = profiles(site, inspector)
-    assert told.tell() == 0
+    assert told.report() == 0
     learns(inspector, "a")
     learns(inspector, "unknown there")
-    assert (told.tell(), told.tell()) == (1, 0)
+    assert (told.report(), told.report()) == (1, 0)
     [said] = known(site, "a")
     assert (said.sidecar, said.document["seen"]) == ("one", 1)
     assert said.document["learned"]["tool"] == [{"value": "search", "count": 1}]
     assert known(site, "unknown there") == ()
     learns(inspector, "a")
-    assert told.tell() == 1
+    assert told.report() == 1
     assert [one.document["seen"] for one in known(site, "a")] == [2]
 
 
@@ -71,11 +71,11 @@ def test_it_is_told_later_when_nobody_answers_or_it_may_not_be(site, inspector):
     def foreign(connection):
         raise Unreachable("another organisation's")
 
-    assert profiles(site, inspector, url="http://127.0.0.1:1").tell() == 0
-    assert profiles(site, inspector, admit=foreign).tell() == 0
-    assert profiles(site, inspector, scope=Scope.AGENT).tell() == 0
+    assert profiles(site, inspector, url="http://127.0.0.1:1").report() == 0
+    assert profiles(site, inspector, admit=foreign).report() == 0
+    assert profiles(site, inspector, scope=Scope.AGENT).report() == 0
     assert known(site, "a") == ()
-    assert profiles(site, inspector).tell() == 1
+    assert profiles(site, inspector).report() == 1
 
 
 def test_nothing_but_boundary_fields_leaves(inspector):

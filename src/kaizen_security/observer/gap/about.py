@@ -14,16 +14,17 @@ from kaizen_security.observer.gap.words import DETECTION, GapKind
 
 ABOUT = About(
     name=DETECTION,
-    title="What was told and what was seen do not match",
+    title="What was reported and what was seen do not match",
     says=(
-        "The agent's own account of a run is compared with ground truth, in place, time and size: seen and not told, told and not "
-        "seen, told of A and seen at B, more sent than told of, after the run. Only in the sandbox, which has both."
+        "The agent's own account of a run is compared with ground truth, in place, time and size: seen and not reported, "
+        "reported and not seen, reported as A and seen at B, more sent than reported, after the run. Only in the sandbox, which "
+        "has both."
     ),
     status=Status.STABLE,
     attacks=("allowed-host", "scope-creep"),
     misses=(
-        "A lie whose effect looks like what was told; what goes to infrastructure; another port of a host that is stated without "
-        "one; what is no longer than a redirect, at another declared host. The page of limits has the whole list."
+        "A lie whose effect looks like what was reported; what goes to infrastructure; another port of a host that is stated "
+        "without one; what is no longer than a redirect, at another declared host. The page of limits has the whole list."
     ),
     advice="Each kind of gap has its own; see the verdict's evidence.",
 )

@@ -54,9 +54,9 @@ PROFILE = Operation(
     tags=(AGENTS, PEOPLE),
     parameters=(NAME,),
 )
-TELL_PROFILE = Operation(
+REPORT_PROFILE = Operation(
     "POST /v1/agents/{agent:path}/profile",
-    "tellProfile",
+    "reportProfile",
     "what a sidecar has learned of an agent, in boundary form; needs a key of scope observer",
     bodies.SidecarProfile,
     (Answer(answers.Kept),),
@@ -64,9 +64,9 @@ TELL_PROFILE = Operation(
     parameters=(NAME,),
     limit=MAX_PROFILE,
 )
-TELL_ATTACH_POINTS = Operation(
+REPORT_ATTACH_POINTS = Operation(
     "POST /v1/agents/{agent:path}/attach-points",
-    "tellAttachPoints",
+    "reportAttachPoints",
     "which attach points of an agent a sidecar hears of; needs a key of scope observer",
     bodies.SidecarAttachPoints,
     (Answer(answers.Kept),),
@@ -82,9 +82,9 @@ ATTACH_POINTS = Operation(
     tags=(AGENTS, PEOPLE),
     parameters=(NAME,),
 )
-TELL_COVERAGE = Operation(
+REPORT_COVERAGE = Operation(
     "POST /v1/agents/{agent:path}/coverage",
-    "tellCoverage",
+    "reportCoverage",
     "what `kaizen doctor --coverage` measured of an agent's ways out; needs a key of scope observer",
     bodies.MeasuredCoverage,
     (Answer(answers.Kept),),
@@ -158,16 +158,20 @@ def _kept(context: Context) -> list[Route]:
             raise not_found("there is no such agent")
         await context.evaluator.prepare(principal.organisation, name)
         learned = context.evaluator.inspector.profile(name, organisation=str(principal.organisation))
-        told = await context.call(context.store.profiles.of, principal.organisation, name)
+        reported = await context.call(context.store.profiles.of, principal.organisation, name)
         return answer(
-            {**documents.agent(found), "profile": learned, "sidecars": [documents.told_profile(one) for one in told]}
+            {
+                **documents.agent(found),
+                "profile": learned,
+                "sidecars": [documents.reported_profile(one) for one in reported],
+            }
         )
 
-    async def tell_profile(request: Request) -> Response:
+    async def report_profile(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_observer()
         name = principal.agent(NAME.of(request))
-        said = await TELL_PROFILE.read(request)
+        said = await REPORT_PROFILE.read(request)
         profile = Profile(sidecar=said.sidecar, at=context.clock(), document=said.profile)
         if not await context.call(context.store.profiles.put, principal.organisation, name, profile):
             raise not_found("there is no such agent")
@@ -194,17 +198,17 @@ def _kept(context: Context) -> list[Route]:
         PROFILES.route(profiles),
         DECLARE.route(manifest),
         PROFILE.route(profile),
-        TELL_PROFILE.route(tell_profile),
+        REPORT_PROFILE.route(report_profile),
         SETTINGS.route(settings),
     ]
 
 
 def _attached(context: Context) -> list[Route]:
-    async def tell(request: Request) -> Response:
+    async def report(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_observer()
         name = principal.agent(NAME.of(request))
-        said = await TELL_ATTACH_POINTS.read(request)
+        said = await REPORT_ATTACH_POINTS.read(request)
         document: dict[str, Json] = {"points": [one.document() for one in said.points]}
         profile = Profile(sidecar=said.sidecar, at=context.clock(), document=document)
         if not await context.call(context.store.attached.put, principal.organisation, name, profile):
@@ -219,15 +223,15 @@ def _attached(context: Context) -> list[Route]:
         said = await context.call(context.store.attached.of, principal.organisation, name)
         return answer(documents.attach_points(name, said, context.clock()))
 
-    return [TELL_ATTACH_POINTS.route(tell), ATTACH_POINTS.route(shown)]
+    return [REPORT_ATTACH_POINTS.route(report), ATTACH_POINTS.route(shown)]
 
 
 def _measured(context: Context) -> list[Route]:
-    async def tell_coverage(request: Request) -> Response:
+    async def report_coverage(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_observer()
         name = principal.agent(NAME.of(request))
-        said = await TELL_COVERAGE.read(request)
+        said = await REPORT_COVERAGE.read(request)
         rungs = [one.document() for one in said.rungs]
         measured = Measured(machine=said.machine, at=context.clock(), rungs=rungs)
         if not await context.call(context.store.coverage.put, principal.organisation, name, measured):
@@ -242,7 +246,7 @@ def _measured(context: Context) -> list[Route]:
             raise not_found("nobody has measured its ways out")
         return answer(documents.coverage(name, found))
 
-    return [TELL_COVERAGE.route(tell_coverage), COVERAGE.route(coverage)]
+    return [REPORT_COVERAGE.route(report_coverage), COVERAGE.route(coverage)]
 
 
 def _gone(context: Context) -> list[Route]:

@@ -176,7 +176,7 @@ class Agent(Shown):
     blocked: Count
 
 
-class ToldProfile(Shown):
+class ReportedProfile(Shown):
     """What a sidecar said that it has learned of an agent, in boundary form."""
 
     sidecar: str
@@ -188,7 +188,7 @@ class Profile(Agent, kw_only=True):
     """An agent, what the baseline of the control plane holds, and what its sidecars say that theirs hold, the latest first."""
 
     profile: Open
-    sidecars: list[ToldProfile]
+    sidecars: list[ReportedProfile]
 
 
 class AttachPoint(Shown):

@@ -58,7 +58,7 @@ class SidecarProfile(Body):
     profile: Open
 
 
-class AttachPointTold(Body):
+class ReportedAttachPoint(Body):
     """The attach points of an agent for one feed; numbers are processes.
 
     ``silent`` are the seconds since the last sign of life: of those that are dark, if any are, else of those that are alive.
@@ -85,7 +85,7 @@ class SidecarAttachPoints(Body):
     """Which attach points of an agent a sidecar hears of."""
 
     sidecar: Annotated[str, Meta(min_length=1, max_length=64)]
-    points: Annotated[list[AttachPointTold], Meta(max_length=64)]
+    points: Annotated[list[ReportedAttachPoint], Meta(max_length=64)]
 
 
 class MeasuredCanary(Body):
@@ -122,7 +122,7 @@ class MeasuredRung(Body):
 
 
 class MeasuredCoverage(Body):
-    """What ``kaizen doctor --coverage --tell AGENT`` measured on a machine."""
+    """What ``kaizen doctor --coverage --report AGENT`` measured on a machine."""
 
     machine: Annotated[str, Meta(min_length=1, max_length=64)]
     rungs: Annotated[list[MeasuredRung], Meta(min_length=1, max_length=16)]

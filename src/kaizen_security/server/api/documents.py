@@ -79,7 +79,7 @@ def agent(found: Agent) -> dict[str, Json]:
     }
 
 
-def told_profile(found: Profile) -> dict[str, Json]:
+def reported_profile(found: Profile) -> dict[str, Json]:
     """What a sidecar said that it has learned of an agent."""
     return {"sidecar": found.sidecar, "at": rfc3339(found.at), "profile": dict(found.document)}
 

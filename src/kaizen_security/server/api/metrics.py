@@ -119,7 +119,7 @@ async def _exports(context: Context) -> list[str]:
     lines = family(
         name,
         "counter",
-        "Rows told, attempts failed, rows put aside.",
+        "Rows sent, attempts failed, rows put aside.",
         counts(name, ("kind", "outcome"), health.outcomes),
     )
     gauges = (

@@ -71,7 +71,7 @@ LIST = Operation(
 ACTS = Operation(
     "GET /v1/acts",
     "acts",
-    "acts, newest first: what an agent told of one deed and what proxy and kernel saw of it, as one",
+    "acts, newest first: what an agent reported of one deed and what proxy and kernel saw of it, as one",
     Nothing,
     (Answer(answers.Acts),),
     tags=(AGENTS, PEOPLE),

@@ -87,7 +87,7 @@ class Filters:
             Choice(
                 name="decision",
                 label="Decision",
-                options=(("", "Every decision"), ("block", "Blocked"), ("allow", "Let through")),
+                options=(("", "Every decision"), ("block", "Blocked"), ("allow", "Allowed or flagged")),
                 chosen=self.decision,
             ),
             Choice(

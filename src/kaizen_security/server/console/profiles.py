@@ -13,7 +13,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import MAX_NAME, plain
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.server.api.documents import attach_points, coverage, told_profile, verdict_row
+from kaizen_security.server.api.documents import attach_points, coverage, reported_profile, verdict_row
 from kaizen_security.server.attached import points
 from kaizen_security.server.console.agents import learned_view
 from kaizen_security.server.console.attached import point_view
@@ -86,7 +86,7 @@ class _Agents:
                 "agent": agent_document(found.agent, agent),
                 "verdicts": latest,
                 "profile": learned,
-                "sidecars": [told_profile(one) for one in told],
+                "sidecars": [reported_profile(one) for one in told],
                 "attach_points": attach_points(agent.name, attached, context.clock())["points"],
                 "coverage": None if measured is None else coverage(agent.name, measured),
             }

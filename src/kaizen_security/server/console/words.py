@@ -39,7 +39,7 @@ RUNG_SHORT: Final = {
     Rung.KERNEL: "seen by the kernel",
 }
 RUNG_MEANS: Final = {
-    Rung.COOPERATIVE: "The agent's own process tells us. A hijacked agent could stay silent or lie.",
+    Rung.COOPERATIVE: "The agent's own process reports it. A hijacked agent could stay silent or lie.",
     Rung.CHOKEPOINT: (
         "Seen where its tool calls pass through, outside the agent. "
         "It cannot lie about these calls, but it may act around them."

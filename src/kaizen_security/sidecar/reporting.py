@@ -1,6 +1,6 @@
-"""What the control plane is told of one agent after another, so that people see it where they look: a picture, and no report.
+"""What is reported to the control plane of one agent after another, so that people see it where they look; no actions.
 
-What cannot be told now is told at the next turn.
+What cannot be reported now is reported at the next turn.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 DEADLINE = 5.0
 
 
-class Telling:
-    """``what`` is the last part of ``/v1/agents/{agent}/{what}``; ``admit`` raises when nothing may be told."""
+class Reporting:
+    """``what`` is the last part of ``/v1/agents/{agent}/{what}``; ``admit`` raises when nothing may be reported."""
 
     def __init__(
         self, what: str, *, api_url: str, api_key: str, sidecar: str, admit: Callable[[Connection], None]
@@ -31,25 +31,25 @@ class Telling:
         self._sidecar = sidecar
         self._admit = admit
 
-    def tell(self, due: Iterable[tuple[str, Callable[[], dict[str, Json]]]], told: Callable[[str], None]) -> int:
-        """Tell of each agent that is due what its function gives; of how many the control plane wanted it.
+    def report(self, due: Iterable[tuple[str, Callable[[], dict[str, Json]]]], reported: Callable[[str], None]) -> int:
+        """Report of each agent that is due what its function gives; of how many the control plane wanted it.
 
-        ``told`` is called with each agent that is dealt with. Blocks, up to DEADLINE seconds when nobody answers.
+        ``reported`` is called with each agent that is dealt with. Blocks, up to DEADLINE seconds when nobody answers.
         """
         wanted = 0
         connection = Connection(self._api_url)
         try:
             for agent, said in due:
                 self._admit(connection)
-                wanted += self._tell(connection, agent, {"sidecar": self._sidecar, **said()})
-                told(agent)
+                wanted += self._one(connection, agent, {"sidecar": self._sidecar, **said()})
+                reported(agent)
         except KaizenError as err:
-            log.debug("%s is told later: %s", self._what, err)
+            log.debug("%s is reported later: %s", self._what, err)
         finally:
             connection.close()
         return wanted
 
-    def _tell(self, connection: Connection, agent: str, document: Json) -> bool:
+    def _one(self, connection: Connection, agent: str, document: Json) -> bool:
         """False: the control plane does not want it (it knows no such agent, or is older than this)."""
         path = f"/v1/agents/{quote(agent, safe='')}/{self._what}"
         try:
