@@ -7,7 +7,7 @@ from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.step import Request, Result, Step
 from kaizen_security.observer.detection import About, Abstention, Context, Doubt, Example, Said, Status
 from kaizen_security.observer.habits import YOUNG
-from kaizen_security.observer.origins import Origin
+from kaizen_security.observer.origins import UNREAD, Origin
 from kaizen_security.observer.score import Scored
 
 ABOUT = About(
@@ -57,6 +57,10 @@ def place(origin: Origin | None) -> str:
     if origin is None:
         return "nowhere that is known: neither in the request nor in what was read"
     tool = origin.tool or "a tool"
+    if origin.sentence == UNREAD:
+        return (
+            f"nowhere that is known, and not all that the run read was kept (up to result {origin.result + 1}, {tool})"
+        )
     where = f"result {origin.result + 1} of the run ({tool}, {origin.path})"
     return f"in a field of {where}" if origin.sentence < 0 else f"only in free text of {where}"
 

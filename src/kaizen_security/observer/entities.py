@@ -18,6 +18,7 @@ from hashlib import blake2b
 from itertools import filterfalse
 
 from kaizen_security.contract.tables import tlds
+from kaizen_security.observer.grouped import in_groups, packed
 
 
 class Kind(StrEnum):
@@ -95,10 +96,14 @@ def fingerprint(text: str) -> int:
 
 
 def fold(text: str) -> str:
-    """Compatibility characters, case and white space made one."""
+    """Compatibility characters, digits of all scripts, case and white space made one."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-        text = "".join(char for char in text if unicodedata.category(char) != "Cf")
+        text = "".join(
+            str(unicodedata.decimal(char)) if char > "9" and char.isdecimal() else char
+            for char in text
+            if unicodedata.category(char) != "Cf"
+        )
     return text.casefold()
 
 
@@ -116,6 +121,7 @@ def canonical(value: str) -> str:
     text = " ".join(fold(value).split()).strip(_EDGES)
     if "." in text or ":" in text:
         text = _SCHEME.sub("", text).rstrip("/.")
+    text = packed(text)
     return _number(text) if text[:1].isdigit() else text
 
 
@@ -182,9 +188,12 @@ def _split(text: str) -> Iterator[str]:
 
 
 def tokens(text: str) -> list[str]:
-    """Words and entities of a text in order, canonical, common words left out. An entity is followed by its parts."""
-    found = []
-    for word in _split(fold(text)):
+    """Words and entities of a text in order, canonical, common words left out. An entity is followed by its parts;
+    accounts that are written in groups stand before all.
+    """
+    folded = fold(text)
+    found = in_groups(folded)
+    for word in _split(folded):
         if word.isalpha():
             if word not in _STOP:
                 found.append(stem(word))
@@ -197,7 +206,7 @@ def tokens(text: str) -> list[str]:
 
 def places_in(text: str) -> list[tuple[str, Kind]]:
     """The places that stand in a longer canonical text, each once."""
-    found = {}
+    found = dict[str, Kind]()
     # Most pieces are plain words; they are passed by before anything dear is done.
     for piece in filterfalse(str.isalpha, text.split()):
         if piece.strip(_EDGES).isalpha():
@@ -207,6 +216,7 @@ def places_in(text: str) -> list[tuple[str, Kind]]:
             kind = kind_of(word)
             if kind in PLACES:
                 found[word] = kind
+    found |= dict.fromkeys(in_groups(text), Kind.ACCOUNT)
     return list(found.items())
 
 

@@ -2,7 +2,8 @@
 
 Everything is indexed when it arrives, so that a call costs only its own values. No text is kept: of a value its hash (Python's
 keyed one, which differs from process to process), of a sentence which words and entities stand in it. Bounded for each run; what
-had to go is counted, and a value whose place was forgotten counts as of unknown origin, which never makes a call look better.
+had to go is counted, and a place (an account, an address) that then stands nowhere that is known counts as one that stood there:
+who fills the room must not get more than who does not.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from kaizen_security.observer.asked import EXACT, NOTHING, Asked
 from kaizen_security.observer.effects import Effect
 from kaizen_security.observer.entities import PLACES, Kind, canonical, fingerprint, kind_of, tokens, whole
 from kaizen_security.observer.habits import Habits
-from kaizen_security.observer.outline import LONGEST, leaves
+from kaizen_security.observer.outline import LONGEST, leaves, read_whole
 from kaizen_security.observer.rooms import MOST
 from kaizen_security.observer.values import Value
+from kaizen_security.observer.windows import Windows
 
 MOST_RESULTS = 512
 MOST_SENTENCES = 4096
@@ -29,6 +31,7 @@ MOST_WORDS = 32_768
 MOST_PLACES = 16
 """Places that stand in one sentence's free text."""
 MOST_STOOD = 256  # values whose place is remembered until the next result
+UNREAD = -2
 SURELY = 1.0 + 1e-9  # more than rounding can make of a sum
 RECENT = 24
 """Sentences remembered of one word: the latest."""
@@ -37,7 +40,9 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n\s*\n|\n(?=\s*[-*\d#])|<[^<>]{0,200}>")
 
 
 class Origin(NamedTuple):
-    """``tool`` brought it in result number ``result`` of the run, under ``path``; ``sentence`` is -1 for a field."""
+    """``tool`` brought it in result number ``result`` of the run, under ``path``; ``sentence`` is -1 for a field, ``UNREAD`` for
+    what there was no room for.
+    """
 
     tool: str
     path: str
@@ -109,6 +114,7 @@ class Origins:
         "_stood",
         "_words",
         "asked",
+        "cut",
         "forgotten",
         "own",
         "sources",
@@ -117,6 +123,7 @@ class Origins:
 
     def __init__(self) -> None:
         self.asked = Asked()
+        self.cut: Origin | None = None
         self.own: set[int] = set()
         self.sources: list[Source] = []
         self.forgotten = 0
@@ -183,7 +190,7 @@ class Origins:
         if content is None or content == "":
             return
         if len(self.sources) >= MOST_RESULTS:
-            self.forgotten += 1
+            self._missed(tool)
             return
         self._stood = {}
         number = len(self.sources)
@@ -191,7 +198,10 @@ class Origins:
         self.sources.append(source)
         if isinstance(content, str) and len(content) > LONGEST:
             self.unread += len(content) - LONGEST
-        for leaf in leaves(content):
+        found = list(leaves(content))
+        if not read_whole(content, found):
+            self.cut = Origin(tool, "", number, UNREAD)
+        for leaf in found:
             if not leaf.free:
                 self._field(canonical(leaf.text), Origin(tool, leaf.path, number))
             if leaf.free or leaf.text.count(" ") > 1:
@@ -203,7 +213,7 @@ class Origins:
         known = self._fields.get(hash(value))
         if known is None:
             if len(self._fields) >= MOST_FIELDS:
-                self.forgotten += 1
+                self._missed(origin.tool)
                 return
             self._fields[hash(value)] = [origin]
         elif len(known) < 4 and all(one[:2] != origin[:2] for one in known):
@@ -216,7 +226,7 @@ class Origins:
                 continue
             spot = len(self._spot)
             if spot >= MOST_SENTENCES:
-                self.forgotten += 1
+                self._missed(tool)
                 return
             self._spot.append(Origin(tool, path, number, spot))
             for word in dict.fromkeys(found):
@@ -233,7 +243,7 @@ class Origins:
         if spots is None:
             if len(self._words) >= MOST_WORDS:
                 # Two generations: the older one goes when the newer one is full.
-                self.forgotten += len(self._old)
+                self._missed("", len(self._old))
                 self._old, self._words = self._words, {}
             self._words[word] = [spot]
         else:
@@ -241,10 +251,15 @@ class Origins:
             if len(spots) > RECENT:
                 del spots[0]
 
+    def _missed(self, tool: str, count: int = 1) -> None:
+        if count:
+            self.forgotten += count
+            self.cut = Origin(tool, "", len(self.sources), UNREAD)
+
     def frozen(self, call: Call) -> Origins:
         """What is known now, as far as it concerns one call: for scoring it later against other baselines."""
         copy = Origins()
-        copy.asked = self.asked
+        copy.asked, copy.cut = self.asked, self.cut
         copy.own = self.own & {hash(value.text) for value, _, _ in call.values}
         copy.sources = list(self.sources)
         copy._spot = list(self._spot)
@@ -323,7 +338,7 @@ class Origins:
         for word, weight in words.items():
             for spot in known(word) or older(word) or ():
                 score[spot] = scored(spot, 0.0) + weight
-        windows = _Windows(words, self.spots)
+        windows = Windows(words, self.spots)
         place = self._spot
         for spot in sorted(score, key=score.__getitem__, reverse=True)[:16]:
             origin = place[spot]
@@ -354,46 +369,3 @@ class Told(NamedTuple):
 
 
 NOTHING_TOLD = Told(0.0, None, frozenset())
-
-
-class _Windows:
-    """Which words of one call stand in which sentences: a bit for each, in their order, looked up where it matters."""
-
-    __slots__ = ("_ask", "_masks", "_order", "_spots", "_weights")
-
-    def __init__(self, words: Mapping[int, float], spots: Callable[[int], list[int]]) -> None:
-        self._order = list(words)
-        self._weights = words
-        self._ask = spots
-        self._spots: list[list[int]] = []
-        self._masks: dict[int, int] = {}
-
-    def mask(self, spot: int) -> int:
-        found = self._masks.get(spot)
-        if found is None:
-            if not self._spots:
-                self._spots = [self._ask(word) for word in self._order]
-            found = 0
-            for bit, spots in enumerate(self._spots):
-                if spot in spots:
-                    found |= 1 << bit
-            self._masks[spot] = found
-        return found
-
-    def around(self, spot: int, beside: int) -> Iterable[int]:
-        c = self.mask(spot)
-        if not beside:
-            return (c,)
-        a, b, d, e = [self.mask(spot + at) if beside >> at + 2 & 1 else 0 for at in (-2, -1, 1, 2)]
-        return dict.fromkeys((a | b | c, b | c | d, c | d | e))
-
-    def weight(self, mask: int) -> float:
-        total = 0.0
-        while mask:
-            low = mask & -mask
-            total += self._weights[self._order[low.bit_length() - 1]]
-            mask ^= low
-        return total
-
-    def words(self, mask: int) -> frozenset[int]:
-        return frozenset(word for bit, word in enumerate(self._order) if mask >> bit & 1)

@@ -20,6 +20,8 @@ LONGEST = 65_536
 """Characters read of one result; the rest is counted as unread."""
 
 MOST_LEAVES = 4096
+CUT = "…"
+"""What stands where a client left something out (``client.arguments``), or ended a text that was too long."""
 DEEPEST = 24
 
 SHORT = 80
@@ -46,6 +48,16 @@ def leaves(content: Json) -> Iterator[Leaf]:
     yield from islice(_walk(document, "", 0), MOST_LEAVES)
 
 
+def read_whole(content: Json, found: list[Leaf]) -> bool:
+    """Whether ``found`` (its leaves) is all that a result said, as far as one can tell."""
+    if len(found) >= MOST_LEAVES or (isinstance(content, str) and len(content) > LONGEST):
+        return False
+    if any(len(leaf.text) > LONGEST or leaf.text == CUT for leaf in found):
+        return False
+    # The last text for which a client had room is cut in its middle: only of a very long result does its end say so.
+    return not (found and found[-1].text.endswith(CUT) and sum([len(leaf.text) for leaf in found]) >= LONGEST)
+
+
 def _parsed(text: str) -> Json | list[Leaf]:
     head = text.lstrip()[:1]
     if head and head in "[{(":
@@ -65,8 +77,10 @@ def _parsed(text: str) -> Json | list[Leaf]:
 def _walk(document: object, path: str, depth: int) -> Iterator[Leaf]:
     if isinstance(document, Leaf):
         yield _leaf(document.path, document.text, document.free)
-    elif depth > DEEPEST or document is None:
+    elif document is None:
         return
+    elif depth > DEEPEST:
+        yield Leaf(path, CUT, False)
     elif isinstance(document, dict):
         for key, value in document.items():
             name = str(key)

@@ -45,7 +45,7 @@ NAMES = (
     "writes_told",
 )
 """``place_*``   a place that only stands in free text: of a source to which the user left this (near), or of another (far);
-                 ``place_unknown``: nowhere that is known, neither in the request nor in what was read
+                 ``place_unknown``: nowhere that is known, neither in the request nor in what was read, all of it
 ``inside_far``   the same within a longer text of the call; ``word_*``: of another value; ``number_far``: of a number
 ``word_known``   a value of free text that this agent has used just here before; ``flow_free``: it never came from there
 ``*_led``        a value of a result which the agent only reached because something that it read named it
@@ -194,7 +194,18 @@ class _Seen:
             if not usual and not near:
                 self._add("flow_free", value, sentence, 0.5)
         elif place and not known:
+            self._nowhere(value)
+
+    def _nowhere(self, value: Value) -> None:
+        # Who gets something is never the agent's to make up. Where part of what it read had no room, it stood there: else whoever
+        # sends a text that is long enough could have his account follow it.
+        cut = self._origins.cut
+        if cut is None:
             self._add("place_unknown", value, None, 2.5)
+        elif not value.inside:
+            self._add("place_far", value, cut, 5.0)
+        elif not self._call.local:
+            self._add("inside_far", value, cut, 3.0)
 
     def _add(self, name: str, value: Value, origin: Origin | None, badness: float) -> None:
         self.count[name] = self.count.get(name, 0.0) + 1.0

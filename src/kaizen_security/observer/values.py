@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
-from kaizen_security.observer.entities import Kind, canonical, kind_of, places_in, whole
+from kaizen_security.observer.entities import LONGEST_VALUE, PLACES, Kind, canonical, kind_of, places_in, whole
 
 MOST_VALUES = 64
+"""Values of a call that are looked at; further ones only where they name a place, as many again."""
 MOST_CHARACTERS = 4096
-"""Of all values of a call together that are looked at; longer texts are read for the entities at their beginning."""
+"""Of a call's texts together that are looked at; longer ones are read for the entities at their beginning. What is short enough to
+be one value is looked at whatever stands before it.
+"""
+MOST_LEAVES = 1024
 
 
 class Value(NamedTuple):
@@ -30,14 +35,19 @@ def values(arguments: Json) -> list[Value]:
     """The values of a call's arguments, and the entities inside longer texts, bounded."""
     found: list[Value] = []
     budget = MOST_CHARACTERS
-    for field, text in _flat(arguments, "", 0):
-        if budget <= 0 or len(found) >= MOST_VALUES:
-            break
-        one = canonical(text[:budget])
-        budget -= len(text)
+    for field, text in islice(_flat(arguments, "", 0), MOST_LEAVES):
+        if len(text) <= LONGEST_VALUE:
+            one = canonical(text)
+        elif budget > 0:
+            one = canonical(text[:budget])
+            budget -= len(text)
+        else:
+            continue
         if not one:
             continue
         kind = kind_of(one)
+        if len(found) >= MOST_VALUES and kind not in PLACES:
+            continue
         if kind is Kind.TEXT:
             found.append(Value(field, one, kind, ()))
             found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
@@ -46,13 +56,20 @@ def values(arguments: Json) -> list[Value]:
             found.append(Value(field, one, kind, tuple(map(hash, words)), words=words if words != (one,) else ()))
             if kind is Kind.WORD and " " in one:
                 found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
-    return found[:MOST_VALUES]
+    if len(found) > MOST_VALUES:
+        found = [*found[:MOST_VALUES], *(one for one in found[MOST_VALUES:] if one.kind in PLACES)]
+    return found[: 2 * MOST_VALUES]
 
 
 def _flat(document: Json, path: str, depth: int) -> Iterable[tuple[str, str]]:
     if depth > 16 or document is None or isinstance(document, bool):
         return
     if isinstance(document, Mapping):
+        # A name with other signs than letters may be a value: who gets how much is often written so.
+        for name in document:
+            said = str(name)
+            if not said.replace("_", "").isalpha() and kind_of(canonical(said[: LONGEST_VALUE + 1])) in PLACES:
+                yield path + "{}", said[:LONGEST_VALUE]
         inner: Iterable[tuple[str, Json]] = (
             (f"{path}.{name}" if path else str(name), value) for name, value in document.items()
         )

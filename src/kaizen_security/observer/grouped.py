@@ -1,0 +1,53 @@
+"""Account numbers that are written in groups, as people write them, in the one spelling that a form takes."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 48
+"""Characters of the longest account number with its gaps."""
+LEAST = 12
+"""Digits from which groups of digits alone are an account's."""
+
+_STARTS = re.compile(r"\d[ .-][a-z0-9]")
+"""Stands in every grouped number, and in few texts."""
+_IBAN = re.compile(r"(?<![^\W_])[a-z]{2}\d{2}(?:[ .-][a-z0-9]{1,6}){2,9}(?![^\W_])")
+_DIGITS = re.compile(r"(?<![\w.+-])\d{2,6}(?:[ .-]\d{1,6}){2,8}(?![\w-])")
+_GAPS = str.maketrans("", "", " .-")
+_READ = {ord("a") + place: str(10 + place) for place in range(26)}
+
+
+def packed(value: str) -> str:
+    """``value`` (folded) without its gaps where all of it is an account number in groups; else as it is."""
+    if value.isalnum() or len(value) > LONGEST or not _STARTS.search(value):
+        return value
+    found = value.translate(_GAPS)
+    if _IBAN.fullmatch(value):
+        return found if _fits(found) else value
+    return found if len(found) >= LEAST and " " in value and _DIGITS.fullmatch(value) else value
+
+
+def in_groups(text: str) -> list[str]:
+    """The account numbers that stand in groups in a folded text, without their gaps."""
+    if not _STARTS.search(text):
+        return []
+    found = [number for match in _IBAN.finditer(text) if (number := _longest(match.group()))]
+    found += [
+        number for groups in _DIGITS.findall(text) if " " in groups and len(number := groups.translate(_GAPS)) >= LEAST
+    ]
+    return found
+
+
+def _longest(groups: str) -> str:
+    # What follows a number is taken for further groups of it: the check digits say where it ends.
+    ends = [place for place, char in enumerate(groups) if char in " .-"]
+    for end in (len(groups), *reversed(ends)):
+        number = groups[:end].translate(_GAPS)
+        if len(number) >= 15 and _fits(number):
+            return number
+    return ""
+
+
+def _fits(number: str) -> bool:
+    # ``personal.mod97`` of a folded number, in a fifth of its time: of hostile text there may be a lot to try.
+    return int((number[4:] + number[:4]).translate(_READ)) % 97 == 1
