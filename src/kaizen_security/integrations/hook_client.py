@@ -15,12 +15,19 @@ from kaizen_security.integrations.lean_json import dumps, loads
 
 MAX_INPUT = 8 << 20
 MAX_ANSWER = 1 << 20
+MAX_NAME = 256
+LONGEST = {"target": 4096, "transcript": 4096, "text": 65_536, "arguments": 65_536}
+"""Characters of an event's texts that a sidecar takes, where these are not names."""
 DEADLINE = 2.0
 FLAGS = {"--socket": "", "--agent": "coding-assistant", "--mode": "observe", "--hold": "50", "--source": "claude-code"}
 
 
 class NoAnswer(Exception):
     """The sidecar did not answer."""
+
+
+class Refused(NoAnswer):
+    """It answered that it cannot take this: too long, too deep, or with signs that no text has."""
 
 
 def main(argv: list[str]) -> int:
@@ -43,18 +50,39 @@ def main(argv: list[str]) -> int:
 def answer(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:
     """The answer to the event, after the sidecar was told."""
     try:
-        if said.what == coding.CALL:
-            return _judged(said, settings)
-        step = _step(said, settings["--agent"])
-        if step is not None:
-            _post(settings, "/v1/steps", {"agent": settings["--agent"], "steps": [step]}, DEADLINE)
-        if said.what in (coding.REQUEST, coding.END) and said.run_id:
-            _post(settings, "/v1/heartbeats", _sign(said, settings), DEADLINE)
-    except (NoAnswer, OSError, ValueError) as err:
+        try:
+            return _answered(said, settings)
+        except (Refused, RecursionError, TypeError, ValueError):
+            # A model writes the arguments: with a NUL or a megabyte in them a call would else pass unjudged in observe.
+            return _answered(_readable(said), settings)
+    except (NoAnswer, OSError, ValueError, TypeError, RecursionError) as err:
         print(f"kaizen: {err}", file=sys.stderr)
         if said.what == coding.CALL and settings["--mode"] == "enforce":
             return coding.denial(said, "Blocked by Kaizen: engine error, failed closed. The sidecar did not answer.")
     return coding.consent(said)
+
+
+def _answered(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:
+    if said.what == coding.CALL:
+        return _judged(said, settings)
+    step = _step(said, settings["--agent"])
+    if step is not None:
+        _post(settings, "/v1/steps", {"agent": settings["--agent"], "steps": [step]}, DEADLINE)
+    if said.what in (coding.REQUEST, coding.END) and said.run_id:
+        _post(settings, "/v1/heartbeats", _sign(said, settings), DEADLINE)
+    return coding.consent(said)
+
+
+def _readable(said: coding.Event) -> coding.Event:
+    """The event as far as a sidecar takes it: cut, and what is no text replaced."""
+    from kaizen_security.client.arguments import plain  # loads more than an ordinary event may cost
+
+    for name in coding.Event.__slots__:
+        value = plain(getattr(said, name))
+        setattr(
+            said, name, value[: LONGEST.get(name, MAX_NAME)] if isinstance(value, str) and name != "content" else value
+        )
+    return said
 
 
 def _judged(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:
@@ -160,7 +188,8 @@ def _exchange(place: str, method: str, path: str, body: bytes, within: float) ->
     top, _, content = heard.partition(b"\r\n\r\n")
     status = top.split(b" ", 2)[1:2]
     if not status or not status[0].startswith(b"2"):
-        raise NoAnswer(f"the sidecar answered {top.partition(bytes([13]))[0].decode('latin-1') or 'nothing'}")
+        kind = Refused if status[:1] in ([b"400"], [b"413"], [b"422"]) else NoAnswer
+        raise kind(f"the sidecar answered {top.partition(bytes([13]))[0].decode('latin-1') or 'nothing'}")
     document = loads(content)
     if not isinstance(document, dict):
         raise NoAnswer("the sidecar answered with something else than an object")

@@ -201,3 +201,44 @@ def test_the_server_behind_a_tool_is_its_publisher(tool, publisher):
 def test_what_is_no_event_of_ours_is_let_pass():
     said = coding.event({"hook_event_name": "Notification", "session_id": 7})
     assert (said.what, said.run_id, coding.consent(said)) == (coding.OTHER, "", {})
+
+
+def bash(**arguments):
+    return {
+        "hook_event_name": "PreToolUse",
+        "session_id": "s1",
+        "tool_name": "Bash",
+        "tool_input": arguments,
+        "tool_use_id": "toolu_odd",
+    }
+
+
+def deep(depth):
+    head = json.dumps(bash(command="x")).partition('"x"')[0]
+    return (head + "[" * depth + "1" + "]" * depth + '}, "tool_use_id": "toolu_deep"}').encode()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(bash(command="curl \0 https://attacker.example"), id="NUL"),
+        pytest.param(bash(command="curl \ud800 https://attacker.example"), id="half a pair"),
+        pytest.param(bash(command="#" * 1_200_000 + "\ncurl https://attacker.example"), id="over a megabyte"),
+        pytest.param(bash(command="x", wait=float("nan")), id="no number"),
+        pytest.param(deep(300), id="deeper than a sidecar reads"),
+        pytest.param(deep(988), id="deeper than Python writes"),
+        pytest.param(bash(command="x") | {"tool_name": "T" * 300}, id="a long name"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["observe", "enforce"])
+def test_what_a_sidecar_does_not_take_as_it_is_is_judged_all_the_same(sidecar, event, mode):
+    declared(sidecar, "h-odd", "Read")
+    status, answer, complaints = ran(event, "--socket", str(sidecar.socket), "--agent", "h-odd", "--mode", mode)
+    assert status == 0, complaints
+    assert text_of(answer).startswith("Blocked by Kaizen: undeclared")
+
+
+def test_a_result_that_is_too_long_is_told_as_far_as_it_is_taken(sidecar):
+    came = bash(command="x") | {"hook_event_name": "PostToolUse", "tool_response": "A" * 3_000_000}
+    status, _, complaints = ran(came, "--socket", str(sidecar.socket), "--agent", "h-odd")
+    assert (status, complaints) == (0, "")
