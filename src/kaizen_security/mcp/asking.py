@@ -38,12 +38,20 @@ _WALLET = re.compile(
     r"|phrase de récupération|wiederherstellungs(?:phrase|wörter)|frase di recupero|frase de recuperação"
     r"|助记词|リカバリーフレーズ|복구 문구|секретная фраза)"
 )
+_CODE = re.compile(
+    r"(?i:\b(?:codes?|digits|pin|passcode|number|ziffern|chiffres|dígitos|cifre|código|codice)\b[^.!?\n]{0,60}?"
+    r"(?:\b(?:sent|texted|e-?mailed|messaged|shown|pushed) (?:to )?(?:you|your)\b|\b(?:just )?sent (?:to )?you\b"
+    r"|\b(?:has|have|had) (?:just )?(?:sent|texted|e-?mailed)\b|authenticator|\bsms\b|two-factor|\b2fa\b|geschickt|gesandt"
+    r"|envoyé|enviado|inviat)"
+    r"|(?:one-time|einmal|à usage unique|de un solo uso) ?(?:code|pass\w*|kennwort|código|codice))"
+)
+"""A code for this once, which somebody else sent so that only this person has it."""
 _LETTERS_ONLY = re.compile(r"[\W_]+")
 
 
 def secrets_asked(params: Json) -> list[str]:
     """What a question wants to know that nobody may ask for: fields for secrets, and words that open a wallet."""
-    return [*_secret_fields(params), *_wallet_words(params)]
+    return [*_secret_fields(params), *_wallet_words(params), *_codes(params)]
 
 
 def claims(body: Json) -> tuple[str, ...]:
@@ -66,3 +74,7 @@ def _secret_fields(params: Json) -> list[str]:
 def _wallet_words(params: Json) -> list[str]:
     """The words that open a wallet, wherever a question names them: nobody may ask for those."""
     return [found[0] for text in texts(params) if (found := _WALLET.search(text))][:1]
+
+
+def _codes(params: Json) -> list[str]:
+    return [found[0][:120] for text in texts(params) if (found := _CODE.search(text))][:1]

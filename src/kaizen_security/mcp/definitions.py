@@ -26,6 +26,7 @@ _LETTERS = {sign: plain for sign, plain in _ALIKE.items() if sign > 0x7F}
 _LETTER = re.compile(r"[^\W\d_]")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_A-Za-z]\w*")
 _ENDING = re.compile(r"(?<=\w{3})(?:ings?|ies|es|ed|en|s|e|y)$")
+_EDITION = re.compile(r"(?<=[A-Za-z])[_.-]?(?:v\d{1,3}|\d{1,2})$", re.IGNORECASE)
 _DOUBLED = re.compile(r"(.)\1$")
 
 
@@ -84,7 +85,9 @@ def arguments(definition: Json) -> Asked:
                 below += one.values()
                 properties, listed = one.get("properties"), one.get("arguments")
                 if isinstance(properties, dict):
-                    yield from ((name, _said_of(name, about)) for name, about in properties.items())
+                    yield from (
+                        (name, _said_of(name, _referred(about, definition))) for name, about in properties.items()
+                    )
                 if isinstance(listed, list):
                     yield from ((name, _said_of(name, about)) for about in listed if (name := name_of(about)))
         level = below
@@ -93,10 +96,42 @@ def arguments(definition: Json) -> Asked:
 def _said_of(name: str, about: Json) -> str:
     said = [re.sub(r"[_-]|(?<=[a-z])(?=[A-Z])", " ", name)]
     if isinstance(about, dict):
-        for key in ("title", "description", "default", "enum", "const", "examples"):
-            value = about.get(key)
-            said += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
+        for key, value in about.items():
+            if key not in _OF_OTHERS:
+                said += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
     return ": ".join(said)
+
+
+_OF_OTHERS = frozenset({"properties", "arguments", "required", "type", "format", "pattern", "$ref", "name"})
+"""Keys of an argument's schema whose texts are names, or said by the arguments below it."""
+
+
+def _referred(about: Json, definition: Json) -> Json:
+    """An argument's schema with what it refers to in the same schema (``#/$defs/scope``), one step far."""
+    place = about.get("$ref") if isinstance(about, dict) else None
+    if not isinstance(about, dict) or not isinstance(place, str) or not place.startswith("#/"):
+        return about
+    schemas = (
+        [definition.get(key) for key in ("inputSchema", "requestedSchema")] if isinstance(definition, dict) else []
+    )
+    for found in schemas:
+        for step in place[2:].split("/")[:8]:
+            found = found.get(step) if isinstance(found, dict) else None
+        if isinstance(found, dict):
+            return {**found, **about}
+    return about
+
+
+_REMOVES = frozenset("delete remove purge drop erase wipe destroy truncate uninstall revoke terminate".split())
+
+
+def untrue_hints(tool: Json) -> tuple[str, ...]:
+    """What a tool's hints say that its name denies: clients run what only reads without asking anybody."""
+    hints = tool.get("annotations") if isinstance(tool, dict) else None
+    verb = next(iter(_WORDS.findall(name_of(tool))), "").lower()
+    if not isinstance(hints, dict) or hints.get("readOnlyHint") is not True or verb not in _REMOVES:
+        return ()
+    return (f"its hints say that it only reads, its name that it does: {verb}",)
 
 
 def whole(definition: Json, longest: int) -> bool:
@@ -129,8 +164,10 @@ def outline(name: str) -> str:
 
 
 def stem(name: str) -> str:
-    """A name without the endings of its words: what is one thing or several, does or did it, is the same."""
-    words = (_ENDING.sub("", word.lower()) for word in _WORDS.findall(name))
+    """A name without the endings of its words and the number of its edition: what is one thing or several, does or did it,
+    is the same.
+    """
+    words = (_ENDING.sub("", word.lower()) for word in _WORDS.findall(_EDITION.sub("", name)))
     return " ".join(_DOUBLED.sub(r"\1", word) for word in words)
 
 

@@ -114,7 +114,9 @@ SAYING = words_of(
     "보여;إبلاغ;إخبار;تذكر;تخبر;बता;उल्लेख;दिखा",
 )
 """Telling without knowing: a text may well not know of something."""
-TELLING = SAYING | words_of("raise;aware\\b;bother;disturb;trouble;shown?\\b;known?\\b;learn\\b;put_to\\b")
+TELLING = SAYING | words_of(
+    "raise;aware\\b;bother;disturb;trouble;shown?\\b;known?\\b;learn\\b;put_to\\b;(?:need|have)_to_see\\b"
+)
 CONSENT = words_of(
     "approv;confirm;consent;permission;authori[sz];sign.?off;ask(?:ing|ed)?\\b;question;dialogs?\\b;rückfrag;"
     "bestätig;zustimm;nachfrag;freigabe;confirm;"
@@ -137,7 +139,7 @@ SECRET = pattern_of(
 ) | words_of(
     "passw[oo]r[dt];passcode;passphrase;credential;api[ _-]keys?\\b;access[ _-]keys?\\b;signing[ _-]keys?\\b;"
     "tokens?\\b(?! count| limit);"
-    "secrets?\\b;session.cookie;one.time.code;dot_env\\b;printenv\\b;"
+    "bearer\\b;authorization_header;secrets?\\b;session.cookie;one.time.code;dot_env\\b;printenv\\b;"
     "kennw[oö]rt;"
     "passwört;zugangsdaten;mots?_de_passe;identifiant;contraseñ;credencial;clave_(?:privada|de);parol;senha;"
     "credenziali;"
@@ -153,6 +155,8 @@ TALK = pattern_of(
     CONVERSATION,
     stems="conversation|chat|message|context|transcript|tool|turns|prompt|environment|the user|the person",
 ) | words_of(
+    "(?:everything|all|what(?:ever)?)_(?:that_)?(?:has_been_|have_been_|was_|were_|we_|you_)*"
+    "(?:exchanged|discussed|typed)_(?:since|so_far|until|before|in_this|here)\\b;"
     "present_(?:conversation|chat|dialogue)\\b;current_(?:conversation|chat|dialogue)\\b;"
     "our_(?:conversation|chat|dialogue)\\b;messages?_(?:exchanged|so_far|in_your);context_window;"
     "system_(?:message|prompt|instructions);chain.of.thought;reasoning_(?:steps|trace|process);user_turns?;"
@@ -277,6 +281,8 @@ ADDRESSED = pattern_of(
     rf"\b[^\n{END}:]{{0,20}}?\b(?:for|to|of) (?:the |any |all |an? )?{_READER}\b",
     r"\b(?:the|an?|any) (?:assistant|agent|model|llm|ai|bot) (?:that |which |who )?(?:handl|read|process|receiv"
     r"|consum|view|pars|us|see)\w+ (?:this|these|the)\b",
+    r"\b(?:calling|requesting|reading|receiving|invoking|consuming) (?:assistant|agent|model|llm|ai)\b",
+    r"(?:^|[\n.>\"])\W{0,4}(?:llm|ai|model|agent|assistant) (?:clients?|readers?|consumers?|callers?|users?) ?[:,]",
     rf"\b{_READER}(?: (?:that|who|which))? (?:consum|read|process|handl|receiv|pars)\w* (?:this|these|the)\b",
     r"\bwhoever (?:reads|resolves|handles|processes|fixes|picks up|works on|closes|summari[sz]es) (?:this"
     r"|it)\b[^\n\x1e]{0,12}\b(?:should|must|has to|needs to|is to)\b",
@@ -332,7 +338,7 @@ SOURCE = words_of(
 )
 FALLS_BACK = words_of("default;fall;optional;if_(?:not|omitted|absent|empty|unset);unless;instead_of")
 FORBIDS = words_of(
-    "never;do_not;don't;must_not;should_not;cannot;no_passwords?;niemals;keinesfalls;jamais;nunca;mai\\b;nooit;nigdy;"
+    "never;do_not\\b(?!_need);don't\\b(?!_need);must_not;should_not;cannot;no_passwords?;niemals;keinesfalls;jamais;nunca;mai\\b;nooit;nigdy;"
     "никогда;asla;jangan;aldrig",
     "请勿;禁止;切勿;しないで;금지;ممنوع;कभी न",
 )
@@ -370,7 +376,7 @@ UNSEEN = pattern_of(
     r"|remark|announcement|notice)\b",
     stems="<|no mention|no comment|no explanation|no remark|no announcement|no notice|no further|no special",
 )
-OPEN = pattern_of(r"https?://[^\s\"'<>)]{3,200}[?&/][\w.-]{1,30}=(?:[\s\"'`]|$|\{\{?\w|\$\{|<\w)", stems="://")
+OPEN = pattern_of(r"https?://[^\s\"'<>)]{3,200}[?&/][\w.-]{1,30}=(?:[\s\"'`)\]]|$|\{\{?\w|\$\{|<\w)", stems="://")
 RECIPIENT = pattern_of(ACCOUNT.replace(r"|https?://\S", ""), stems="@|account|" + "|".join("0123456789"))
 """Without URLs, which stand everywhere."""
 FOREIGN = pattern_of(r"\b(?:private|internal|confidential|personal)\b", stems="private|internal|confidential|personal")

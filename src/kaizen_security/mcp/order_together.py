@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kaizen_security.mcp import order_concepts as concepts
+from kaizen_security.mcp import order_concepts_further as further
 from kaizen_security.mcp.order_concepts import Concept
 from kaizen_security.mcp.order_kinds import END
 
@@ -74,12 +75,16 @@ SILENCE = Together("concealment from the user", 2, concepts.PERSON, (concepts.NO
 ADDRESSED = Together("words to the model that reads", 3, concepts.ADDRESSED)
 PROGRAMME = Together("words to the model that reads", 3, concepts.PROGRAMME)
 VIEW = Together("concealment from the user", 3, concepts.VIEW)
-HEAVY = (ADDRESSED, PROGRAMME, VIEW)
+LINK = Together(
+    "link that carries a secret out", 5, further.ENDS_OPEN, (concepts.SECRET | concepts.TALK, concepts.MOVE), reach=120
+)
+HEAVY = (ADDRESSED, PROGRAMME, VIEW, LINK)
 """They mark the places of a result that are looked at."""
 SPOKEN = (ADDRESSED, PROGRAMME)
 """They count in what a call brought back only."""
 KINDS = (
     VIEW,
+    LINK,
     SILENCE,
     Together("concealment from the user", 2, concepts.SAYING, (concepts.NOT, concepts.THIS), reach=30),
     Together("override of other instructions", 2, concepts.PERSON, (concepts.DESPITE, concepts.WISH), reach=50),
@@ -110,11 +115,28 @@ KINDS = (
         (concepts.TALK, concepts.WHOLE),
         never=concepts.pattern_of(r"\benv|\bn['o]t\b"),
     ),
+    Together(
+        "data put into an argument or sent away",
+        2,
+        concepts.SECRET,
+        (further.REPLY, further.CONTENTS),
+        concepts.FORBIDS,
+    ),
+    Together(
+        "data put into an argument or sent away",
+        2,
+        further.PRINTED,
+        (concepts.MOVE | concepts.words_of("fill"), concepts.DEST),
+    ),
+    Together("credentials of the user", 2, further.PRINTS_SECRET, (concepts.MOVE | concepts.words_of("fill"),)),
     Together("the conversation itself", 1, concepts.TALK),
+    Together("the conversation itself", 1, further.ASKED, (concepts.WHOLE,)),
+    Together("taken whole", 1, further.ASKED, (concepts.WHOLE,)),
     Together("taken whole", 1, concepts.TALK, (concepts.WHOLE,)),
     Together("word against other tools", 2, concepts.OTHERS, (concepts.AGAINST,), reach=70),
     Together("effect by presence alone", 2, concepts.PRESENCE),
     Together("standing order beyond the tool", 2, concepts.EVERY),
+    Together("standing order beyond the tool", 2, further.EACH_REPLY, (further.CALLING,), reach=70),
     Together("demand on when tools are used", 2, concepts.FROM_NOW),
     Together("use of another tool", 2, concepts.CALLS),
     Together("link that carries data out", 2, concepts.OPEN),
@@ -170,3 +192,12 @@ def filled_by_another(text: str, own: frozenset[str]) -> str:
 
 
 _NEARBY = Together("", 0, Concept(), reach=160)
+
+
+def spoken_against(text: str, start: int, end: int) -> bool:
+    """Whether the sentence around a tool's name says that it is not to be used any more, or that another is to take its place."""
+    found = re.compile(r"").match(text, start)
+    assert found is not None
+    left, _ = _NEARBY._stretch(text, found)
+    _, right = _NEARBY._stretch(text, found)
+    return concepts.AGAINST.stands_in(f"{text[left:start]} {text[end:right]}")

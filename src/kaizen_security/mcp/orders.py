@@ -248,8 +248,11 @@ def _as_named(strangers: Mapping[str, str]) -> tuple[tuple[str, str, int], ...]:
 
 def _strangers(plain: str, named: Iterable[tuple[str, str, int]]) -> Iterable[Sign]:
     for name, said, heavy in named:
-        if name in plain:
+        at = plain.find(name)
+        if at >= 0:
             yield Sign("another server's tool", heavy, said)
+            if heavy > 1 and order_together.spoken_against(plain, at, at + len(name)):
+                yield Sign("word against other tools", 2, said)
             return
 
 

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from kaizen_security.contract.action import Json
-from kaizen_security.mcp.definitions import arguments, digest, mixed, name_of, outline, settled, stem, texts, whole
+from kaizen_security.mcp.definitions import (
+    arguments,
+    digest,
+    mixed,
+    name_of,
+    outline,
+    settled,
+    stem,
+    texts,
+    untrue_hints,
+    whole,
+)
 from kaizen_security.mcp.differences import differences
 from kaizen_security.mcp.hidden import hidden, visible
 from kaizen_security.mcp.orders import DEFINITION, MAX_TEXT, signs, weight
@@ -210,9 +221,10 @@ class _Around:
         }
         own = self._listed | self._pins.tools.keys()
         found = signs(texts(tool), strangers=strangers, asked=arguments(tool), own=own, partial=self._partial)
-        if weight(found) < DEFINITION:
+        untrue = untrue_hints(tool)
+        if weight(found) < DEFINITION and not untrue:
             return None
-        return Why.ORDERS, tuple(f'{sign.kind}: "{visible(sign.words)}"' for sign in found)
+        return Why.ORDERS, untrue + tuple(f'{sign.kind}: "{visible(sign.words)}"' for sign in found)
 
     def _alike(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
         if mixed(name):

@@ -10,6 +10,7 @@ import binascii
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -30,6 +31,11 @@ _JOINT = re.compile(r"[=/]")
 _HEX = re.compile(r"[0-9a-fA-F]{12,}\Z")
 _BASE32 = re.compile(r"(?:[A-Z2-7]{12,}|[a-z2-7]{12,})=*\Z")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}\Z")
+_NUMBERS = re.compile(
+    r"(?<![\d.])(?:3[2-9]|[4-9]\d|1[01]\d|12[0-6])(?:[,;. -]{1,2}(?:3[2-9]|[4-9]\d|1[01]\d|12[0-6])){11,}(?!\d)"
+)
+"""The numbers of twelve signs and more, as ``ord`` says them."""
+_NUMBER = re.compile(r"\d+")
 _PERCENT = re.compile(r"%[0-9a-fA-F]{2}")
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})|\\u([0-9a-fA-F]{4})|&#(\d{1,6});|&#x([0-9a-fA-F]{1,5});")
 _DIGITS32 = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789ABCDEFGHIJKLMNOPQRSTUV")
@@ -97,6 +103,11 @@ def _readings(text: str, budget: Budget) -> Iterator[tuple[str, str]]:
         yield "percent", budget.take(unquote(text))
     if ("\\" in text or "&#" in text) and _ESCAPE.search(text):
         yield "escapes", budget.take(_ESCAPE.sub(_character, text))
+    if "," in text or " " in text or "." in text or "-" in text:
+        for numbers in islice(_NUMBERS.finditer(text), MOST_CANDIDATES):
+            inner = _readable(bytes(map(int, _NUMBER.findall(numbers[0][: 4 * MOST_DECODED]))))
+            if inner:
+                yield "numbers", budget.take(inner)
     for run in _runs(text):
         for name, data in _bytes(run):
             packed, data = _inflated(data)
