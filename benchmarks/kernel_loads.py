@@ -30,14 +30,24 @@ WHO = ("bare", "bystander", "agent")
 CALLS = """
 import os, socket, sys, time
 port = int(sys.argv[1])
+QUESTION = bytes.fromhex("0007 0100 0001 0000 0000 0000 06") + b"models" + bytes([7]) + b"example" + bytes.fromhex("00 0001 0001")
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 def connect():
     sock = socket.socket(); sock.connect(("127.0.0.2", port)); sock.close()
+def far200(): far(200)
+def far1000(): far(1000)
+def far(microseconds):
+    sock = socket.socket(); sock.connect(("198.18.77.2", microseconds)); sock.close()
+def attach():
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); sock.connect(("127.0.0.3", 9)); sock.close()
+def bind():
+    sock = socket.socket(); sock.bind(("127.0.0.1", 0)); sock.close()
+def ask(): udp.sendto(QUESTION, ("127.0.0.77", 53))
 def send(): udp.sendto(b"x", ("127.0.0.2", 9))
 def spawn(): os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)
 for line in sys.stdin:
     name, n = line.split()
-    work, n = {"connect": connect, "send": send, "spawn": spawn}[name], int(n)
+    work, n = globals()[name], int(n)
     began = time.perf_counter()
     for _ in range(n): work()
     print((time.perf_counter() - began) / n * 1e6, flush=True)
@@ -68,6 +78,8 @@ cd ..; "$2" -m pip install -q --no-index --no-deps --disable-pip-version-check -
 """
 SERVER = """
 import socket
+asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asked.bind(("127.0.0.77", 53))  # what it is asked it does not answer
 server = socket.create_server(("127.0.0.2", 0), backlog=4096)
 print(server.getsockname()[1], flush=True)
 while True:
@@ -78,6 +90,49 @@ while True:
     except OSError: pass
     sock.close()
 """
+
+FAR = "198.18.77.2"
+"""An address of RFC 2544, for measuring: what takes connections there is as many microseconds away as the port says."""
+FAR_AWAY = """
+import fcntl, os, struct, subprocess, time
+device = os.open("/dev/net/tun", os.O_RDWR)
+name = f"kaizen{os.getpid()}"
+fcntl.ioctl(device, 0x400454CA, struct.pack("16sH22x", name.encode(), 0x1001))  # TUNSETIFF: IFF_TUN | IFF_NO_PI
+for words in (["addr", "add", "198.18.77.1/30", "dev", name], ["link", "set", name, "up"]):
+    subprocess.run(["ip", *words], check=True)
+print("ready", flush=True)
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF)
+while True:
+    packet = os.read(device, 2048)
+    began = time.perf_counter()
+    at = (packet[0] & 15) * 4
+    if packet[0] >> 4 != 4 or packet[9] != 6 or not packet[at + 13] & 3: continue
+    begins = packet[at + 13] & 2  # a SYN is taken, a FIN is answered with a RST at once: nothing stays behind
+    port, own, sequence = struct.unpack_from("!HHI", packet, at)
+    answer = struct.pack("!HHIIBBHHH", own, port, 7, sequence + 1 & 0xFFFFFFFF, 5 << 4, 0x12 if begins else 0x14, 65535, 0, 0)
+    places = packet[16:20] + packet[12:16]
+    answer = answer[:16] + checksum(places + struct.pack("!HH", 6, 20) + answer) + answer[18:]
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 6, 0)
+    while begins and time.perf_counter() - began < own / 1e6: pass
+    os.write(device, head[:10] + checksum(head + places) + places + answer)
+"""
+
+
+@contextmanager
+def far_away() -> Iterator[bool]:
+    """Something that takes connections at FAR, on a device of its own; whether that can be had here."""
+    if not os.path.exists("/dev/net/tun"):
+        yield False
+        return
+    with subprocess.Popen([sys.executable, "-S", "-c", FAR_AWAY], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline() == "ready\n"
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -135,10 +190,14 @@ class Reader:
 
 
 @contextmanager
-def attached() -> Iterator[tuple[Collector, Reader]]:
-    """The programs with an agent's policy in force, and the reader."""
+def attached(port: int) -> Iterator[tuple[Collector, Reader]]:
+    """The programs with an agent's policy in force, and the reader. ``port``: the server's, declared as a run's proxy is."""
     with Collector.start() as collector:
-        rules = compile_rules(Declaration(destinations=("127.0.0.0/8",)), (), limited=True)
+        rules = compile_rules(
+            Declaration(destinations=(f"127.0.0.2:{port}", "127.0.0.2:9", "127.0.0.0/8", FAR, "models.example")),
+            (),
+            limited=True,
+        )
         Table(collector, 0).put(rules, Agent.ENFORCE | Agent.CLOSED | Agent.QUIC_SHUT)
         with Reader(collector) as reader:
             yield collector, reader

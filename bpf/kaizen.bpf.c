@@ -225,12 +225,15 @@ static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *age
 		return REFUSED_UNATTENDED;
 	if (place->protocol == UDP && place->port == 443 && agent->flags & QUIC_SHUT)
 		return REFUSED_QUIC;
-	if (is_own(ctx, place, number))
+	bool limited = agent->flags & ENFORCE && agent->flags & DECLARED;
+	permit = limited ? bpf_map_lookup_elem(&declared, &key) : 0;
+	bool permitted = permit && permits(permit->ports, place->port);
+	/* What is declared with its port need not be looked for among sockets; nearly always it is the proxy. */
+	if (!(permitted && permit->ports[0]) && is_own(ctx, place, number))
 		return PASSED_OWN;
-	if (!(agent->flags & ENFORCE) || !(agent->flags & DECLARED))
+	if (!limited)
 		return PASSED;
-	permit = bpf_map_lookup_elem(&declared, &key);
-	if (permit && permits(permit->ports, place->port)) {
+	if (permitted) {
 		/* Questions over TCP are not read here, so they are not asked. */
 		if (place->protocol != UDP && place->port == 53)
 			return REFUSED_PROTOCOL;

@@ -16,7 +16,7 @@ from kaizen_security.collectors.kernel.shapes import Agent, Kind, Reason
 from kaizen_security.contract.declaration import Declaration
 from tests.e2e.sidecar_process import until
 from tests.kernel.test_enforce import CLIENT, NAMES
-from tests.kernel.world import RESOLVER, listener, question, resolver
+from tests.kernel.world import RESOLVER, alone, listener, question, resolver
 
 TO, VIA = "127.0.0.43", "127.0.0.44"
 SOURCE_ROUTE = f"""
@@ -184,6 +184,21 @@ for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 """
     assert agent.python(CLIENT + code) == "0\n0\n"
     assert {e.reason for e in agent.events() if e.kind is Kind.CONNECT} == {Reason.PASSED_OWN}
+
+
+@pytest.mark.root
+def test_what_is_declared_with_its_port_is_declared_whosever_the_server_is(agent):
+    """It is not looked for among sockets, for it is nearly always the proxy; what is declared without a port is."""
+    rules = compile_rules(Declaration(destinations=("127.0.0.2:8443", "127.0.0.3")), (), limited=True)
+    Table(agent.collector, 0).put(rules, Agent.ENFORCE)
+    code = """
+for address, port in (("127.0.0.2", 8443), ("127.0.0.3", 8443)):
+    with socket.create_server((address, port)) as server: socket.create_connection(server.getsockname(), timeout=60).close()
+"""
+    with alone():
+        agent.python(CLIENT + code)
+    told = [(e.address, e.reason) for e in agent.events() if e.kind is Kind.CONNECT]
+    assert told == [("127.0.0.2", Reason.PASSED_DECLARED), ("127.0.0.3", Reason.PASSED_OWN)]
 
 
 FULL = """
