@@ -23,6 +23,11 @@ from kaizen_security.setup.clients import Place, places, read, servers
 from kaizen_security.setup.look import amiss
 from kaizen_security.setup.wrap import unwrapping, wrapping, write
 
+NO_CLIENTS = (
+    "No MCP server is configured in Claude Desktop, Claude Code, Cursor or VS Code, for this user or in this folder; "
+    "--folder and --file name other places."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Its own commands."""
@@ -158,9 +163,9 @@ def _places(args: argparse.Namespace) -> list[Place]:
 def _wrap(args: argparse.Namespace) -> int:
     shim = shutil.which("kaizen-mcp") or os.path.join(os.path.dirname(sys.executable), "kaizen-mcp")
     folder = os.path.join(load({}).data or ".", "mcp", "before")
-    done, changed = ("Done", 0) if args.write else ("Would be done", 0)
-    status = 0
-    for place in _places(args):
+    verb = ("" if args.write else "would be ") + ("taken out" if args.undo else "wrapped")
+    found, changed, status = _places(args), 0, 0
+    for place in found:
         try:
             change = unwrapping(place, folder) if args.undo else wrapping(place, shim, agent=args.agent)
             if args.write and change.servers:
@@ -171,13 +176,16 @@ def _wrap(args: argparse.Namespace) -> int:
             continue
         changed += len(change.servers)
         print(f"{place.client}, {place.path}")
-        verb = "taken out" if args.undo else "wrapped"
         for line in (
             *(f"  {one.name}: {verb}" for one in change.servers),
             *(f"  {one.name}: left, {why}" for one, why in change.left),
         ):
             print(line)
-    print(f"{done}: {changed} servers." + ("" if args.write or not changed else " --write does it."))
+    if not found:
+        print(NO_CLIENTS)
+        return status
+    many = "1 server" if changed == 1 else f"{changed} servers"
+    print(f"{many} {verb}." + ("" if args.write or not changed else " --write does it."))
     return status
 
 
@@ -194,6 +202,8 @@ def _look(args: argparse.Namespace) -> int:
         ]
     if args.json:
         print(json.dumps({"servers": found}, ensure_ascii=False))
+    elif not found:
+        print(NO_CLIENTS)
     for one in () if args.json else found:
         print(f"{one['client']}, {one['file']}: {one['server'] or 'cannot be read'}")
         said = one["amiss"]

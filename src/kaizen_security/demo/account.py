@@ -168,12 +168,12 @@ class Scorecard:
 
     @property
     def by_group(self) -> dict[str, tuple[int, int]]:
-        """Caught and attacks in each part, the best part first."""
+        """Caught and attacks in each part, the best part first, of equal ones by name."""
         groups: dict[str, tuple[int, int]] = {}
         for outcome in self.outcomes:
             caught, all_ = groups.get(outcome.attack.group, (0, 0))
             groups[outcome.attack.group] = (caught + outcome.caught, all_ + 1)
-        return dict(sorted(groups.items(), key=lambda part: -part[1][0] / part[1][1]))
+        return dict(sorted(groups.items(), key=lambda part: (-part[1][0] / part[1][1], part[0])))
 
     @property
     def by_rung(self) -> dict[int, int]:

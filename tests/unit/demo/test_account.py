@@ -210,3 +210,13 @@ def test_what_an_agent_writes_cannot_move_the_readers_terminal():
     line = sentence(seen(tool="a\x1b[2Jb", target="x\u202ey", agent="z\r", reason="\x07" + "r" * 999))
     assert line.isprintable()
     assert len(line) < 600
+
+
+def test_the_parts_of_the_scorecard_have_one_order_whatever_was_played_first():
+    runs = [
+        Run(done=job(did(action=f"x{n}", hijacked=True)), agent="a", attacks=(attack(key=f"k{n}", group=group),))
+        for n, group in enumerate(("red-team corpus", "in its own work", "hard set"))
+    ]
+    rows = [seen(action=f"x{n}", **BLOCK) for n in (0, 1)]
+    for order in (runs, runs[::-1]):
+        assert list(score(order, rows).by_group) == ["in its own work", "red-team corpus", "hard set"]

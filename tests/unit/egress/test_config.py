@@ -108,7 +108,7 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, text: str):
 
 
 def test_every_setting_is_documented():
-    page = (ROOT / "docs/how-to/egress-proxy.md").read_text()
+    page = (ROOT / "docs/reference/egress.md").read_text()
     assert [entry.name for entry in fields(config.Config) if f"`{entry.name}`" not in page] == []
 
 

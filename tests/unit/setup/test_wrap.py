@@ -235,13 +235,23 @@ def kaizen(tmp_path, *words):
     return done.returncode, done.stdout + done.stderr
 
 
+def test_where_there_is_no_client_the_commands_say_where_they_looked(tmp_path):
+    for words in (("wrap",), ("scan",)):
+        status, text = kaizen(tmp_path, *words, "--folder", str(tmp_path))
+        assert (status, text.count("\n")) == (0, 1)
+        assert "Claude Desktop, Claude Code, Cursor or VS Code" in text
+
+
 def test_the_commands_show_names_and_never_arguments_or_environments(place, tmp_path):
     said = ""
     for words in (("wrap",), ("wrap", "--write"), ("scan",), ("scan", "--json"), ("wrap", "--undo", "--write")):
         status, text = kaizen(tmp_path, *words, "--file", place.path)
         said += text
         assert status == (1 if words[0] == "scan" else 0)
+    assert "files: would be wrapped" in said
+    assert "1 server would be wrapped. --write does it." in said
     assert "files: wrapped" in said
+    assert "1 server wrapped." in said
     assert "files: taken out" in said
     assert CANARY not in said
     assert entries(place)["files"].entry == ENTRY

@@ -47,7 +47,7 @@ def _finding(finding: Finding, score: Score | None, colour: bool) -> Iterable[st
     attack = ATTACKS.get(finding.attack)
     ids = f"{attack.title} ({' '.join((*attack.owasp, *attack.atlas))})" if attack else finding.attack
     for label, value in (
-        ("says", f"{finding.detection}, {finding.source}" if finding.detection else finding.source),
+        ("says", ", ".join(dict.fromkeys(filter(None, (finding.detection, finding.source))))),
         ("counts", role(finding, score)),
         ("field", finding.field),
         ("expected", finding.expected),

@@ -13,11 +13,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, Self
 
-from kaizen_security.contract.action import Json
-from kaizen_security.contract.fields import obj
-from kaizen_security.observer.learners.novelty import whole
 from kaizen_security.observer.learners.shared import Shared
-from kaizen_security.observer.rows import Rows
+from kaizen_security.observer.learners.table import RowTable
 
 ROOM = 28
 """Contexts."""
@@ -67,14 +64,15 @@ def steps(walk: Walk) -> Iterable[tuple[int, int]]:
                 yield context(line[at - depth : at]), mark(line[at])
 
 
-class Table:
+class Table(RowTable):
     """One part."""
 
-    __slots__ = ("_known", "rows", "total")
+    __slots__ = ("_known",)
+
+    ROOM, CODES = ROOM, CODES
 
     def __init__(self) -> None:
-        self.rows = Rows(ROOM, CODES)
-        self.total = 0
+        super().__init__()
         self._known: dict[int, tuple[dict[float, float], int, int, bool]] = {}
 
     def learn(self, followed: Iterable[tuple[int, int]]) -> None:
@@ -84,18 +82,25 @@ class Table:
         for key, symbol in sorted(set(followed)):
             at = self.rows.place(key)
             if at >= 0:
-                self._write(at, _joined(self.rows.row(at), (symbol, *[0] * (NEXT - 1), 1, *[0] * (NEXT - 1), 0)))
+                self._write(at, self.joined(self.rows.row(at), (symbol, *[0] * (NEXT - 1), 1, *[0] * (NEXT - 1), 0)))
 
     def _write(self, at: int, row: tuple[float, ...]) -> None:
         for column, number in zip(self.rows.columns, row, strict=True):
             column[at] = number
 
-    def plus(self, other: Table) -> Table:
-        """The sum."""
-        both = Table()
-        both.total = self.total + other.total
-        both.rows = self.rows.joined(other.rows, _joined)
-        return both
+    @staticmethod
+    def joined(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+        """What follows a context in both; of too many successors the rest is a number."""
+        counts: dict[float, float] = {}
+        rest = one[2 * NEXT] + other[2 * NEXT]
+        for row in (one, other):
+            for symbol, count in zip(row[:NEXT], row[NEXT : 2 * NEXT], strict=True):
+                if symbol:
+                    counts[symbol] = counts.get(symbol, 0) + count
+        kept = sorted(counts)[:NEXT]
+        rest += sum(count for symbol, count in counts.items() if symbol not in kept)
+        empty = [0] * (NEXT - len(kept))
+        return (*kept, *empty, *(min(counts[symbol], 2**30) for symbol in kept), *empty, min(rest, 2**30))
 
     def followed(self, key: int, symbol: int) -> Followed | None:
         """What is known of a context and one successor; None when the context is not kept."""
@@ -117,32 +122,6 @@ class Table:
         rest = row[2 * NEXT]
         once = sum(count == 1 for count in counts.values())
         return counts, int(sum(counts.values()) + rest), once, rest > 0
-
-    def to_json(self) -> dict[str, Json]:
-        """Its state."""
-        return {"total": self.total, "rows": self.rows.to_json()}
-
-    @classmethod
-    def from_json(cls, document: Json, field: str) -> Table:
-        """Back from a document. Raises InvalidInput."""
-        doc = obj(document, field)
-        table = cls()
-        table.total = whole(doc, "total", field)
-        table.rows = Rows.from_json(doc.get("rows"), ROOM, CODES, field + ".rows")
-        return table
-
-
-def _joined(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
-    counts: dict[float, float] = {}
-    rest = one[2 * NEXT] + other[2 * NEXT]
-    for row in (one, other):
-        for symbol, count in zip(row[:NEXT], row[NEXT : 2 * NEXT], strict=True):
-            if symbol:
-                counts[symbol] = counts.get(symbol, 0) + count
-    kept = sorted(counts)[:NEXT]
-    rest += sum(count for symbol, count in counts.items() if symbol not in kept)
-    empty = [0] * (NEXT - len(kept))
-    return (*kept, *empty, *(min(counts[symbol], 2**30) for symbol in kept), *empty, min(rest, 2**30))
 
 
 class Order(Shared[Table]):

@@ -11,11 +11,8 @@ from __future__ import annotations
 from math import exp, log, sqrt
 from typing import NamedTuple, Self
 
-from kaizen_security.contract.action import Json
-from kaizen_security.contract.fields import obj
-from kaizen_security.observer.learners.novelty import whole
 from kaizen_security.observer.learners.shared import Shared
-from kaizen_security.observer.rows import Rows
+from kaizen_security.observer.learners.table import RowTable
 
 DAY = 86_400.0
 QUICK = DAY / log(2)
@@ -47,16 +44,12 @@ class Level(NamedTuple):
     deviations: float
 
 
-class Table:
+class Table(RowTable):
     """One part. Columns: observations, time of the first and of the latest, quick sum, slow sum, slow sum of squares."""
 
-    __slots__ = ("rows", "total")
+    __slots__ = ()
 
-    CODES = "Iddddd"
-
-    def __init__(self) -> None:
-        self.rows = Rows(ROOM, self.CODES)
-        self.total = 0
+    ROOM, CODES = ROOM, "Iddddd"
 
     def learn(self, one: Flow) -> None:
         """Take what flowed."""
@@ -67,37 +60,18 @@ class Table:
         amount = min(max(one.amount, 0.0), LARGEST)
         fresh = (1, one.at, one.at, amount, amount, amount * amount)
         old = self.rows.row(at)
-        for column, number in zip(self.rows.columns, _sum(old, fresh) if old[0] else fresh, strict=True):
+        for column, number in zip(self.rows.columns, self.joined(old, fresh) if old[0] else fresh, strict=True):
             column[at] = number
 
-    def plus(self, other: Table) -> Table:
-        """The sum."""
-        both = Table()
-        both.total = self.total + other.total
-        both.rows = self.rows.joined(other.rows, _sum)
-        return both
-
-    def to_json(self) -> dict[str, Json]:
-        """Its state."""
-        return {"total": self.total, "rows": self.rows.to_json()}
-
-    @classmethod
-    def from_json(cls, document: Json, field: str) -> Table:
-        """Back from a document. Raises InvalidInput."""
-        doc = obj(document, field)
-        table = cls()
-        table.total = whole(doc, "total", field)
-        table.rows = Rows.from_json(doc.get("rows"), ROOM, cls.CODES, field + ".rows")
-        return table
-
-
-def _sum(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
-    latest = max(one[2], other[2])
-    quick, slow, square = (
-        one[column] * exp((one[2] - latest) / memory) + other[column] * exp((other[2] - latest) / memory)
-        for column, memory in ((3, QUICK), (4, SLOW), (5, SLOW))
-    )
-    return min(one[0] + other[0], 2**31), min(one[1], other[1]), latest, quick, slow, square
+    @staticmethod
+    def joined(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+        """The sum of two."""
+        latest = max(one[2], other[2])
+        quick, slow, square = (
+            one[column] * exp((one[2] - latest) / memory) + other[column] * exp((other[2] - latest) / memory)
+            for column, memory in ((3, QUICK), (4, SLOW), (5, SLOW))
+        )
+        return min(one[0] + other[0], 2**31), min(one[1], other[1]), latest, quick, slow, square
 
 
 class Rate(Shared[Table]):

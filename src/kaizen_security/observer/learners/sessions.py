@@ -13,12 +13,9 @@ from math import exp, sqrt
 from statistics import fmean, pstdev
 from typing import NamedTuple, Self
 
-from kaizen_security.contract.action import Json
-from kaizen_security.contract.fields import obj
 from kaizen_security.observer.entities import fingerprint
-from kaizen_security.observer.learners.novelty import whole
 from kaizen_security.observer.learners.shared import Shared
-from kaizen_security.observer.rows import Rows
+from kaizen_security.observer.learners.table import RowTable
 
 ROOM = 56
 """Runs kept: the latest."""
@@ -50,14 +47,12 @@ class Session(NamedTuple):
 STREAMS = ("amount", "novelty", "bulk")
 
 
-class Table:
+class Table(RowTable):
     """One part: runs by time, the latest first."""
 
-    __slots__ = ("rows", "total")
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.rows = Rows(ROOM, "fff")
-        self.total = 0
+    ROOM, CODES = ROOM, "fff"
 
     def learn(self, one: Session) -> None:
         """Take one run."""
@@ -67,29 +62,14 @@ class Table:
             for column, number in zip(self.rows.columns, one[1:], strict=True):
                 column[at] = max(-MOST, min(MOST, number))
 
-    def plus(self, other: Table) -> Table:
-        """The runs of both, the latest of them."""
-        both = Table()
-        both.total = self.total + other.total
-        both.rows = self.rows.joined(other.rows, lambda one, _: one)
-        return both
+    @staticmethod
+    def joined(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+        """The one of both: a key is one run."""
+        return one
 
     def stream(self, which: int) -> list[float]:
         """One number of each run, the earliest first."""
         return [float(number) for number in reversed(self.rows.columns[which])]
-
-    def to_json(self) -> dict[str, Json]:
-        """Its state."""
-        return {"total": self.total, "rows": self.rows.to_json()}
-
-    @classmethod
-    def from_json(cls, document: Json, field: str) -> Table:
-        """Back from a document. Raises InvalidInput."""
-        doc = obj(document, field)
-        table = cls()
-        table.total = whole(doc, "total", field)
-        table.rows = Rows.from_json(doc.get("rows"), ROOM, "fff", field + ".rows")
-        return table
 
 
 def _key(one: Session) -> int:

@@ -12,11 +12,8 @@ from __future__ import annotations
 from math import exp, expm1, log, log1p, sqrt
 from typing import NamedTuple, Self
 
-from kaizen_security.contract.action import Json
-from kaizen_security.contract.fields import obj
-from kaizen_security.observer.learners.novelty import whole
 from kaizen_security.observer.learners.shared import Shared
-from kaizen_security.observer.rows import Rows
+from kaizen_security.observer.learners.table import RowTable
 
 UNIT = 1024
 """Steps of one unit of the natural logarithm."""
@@ -48,14 +45,12 @@ class Usual(NamedTuple):
     bound: float
 
 
-class Table:
+class Table(RowTable):
     """One part: number, sum of logarithms, sum of their squares, largest."""
 
-    __slots__ = ("rows", "total")
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.rows = Rows(ROOM, "Iqqq")
-        self.total = 0
+    ROOM, CODES = ROOM, "Iqqq"
 
     def learn(self, one: Amount) -> None:
         """Take one number."""
@@ -78,34 +73,15 @@ class Table:
         count, first, *_ = self.rows.row(at)
         return count * expm1(first / count / UNIT)
 
-    def plus(self, other: Table) -> Table:
-        """The sum."""
-        both = Table()
-        both.total = self.total + other.total
-        both.rows = self.rows.joined(other.rows, _sum)
-        return both
-
-    def to_json(self) -> dict[str, Json]:
-        """Its state."""
-        return {"total": self.total, "rows": self.rows.to_json()}
-
-    @classmethod
-    def from_json(cls, document: Json, field: str) -> Table:
-        """Back from a document. Raises InvalidInput."""
-        doc = obj(document, field)
-        table = cls()
-        table.total = whole(doc, "total", field)
-        table.rows = Rows.from_json(doc.get("rows"), ROOM, "Iqqq", field + ".rows")
-        return table
-
-
-def _sum(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
-    return (
-        min(one[0] + other[0], 2**31),
-        min(one[1] + other[1], _CEILING),
-        min(one[2] + other[2], _CEILING),
-        max(one[3], other[3]),
-    )
+    @staticmethod
+    def joined(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+        """The sum of two."""
+        return (
+            min(one[0] + other[0], 2**31),
+            min(one[1] + other[1], _CEILING),
+            min(one[2] + other[2], _CEILING),
+            max(one[3], other[3]),
+        )
 
 
 def _size(number: float) -> int:
