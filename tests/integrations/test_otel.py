@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -18,12 +20,15 @@ from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from kaizen_security.integrations import base
 from kaizen_security.integrations.base import Call, attach_point
 from kaizen_security.integrations.otel import KaizenSpanProcessor, record_verdict
 from kaizen_security.integrations.pydantic_ai import KaizenCapability
 from tests.integrations.agent import FOREIGN, OWN, World, asks, read, transfer, wipe
 from tests.integrations.suite import PROMPT
 from tests.integrations.told import SPAN
+
+CALL_ID = "gen_ai.tool.call.id"
 
 
 class Instrumented:
@@ -119,3 +124,38 @@ def test_a_call_without_an_id_that_an_attachment_has_reported_is_not_told_again_
     with span():
         pass
     assert seen == ["llamaindex", "otel"]
+
+
+@pytest.mark.parametrize("known", ["by its context", "by its time"])
+def test_a_call_without_an_id_whose_verdict_took_long_is_not_told_again_by_the_span_of_its_body(
+    known, attach, monkeypatch
+):
+    seen: list[str] = []
+    kaizen = attach(on_verdict=lambda _, action: seen.append(action.source))
+    provider = TracerProvider()
+    provider.add_span_processor(KaizenSpanProcessor(kaizen))
+    point = attach_point(kaizen, "llamaindex")
+    # A person thought about it for a minute, and, where the body runs in the same context, the machine took another one to begin.
+    began_late = 60 if known == "by its context" else 0
+    asked = iter([time.time() - began_late - 60])
+    monkeypatch.setattr(base, "now", lambda: next(asked, None) or time.time() - began_late)
+    said = point.before(Call(tool="bill_read", arguments={"bill": "b1"}))
+    body = point.noted(said) if began_late else nullcontext()
+    with body, provider.get_tracer("t").start_as_current_span("call", attributes=SPAN):
+        pass
+    assert seen == ["llamaindex"]
+
+
+def test_a_call_that_comes_right_after_the_same_one_with_an_id_is_told(attach):
+    seen: list[str] = []
+    kaizen = attach(on_verdict=lambda _, action: seen.append(action.source))
+    provider = TracerProvider()
+    provider.add_span_processor(KaizenSpanProcessor(kaizen))
+    tracer = provider.get_tracer("t")
+    point = attach_point(kaizen, "pydantic-ai")
+    call = Call(tool="bill_read", arguments={"bill": "b1"}, id="call_once")
+    with point.noted(point.before(call)), tracer.start_as_current_span("1", attributes={**SPAN, CALL_ID: "call_once"}):
+        pass
+    with tracer.start_as_current_span("2", attributes=SPAN):
+        pass
+    assert seen == ["pydantic-ai", "otel"]

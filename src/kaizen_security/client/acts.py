@@ -7,9 +7,8 @@ arguments are the same; anything else is another act, and is judged: silence mus
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
 from contextvars import ContextVar
 
 from kaizen_security.client.arguments import plain
@@ -41,6 +40,8 @@ inside a framework. Nobody silences ``mcp``, ``egress`` or ``ebpf``: they are ot
 """
 NAMELESS = 256
 """Calls that are remembered by what they are."""
+JUST_BEFORE = 0.1
+"""Seconds between a verdict and the beginning of the body, where nobody tells when that is done."""
 REMEMBERED = 4096
 """Ids of calls that were reported by an attachment of this process."""
 
@@ -69,6 +70,16 @@ def is_told(action: Action) -> bool:
     return outer == inner
 
 
+class _Told:
+    """A call that was reported. ``over`` is when its body was done, or, as long as nobody said so, when it must have begun."""
+
+    __slots__ = ("action", "over")
+
+    def __init__(self, action: Action, over: float) -> None:
+        self.action = action
+        self.over = over
+
+
 class Reported:
     """Calls which an attachment of this process has reported: by the ids that frameworks gave them, and by what they are where one
     of the two that tell has no id. Bounded, for several threads.
@@ -76,25 +87,39 @@ class Reported:
 
     def __init__(self) -> None:
         self._ids: OrderedDict[str, None] = OrderedDict()
-        self._acts: deque[Action] = deque(maxlen=NAMELESS)
+        self._acts: OrderedDict[str, _Told] = OrderedDict()
 
-    def add_act(self, action: Action) -> None:
-        """Remember what it is."""
-        self._acts.append(action)
+    def add_act(self, action: Action, settled: float, *, runs: bool) -> None:
+        """Remember what it is, and when its verdict was there: a person may have thought about it for minutes. One that does not
+        run is over then.
+        """
+        self._acts[action.id] = _Told(action, settled + JUST_BEFORE if runs else settled)
+        if len(self._acts) > NAMELESS:
+            self._acts.popitem(last=False)
 
-    def take_act(self, tool: str, arguments: object, since: float, until: float, call_id: str = "") -> bool:
-        """Whether one was reported between these times (seconds since 1970): of ``tool``, with ``arguments`` unless they are None.
+    def over(self, action: Action, at: float) -> None:
+        """Its body is done: what begins later is another call."""
+        told = self._acts.get(action.id)
+        if told is not None:
+            told.over = at
+
+    def take_act(
+        self, tool: str, arguments: object, begun: float, ended: float, call_id: str, around: Action | None
+    ) -> bool:
+        """Whether a call that went on between these times (seconds since 1970) was reported, of ``tool``, with ``arguments`` unless
+        they are None. ``around`` is the act that ran where it began, if that is known: its body may begin as late as it likes.
 
         It answers for one call: the next time it is not there. None that has an id answers for another ``call_id``.
         """
-        for act in list(self._acts):
-            if call_id and act.act_id:
+        kept = list(self._acts.values())
+        for told in [told for told in kept if told.action is around] + kept:
+            act = told.action
+            if act.tool != tool or (call_id and act.act_id):
                 continue
-            given = act.metadata.get("arguments")
-            if act.tool == tool and since <= act.at <= until and (arguments is None or given == arguments):
-                with suppress(ValueError):  # another thread took it
-                    self._acts.remove(act)
-                    return True
+            at_that_time = act is around or (act.at <= ended and begun < told.over)
+            same = at_that_time and (arguments is None or act.metadata.get("arguments") == arguments)
+            if same and self._acts.pop(act.id, None) is not None:  # else another thread took it
+                return True
         return False
 
     def add(self, call_id: str) -> None:

@@ -161,6 +161,7 @@ class AttachPoint:
         """What the call brought back; ``failed`` when it raised or was cancelled (then ``content`` is the error or nothing)."""
         if allowed.told:
             return
+        REPORTED.over(allowed.action, now())
         if not allowed.kaizen.settings.sidecar:
             return  # nobody else knows what to do with a result
         document = plain(content)
@@ -262,7 +263,7 @@ class AttachPoint:
         if call.id:
             REPORTED.add(call.id)
         if self.source != "otel":
-            REPORTED.add_act(action)
+            REPORTED.add_act(action, now(), runs=verdict.allowed)
         if verdict.allowed:
             return _allowed(action, kaizen, run, False)
         refused = self.refused if run is None else run.refused

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kaizen_security.client.acts import ACT
 from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.action import Action
@@ -34,15 +35,14 @@ MOST_RUNS = 1000
 """Traces that are remembered while they go on."""
 MOST_SPANS = 10_000
 """Spans whose agent is remembered while they go on."""
+NOBODY: tuple[tuple[str, ...], Action | None] = (), None
 MAX_MESSAGES = 200
-JUST_BEFORE = 0.1
-"""Seconds that a call may have been judged before the span of its body begins."""
 
 
 @dataclass(slots=True)
 class _Trace:
-    """One trace: a run. ``asked`` is the agent of its outermost invocation, ``agents`` of each open span those down to the one that
-    acts in it.
+    """One trace: a run. ``asked`` is the agent of its outermost invocation, ``open`` of each open span the agents down to the one
+    that acts in it, and the act that an attachment runs around it.
     """
 
     running: Running | None = None
@@ -50,7 +50,7 @@ class _Trace:
     asked: str | None = None
     request: str = ""
     read: set[str] = field(default_factory=set)
-    agents: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    open: dict[int, tuple[tuple[str, ...], Action | None]] = field(default_factory=dict)
 
 
 class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry is not there when types are checked
@@ -70,7 +70,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         if context is None:
             return
         trace = self._trace(context.trace_id, context.span_id)
-        above = trace.agents.get(span.parent.span_id, ()) if span.parent is not None else ()
+        above = trace.open.get(span.parent.span_id, NOBODY)[0] if span.parent is not None else ()
         if _said(span, "gen_ai.operation.name") == "invoke_agent":
             name = _said(span, "gen_ai.agent.name") or "agent"
             if trace.asked is None:
@@ -78,8 +78,8 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
                 self._running(trace)
             elif name != trace.asked and above[-1:] != (name,):
                 above = (*above, name)
-        if len(trace.agents) < MOST_SPANS:
-            trace.agents[context.span_id] = above
+        if len(trace.open) < MOST_SPANS:
+            trace.open[context.span_id] = above, ACT.get()
 
     def on_end(self, span: Any) -> None:
         """A span is over: a call of a tool is an action and its result, a model's turn shows the request."""
@@ -87,10 +87,10 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         trace = None if context is None else self._traces.get(context.trace_id)
         if trace is None:
             return
-        agents = trace.agents.pop(context.span_id, ())
+        agents, act = trace.open.pop(context.span_id, NOBODY)
         match _said(span, "gen_ai.operation.name"):
             case "execute_tool":
-                self._called(trace, span, agents)
+                self._called(trace, span, agents, act)
             case "chat" | "generate_content" | "text_completion" | "invoke_agent":
                 self._heard(trace, span)
         if context.span_id == trace.root:
@@ -127,13 +127,13 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
             trace.running = self.point.run().begin()
         return trace.running
 
-    def _called(self, trace: _Trace, span: Any, agents: tuple[str, ...]) -> None:
+    def _called(self, trace: _Trace, span: Any, agents: tuple[str, ...], act: Action | None) -> None:
         tool = _said(span, "gen_ai.tool.name") or str(span.name).removeprefix("execute_tool ").strip()
         call_id = _said(span, "gen_ai.tool.call.id")
         if not tool or (call_id and call_id in REPORTED):
             return
         given = _said(span, "gen_ai.tool.call.arguments") or _value(span, "gen_ai.tool.call.arguments")
-        if self._is_known(span, tool, _unwrapped(given), call_id):
+        if self._is_known(span, tool, _unwrapped(given), call_id, act):
             return
         call = Call(
             tool=tool,
@@ -147,12 +147,12 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
             return  # it ran all the same: the verdict says what it would have been
         self.point.after(said, _unwrapped(_value(span, "gen_ai.tool.call.result")), failed=_failed(span))
 
-    def _is_known(self, span: Any, tool: str, arguments: object, call_id: str) -> bool:
-        """Whether an attachment has reported this call while the span went on, or just before, where no id says so."""
+    def _is_known(self, span: Any, tool: str, arguments: object, call_id: str, act: Action | None) -> bool:
+        """Whether an attachment runs this call around the span or within it, where no id says so."""
         begun, over = span.start_time, span.end_time
         if begun is None or over is None:
             return False
-        return REPORTED.take_act(tool, arguments, begun / 1e9 - JUST_BEFORE, over / 1e9, call_id)
+        return REPORTED.take_act(tool, arguments, begun / 1e9, over / 1e9, call_id, act)
 
     def _heard(self, trace: _Trace, span: Any) -> None:
         running = self._running(trace)
