@@ -21,6 +21,8 @@ from kaizen_security.mcp.reach import Returned
 from kaizen_security.mcp.relay import Moves
 
 HEADER_MISMATCH = -32020
+PATIENCE = 60.0
+"""Seconds in which a client's message must have come."""
 T = TypeVar("T")
 PASSED_ON = frozenset(
     "accept content-type mcp-protocol-version mcp-session-id last-event-id traceparent tracestate".split()
@@ -43,12 +45,13 @@ def onward(request: Request) -> dict[str, str]:
 
 
 async def body_of(request: Request) -> bytes | None:
-    """The request's body; None when it is over the bound."""
+    """The request's body; None when it is over the bound. Raises TimeoutError when it has not all come within ``PATIENCE``."""
     found = bytearray()
-    async for chunk in request.stream():
-        found += chunk
-        if len(found) > LIMITS.request:
-            return None
+    async with asyncio.timeout(PATIENCE):
+        async for chunk in request.stream():
+            found += chunk
+            if len(found) > LIMITS.request:
+                return None
     return bytes(found)
 
 

@@ -171,6 +171,8 @@ class Gateway:
             body = await body_of(request)
         except ClientDisconnect:
             return problem(400, "the message broke off")
+        except TimeoutError:
+            return problem(408, "the message did not arrive in time")
         if body is None:
             return problem(413, f"the message has more than {LIMITS.request} bytes")
         wrong = mismatch(request, body)

@@ -13,6 +13,11 @@ ASKED = words_of(
     "用户的问题;質問;질문",
 )
 """What the user asked: a tool needs its own part of it, and never all of it word for word."""
+VERBATIM = words_of(
+    "verbatim;word_for_word;word.by.word;wörtlich;wortwörtlich;mot_pour_mot;mot_à_mot;palabra_por_palabra;parola_per_parola;"
+    "palavra_por_palavra;letterlijk;dosłown;дословно;слово_в_слово;aynen;ordagrant",
+    "逐字;原样;そのまま;그대로",
+)
 REPLY = words_of(
     "repl(?:y|ies)\\b;answer;respon[ds];antwort;répon;respond;rispo;antwoord;odpowi;ответ;yanıt;jawab;trả_lời;svar",
     "回答;回复;答え;返答;답변",

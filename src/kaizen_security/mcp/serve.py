@@ -16,6 +16,7 @@ from kaizen_security.mcp.http import Gateway
 from kaizen_security.mcp.reach import Pool
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup
+from kaizen_security.net.inbound import Protocol
 
 
 def serve(setup: Setup, *, host: str, port: int, pins: str, sessions: str, locked: bool) -> int:
@@ -53,7 +54,9 @@ def _bound(host: str, port: int) -> socket.socket:
 async def _serve(setup: Setup, bound: socket.socket, pins: str, sessions: str, locked: bool) -> None:
     pool = Pool()
     gateway = Gateway(setup, attach=_attached, shelf=Shelf(pins), pool=pool, locked=locked, book=Book(sessions))
-    server = _Server(uvicorn.Config(gateway.app(), log_level="warning", access_log=False, lifespan="off"))
+    server = _Server(
+        uvicorn.Config(gateway.app(), http=Protocol, log_level="warning", access_log=False, lifespan="off")
+    )
     try:
         await server.serve([bound])
     finally:

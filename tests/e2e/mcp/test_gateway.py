@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import httpx
 import pytest
 
 from kaizen_security.mcp.upstreams import key_hash
+from kaizen_security.net.inbound import CONNECTIONS
 from tests.e2e.mcp.http_peer import SESSION, HttpPeer
 from tests.e2e.mcp.shimmed import bare, peak
 from tests.e2e.mcp.talking import free_port
@@ -227,6 +229,18 @@ def test_a_body_over_the_bound_is_refused(gateway, peer):
     running = gateway()
     assert running.post(b'"' + b"x" * (17 << 20) + b'"').status_code == 413
     assert peer.reached == []
+
+
+def test_who_opens_connections_and_says_nothing_does_not_keep_the_agents_out(gateway, peer):
+    running = gateway()
+    address = ("127.0.0.1", running.call.base_url.port)
+    silent = [socket.create_connection(address, timeout=60) for _ in range(CONNECTIONS + 1)]
+    try:
+        assert silent[-1].recv(1) == b""
+    finally:
+        for one in silent:
+            one.close()
+    assert running.post(request(1, "ping")).status_code == 200
 
 
 BIG_RESULT = {"content": [{"type": "text", "text": "x" * 10_000_000}]}

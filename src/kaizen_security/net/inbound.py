@@ -1,0 +1,61 @@
+"""Inbound: connections of our own HTTP servers, which anybody may open before saying who they are.
+
+A head that does not come ends its connection, and there are only so many at a time: else whoever opens a thousand and says nothing
+would keep everybody else out for as long as he likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+HEAD_DEADLINE = 10.0
+"""Seconds in which the head of a request must have come, from the connection or from its first byte on."""
+CONNECTIONS = 512
+"""Connections at a time; more are closed at once. Half of the descriptors that a process usually may have."""
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. ``head_deadline`` in seconds."""
+
+    head_deadline = HEAD_DEADLINE
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client."""
+        super().connection_made(transport)
+        if self.is_one_too_many():
+            transport.close()
+            return
+        self._wait_for_head()
+
+    def is_one_too_many(self) -> bool:
+        """Whether this one is over the bound."""
+        return len(self.connections) > CONNECTIONS
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is gone."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes; the first of a further request on the same connection start its deadline."""
+        before: RequestResponseCycle | None = self.cycle
+        if self._timer is None and before is not None and before.response_complete:
+            self._wait_for_head()
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        """The head is here."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def _wait_for_head(self) -> None:
+        self._stop_waiting()
+        self._timer = self.loop.call_later(self.head_deadline, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
