@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import secrets
 import string
 from pathlib import Path
@@ -13,6 +12,7 @@ from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.observer.canaries import MOST, Canaries, from_json, row
 from kaizen_security.observer.credential_rules import crc32_base62
+from kaizen_security.setup.wrap import replaced
 
 _LETTERS = string.ascii_letters + string.digits
 FORMS = ("plain", "aws", "password")
@@ -85,12 +85,9 @@ def _read(path: Path) -> Json:
 
 
 def _write(path: Path, document: dict[str, Json]) -> None:
-    # The key is in it: for its owner alone, and never half written.
-    fresh = path.with_name(path.name + ".new")
+    # The key is in it: for its owner alone, never half written, and not into a file that somebody else put there before.
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(document, file, indent=1)
-        fresh.replace(path)
+        replaced(str(path), json.dumps(document, indent=1).encode(), 0o600)
     except OSError as err:
         raise Misconfigured(f"{path} cannot be written: {err.strerror}") from err

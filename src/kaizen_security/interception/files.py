@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from kaizen_security.interception.readings import Readings
 from kaizen_security.interception.scan import Scanner
 from kaizen_security.observer import canaries
 from kaizen_security.observer.canaries import Canaries
+from kaizen_security.setup.wrap import replaced
 
 MOST_TEXT = 64 << 20
 """Bytes of one document."""
@@ -68,12 +68,9 @@ def add_documents(path: Path, names: Sequence[Path]) -> int:
             rows.append(documents.row(bytes.fromhex(str(known["key"])), name.name, _text(name), room=room))
         except InvalidInput as err:
             raise Misconfigured(str(err)) from err
-    # The key is in it: for its owner alone, and never half written.
-    fresh = path.with_name(path.name + ".new")
+    # The key is in it: for its owner alone, never half written, and not into a file that somebody else put there before.
     try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(known, file)
-        fresh.replace(path)
+        replaced(str(path), json.dumps(known).encode(), 0o600)
     except OSError as err:
         raise Misconfigured(f"{path} cannot be written: {err.strerror}") from err
     return len(rows)

@@ -13,3 +13,14 @@ def test_the_first_canary_makes_the_folders_of_its_file_for_its_owner_alone(caps
     assert value not in file.read_text()
     assert main(["canary", "list", "--file", str(file)]) == 0
     assert "old passwords" in capsys.readouterr().out
+
+
+def test_the_key_goes_into_no_file_that_somebody_put_in_its_way(tmp_path):
+    file = tmp_path / "canaries.json"
+    theirs = tmp_path / "theirs"
+    theirs.write_text("")
+    for name in (f"{file.name}.new", f"{file.name}.tmp"):
+        (tmp_path / name).symlink_to(theirs)
+    assert main(["canary", "new", "--file", str(file), "--name", "old passwords"]) == 0
+    assert theirs.read_text() == ""
+    assert not file.is_symlink()
