@@ -171,6 +171,7 @@ def test_a_call_without_params_is_never_forwarded():
         b'{"jsonrpc":"2.0","id":1,"method":"ping"} {"jsonrpc":"2.0","id":2,"method":"ping"}',
         b'{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call","params":{"name":"delete_all"}}',
         b'{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call","params":{"name":"delete_all"}}',
+        b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read","arguments":{"path":"/tmp/a","Path":"/etc/shadow"}}}',
         '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"look","argument\u017f":{}}}'.encode(),
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"look","NAME":"delete_all"}}',
         b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"look","arguments":{"a":1,"a":2}}}',
