@@ -21,10 +21,11 @@ from kaizen_security.launch.space import enter
 
 _CAN_NOT = 125
 """Status of a child that could not be set up; 126 and 127 are the shell's: not executable, not found."""
-KEPT_CAPABILITIES = sum(1 << number for number in (0, 1, 2, 3, 4, 6, 7, 10))
-"""What an agent that runs as root keeps: chown, dac_override, dac_read_search, fowner, fsetid, setgid, setuid, net_bind_service.
+KEPT_CAPABILITIES = sum(1 << number for number in (0, 1, 3, 4, 6, 7, 10))
+"""What an agent that runs as root keeps: chown, dac_override, fowner, fsetid, setgid, setuid, net_bind_service.
 
-Gone are all that load or unload programs, trace, mount, change networks, kill what is not its own, or read raw packets.
+Gone are all that load or unload programs, trace, mount, change networks, kill what is not its own, or read raw packets; and
+dac_read_search, for by a file's handle (open_by_handle_at(2)) what is hidden under its path is opened all the same.
 """
 
 

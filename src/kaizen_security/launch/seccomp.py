@@ -1,8 +1,9 @@
 """A seccomp filter (seccomp(2), classic BPF) that refuses what no agent needs and what leads around the network.
 
 Refused with EACCES: sockets of families beyond unix, IPv4, IPv6 and netlink (vsock, packet, bluetooth, …), raw sockets, bpf(2),
-io_uring, kernel modules, kexec, entering foreign namespaces. The supervisor hears of each (``notify``). A call under another
-architecture's numbers ends the process.
+io_uring, kernel modules, kexec, entering foreign namespaces, limits of other processes, and typing into the terminal, which whoever
+reads it after the agent would take for the user's words. The supervisor hears of each (``notify``). A call under the numbers of
+another architecture ends the process.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _TABLE: dict[str, tuple[int, dict[str, int]]] = {
             "kexec_load": 246,
             "setns": 308,
             "perf_event_open": 298,
+            "prlimit64": 302,
+            "ioctl": 16,
         },
     ),
     "aarch64": (
@@ -47,12 +50,16 @@ _TABLE: dict[str, tuple[int, dict[str, int]]] = {
             "kexec_load": 104,
             "setns": 268,
             "perf_event_open": 241,
+            "prlimit64": 261,
+            "ioctl": 29,
         },
     ),
 }
 
 REFUSED = ("bpf", "io_uring_setup", "init_module", "finit_module", "kexec_load", "setns", "perf_event_open")
 """Calls that are refused whole."""
+_TYPING = (0x5412, 0x541C)
+"""TIOCSTI, which puts characters into the terminal's input, and TIOCLINUX, which pastes them (ioctl_tty(2))."""
 
 
 def program(machine: str, *, unix: bool = True, io_uring: bool = False, udp: bool = True) -> bytes:
@@ -78,6 +85,16 @@ def program(machine: str, *, unix: bool = True, io_uring: bool = False, udp: boo
     ]
     for name in refused:
         code += [(_JEQ, 0, 1, numbers[name]), (_RET, 0, 0, _NOTIFY)]
+    # Root may set the limits of any process of root's without a capability, as no file and no CPU time for the supervisor.
+    code += [
+        (_JEQ, 0, 4, numbers["prlimit64"]),
+        (_LD, 0, 0, _ARG0),
+        (_JEQ, 1, 0, 0),
+        (_RET, 0, 0, _NOTIFY),
+        (_RET, 0, 0, _ALLOW),
+    ]
+    code += [(_JEQ, 0, 5, numbers["ioctl"]), (_LD, 0, 0, _ARG1), (_JEQ, 1, 0, _TYPING[0]), (_JEQ, 0, 1, _TYPING[1])]
+    code += [(_RET, 0, 0, _NOTIFY), (_RET, 0, 0, _ALLOW)]
     code += [(_JEQ, 1, 0, numbers["socket"]), (_RET, 0, 0, _ALLOW), (_LD, 0, 0, _ARG0)]
     # A known family jumps to the look at the socket's type, which stands behind the refusal. Only IP sockets are looked at.
     code += [(_JEQ, len(families) - i, 0, family) for i, family in enumerate(families)]

@@ -148,6 +148,47 @@ said(lambda: os.open("/proc/self/comm", os.O_WRONLY))
     assert said(done) == ["EACCES", *["ECONNREFUSED"] * 4, "EROFS", "done"]
 
 
+def test_root_neither_limits_what_holds_it_nor_types_for_the_user(tmp_path: Path):
+    """Root may set the limits of root's processes without a capability: with no file and no CPU time, who holds it would end."""
+    code = """
+import errno, fcntl, os, resource, sys
+def said(work):
+    try: work(); print("done")
+    except OSError as err: print(errno.errorcode[err.errno])
+said(lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1000, 1000)))
+said(lambda: resource.prlimit(0, resource.RLIMIT_NOFILE, (512, 512)))
+said(lambda: fcntl.ioctl(0, 0x5412, b"x"))  # TIOCSTI
+"""
+    with proxy(tmp_path / "p", {}) as url:
+        done = kaizen_run("--enforce", "--proxy", url, *python(code), env={}, data=tmp_path)
+    assert said(done) == ["EACCES", "done", "EACCES"]
+
+
+def test_a_hidden_socket_is_not_opened_by_its_files_handle(tmp_path: Path):
+    """open_by_handle_at(2) knows no mounts, so nothing that hides a path hides from it."""
+    place = tmp_path / "service"
+    with socket.socket(socket.AF_UNIX) as service, proxy(tmp_path / "p", {}) as url:
+        service.bind(str(place))
+        service.listen()
+        code = f"""
+import ctypes, errno, os, socket, struct
+libc = ctypes.CDLL(None, use_errno=True)
+calls = (303, 304) if os.uname().machine == "x86_64" else (264, 265)
+handle, mount = ctypes.create_string_buffer(struct.pack("=Ii", 128, 0), 136), ctypes.c_int()
+libc.syscall(calls[0], -100, {str(tmp_path)!r}.encode(), handle, ctypes.byref(mount), 0)
+size, kind = struct.unpack_from("=Ii", handle)
+if kind != 1: print("another file system"); raise SystemExit
+hidden = ctypes.create_string_buffer(struct.pack("=IiII", 8, 1, {place.stat().st_ino}, 0), 16)  # of any generation
+found = libc.syscall(calls[1], os.open({str(tmp_path)!r}, os.O_RDONLY), hidden, os.O_PATH)
+if found < 0: print(errno.errorcode[ctypes.get_errno()]); raise SystemExit
+socket.socket(socket.AF_UNIX).connect(f"/proc/self/fd/{{found}}"); print("reached")
+"""
+        done = kaizen_run("--enforce", "--proxy", url, *python(code), env={}, data=tmp_path)
+    if said(done) == ["another file system"]:
+        pytest.skip("files have other handles here")
+    assert said(done) == ["EPERM"]
+
+
 def test_what_was_pinned_is_gone_when_the_run_is_over(tmp_path: Path):
     with proxy(tmp_path / "p", {}) as url:
         kaizen_run("--enforce", "--agent", "pinned", "--proxy", url, "--", "true", env={}, data=tmp_path)

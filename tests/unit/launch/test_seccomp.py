@@ -69,7 +69,16 @@ def test_calls_that_lead_out_are_refused_and_others_are_not():
     assert outcome(code, 425, X86) == NOTIFY
     assert outcome(program("x86_64", io_uring=True), 425, X86) == ALLOW
     allowed = [nr for nr in range(500) if outcome(code, nr, X86, 2, 1) == ALLOW]
-    assert len(allowed) == 500 - len(REFUSED)
+    assert len(allowed) == 500 - len(REFUSED) - 1  # and the limits of process 2
+
+
+@pytest.mark.parametrize(("machine", "arch", "prlimit", "ioctl"), [("x86_64", X86, 302, 16), ("aarch64", ARM, 261, 29)])
+def test_limits_of_others_and_typing_into_the_terminal(machine: str, arch: int, prlimit: int, ioctl: int):
+    code = program(machine)
+    assert [outcome(code, prlimit, arch, pid, 7) for pid in (0, 1, 4711, 1 << 32)] == [ALLOW, NOTIFY, NOTIFY, ALLOW]
+    for high in (0, 1 << 32):  # the kernel looks at 32 bits only
+        assert [outcome(code, ioctl, arch, 0, high | one) for one in (0x5412, 0x541C)] == [NOTIFY, NOTIFY]
+    assert [outcome(code, ioctl, arch, 0x5412, one) for one in (0x5401, 0x5413, 0x541B, 0x541D)] == [ALLOW] * 4
 
 
 def test_another_architecture_ends_the_process_and_x32_is_no_call():
