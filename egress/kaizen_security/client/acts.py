@@ -83,7 +83,11 @@ class _Told:
 class Reported:
     """Calls which an attachment of this process has reported: by the ids that frameworks gave them, and by what they are where one
     of the two that tell has no id. Bounded, for several threads.
+
+    ``wanted``  whether anybody of this process asks for it: nothing is kept for nobody
     """
+
+    wanted = False
 
     def __init__(self) -> None:
         self._ids: OrderedDict[str, None] = OrderedDict()

@@ -17,6 +17,10 @@ MAX_TOTAL = 256 << 10
 MAX_DEPTH = 16
 FEW = 32
 """Entries of a mapping up to which it is looked at as a flat one first."""
+MOST_NAMES = 4096
+"""Names of arguments that are known to be short and plain."""
+_NAMES: set[str] = set()
+_LARGE = 1 << 64
 
 
 class Plain(dict[str, Json]):
@@ -55,19 +59,28 @@ def _flat(value: dict[object, object]) -> dict[str, Json] | None:
     found: dict[str, Json] = {}
     left = MAX_TEXT
     for name, one in list(value.items()):
-        if type(name) is not str or len(name) > 64 or not name.isascii() or "\0" in name:
+        if type(name) is not str or (name not in _NAMES and not _is_short(name)):
             return None
-        if type(one) is str:
-            left -= len(one)
-            if left < 0 or not one.isascii() or "\0" in one:
+        kind = type(one)
+        if kind is str:
+            left -= len(one)  # type: ignore[arg-type]  # it is text
+            if left < 0 or not one.isascii() or "\0" in one:  # type: ignore[attr-defined,operator]
                 return None
-        elif type(one) is int:
-            if one.bit_length() > 64:
+        elif kind is int:
+            if not -_LARGE < one < _LARGE:  # type: ignore[operator]  # it is a number
                 return None
-        elif one is not None and type(one) is not bool:
+        elif one is not None and kind is not bool:
             return None
-        found[name] = one
+        found[name] = one  # type: ignore[assignment]  # it is one of these
     return found
+
+
+def _is_short(name: str) -> bool:
+    if len(name) > 64 or not name.isascii() or "\0" in name:
+        return False
+    if len(_NAMES) < MOST_NAMES:
+        _NAMES.add(name)
+    return True
 
 
 def _plain(value: object, depth: int, budget: _Budget) -> Json:

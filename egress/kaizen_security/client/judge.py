@@ -92,13 +92,19 @@ class Judge:
         return rules.mode is Mode.OBSERVE and rules.origin != "local" and not rules.missing
 
     def observe(self, action: Action, at: float, run_id: str) -> tuple[Verdict, Action | None]:
-        """What policy says; and the action as the sidecar is to have it afterwards, None when it was blocked and reported."""
+        """What policy says; and the action as the sidecar is to have it afterwards, None when it was blocked and reported.
+
+        A verdict that allows may be one for all such actions: it names none.
+        """
         rules = self.rules
         full = self._full(action, at, run_id)
-        verdict = rules.settled(rules.look(full)[0], full, self.sequence)
-        if verdict.allowed:
+        verdict = rules.look(full)[0]
+        if rules.compiled.correlates:
+            verdict = rules.settled(verdict, full, self.sequence)
+        if verdict.decision is Decision.ALLOW:
             return verdict, full
-        self.report(full, replace(verdict, action_id=full.id), at, run_id)
+        verdict = replace(verdict, action_id=full.id)
+        self.report(full, verdict, at, run_id)
         return verdict, None
 
     def unheard(self, action: Action) -> None:

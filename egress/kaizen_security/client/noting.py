@@ -13,13 +13,13 @@ from kaizen_security.client.later import Later
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.step import Claim, Effect, End, Result
+from kaizen_security.contract.verdict import Verdict, restated
 
 if TYPE_CHECKING:
     from kaizen_security.client.config import Settings
     from kaizen_security.client.judge import Judge
     from kaizen_security.client.link import Link
     from kaizen_security.contract.step import Step
-    from kaizen_security.contract.verdict import Verdict
 
 RUN: ContextVar[str] = ContextVar("kaizen_run", default="")
 """The run that the current context belongs to."""
@@ -69,6 +69,11 @@ class Noting:
             action = replace(action, id=action.id or self.ids.new())
             self._judging.report(action, verdict, now(), action.run_id or RUN.get())
             return verdict
+        said = self._passed(action)
+        return said if said.action_id or not action.id else restated(said, action_id=action.id)
+
+    def _passed(self, action: Action) -> Verdict:
+        """``report`` for one who only wants to know whether it is allowed: such a verdict may be shared by all actions like it."""
         if self._later is None:
             return self.inspect(action)
         verdict, full = self._judging.observe(action, action.at or now(), action.run_id or RUN.get())
@@ -76,7 +81,8 @@ class Noting:
             self._link.note(full)
             self._later.wake()
         if self.on_verdict is not None:
-            self._show(verdict, full or action)
+            done = full or action
+            self._show(restated(verdict, action_id=done.id), done)
         return verdict
 
     def note(self, step: Step) -> None:
@@ -101,11 +107,12 @@ class Noting:
 
     def note_brought(self, action: Action, document: Json, *, failed: bool) -> None:
         """``note_result`` of what ``plain`` has made already."""
-        link = self._link
-        if link is not None:
-            self._keep(
-                link, _result(action.run_id or RUN.get(), action.id, document, failed, self.settings.agent, now())
+        if self._link is not None:
+            self._link.note(
+                _result(action.run_id or RUN.get(), action.id, document, failed, self.settings.agent, now())
             )
+            if self._later is not None:
+                self._later.wake()
 
     def hand_over(self, timeout: float = 1.0) -> bool:
         """Give the sidecar now what was noted, for those of the same run who ask it elsewhere; false when it does not take it."""

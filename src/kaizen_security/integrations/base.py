@@ -22,7 +22,7 @@ from kaizen_security.client.noting import RUN
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.errors import KaizenBlocked
-from kaizen_security.contract.verdict import Verdict
+from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.integrations.refusals import refusal
 from kaizen_security.integrations.runs import RUNNING, Running
 
@@ -138,19 +138,13 @@ class AttachPoint:
 
     def before(self, call: Call) -> Allowed | Refused:
         """Whether the call may run. Blocks the thread for as long as the verdict takes; on an event loop use ``abefore``."""
-        kaizen, action = self._begun(call)
-        if ACT.get() is not None and is_told(action):
-            return Allowed(action=action, kaizen=kaizen, run=call.run, told=True)
-        verdict = kaizen.report(action) if self._only_observes(kaizen) else kaizen.inspect(action)
-        return self._settled(call, kaizen, action, verdict)
+        kaizen, action, said = self._at_once(call)
+        return said if said is not None else self._settled(call, kaizen, action, kaizen.inspect(action))
 
     async def abefore(self, call: Call) -> Allowed | Refused:
         """The same, while the event loop goes on."""
-        kaizen, action = self._begun(call)
-        if ACT.get() is not None and is_told(action):
-            return Allowed(action=action, kaizen=kaizen, run=call.run, told=True)
-        verdict = kaizen.report(action) if self._only_observes(kaizen) else await kaizen.ainspect(action)
-        return self._settled(call, kaizen, action, verdict)
+        kaizen, action, said = self._at_once(call)
+        return said if said is not None else self._settled(call, kaizen, action, await kaizen.ainspect(action))
 
     def told(self, call: Call) -> Allowed | Refused:
         """The same for a call that has been made already, of which a framework tells afterwards: reported, and nothing waits."""
@@ -161,7 +155,8 @@ class AttachPoint:
         """What the call brought back; ``failed`` when it raised or was cancelled (then ``content`` is the error or nothing)."""
         if allowed.told:
             return
-        REPORTED.over(allowed.action, now())
+        if REPORTED.wanted:
+            REPORTED.over(allowed.action, now())
         if not allowed.kaizen.settings.sidecar:
             return  # nobody else knows what to do with a result
         document = plain(content)
@@ -185,7 +180,7 @@ class AttachPoint:
         said = self.before(call)
         if isinstance(said, Refused):
             return refuse(said)
-        with self.noted(said) as kept:
+        with Noted(self, said) as kept:
             found = body()
             kept.content = shown(found)
         return found
@@ -198,10 +193,12 @@ class AttachPoint:
         shown: Callable[[T], object] = lambda found: found,
     ) -> T:
         """The same for a coroutine; one that is cancelled has failed."""
-        said = await self.abefore(call)
+        kaizen, action, said = self._at_once(call)
+        if said is None:
+            said = self._settled(call, kaizen, action, await kaizen.ainspect(action))
         if isinstance(said, Refused):
             return refuse(said)
-        with self.noted(said) as kept:
+        with Noted(self, said) as kept:
             found = await body()
             kept.content = shown(found)
         return found
@@ -224,12 +221,18 @@ class AttachPoint:
 
     # --- the parts of before
 
-    def _only_observes(self, kaizen: Kaizen) -> bool:
-        return kaizen.observes and not self.always_ask
+    def _at_once(self, call: Call) -> tuple[Kaizen, Action, Allowed | Refused | None]:
+        """What is known without waiting for anybody: nothing, as long as the sidecar has to be asked."""
+        kaizen, action = self._begun(call)
+        if ACT.get() is not None and is_told(action):
+            return kaizen, action, Allowed(action=action, kaizen=kaizen, run=call.run, told=True)
+        if self.always_ask or not kaizen.observes:
+            return kaizen, action, None
+        return kaizen, action, self._settled(call, kaizen, action, kaizen._passed(action))
 
     def _begun(self, call: Call) -> tuple[Kaizen, Action]:
-        run = call.run or RUNNING.get()
-        kaizen = self.agent(call.agents)
+        run, agents = call.run or RUNNING.get(), call.agents
+        kaizen = self.agent(agents) if agents else self.kaizen
         stated = stated_of(call.fn) if call.fn is not None else None
         arguments = _arguments(call.arguments)
         metadata = Plain(source=self.source, arguments=arguments)
@@ -239,7 +242,7 @@ class AttachPoint:
             stated.kind if stated is not None else call.kind,
             call.tool,
             call.publisher,
-            call.target or _target(stated, arguments),
+            call.target if call.target or stated is None else _target(stated, arguments),
             "",
             metadata,
             kaizen.ids.new(),
@@ -248,23 +251,24 @@ class AttachPoint:
             now(),
             kaizen.settings.agent,
             "",
-            self._chain(call.agents),
+            (self.kaizen.settings.agent, *agents[:-1]) if agents else (),
             (),
         )
         if run is not None:
             run.hear(kaizen)
         return kaizen, action
 
-    def _chain(self, agents: tuple[str, ...]) -> tuple[str, ...]:
-        return (self.kaizen.settings.agent, *agents[:-1]) if agents else ()
-
-    def _settled(self, call: Call, kaizen: Kaizen, action: Action, verdict: Verdict) -> Allowed | Refused:
-        run = call.run or RUNNING.get()
+    def _remember(self, call: Call, action: Action, verdict: Verdict) -> None:
         if call.id:
             REPORTED.add(call.id)
         if self.source != "otel":
             REPORTED.add_act(action, now(), runs=verdict.allowed)
-        if verdict.allowed:
+
+    def _settled(self, call: Call, kaizen: Kaizen, action: Action, verdict: Verdict) -> Allowed | Refused:
+        run = call.run or RUNNING.get()
+        if REPORTED.wanted:
+            self._remember(call, action, verdict)
+        if verdict.decision is Decision.ALLOW:
             return _allowed(action, kaizen, run, False)
         refused = self.refused if run is None else run.refused
         if len(refused) > MOST_TOOLS:
@@ -318,7 +322,8 @@ class Noted(_Body):
     __slots__ = ("_point", "content", "failed")
 
     def __init__(self, point: AttachPoint, allowed: Allowed) -> None:
-        _Body.__init__(self, allowed)
+        self._allowed = allowed
+        self._act = self._run = None
         self.content: object = None
         self.failed = False
         self._point = point
@@ -370,6 +375,8 @@ def default() -> Kaizen:
 
 def _arguments(given: object) -> Json:
     """A copy that is JSON. Text that is a JSON object is one: several frameworks hand on what the model wrote."""
+    if type(given) is dict:
+        return plain(given)
     if isinstance(given, str) and given[:1] == "{":
         import json
 
@@ -379,15 +386,15 @@ def _arguments(given: object) -> Json:
             return {"input": plain(given)}
     if given is None:
         return {}
-    if isinstance(given, Mapping) and type(given) is not dict:
+    if isinstance(given, Mapping):
         given = dict(given)
     if not isinstance(given, dict):
         return {"input": plain(given)}
     return plain(given)
 
 
-def _target(stated: Stated | None, arguments: Json) -> str:
-    if stated is None or not stated.target or not isinstance(arguments, dict):
+def _target(stated: Stated, arguments: Json) -> str:
+    if not stated.target or not isinstance(arguments, dict):
         return ""
     found = arguments.get(stated.target)
     return found if isinstance(found, str) else "" if found is None else str(found)

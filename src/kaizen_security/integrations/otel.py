@@ -61,6 +61,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
 
     def __init__(self, kaizen: Kaizen | AsyncKaizen | None = None, *, identity: bool = True) -> None:
         self.point: AttachPoint = attach_point(kaizen, SOURCE, identity=identity)
+        REPORTED.wanted = True
         self._traces: OrderedDict[int, _Trace] = OrderedDict()
         self._lock = threading.Lock()
 
