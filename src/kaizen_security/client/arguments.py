@@ -8,8 +8,8 @@ from enum import Enum
 
 from kaizen_security.contract.action import Json
 
-MAX_TEXT = 64 << 10
-"""Characters of one text."""
+MAX_TEXT = 256 << 10
+"""Characters of one text: as many as of all. Who writes the arguments would else choose what is not looked at."""
 MAX_NODES = 5000
 """Values in one document."""
 MAX_TOTAL = 256 << 10

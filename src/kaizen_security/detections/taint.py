@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.finding import Finding
@@ -46,7 +47,31 @@ def detect(action: Action, context: Context) -> tuple[Finding, ...]:
             return ()
         if why and (copy.piece.field not in best or copy.rows > best[copy.piece.field][0].rows):
             best[copy.piece.field] = (copy, why)
-    return tuple(_finding(copy, why) for copy, why in best.values())
+    return tuple(_finding(copy, why) for copy, why in best.values()) or tuple(_unread(action, context))
+
+
+def _unread(action: Action, context: Context) -> Iterator[Finding]:
+    """More leaves than is looked at, after a sensitive reading: it may be anywhere in it."""
+    run, load = context.run, context.load
+    if run is None or load is None or not load.carried.cut or not run.marks.sensitive:
+        return
+    if named_by_user(action, run.origins):
+        return
+    source = next(iter(run.marks.sensitive.values())).source
+    yield Finding(
+        kind="reading leaves",
+        value=f"{source.tool or 'a tool'} to arguments"[:512],
+        source="baseline",
+        detection="taint",
+        field="arguments",
+        expected="no more than can be looked at, after a sensitive reading",
+        observed=(
+            f"a part of the arguments was not looked at (too long or too deep), and result {source.number + 1} of the run "
+            f"({source.tool or 'a tool'}) is sensitive: {source.why}"
+        )[:512],
+        advice=ABOUT.advice,
+        attack="read-then-egress",
+    )
 
 
 def _handed(copy: Copy, context: Context) -> bool:

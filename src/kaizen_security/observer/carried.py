@@ -18,13 +18,16 @@ from kaizen_security.contract.action import EGRESS_KINDS, Action, Json
 from kaizen_security.observer.baseline import destination
 from kaizen_security.observer.decode import SHORTEST, Budget, decoded, may_hold
 from kaizen_security.observer.entities import words_of_name
+from kaizen_security.observer.outline import CUT, LONGEST
 
 MOST_PIECES = 128
-MOST_CHARACTERS = 32_768
-"""Characters of one action that are looked at, before decoding."""
+"""Texts that are looked at one by one; those behind them are looked at as one text."""
+MOST_CHARACTERS = 256 << 10
+"""Characters of one action that are looked at, before decoding: as many as clients send of one document."""
+MOST_TEXTS = 8192
 MOST_DECODED_PIECES = 64
 LEAST_NAME = 16
-"""Characters of a field's name, with digits among them, from which on it is looked at as a text."""
+"""Characters of a field's name, with digits or blanks among them, from which on it is looked at as a text."""
 
 UNMEASURED = 1 << 30
 """More than any word has: whatever it is, it may be in it."""
@@ -84,17 +87,11 @@ def _of_target(kind: str, target: str) -> Carried:
 
 def _carried(action: Action) -> Carried:
     host = destination(action)
-    found: list[Piece] = []
-    left = MOST_CHARACTERS
-    cut = False
-    for piece in _plain(action, host):
-        if len(found) >= MOST_PIECES or left <= 0:
-            cut = True
-            break
-        text = piece.text[:left]
-        cut = cut or len(text) < len(piece.text)
-        left -= len(text)
-        found.append(Piece(piece.field, piece.name, text, piece.spot, piece.host, "", longest_word(text)))
+    found, behind, cut = _bounded(_plain(action, host))
+    if behind:
+        # Who writes many arguments before it must not get more out than who writes one.
+        text = "\n".join(behind)
+        found.append(Piece("arguments", "", text, Spot.ARGUMENT, host, "", longest_word(text)))
     budget = Budget()
     inner: list[Piece] = []
     for piece in found:
@@ -105,6 +102,24 @@ def _carried(action: Action) -> Carried:
             if len(inner) >= MOST_DECODED_PIECES:
                 break
     return Carried((*found, *inner[:MOST_DECODED_PIECES]), host, _leaves(action, host), cut or budget.cut)
+
+
+def _bounded(pieces: Iterable[Piece]) -> tuple[list[Piece], list[str], bool]:
+    """The first pieces, the texts of those behind them, and whether something was left out, here or by the client."""
+    found: list[Piece] = []
+    behind: list[str] = []
+    left, cut = MOST_CHARACTERS, False
+    for number, piece in enumerate(pieces):
+        if left <= 0 or number >= MOST_TEXTS:
+            return found, behind, True
+        text = piece.text[:left]
+        left -= len(text)
+        cut = cut or len(text) < len(piece.text) or text == CUT or (len(text) > LONGEST and text.endswith(CUT))
+        if len(found) < MOST_PIECES:
+            found.append(Piece(piece.field, piece.name, text, piece.spot, piece.host, "", longest_word(text)))
+        else:
+            behind.append(text)
+    return found, behind, cut
 
 
 def longest_word(text: str) -> int:
@@ -131,14 +146,10 @@ def _plain(action: Action, host: str) -> Iterator[Piece]:
 
 
 def _walk(value: Json, path: str, name: str, host: str, depth: int) -> Iterator[Piece]:
-    if depth > 16 or value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return
-    if isinstance(value, (str, int, float)):
-        text = str(value)
-        if "://" in text and _URL.match(text):
-            yield from _url(text, path, _host_of(text))
-        elif text:
-            yield Piece(path, name, text, Spot.ARGUMENT, host)
+    if depth > 16 or isinstance(value, (str, int, float)):
+        yield from _said(CUT if depth > 16 else str(value), path, name, host)
         return
     if isinstance(value, Mapping):
         inner: Iterable[tuple[str, str, Json]] = ((f"{path}.{key}"[:200], str(key), one) for key, one in value.items())
@@ -156,10 +167,17 @@ def _walk(value: Json, path: str, name: str, host: str, depth: int) -> Iterator[
         yield from _names(value, path, host)
 
 
+def _said(text: str, path: str, name: str, host: str) -> Iterator[Piece]:
+    if "://" in text and _URL.match(text):
+        yield from _url(text, path, _host_of(text))
+    elif text:
+        yield Piece(path, name, text, Spot.ARGUMENT, host)
+
+
 def _names(value: Mapping[str, Json], path: str, host: str) -> Iterator[Piece]:
     """Names that nobody would give: each may be what is said with it."""
     for key in value:
-        if len(key) >= LEAST_NAME and any(map(str.isdigit, key)):
+        if len(key) >= LEAST_NAME and (" " in key or any(map(str.isdigit, key))):
             yield Piece(path, "name", key, Spot.ARGUMENT, host)
 
 

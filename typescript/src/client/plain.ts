@@ -7,7 +7,7 @@ import type { Policy } from "../contract/policy.js";
 import { cut } from "../contract/text.js";
 
 /** Characters of one text, values and characters of one document, levels. */
-const MAX_TEXT = 64 << 10;
+const MAX_TEXT = 256 << 10;
 const MAX_NODES = 5000;
 const MAX_TOTAL = 256 << 10;
 const MAX_DEPTH = 16;
