@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from kaizen_security.contract.action import Json
 
 MAX_NAME = 256
-MAX_TEXTS = 200_000
-"""Values and names of one message that are looked at; a definition that has more is held back (``whole``)."""
+MAX_TEXTS = 1 << 19
+"""Values and names of one message that are looked at: as many as one that is read whole (``Limits.frame``) can have."""
+MOST_VALUES = 200_000
+"""Of one definition; one that has more is held back (``whole``)."""
 
 Asked = Iterable[tuple[str, str]]
 """Arguments: the name of each, and all that it says of itself in one text."""
@@ -135,12 +137,12 @@ def untrue_hints(tool: Json) -> tuple[str, ...]:
 
 
 def whole(definition: Json, longest: int) -> bool:
-    """Whether all of a definition can be looked at: no more values than ``MAX_TEXTS``, none longer than ``longest``."""
+    """Whether all of a definition can be looked at: no more than ``MOST_VALUES``, none longer than ``longest``."""
     values = 0
     level = [definition]
     while level:
         values += len(level)
-        if values > MAX_TEXTS or any(isinstance(one, str) and len(one) > longest for one in level):
+        if values > MOST_VALUES or any(isinstance(one, str) and len(one) > longest for one in level):
             return False
         level = [
             below

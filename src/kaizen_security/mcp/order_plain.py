@@ -19,7 +19,9 @@ from kaizen_security.mcp.order_kinds import END
 from kaizen_security.mcp.order_words import EXAMPLE
 
 MAX_TEXT = 96 << 10
-"""Characters of one text that are looked at; of a longer one, half of them at its beginning and half at its end."""
+"""Characters of one text that are looked at; of a longer one in a definition, half of them at its beginning and half at its end."""
+MOST_PARTS = 4
+"""Pieces of that length of one text in a result that are read; a model seldom reads as much."""
 MAX_CODED = 16
 """Runs of base64 in one text that are decoded."""
 
@@ -55,6 +57,19 @@ def plain(text: str) -> str:
 def cut(text: str) -> str:
     """A long text's beginning and end."""
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT // 2] + "\n\n" + text[-MAX_TEXT // 2 :]
+
+
+def parts(text: str, lap: int) -> Iterator[str]:
+    """A long text in pieces that are read one by one, each with the last ``lap`` characters of the one before; of a very long one
+    the first pieces and its end.
+    """
+    step = MAX_TEXT - lap
+    for number in range(MOST_PARTS - 1):
+        at = number * step
+        if at + MAX_TEXT >= len(text):
+            break
+        yield text[at : at + MAX_TEXT]
+    yield text[-MAX_TEXT:]
 
 
 def decoded(text: str) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ from kaizen_security.mcp import order_prose, order_together
 from kaizen_security.mcp.definitions import Asked
 from kaizen_security.mcp.order_claims import of_another
 from kaizen_security.mcp.order_kinds import END, Kind
-from kaizen_security.mcp.order_plain import MAX_TEXT, cut, decoded, plain
+from kaizen_security.mcp.order_plain import MAX_TEXT, cut, decoded, parts, plain
 from kaizen_security.mcp.order_slots import slots
 from kaizen_security.mcp.order_together import Together
 from kaizen_security.mcp.order_tongues import heavy_in, light_in
@@ -121,8 +121,11 @@ def signs_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
     Looked for only around the heavy ones, which stand next to nowhere: an order and its concealment are neighbours, and a long page
     that has a sign in each chapter gives none.
     """
-    best = _heaviest(plain(text), text, whole=addressed and len(text) <= MAX_PLACE)
-    _decoded(text, best, lambda said: _heaviest(said, "", whole=len(said) <= MAX_PLACE).values())
+    best: dict[str, Sign] = {}
+    for part in parts(text, 2 * NEAR):
+        found = _heaviest(plain(part), part, whole=addressed and len(part) <= MAX_PLACE)
+        _decoded(part, found, lambda said: _heaviest(said, "", whole=len(said) <= MAX_PLACE).values())
+        best = max(best, found, key=_worth)
     return _sorted(best)
 
 
