@@ -16,7 +16,7 @@ from kaizen_security.mcp.http import Gateway
 from kaizen_security.mcp.reach import Pool
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup
-from kaizen_security.net.inbound import Protocol
+from kaizen_security.net.inbound import CONNECTIONS, Protocol, make_room
 
 
 def serve(setup: Setup, *, host: str, port: int, pins: str, sessions: str, locked: bool) -> int:
@@ -52,6 +52,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 async def _serve(setup: Setup, bound: socket.socket, pins: str, sessions: str, locked: bool) -> None:
+    make_room(2 * CONNECTIONS)  # one to a client, one to its server
     pool = Pool()
     gateway = Gateway(setup, attach=_attached, shelf=Shelf(pins), pool=pool, locked=locked, book=Book(sessions))
     server = _Server(

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.net import inbound
 from kaizen_security.server.app import create_app
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import ApiError, error_answer
@@ -65,6 +66,10 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Gather a head whole, mend its first line, and hand it on; bodies pass as they come."""
         if not self._in_head:
+            answered: RequestResponseCycle | None = self.cycle
+            if self._timer is None and answered is not None and answered.response_complete:
+                # It was answered already (a key that is none): uvicorn waits without end for the rest of what nobody reads.
+                self._wait_for_head()
             super().data_received(data)
             return
         self._head += data
@@ -221,6 +226,7 @@ def run(
         **options,
     )
     _collect_less()
+    inbound.make_room(CONNECTIONS)
     Server(config, app.state.context).run(sockets=[sock])
 
 

@@ -26,6 +26,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.step import Step
 from kaizen_security.contract.verdict import Verdict
+from kaizen_security.net.inbound import make_room
 from kaizen_security.observer.run import Limits
 from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.clock import Clock, now
@@ -35,7 +36,7 @@ from kaizen_security.sidecar import health
 from kaizen_security.sidecar.app import Sidecar
 from kaizen_security.sidecar.assistants import EVERY, Assistants
 from kaizen_security.sidecar.attached import Attached
-from kaizen_security.sidecar.connections import Protocol
+from kaizen_security.sidecar.connections import LOOPBACK_CONNECTIONS, Protocol
 from kaizen_security.sidecar.heartbeats import Heartbeats
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.identity import Identities
@@ -219,6 +220,7 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket]) -> None:
+    make_room(4 * LOOPBACK_CONNECTIONS)
     config = uvicorn.Config(
         parts.app(),
         http=Protocol,
