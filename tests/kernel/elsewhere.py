@@ -9,13 +9,14 @@ Needs qemu-system-x86, virtiofsd (both of Debian 12's qemu-system-x86) and busyb
 from __future__ import annotations
 
 import argparse
+import lzma
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tests.architecture.tree import ROOT
@@ -23,7 +24,7 @@ from tests.e2e.sidecar_process import until
 
 TESTS = tuple(f"tests/kernel/test_{name}.py" for name in ("shut", "collector", "detours", "enforce"))
 MODULES = "virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci fuse virtiofs overlay".split()
-"""What these kernels have as modules, in the order in which one needs the other."""
+"""What these kernels have as modules or built in, in the order in which one needs the other."""
 VIRTIOFSD, BUSYBOX = "/usr/lib/qemu/virtiofsd", "/bin/busybox"
 SECONDS = 3600
 ENDED = "the tests ended with "
@@ -31,7 +32,7 @@ FIRST = f"""#!/bin/busybox sh
 B=/bin/busybox
 $B mkdir -p /proc /sys /dev /low /up /new
 $B mount -t proc proc /proc; $B mount -t sysfs sys /sys; $B mount -t devtmpfs dev /dev
-for m in {" ".join(MODULES)}; do $B insmod /modules/$m.ko; done
+for m in {" ".join(MODULES)}; do if [ -e /modules/$m.ko ]; then $B insmod /modules/$m.ko; fi; done
 $B mount -t virtiofs host /low; $B mount -t tmpfs up /up; $B mkdir /up/upper /up/work
 $B mount -t overlay over -o lowerdir=/low,upperdir=/up/upper,workdir=/up/work /new
 for d in proc sys dev; do $B mount --move /$d /new/$d; done
@@ -61,11 +62,23 @@ def archive(files: Iterable[tuple[str, int, bytes]]) -> bytes:
     return out
 
 
+def modules(kernel: Path) -> Iterator[tuple[str, bytes]]:
+    """Those of MODULES that are not built in; newer packages compress them. Raises FileNotFoundError."""
+    builtin = next(kernel.rglob("modules.builtin")).read_text()
+    for name in MODULES:
+        if f"/{name}.ko" not in builtin:
+            file = next(kernel.rglob(f"{name}.ko*"), None)
+            if file is None:
+                raise FileNotFoundError(f"{kernel} has no module {name}")
+            data = file.read_bytes()
+            yield name, lzma.decompress(data) if file.suffix == ".xz" else data
+
+
 def first_files(kernel: Path, tests: Iterable[str]) -> bytes:
     """What it finds when it begins: a shell, modules, and what to do."""
     found: list[tuple[str, int, bytes]] = [("bin", 0o40755, b""), ("modules", 0o40755, b"")]
     found.append(("bin/busybox", 0o100755, Path(BUSYBOX).read_bytes()))
-    found += [(f"modules/{name}.ko", 0o100644, next(kernel.rglob(f"{name}.ko")).read_bytes()) for name in MODULES]
+    found += [(f"modules/{name}.ko", 0o100644, data) for name, data in modules(kernel)]
     second = SECOND % (shlex.quote(sys.executable), shlex.join(tests))
     return archive([*found, ("init", 0o100755, FIRST.encode()), ("second", 0o100644, second.encode())])
 

@@ -67,6 +67,15 @@ said(lambda: open(base + "/bound/key.pem").read())""",
     "by a renamed directory": "os.rename(base + '/secrets', base + '/moved'); said(lambda: open(base + '/moved/key.pem').read())",
     "for writing": "said(lambda: open(path, 'w'))",
 }
+CARRIED = {
+    "in its directory, renamed": "os.rename(base + '/alone', base + '/moved'); said(lambda: open(base + '/moved/key.pem').read())",
+    "out of its directory": "os.rename(path, base + '/carried'); said(lambda: open(base + '/carried').read())",
+    "linked to from elsewhere": "os.link(path, base + '/linked'); said(lambda: open(base + '/linked').read())",
+    "made since, in mounts of its own": """
+libc.unshare(0x00020000); libc.mount(b"none", b"/", None, 16384 | (1 << 18), None)
+os.mkdir(base + "/bound"); assert libc.mount((base + "/alone").encode(), (base + "/bound").encode(), None, 4096, None) == 0
+said(lambda: open(base + "/bound/since").read())""",
+}
 
 
 @pytest.mark.root
@@ -78,6 +87,23 @@ def test_a_refused_file_is_not_opened(agent, secret: Path, way: str):
     assert [(event.method, event.refused) for event in seen if event.method == "open"] == [("open", True)]
     left = next(path for path in secret.parent.parent.rglob("*") if path.is_file() and path.stat().st_ino == inode)
     assert left.read_text() == "the key"  # and nobody else is kept from it
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("way", CARRIED)
+def test_a_file_of_one_name_in_a_refused_directory_is_not_opened_wherever_it_is_carried(
+    agent, tmp_path: Path, way: str
+):
+    place = tmp_path / "alone"
+    place.mkdir()
+    (place / "key.pem").write_text("the key")
+    (tmp_path / "not-refused").write_text("x")
+    (place / "link").symlink_to(tmp_path / "not-refused")
+    with watching(agent, watched=(str(tmp_path),), refused=(str(place),)) as seen:
+        (place / "since").write_text("the next key")
+        code = OPEN + CARRIED[way] + "\nsaid(lambda: open(base + '/not-refused').read())"
+        assert agent.python(code, str(place / "key.pem"), str(tmp_path)).splitlines() == ["EPERM", "x"]
+    assert sorted(event.refused for event in seen if event.method == "open") == [False, True]
 
 
 @pytest.mark.root

@@ -37,6 +37,7 @@ class Order:
     ``hidden``    paths that it must not reach; ``resolver`` a resolv.conf of ours, empty: the system's
     ``confined``  drop capabilities and put the seccomp filter in force, with ``unix`` and ``io_uring`` permitted or not
     ``ports``     TCP only to these, by Landlock, and no UDP; None: the namespace or the kernel programs decide
+    ``moves``     files may be carried from one directory to another: what was made in a refused one since is known by being there
     ``output``    a file for what it prints; empty: where we print
     ``user``      uid, gid and further groups to become; None: stay
     """
@@ -52,6 +53,7 @@ class Order:
     unix: bool = True
     io_uring: bool = False
     ports: tuple[int, ...] | None = None
+    moves: bool = True
     user: tuple[int, int, tuple[int, ...]] | None = None
     output: str = ""
 
@@ -99,7 +101,7 @@ def _confine(order: Order) -> tuple[list[str], list[int]]:
     if order.confined:
         if linux.capabilities():
             linux.keep_capabilities(KEPT_CAPABILITIES)
-        lacks += _optional("Landlock", lambda: restrict(order.ports))
+        lacks += _optional("Landlock", lambda: restrict(order.ports, moves=order.moves))
         udp = order.ports is None
         lacks += _optional(
             "seccomp",

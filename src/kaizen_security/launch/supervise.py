@@ -257,6 +257,7 @@ class Run:
             output=plan.output,
             io_uring=plan.io_uring and way is Way.KERNEL,
             ports=(proxy.port, *local) if way is Way.PROXY and plan.enforce else None,
+            moves=not plan.refuse,
         )
 
     def _local(self) -> tuple[int, ...]:

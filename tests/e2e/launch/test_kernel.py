@@ -76,16 +76,19 @@ def test_in_observe_mode_all_is_reached_and_seen(tmp_path: Path):
     assert "rung: kernel" in done.stderr
 
 
-def test_its_own_servers_stay_its_own(tmp_path: Path):
-    code = """
-import socket, threading
+def test_its_own_servers_and_files_stay_its_own(tmp_path: Path):
+    """Landlock refuses to carry a file from one directory to another unless it is told to permit that."""
+    code = f"""
+import os, socket, threading
+os.chdir({str(tmp_path)!r}); os.mkdir("one"); os.mkdir("other"); open("one/file", "w").close()
+os.rename("one/file", "other/file"); os.link("other/file", "one/file"); print(os.listdir("one"))
 server = socket.create_server(("127.0.0.1", 0))
 threading.Thread(target=lambda: server.accept()[0].sendall(b"hello")).start()
 print(socket.create_connection(server.getsockname()).recv(5).decode())
 """
     with proxy(tmp_path / "p", {}) as url:
         done = kaizen_run("--enforce", "--proxy", url, *python(code), env={}, data=tmp_path)
-    assert said(done) == ["hello"]
+    assert said(done) == ["['file']", "hello"]
 
 
 def test_as_root_it_cannot_unload_what_holds_it(tmp_path: Path):

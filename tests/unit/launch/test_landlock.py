@@ -14,7 +14,7 @@ def test_size_and_content(version: int, size: int):
     found = ruleset(version, network=version >= 4)
     assert len(found) == size
     fields = struct.unpack(f"={size // 8}Q", found)
-    assert fields[0] == 1 << 11
+    assert fields[0] == 1 << 11 | (1 << 13 if version >= 2 else 0)
     assert fields[1:2] == ((2,) if version >= 4 else ())
     assert fields[2:] == ((3,) if version >= 6 else ())
 

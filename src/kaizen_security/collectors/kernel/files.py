@@ -1,13 +1,16 @@
 """Watched files by fanotify(7): opens, executions, writes, removals and renames by an agent's processes, and refusals of them.
 
 Marks are on inodes: a hard link, a bind mount, a renamed directory and /proc/self/fd lead to the same inode, and io_uring asks as
-open(2) does. Others are let through at once. When this process dies the kernel lets everybody through, which no setting changes.
+open(2) does. What is refused and what is only watched are marked in groups of their own, so whatever the one asks of is refused: a
+path would not tell, for it changes, and another's mounts have other paths. Others than the agent are let through at once. When this
+process dies the kernel lets everybody through, which no setting changes.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import stat
 import struct
 import threading
 from collections import Counter
@@ -28,8 +31,8 @@ PATIENCE = 30.0
 """Seconds that ``close`` waits for what is left to be told."""
 LAST = 64
 """Looks at what is left, when closing: others may go on opening watched files."""
-MOST_DIRECTORIES = 4096
-"""Directories below the watched paths that are marked; more are refused when the watch begins."""
+MOST_MARKED = 1 << 15
+"""Directories and files below one watched or refused path that are marked; more are a mistake in the settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +73,20 @@ class FileWatch:
         """seen, refused; ``overflow``: the kernel's queue was full, so removals or writes were lost (opens never are, they wait);
         ``unreadable``: opens that the kernel refused since we had no descriptor left; ``undecided``: we could not tell whose it is.
         """
-        self._refused = {_identity(path) for path in _all(refused)}
-        self.shut = frozenset(self._refused)
-        """Device and inode of what is refused as it was when the watch began."""
-        self._roots = tuple(os.path.realpath(path) for path in refused if os.path.isdir(path))
-        self._asked = linux.fanotify_init(permission=True)
-        self._changes = -1
+        self.shut = frozenset(_identity(path) for path in _all(refused))
+        """Device and inode of what is refused, or stands above all that is, as it was when the watch began."""
+        # A file that is carried out of a refused directory is refused by its own mark.
+        shut = {path: _identity(path) for path in _all(refused, every=True)}
+        self._refused = frozenset(shut.values())
+        self._asked = self._refusing = self._changes = -1
         try:
+            self._asked, self._refusing = (linux.fanotify_init(permission=True) for _ in range(2))
             self._changes = linux.fanotify_names()
-            for path in _all((*watched, *refused)):
-                self._mark(path)
+            for path in shut:
+                self._mark(self._refusing, path)
+            for path in _all(watched):
+                if _identity(path) not in self._refused:
+                    self._mark(self._asked, path)
         except OSError:
             self._close()
             raise
@@ -87,10 +94,10 @@ class FileWatch:
         self._thread = threading.Thread(target=self._work, name="files", daemon=True)
         self._thread.start()
 
-    def _mark(self, path: str) -> None:
+    def _mark(self, group: int, path: str) -> None:
         directory = os.path.isdir(path)
         child = _ON_CHILD if directory else 0
-        linux.fanotify_mark(self._asked, _ADD, _OPEN_PERM | _EXEC_PERM | _CLOSE_WRITE | child, path)
+        linux.fanotify_mark(group, _ADD, _OPEN_PERM | _EXEC_PERM | _CLOSE_WRITE | child, path)
         changes = _MOVED_FROM | _MOVED_TO | _DELETE | _ON_CHILD if directory else 0
         linux.fanotify_mark(self._changes, _ADD, _DELETE_SELF | _MOVE_SELF | _ON_DIR | changes, path)
 
@@ -98,28 +105,31 @@ class FileWatch:
 
     def _work(self) -> None:
         poll = select.poll()
-        for fd in (self._asked, self._changes, self._end):
+        for fd in (self._asked, self._refusing, self._changes, self._end):
             poll.register(fd, select.POLLIN)
         try:
             while self._end not in {fd for fd, _ in poll.poll()}:
-                self._answer()
-                self._changed()
+                self._look()
             for _ in range(LAST):  # what was done before the end is told before it
-                if not self._answer() | self._changed():
+                if not self._look():
                     break
         finally:
             # Whoever waits for an answer is let through, should this thread ever end before its time.
             self._close()
             os.close(self._end)
 
-    def _answer(self) -> bool:
-        data = self._read(self._asked)
+    def _look(self) -> bool:
+        """Whether there was anything."""
+        return self._answer(self._refusing) | self._answer(self._asked) | self._changed()
+
+    def _answer(self, group: int) -> bool:
+        data = self._read(group)
         for mask, fd, pid, _ in records(data):
             if mask & _OVERFLOW:
                 self.counts["overflow"] += 1
                 continue
             try:
-                self._one(mask, fd, pid)
+                self._one(group, mask, fd, pid)
             finally:
                 os.close(fd)
         return bool(data)
@@ -135,31 +145,23 @@ class FileWatch:
             self.counts["unreadable"] += 1
             return b""
 
-    def _one(self, mask: int, fd: int, pid: int) -> None:
+    def _one(self, group: int, mask: int, fd: int, pid: int) -> None:
         asked = mask & (_OPEN_PERM | _EXEC_PERM) != 0
-        ours = refuse = False
+        ours = False
         try:
             # Who asks is waiting for us; what was done may be told after its process has ended.
             ours = pid != os.getpid() and self._agent(pid, not asked)
-            refuse = asked and ours and self._enforce  # and so it stays where the file itself cannot be looked at
-            refuse = refuse and self._is_refused(fd)
         except OSError:
             self.counts["undecided"] += 1
+        refuse = asked and ours and self._enforce and group == self._refusing
         if asked:
-            os.write(self._asked, struct.pack("=iI", fd, _DENY if refuse else _ALLOW))
-        if ours:
+            os.write(group, struct.pack("=iI", fd, _DENY if refuse else _ALLOW))
+        # Of a refused file below a watched directory both groups hear, and one tells.
+        if ours and (group == self._refusing or _identity(fd) not in self._refused):
             path = os.readlink(f"/proc/self/fd/{fd}")
             method = "execute" if mask & _EXEC_PERM else "write" if mask & _CLOSE_WRITE else "open"
             self.counts["refused" if refuse else "seen"] += 1
             self._told(FileEvent(pid=pid, method=method, path=path, refused=refuse))
-
-    def _is_refused(self, fd: int) -> bool:
-        about = os.fstat(fd)
-        if (about.st_dev, about.st_ino) in self._refused:
-            return True
-        # What was made below a refused directory since.
-        path = os.readlink(f"/proc/self/fd/{fd}")
-        return any(path.startswith(root + "/") for root in self._roots)
 
     def _changed(self) -> bool:
         data = self._read(self._changes)
@@ -180,13 +182,15 @@ class FileWatch:
         self._thread.join(PATIENCE)
 
     def _close(self) -> None:
-        for fd in (self._asked, self._changes):
+        for fd in (self._asked, self._refusing, self._changes):
             if fd >= 0:
                 os.close(fd)
 
 
-def _all(paths: Iterable[str]) -> list[str]:
-    """The paths, and every directory and file below those that are directories (links are not followed)."""
+def _all(paths: Iterable[str], *, every: bool = False) -> list[str]:
+    """The paths, and every directory below those that are directories (links are not followed); of the files there ``every`` one,
+    or those that have other names too: a directory's own mark covers what is in it by that way.
+    """
     found: dict[str, None] = {}
     for path in paths:
         if not os.path.exists(path):
@@ -194,20 +198,22 @@ def _all(paths: Iterable[str]) -> list[str]:
         found[os.path.realpath(path)] = None
         for folder, folders, names in os.walk(path):
             found.update(dict.fromkeys(os.path.join(folder, name) for name in folders))
-            # A directory's own mark covers what is in it by that way; a file that has other names needs one of its own.
-            found.update(
-                dict.fromkeys(
-                    full
-                    for name in names
-                    if os.path.isfile(full := os.path.join(folder, name)) and os.stat(full).st_nlink > 1
-                )
-            )
-            if len(found) > MOST_DIRECTORIES:
-                raise Misconfigured(f"{path} has more than {MOST_DIRECTORIES} directories and linked files below it")
+            files = (os.path.join(folder, name) for name in names)
+            found.update(dict.fromkeys(file for file in files if _is_file(file, every=every)))
+            if len(found) > MOST_MARKED:
+                raise Misconfigured(f"{path} has more than {MOST_MARKED} directories and files below it")
     return list(found)
 
 
-def _identity(path: str) -> tuple[int, int]:
+def _is_file(path: str, *, every: bool) -> bool:
+    try:
+        about = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(about.st_mode) and (every or about.st_nlink > 1)
+
+
+def _identity(path: str | int) -> tuple[int, int]:
     about = os.stat(path)
     return about.st_dev, about.st_ino
 

@@ -34,7 +34,7 @@ MS_BIND, MS_REC, MS_PRIVATE, MS_REMOUNT = 4096, 16384, 1 << 18, 32
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 24, 38, 47, 2, 4
 CAP_NET_ADMIN = 12
-FAN_CLOEXEC, FAN_NONBLOCK, FAN_CLASS_CONTENT, FAN_REPORT_DFID_NAME = 1, 2, 4, 0x400 | 0x800
+FAN_CLOEXEC, FAN_NONBLOCK, FAN_CLASS_CONTENT, FAN_UNLIMITED_MARKS, FAN_REPORT_DFID_NAME = 1, 2, 4, 0x20, 0x400 | 0x800
 
 
 class Unsupported(OSError):
@@ -103,7 +103,7 @@ def prctl(option: int, *arguments: int) -> int:
 
 def fanotify_init(*, permission: bool) -> int:
     """A fanotify(7) group; ``permission``: one that is asked before a file is opened. Raises OSError."""
-    flags = FAN_CLOEXEC | FAN_NONBLOCK | (FAN_CLASS_CONTENT if permission else 0)
+    flags = FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_MARKS | (FAN_CLASS_CONTENT if permission else 0)
     return _checked(
         "fanotify_init", _LIBC.fanotify_init(ctypes.c_uint(flags), ctypes.c_uint(os.O_RDONLY | os.O_LARGEFILE))
     )
@@ -111,7 +111,7 @@ def fanotify_init(*, permission: bool) -> int:
 
 def fanotify_names() -> int:
     """A fanotify(7) group that tells directories and names of what changed (Linux 5.9). Raises OSError."""
-    flags = FAN_CLOEXEC | FAN_NONBLOCK | FAN_REPORT_DFID_NAME
+    flags = FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_MARKS | FAN_REPORT_DFID_NAME
     return _checked("fanotify_init", _LIBC.fanotify_init(ctypes.c_uint(flags), ctypes.c_uint(os.O_RDONLY)))
 
 
