@@ -69,10 +69,10 @@ def test_what_waits_is_listed_with_its_arguments_and_the_status_says_that_someth
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (("approve",), "allow_once"),
-        (("approve", "--run"), "allow_run"),
-        (("approve", "--learn"), "learn"),
-        (("deny",), "block"),
+        (("allow",), "allow_once"),
+        (("allow", "--run"), "allow_run"),
+        (("allow", "--learn"), "learn"),
+        (("block",), "block"),
     ],
 )
 def test_it_is_answered_by_its_first_characters(sidecar, words, answer):
@@ -82,7 +82,7 @@ def test_it_is_answered_by_its_first_characters(sidecar, words, answer):
     assert (document["id"], document["answer"]) == (hold, answer)
     assert held(sidecar)["decision"] == ("block" if answer == "block" else "allow")
     assert answer in kaizen("list", "--all", *at(sidecar))
-    assert "settled already" in kaizen("deny", hold, *at(sidecar), expect=1)
+    assert "settled already" in kaizen("block", hold, *at(sidecar), expect=1)
 
 
 def test_who_cannot_read_the_secret_sees_no_arguments_and_answers_nothing(sidecar, tmp_path):
@@ -90,15 +90,15 @@ def test_who_cannot_read_the_secret_sees_no_arguments_and_answers_nothing(sideca
     (sidecar.data / "operator.secret").rename(tmp_path / "elsewhere")
     seen = kaizen(*at(sidecar), expect=1, KAIZEN_DATA=str(tmp_path / "none"))
     assert SECRET not in seen
-    said = kaizen("approve", hold, *at(sidecar), expect=2, KAIZEN_DATA=str(tmp_path / "none"))
+    said = kaizen("allow", hold, *at(sidecar), expect=2, KAIZEN_DATA=str(tmp_path / "none"))
     assert "only the sidecar's own user may answer" in said
-    kaizen("approve", hold, *at(sidecar), "--operator", str(tmp_path / "elsewhere"))
+    kaizen("allow", hold, *at(sidecar), "--operator", str(tmp_path / "elsewhere"))
 
 
 def test_words_that_make_no_sense_and_a_sidecar_that_is_not_there_are_said(sidecar, tmp_path):
-    assert "name the hold" in kaizen("approve", *at(sidecar), expect=2)
-    assert "belong to approve" in kaizen("deny", "x", "--run", *at(sidecar), expect=2)
-    assert "no hold of that id" in kaizen("deny", "nothing", *at(sidecar), expect=1)
+    assert "name the hold" in kaizen("allow", *at(sidecar), expect=2)
+    assert "belong to allow" in kaizen("block", "x", "--run", *at(sidecar), expect=2)
+    assert "no hold of that id" in kaizen("block", "nothing", *at(sidecar), expect=1)
     assert kaizen("--sidecar", f"unix://{tmp_path}/none.sock", expect=3).startswith("kaizen holds: cannot reach")
 
 
@@ -108,7 +108,7 @@ def test_watch_prints_every_change_for_machines_and_goes_on_while_the_sidecar_is
         hold = held(sidecar)["pending"]["id"]
         first = json.loads(watching.stdout.readline())
         assert (first["id"], first["state"]) == (hold, "waiting")
-        kaizen("deny", hold, *at(sidecar))
+        kaizen("block", hold, *at(sidecar))
         assert json.loads(watching.stdout.readline())["state"] == "blocked"
         sidecar.process.kill()
         sidecar.process.communicate()
@@ -158,10 +158,10 @@ def test_at_the_control_plane_a_session_answers(tmp_path):
             assert answer.json()["kept"] == 1
             words = ("--api-url", server.url)
             assert "hold-1" in kaizen(*words, expect=1, KAIZEN_TOKEN=token)
-            kaizen("deny", "hold-1", *words, KAIZEN_SESSION=token)
+            kaizen("block", "hold-1", *words, KAIZEN_SESSION=token)
             assert person.get("/v1/holds/hold-1").json()["answered_by"] == "admin"
             key = server.key("agent")
-            refused = kaizen("approve", "hold-1", *words, expect=1, KAIZEN_SESSION=key)
+            refused = kaizen("allow", "hold-1", *words, expect=1, KAIZEN_SESSION=key)
             assert "an API key may not do this" in refused
     finally:
         server.stop()

@@ -36,11 +36,11 @@ _KEYS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("do", nargs="?", default="list", choices=("list", "approve", "deny", "watch"))
-    parser.add_argument("id", nargs="?", default="", help="the hold, or its first characters (approve, deny)")
+    parser.add_argument("do", nargs="?", default="list", choices=("list", "allow", "block", "watch"))
+    parser.add_argument("id", nargs="?", default="", help="the hold, or its first characters (allow, block)")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--run", action="store_true", help="approve each such call of this run")
-    how.add_argument("--learn", action="store_true", help="approve it, and do not ask about it again")
+    how.add_argument("--run", action="store_true", help="allow each such call of this run")
+    how.add_argument("--learn", action="store_true", help="allow it, and do not ask about it again")
     parser.add_argument("--all", action="store_true", help="list the settled ones too")
     parser.add_argument("--agent", default="", help="of this agent only")
     parser.add_argument("--sidecar", help="the sidecar's socket (KAIZEN_SIDECAR, else the one in the data directory)")
@@ -114,7 +114,7 @@ def _sidecar(args: argparse.Namespace) -> Desk:
             continue
         check_key_may_go(url, secret)
         return Desk(url, secret, whole=True)
-    if args.operator or args.do in ("approve", "deny"):
+    if args.operator or args.do in ("allow", "block"):
         looked = " or ".join(map(str, places))
         raise Misconfigured(f"the operator's secret cannot be read ({looked}): only the sidecar's own user may answer")
     return Desk(url, "", whole=False)
@@ -142,7 +142,7 @@ def _control_plane(args: argparse.Namespace) -> Desk:
     return Desk(args.api_url, token, whole=False)
 
 
-# --- list, approve, deny ------------------------------------------------------------------------------------------------
+# --- list, allow, block ------------------------------------------------------------------------------------------------
 
 
 def _list(desk: Desk, args: argparse.Namespace) -> int:
@@ -159,10 +159,10 @@ def _list(desk: Desk, args: argparse.Namespace) -> int:
 def _answer(desk: Desk, args: argparse.Namespace) -> int:
     if not args.id:
         raise Misconfigured(f"name the hold: kaizen holds {args.do} ID")
-    if args.do == "deny" and (args.run or args.learn):
-        raise Misconfigured("--run and --learn belong to approve")
+    if args.do == "block" and (args.run or args.learn):
+        raise Misconfigured("--run and --learn belong to allow")
     said = HoldAnswer.BLOCK
-    if args.do == "approve":
+    if args.do == "allow":
         said = HoldAnswer.ALLOW_RUN if args.run else HoldAnswer.LEARN if args.learn else HoldAnswer.ALLOW_ONCE
     hold = desk.answer(_named(desk, args.id), said)
     if args.json:

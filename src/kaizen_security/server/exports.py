@@ -168,7 +168,7 @@ class ServerExports:
         return done
 
     async def test(self, organisation: int, export_id: str) -> Outcome | None:
-        """Send a test now; None when there is no such destination. Raises Misconfigured."""
+        """Send a test now; None when there is no such export. Raises Misconfigured."""
         self._vault()
         found = await self.one(organisation, export_id)
         if found is None or self.outbox is None:

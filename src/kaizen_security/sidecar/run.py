@@ -67,13 +67,14 @@ class Parts:
             self.shelf = DiskShelf(settings.data, settings.api_key, alone=settings.before)
         except OSError as err:
             raise Misconfigured(f"the data directory {settings.data} cannot be used: {err.strerror}") from err
+        boundary = boundary_key(self.shelf.boundary_secret)
         self.agents = Agents(
             shelf=self.shelf,
             most=settings.most_agents,
             before=settings.before,
             replica=self.shelf.replica,
             limits=Limits(hold=settings.hold_seconds),
-            boundary=boundary_key(self.shelf.boundary_secret),
+            boundary=boundary,
             canaries=settings.canaries,
         )
         holds = Holds(clock=clock)
@@ -89,12 +90,12 @@ class Parts:
             most_agents=settings.most_agents,
         )
         identities = Identities(self.uplink.whoami, settings.data / "identities.json", clock, settings.api_key)
-        self.holding = Holding(self.inspector, holds, self.shelf, boundary_key(self.shelf.boundary_secret))
+        self.holding = Holding(self.inspector, holds, self.shelf, boundary)
         self.relay = Relay(
             api_url=settings.api_url,
             api_key=settings.api_key,
             sidecar=self.shelf.replica,
-            boundary=boundary_key(self.shelf.boundary_secret),
+            boundary=boundary,
             holding=self.holding,
             lasting=self.lasting,
             admit=self.uplink.admit,
@@ -103,7 +104,7 @@ class Parts:
             api_url=settings.api_url,
             api_key=settings.api_key,
             sidecar=self.shelf.replica,
-            boundary=boundary_key(self.shelf.boundary_secret),
+            boundary=boundary,
             inspector=self.inspector,
             admit=self.uplink.admit,
         )

@@ -1,4 +1,4 @@
-"""What "Connect an agent" says to type does connect an agent."""
+"""What "Attach an agent" says to type does attach an agent."""
 
 from __future__ import annotations
 

@@ -129,11 +129,10 @@ DELETE = Operation(
 def routes(context: Context) -> list[Route]:
     """Declarations, settings, profiles; what is forgotten and deleted."""
     # The longer paths first: an agent's name may have slashes in it.
-    return [*_kept(context), *_attached(context), *_measured(context), *_gone(context)]
+    return [*_learned(context), *_stated(context), *_attached(context), *_measured(context), *_gone(context)]
 
 
-def _kept(context: Context) -> list[Route]:
-
+def _stated(context: Context) -> list[Route]:
     async def manifest(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_declaring()
@@ -145,6 +144,27 @@ def _kept(context: Context) -> list[Route]:
         await context.changed(principal.organisation, name)
         return answer(documents.agent(found))
 
+    async def settings(request: Request) -> Response:
+        principal = await context.auth.principal(request)
+        principal.require_admin()
+        name = NAME.of(request)
+        said = await SETTINGS.read(request)
+        found = await context.call(
+            context.store.settings,
+            principal.organisation,
+            name,
+            at=context.clock(),
+            mode=Mode(said.mode) if said.mode else None,
+            paused=said.paused,
+            judge_enabled=said.judge_enabled,
+        )
+        await context.changed(principal.organisation, name)
+        return answer(documents.agent(found))
+
+    return [DECLARE.route(manifest), SETTINGS.route(settings)]
+
+
+def _learned(context: Context) -> list[Route]:
     async def profiles(request: Request) -> Response:
         principal = await context.auth.principal(request)
         found = await context.call(context.store.agents, principal.organisation)
@@ -177,30 +197,7 @@ def _kept(context: Context) -> list[Route]:
             raise not_found("there is no such agent")
         return answer({"agent": name, "kept": True})
 
-    async def settings(request: Request) -> Response:
-        principal = await context.auth.principal(request)
-        principal.require_admin()
-        name = NAME.of(request)
-        said = await SETTINGS.read(request)
-        found = await context.call(
-            context.store.settings,
-            principal.organisation,
-            name,
-            at=context.clock(),
-            mode=Mode(said.mode) if said.mode else None,
-            paused=said.paused,
-            judge_enabled=said.judge_enabled,
-        )
-        await context.changed(principal.organisation, name)
-        return answer(documents.agent(found))
-
-    return [
-        PROFILES.route(profiles),
-        DECLARE.route(manifest),
-        PROFILE.route(profile),
-        REPORT_PROFILE.route(report_profile),
-        SETTINGS.route(settings),
-    ]
+    return [PROFILES.route(profiles), PROFILE.route(profile), REPORT_PROFILE.route(report_profile)]
 
 
 def _attached(context: Context) -> list[Route]:

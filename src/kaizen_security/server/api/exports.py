@@ -15,7 +15,7 @@ from kaizen_security.server.exports import document
 from kaizen_security.server.http import answer, not_found
 from kaizen_security.server.operation import Answer, Nothing, Operation, Segment
 
-EXPORT_ID = Segment(name="id", missing="there is no such destination")
+EXPORT_ID = Segment(name="id", missing="there is no such export")
 LIST = Operation("GET /v1/exports", "exports", "where verdicts are sent", Nothing, (Answer(people_answers.Exports),))
 CREATE = Operation(
     "POST /v1/exports",
@@ -31,7 +31,7 @@ CREATE = Operation(
 ONE = Operation(
     "GET /v1/exports/{id}",
     "export",
-    "one destination, with what its receiver refused for good",
+    "one export, with what its receiver refused for good",
     Nothing,
     (Answer(people_answers.ExportWithParked),),
     parameters=(EXPORT_ID,),
@@ -69,11 +69,11 @@ RETRY = Operation(
     parameters=(EXPORT_ID,),
 )
 MAX_SHOWN = 100
-"""Rows put aside that are shown of one destination."""
+"""Rows put aside that are shown of one export."""
 
 
 def routes(context: Context) -> list[Route]:
-    """Destinations, the test button, what was put aside."""
+    """Exports, the test button, what was put aside."""
     return [*_kept(context), *_one(context), *_told(context)]
 
 
@@ -101,7 +101,7 @@ def _one(context: Context) -> list[Route]:
         principal = await _person(context, request)
         found = await context.exports.one(principal.organisation, EXPORT_ID.of(request))
         if found is None:
-            raise not_found("there is no such destination")
+            raise not_found("there is no such export")
         parked = await context.call(
             context.store.exports.parked, principal.organisation, EXPORT_ID.of(request), limit=MAX_SHOWN
         )
@@ -116,13 +116,13 @@ def _one(context: Context) -> list[Route]:
         said = await CHANGE.read(request)
         changed = await context.exports.change(principal.organisation, EXPORT_ID.of(request), said.document())
         if changed is None:
-            raise not_found("there is no such destination")
+            raise not_found("there is no such export")
         return answer(document(changed))
 
     async def delete(request: Request) -> Response:
         principal = await _admin(context, request)
         if not await context.exports.delete(principal.organisation, EXPORT_ID.of(request)):
-            raise not_found("there is no such destination")
+            raise not_found("there is no such export")
         return answer({"id": EXPORT_ID.of(request), "deleted": True})
 
     return [
@@ -138,7 +138,7 @@ def _told(context: Context) -> list[Route]:
         principal = await _admin(context, request)
         outcome = await context.exports.test(principal.organisation, EXPORT_ID.of(request))
         if outcome is None:
-            raise not_found("there is no such destination")
+            raise not_found("there is no such export")
         return answer(
             {
                 "delivered": outcome.delivered,
@@ -150,7 +150,7 @@ def _told(context: Context) -> list[Route]:
     async def retry(request: Request) -> Response:
         principal = await _admin(context, request)
         if await context.exports.one(principal.organisation, EXPORT_ID.of(request)) is None:
-            raise not_found("there is no such destination")
+            raise not_found("there is no such export")
         return answer(
             {
                 "id": EXPORT_ID.of(request),

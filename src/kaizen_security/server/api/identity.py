@@ -56,7 +56,10 @@ REVOKE_KEY = Operation(
 
 def routes(context: Context) -> list[Route]:
     """Identity of callers, for themselves and for administrators."""
+    return [*_callers(context), *_keys(context)]
 
+
+def _callers(context: Context) -> list[Route]:
     async def whoami(request: Request) -> Response:
         principal = await context.auth.principal(request)
         organisation = await context.organisation(principal.organisation)
@@ -83,6 +86,10 @@ def routes(context: Context) -> list[Route]:
         await context.auth.sign_out(token or request.cookies.get("kaizen_session", ""))
         return answer({"signed_out": True})
 
+    return [WHOAMI.route(whoami), SIGN_IN.route(sign_in), SIGN_OUT.route(sign_out)]
+
+
+def _keys(context: Context) -> list[Route]:
     async def keys(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_user()
@@ -115,11 +122,4 @@ def routes(context: Context) -> list[Route]:
             raise not_found("there is no such live key")
         return answer({"id": key_id, "revoked": True})
 
-    return [
-        WHOAMI.route(whoami),
-        SIGN_IN.route(sign_in),
-        SIGN_OUT.route(sign_out),
-        KEYS.route(keys),
-        CREATE_KEY.route(create_key),
-        REVOKE_KEY.route(revoke_key),
-    ]
+    return [KEYS.route(keys), CREATE_KEY.route(create_key), REVOKE_KEY.route(revoke_key)]

@@ -123,8 +123,8 @@ async def _exports(context: Context) -> list[str]:
         counts(name, ("kind", "outcome"), health.outcomes),
     )
     gauges = (
-        ("kaizen_export_pending", "Rows that wait, counted up to 10,000 a destination.", health.pending),
-        ("kaizen_export_lag_seconds", "Age of the oldest row that waits for any destination.", health.lag),
+        ("kaizen_export_pending", "Rows that wait, counted up to 10,000 an export.", health.pending),
+        ("kaizen_export_lag_seconds", "Age of the oldest row that waits for any export.", health.lag),
         ("kaizen_export_parked", "Rows put aside because their receiver refused them.", health.parked),
     )
     for name, help_, values in gauges:

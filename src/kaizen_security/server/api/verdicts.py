@@ -114,6 +114,10 @@ LEARN = Operation(
 
 def routes(context: Context) -> list[Route]:
     """Reporting, listing, triage."""
+    return [*_reported(context), *_listed(context), *_triaged(context)]
+
+
+def _reported(context: Context) -> list[Route]:
     reports = Reports(context)
 
     async def report(request: Request) -> Response:
@@ -144,6 +148,10 @@ def routes(context: Context) -> list[Route]:
             }
         )
 
+    return [REPORT.route(report), BATCH.route(batch)]
+
+
+def _listed(context: Context) -> list[Route]:
     async def listing(request: Request) -> Response:
         principal = await context.auth.principal(request)
         rows = await context.call(context.store.verdicts, principal.organisation, _query(request, principal))
@@ -160,6 +168,10 @@ def routes(context: Context) -> list[Route]:
         principal = await context.auth.principal(request)
         return answer(documents.verdict_row(await _row(context, principal, request)))
 
+    return [LIST.route(listing), ACTS.route(acts), ONE.route(one)]
+
+
+def _triaged(context: Context) -> list[Route]:
     async def status(request: Request) -> Response:
         principal = await context.auth.principal(request)
         principal.require_admin()
@@ -176,15 +188,7 @@ def routes(context: Context) -> list[Route]:
         learned = await triage.learn(context, principal.organisation, row)
         return answer({"verdict": documents.verdict_row(row), "agent": documents.agent(learned)})
 
-    return [
-        REPORT.route(report),
-        LIST.route(listing),
-        ACTS.route(acts),
-        BATCH.route(batch),
-        ONE.route(one),
-        SET_STATUS.route(status),
-        LEARN.route(learn),
-    ]
+    return [SET_STATUS.route(status), LEARN.route(learn)]
 
 
 def _only_keys(principal: Principal) -> None:

@@ -1,4 +1,4 @@
-"""What to type to connect an agent, filled with this server's address and the agent's name. Pure."""
+"""What to type to attach an agent, filled with this server's address and the agent's name. Pure."""
 
 from __future__ import annotations
 

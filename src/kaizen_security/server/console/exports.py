@@ -1,4 +1,4 @@
-"""The exports' page: where verdicts are sent, how that goes, a new destination, a test of one."""
+"""The exports' page: where verdicts are sent, how that goes, a new export, a test of one."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from kaizen_security.store.exported import MAX_PENDING, Which
 KIND_WORD: Final = {"webhook": "Webhook", "slack": "Slack", "otlp": "OpenTelemetry (OTLP)"}
 WHICH_WORD: Final = {Which.BLOCKS: "Blocked", Which.FLAGS: "Blocked and flagged", Which.ALL: "Every verdict"}
 _DONE: Final = {
-    "made": "The destination is made. What is decided from now on is sent there.",
-    "changed": "The destination was changed.",
+    "made": "The export is made. What is decided from now on is sent there.",
+    "changed": "The export was changed.",
     "retried": "What was put aside is tried again.",
-    "removed": "The destination was removed.",
+    "removed": "The export was removed.",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportView:
-    """A destination in the list. ``state`` is a word, ``problem`` what the last attempt met, ``""`` for nothing."""
+    """An export in the list. ``state`` is a word, ``problem`` what the last attempt met, ``""`` for nothing."""
 
     id: str
     name: str
@@ -105,11 +105,11 @@ class _Exports:
         self._context = context
 
     async def show(self, request: Request, user: User) -> Response:
-        """Every destination, without its secrets."""
+        """Every export, without its secrets."""
         return await self._page(request, user)
 
     async def create(self, request: Request, user: User) -> Response:
-        """Make a destination."""
+        """Make an export."""
         said = await form(request)
         try:
             await self._context.exports.create(user.organisation, destination(said))
@@ -122,7 +122,7 @@ class _Exports:
         found = await self._named(request, user)
         outcome = await self._context.exports.test(user.organisation, found.export.id)
         if outcome is None:
-            raise not_found("there is no such destination")
+            raise not_found("there is no such export")
         if outcome.delivered:
             return await self._page(request, user, tested=f"The receiver took the test ({outcome.status}).")
         failed = outcome.problem or f"the receiver answered {outcome.status}"
@@ -151,7 +151,7 @@ class _Exports:
         said = (await form(request)).get("id", "")
         found = await self._context.exports.one(user.organisation, said)
         if found is None:
-            raise not_found("there is no such destination")
+            raise not_found("there is no such export")
         return found
 
     async def _page(

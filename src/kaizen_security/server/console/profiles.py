@@ -1,4 +1,4 @@
-"""The agents' pages: all of them, one with its declaration and settings, and how to connect another."""
+"""The agents' pages: all of them, one with its declaration and settings, and how to attach another."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class _Agents:
         return agent
 
     async def connect(self, request: Request, user: User) -> Response:
-        """What to type to connect an agent, and whether it was seen."""
+        """What to type to attach an agent, and whether it was seen."""
         name = plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME) or "my-agent"
         return await self._connect(request, user, name)
 
