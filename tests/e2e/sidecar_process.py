@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 from kaizen_security.client.http import Connection
 
@@ -85,3 +86,23 @@ class Process:
 
     def health(self):
         return self.ask("GET", "/healthz")[1]
+
+
+@contextmanager
+def sidecars():
+    """A way to start sidecars, each over a data directory; whatever is left of them is killed at the end."""
+    made = []
+
+    def start(data, **settings):
+        data.mkdir(exist_ok=True)
+        one = Process(data, **settings)
+        made.append(one)
+        return one.start()
+
+    try:
+        yield start
+    finally:
+        for one in made:
+            if one.process.poll() is None:
+                one.process.kill()
+            one.process.communicate()

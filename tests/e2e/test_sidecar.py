@@ -22,7 +22,7 @@ from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.sidecar.connections import LOOPBACK_CONNECTIONS
 from tests.e2e.launch.agents import SYSTEM_PYTHON
-from tests.e2e.sidecar_process import Process, until
+from tests.e2e.sidecar_process import Process, sidecars, until
 from tests.e2e.sidecar_upstream import AGENT, BOUND, FOREIGN, OWN, Upstream
 
 BLOCKLIST = Policy("blocklist", {"domains": ["attacker.example"], "ips": ["203.0.113.0/24"]}, "list")
@@ -38,19 +38,8 @@ def upstream():
 @pytest.fixture
 def started(tmp_path):
     """Makes sidecars; whatever is left of them is killed at the end."""
-    made = []
-
-    def start(name="data", **settings):
-        one = Process(tmp_path / name, **settings)
-        (tmp_path / name).mkdir(exist_ok=True)
-        made.append(one)
-        return one.start()
-
-    yield start
-    for one in made:
-        if one.process.poll() is None:
-            one.process.kill()
-        one.process.communicate()
+    with sidecars() as start:
+        yield lambda name="data", **settings: start(tmp_path / name, **settings)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.e2e.sidecar_process import Process
+from tests.e2e.sidecar_process import sidecars
 from tests.e2e.sidecar_upstream import AGENT, BOUND, OWN, Upstream
 
 SECRET = "correct horse battery staple"
@@ -18,20 +18,10 @@ SECRET = "correct horse battery staple"
 @pytest.fixture
 def start(tmp_path):
     """Makes sidecars that enforce, over one data directory; whatever is left of them is killed at the end."""
-    made = []
-
-    def start(*more, **settings):
-        data = tmp_path / "data"
-        data.mkdir(exist_ok=True)
-        one = Process(data, more=("--before-bundle", "enforce", *more), **settings)
-        made.append(one)
-        return one.start()
-
-    yield start
-    for one in made:
-        if one.process.poll() is None:
-            one.process.kill()
-        one.process.communicate()
+    with sidecars() as started:
+        yield lambda *more, **settings: started(
+            tmp_path / "data", more=("--before-bundle", "enforce", *more), **settings
+        )
 
 
 @pytest.fixture

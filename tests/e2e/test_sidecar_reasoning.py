@@ -18,7 +18,7 @@ from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.verdict import Decision, Mode
 from kaizen_security.testing.models import Late, ModelServer, Raw, Turn
 from tests.e2e.server.running import Running
-from tests.e2e.sidecar_process import Process, until
+from tests.e2e.sidecar_process import Process, sidecars, until
 from tests.e2e.sidecar_upstream import AGENT, BOUND, OWN, Upstream
 
 KEY = "sk-model-key-not-to-be-seen"
@@ -42,11 +42,7 @@ def models():
 
 @pytest.fixture
 def started(tmp_path, upstream, models):
-    made = []
-
-    def start(**stated):
-        data = tmp_path / "data"
-        data.mkdir(exist_ok=True)
+    def model_file(**stated):
         document = {"provider": "openai", "model": "m", "base_url": models.url + "/v1", "api_key": KEY, **stated}
         budget = document.pop("budget", {})
         lines = [f"{name} = {json.dumps(value)}" for name, value in document.items()]
@@ -54,15 +50,12 @@ def started(tmp_path, upstream, models):
         path = tmp_path / "model.toml"
         path.write_text("\n".join(lines))
         path.chmod(0o600)
-        one = Process(data, api_url=upstream.url, api_key=OWN, more=("--model-config", str(path)))
-        made.append(one)
-        return one.start()
+        return str(path)
 
-    yield start
-    for one in made:
-        if one.process.poll() is None:
-            one.process.kill()
-        one.process.communicate()
+    with sidecars() as start:
+        yield lambda **stated: start(
+            tmp_path / "data", api_url=upstream.url, api_key=OWN, more=("--model-config", model_file(**stated))
+        )
 
 
 def send(one, number="1", run="r"):

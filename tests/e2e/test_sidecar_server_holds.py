@@ -10,7 +10,7 @@ import pytest
 
 from kaizen_security import Kaizen
 from tests.e2e.server.running import Running
-from tests.e2e.sidecar_process import Process, until
+from tests.e2e.sidecar_process import sidecars, until
 
 SECRET = "correct horse battery staple"
 
@@ -33,19 +33,9 @@ def person(server):
 
 @pytest.fixture
 def start(tmp_path, server, person):
-    made, key = [], server.key("observer")
-
-    def start(*more):
-        data = tmp_path / "sidecar"
-        data.mkdir(exist_ok=True)
-        made.append(Process(data, api_url=server.url, api_key=key, more=more).start())
-        return made[-1]
-
-    yield start
-    for one in made:
-        if one.process.poll() is None:
-            one.process.kill()
-        one.process.communicate()
+    key = server.key("observer")
+    with sidecars() as started:
+        yield lambda *more: started(tmp_path / "sidecar", api_url=server.url, api_key=key, more=more)
 
 
 @pytest.fixture

@@ -10,24 +10,13 @@ import pytest
 
 from kaizen_security import AsyncKaizen, Kaizen, KaizenBlocked
 from kaizen_security.contract import reasons
-from tests.e2e.sidecar_process import Process, until
+from tests.e2e.sidecar_process import sidecars, until
 
 
 @pytest.fixture
 def start(tmp_path):
-    made = []
-
-    def start(*more):
-        (tmp_path / "data").mkdir(exist_ok=True)
-        one = Process(tmp_path / "data", more=("--before-bundle", "enforce", *more))
-        made.append(one)
-        return one.start()
-
-    yield start
-    for one in made:
-        if one.process.poll() is None:
-            one.process.kill()
-        one.process.communicate()
+    with sidecars() as started:
+        yield lambda *more: started(tmp_path / "data", more=("--before-bundle", "enforce", *more))
 
 
 @pytest.fixture
