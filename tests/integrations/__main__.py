@@ -32,11 +32,13 @@ ENVIRONMENTS = {
     ),
     "b": (
         "crewai",
+        "crewai_hostile",
         "semantic_kernel",
         "google_adk",
         "google_adk_live",
         "llamaindex",
         "bedrock",
+        "bedrock_hostile",
         "conversations",
         "auto",
         "examples",
@@ -54,8 +56,16 @@ ENVIRONMENTS = {
         "otel_hosts",
         "examples",
     ),
-    "lowest-b": ("google_adk", "google_adk_live", "llamaindex", "bedrock", "conversations", "examples"),
-    "lowest-c": ("crewai", "semantic_kernel", "conversations", "examples"),
+    "lowest-b": (
+        "google_adk",
+        "google_adk_live",
+        "llamaindex",
+        "bedrock",
+        "bedrock_hostile",
+        "conversations",
+        "examples",
+    ),
+    "lowest-c": ("crewai", "crewai_hostile", "semantic_kernel", "conversations", "examples"),
 }
 """Environment (``requirements/frameworks-NAME.lock``) to the adapters that are tested in it."""
 LONG = "--long"
