@@ -247,6 +247,15 @@ static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *age
 	return REFUSED_UNDECLARED;
 }
 
+/* The address of no host leads to the one that the socket is bound to, or to loopback; of IPv6 always to loopback. */
+static __always_inline __u32 true_ip4(struct bpf_sock_addr *ctx, __u32 stated)
+{
+	struct bpf_sock *sk = ctx->sk;
+	if (!stated && sk)
+		stated = sk->src_ip4;
+	return stated ? stated : bpf_htonl(0x7f000001);
+}
+
 static __always_inline void place_of(struct place *place, struct bpf_sock_addr *ctx, bool six)
 {
 	place->cookie = bpf_get_socket_cookie(ctx);
@@ -256,6 +265,14 @@ static __always_inline void place_of(struct place *place, struct bpf_sock_addr *
 	place->more = 0;
 	if (six) {
 		__u32 a = ctx->user_ip6[0], b = ctx->user_ip6[1], c = ctx->user_ip6[2], d = ctx->user_ip6[3];
+		if (!a && !b && !c && !d) {
+			struct bpf_sock *sk = ctx->sk;
+			bool mapped = sk && !sk->src_ip6[0] && !sk->src_ip6[1] && sk->src_ip6[2] == bpf_htonl(0xffff);
+			c = mapped ? bpf_htonl(0xffff) : 0;
+			d = mapped ? bpf_htonl(0x7f000001) : bpf_htonl(1);
+		} else if (!a && !b && c == bpf_htonl(0xffff)) {
+			d = true_ip4(ctx, d);
+		}
 		__builtin_memcpy(place->address, &a, 4);
 		__builtin_memcpy(place->address + 4, &b, 4);
 		__builtin_memcpy(place->address + 8, &c, 4);
@@ -263,7 +280,7 @@ static __always_inline void place_of(struct place *place, struct bpf_sock_addr *
 		if (a || b || c != bpf_htonl(0xffff))
 			place->family = AF_INET6;
 	} else {
-		__u32 d = ctx->user_ip4, c = bpf_htonl(0xffff), zero = 0;
+		__u32 d = true_ip4(ctx, ctx->user_ip4), c = bpf_htonl(0xffff), zero = 0;
 		__builtin_memcpy(place->address, &zero, 4);
 		__builtin_memcpy(place->address + 4, &zero, 4);
 		__builtin_memcpy(place->address + 8, &c, 4);

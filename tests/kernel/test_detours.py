@@ -14,6 +14,7 @@ from kaizen_security.collectors.kernel.bpf import Map
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
 from kaizen_security.collectors.kernel.shapes import Agent, Kind, Reason
 from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.policy import Policy
 from tests.e2e.sidecar_process import until
 from tests.kernel.test_enforce import CLIENT, NAMES
 from tests.kernel.world import RESOLVER, alone, listener, question, resolver
@@ -199,6 +200,34 @@ for address, port in (("127.0.0.2", 8443), ("127.0.0.3", 8443)):
         agent.python(CLIENT + code)
     told = [(e.address, e.reason) for e in agent.events() if e.kind is Kind.CONNECT]
     assert told == [("127.0.0.2", Reason.PASSED_DECLARED), ("127.0.0.3", Reason.PASSED_OWN)]
+
+
+ANYWHERE = """
+def any(family, address, bound=""):
+    with socket.socket(family) as sock:
+        if bound: sock.bind((bound, 0))
+        sock.connect((address, 8090)); return "reached"
+for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::ffff:0.0.0.0"), (socket.AF_INET6, "::")):
+    said(lambda: any(family, address))
+said(lambda: any(socket.AF_INET, "0.0.0.0", "127.0.0.77"))
+said(lambda: any(socket.AF_INET6, "::", "::ffff:127.0.0.77"))
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("flags", [Agent.LIVE, Agent.ENFORCE], ids=["observe", "enforce"])
+def test_the_address_of_no_host_is_not_a_way_to_a_denied_one_of_this_machine(agent, flags: Agent):
+    """connect(2) to 0.0.0.0 or :: goes to loopback, or to what the socket is bound to."""
+    policy = Policy("blocklist", {"ips": ["127.0.0.1", "127.0.0.77", "::1"]})
+    Table(agent.collector, 0).put(compile_rules(Declaration(), (policy,), limited=False), flags)
+    with (
+        listener("127.0.0.1", 8090) as (_, heard),
+        listener("127.0.0.77", 8090) as (_, bound),
+        listener("::1", 8090) as (_, six),
+    ):
+        assert agent.python(CLIENT + ANYWHERE).splitlines() == ["EPERM"] * 5
+    assert (heard, bound, six) == ([], [], [])
+    assert {e.reason for e in agent.events() if e.kind is Kind.CONNECT} == {Reason.REFUSED_DENIED}
 
 
 FULL = """
