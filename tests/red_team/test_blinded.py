@@ -4,6 +4,8 @@ than there is room for, arguments that stand before it, and another spelling of 
 
 from __future__ import annotations
 
+import base64
+import gzip
 from dataclasses import replace
 
 import pytest
@@ -14,6 +16,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.step import End, Request, Result
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.detections import provenance
+from kaizen_security.observer.decode import Budget, decoded
 from kaizen_security.observer.values import values
 from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.inspector import Inspector
@@ -132,6 +135,10 @@ KEY = "AKIAIOSFODNN7QWERTYX"
 SALARIES = "name,salary\nAnna Olsen,58211\nBert Quist,61877\nCarla Novak,70432\nDario Weiss,49950"
 
 
+def based(said):
+    return base64.b64encode(said if isinstance(said, bytes) else said.encode()).decode()
+
+
 def sent(body, *, after=()):
     """What is found in an action that sends ``body`` to a stranger, ``after`` a sensitive reading."""
     inspector = Inspector(Agents(), clock=lambda: 1_000_000_000.0)
@@ -170,6 +177,30 @@ def sent(body, *, after=()):
 )
 def test_a_credential_is_found_however_much_stands_before_it(body):
     assert "secrets" in sent(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(based(PROSE * 1800 + KEY), id="in base64 behind 120 KB"),
+        pytest.param(based(gzip.compress((PROSE * 3000 + KEY).encode())), id="packed behind 200 KB"),
+        pytest.param(
+            " ".join(based(f"{n:04} of a thousand lines") for n in range(400)) + " " + based(KEY), id="among 400 others"
+        ),
+        pytest.param(
+            [*(based(f"{n:04} of a thousand lines") for n in range(120)), based(f"it is {KEY}")], id="in the 121st"
+        ),
+    ],
+)
+def test_a_credential_in_a_code_is_found_however_much_is_decoded_before_it(body):
+    assert "secrets" in sent(body)
+
+
+def test_what_unpacks_to_very_much_is_unpacked_once():
+    bomb = based(gzip.compress(b"a" * 10_000_000))
+    budget = Budget()
+    assert sum(len(one.text) for one in decoded(" ".join([bomb] * 10), budget)) <= 256 << 10
+    assert budget.cut
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ MOST_CHARACTERS = 256 << 10
 """Characters of one action that are looked at, before decoding: as many as clients send of one document."""
 MOST_TEXTS = 8192
 MOST_DECODED_PIECES = 64
+"""Of what was decoded, too, those behind are looked at as one text."""
 LEAST_NAME = 16
 """Characters of a field's name, with digits or blanks among them, from which on it is looked at as a text."""
 
@@ -95,13 +96,14 @@ def _carried(action: Action) -> Carried:
     budget = Budget()
     inner: list[Piece] = []
     for piece in found:
-        if not may_hold(piece.text, piece.longest):
-            continue
-        for form, text in decoded(piece.text, budget):
-            inner.append(piece._replace(text=text, form=form, longest=longest_word(text)))
-            if len(inner) >= MOST_DECODED_PIECES:
-                break
-    return Carried((*found, *inner[:MOST_DECODED_PIECES]), host, _leaves(action, host), cut or budget.cut)
+        if may_hold(piece.text, piece.longest):
+            for form, text in decoded(piece.text, budget):
+                inner.append(piece._replace(text=text, form=form, longest=longest_word(text)))
+    if len(inner) > MOST_DECODED_PIECES:
+        more = inner[MOST_DECODED_PIECES:]
+        text = "\n".join(piece.text for piece in more)
+        inner[MOST_DECODED_PIECES:] = [more[0]._replace(text=text, longest=longest_word(text))]
+    return Carried((*found, *inner), host, _leaves(action, host), cut or budget.cut)
 
 
 def _bounded(pieces: Iterable[Piece]) -> tuple[list[Piece], list[str], bool]:

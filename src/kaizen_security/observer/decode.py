@@ -16,11 +16,12 @@ from urllib.parse import unquote
 
 DEEPEST = 4
 """Encodings within one another; a packed payload in base64 in a URL is three."""
-MOST_CANDIDATES = 16
+MOST_SPELT = 16
+MOST_CANDIDATES = 512
 """Runs of one text that are tried; the longest."""
-MOST_INFLATED = 32_768
+MOST_INFLATED = 256 << 10
 """Bytes taken out of one packed piece; the rest of it stays packed."""
-MOST_DECODED = 65_536
+MOST_DECODED = 256 << 10
 """Characters decoded of one action altogether."""
 
 SHORTEST = 12
@@ -103,18 +104,30 @@ def _readings(text: str, budget: Budget) -> Iterator[tuple[str, str]]:
         yield "percent", budget.take(unquote(text))
     if ("\\" in text or "&#" in text) and _ESCAPE.search(text):
         yield "escapes", budget.take(_ESCAPE.sub(_character, text))
-    if "," in text or " " in text or "." in text or "-" in text:
-        for numbers in islice(_NUMBERS.finditer(text), MOST_CANDIDATES):
-            inner = _readable(bytes(map(int, _NUMBER.findall(numbers[0][: 4 * MOST_DECODED]))))
-            if inner:
-                yield "numbers", budget.take(inner)
-    for run in _runs(text):
+    for inner in _spelt(text):
+        yield "numbers", budget.take(inner)
+    runs = _runs(text)
+    if len(runs) > MOST_CANDIDATES:
+        budget.cut = True
+        runs = sorted(runs, key=len, reverse=True)[:MOST_CANDIDATES]
+    for run in runs:
+        if budget.left <= 0:
+            budget.cut = True
+            return
         for name, data in _bytes(run):
             packed, data = _inflated(data)
             inner = _readable(data)
             if inner:
                 yield (f"{name}+{packed}" if packed else name), budget.take(inner)
                 break
+
+
+def _spelt(text: str) -> Iterator[str]:
+    """What is spelt as the numbers of its signs."""
+    for numbers in islice(_NUMBERS.finditer(text), MOST_SPELT):
+        said = _readable(bytes(map(int, _NUMBER.findall(numbers[0][: 4 * MOST_DECODED]))))
+        if said:
+            yield said
 
 
 def _runs(text: str) -> list[str]:
@@ -131,8 +144,6 @@ def _runs(text: str) -> list[str]:
         whole = "".join(words)
         if _BASE64.match(whole):
             found.append(whole)
-    if len(found) > MOST_CANDIDATES:
-        found = sorted(found, key=len, reverse=True)[:MOST_CANDIDATES]
     return found
 
 
