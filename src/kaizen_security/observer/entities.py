@@ -104,7 +104,9 @@ def fold(text: str) -> str:
             for char in text
             if unicodedata.category(char) != "Cf"
         )
-    return text.casefold()
+        # Not ``casefold``: to domains, sharp s is another letter than ss (RFC 5894 7.2), and somebody else's.
+        return text.replace("\u1e9e", "\u00df").lower()
+    return text.lower()
 
 
 def stem(word: str) -> str:
