@@ -528,7 +528,7 @@ def test_every_route_of_a_sidecar_is_sent_canaries_or_takes_no_text(tmp_path):
 
 PUBLIC = {
     Kaizen: {
-        "inspect", "ainspect", "enforce", "aenforce", "guard", "run", "declare", "report", "observe", "tell", "note", "note_result",
+        "inspect", "ainspect", "enforce", "aenforce", "guard", "run", "declare", "report", "observe", "note", "note_result",
         "note_brought", "named", "mcp_meta", "attached", "flush", "lost", "problem", "rules", "current_run", "observes",
         "close", "hand_over", "wake",
     },
