@@ -27,34 +27,12 @@ struct mm_struct {
 	unsigned long arg_end;
 };
 
-typedef struct {
-	unsigned int val;
-} kuid_t;
-
-struct cred {
-	kuid_t uid;
-};
-
-struct kernfs_node {
-	__u64 id;
-};
-
-struct cgroup {
-	struct kernfs_node *kn;
-};
-
-struct css_set {
-	struct cgroup *dfl_cgrp;
-};
-
 struct task_struct {
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
-	const struct cred *cred;
-	struct css_set *cgroups;
 	char comm[16];
 };
 
