@@ -2,9 +2,21 @@
 import { dirname, join } from "node:path";
 import ts from "typescript";
 
+/** The compiler's view of `src/` in `root`. Throws what it complains of. */
+export function compiled(root) {
+  const config = ts.getParsedCommandLineOfConfigFile(
+    join(root, "tsconfig.build.json"),
+    {},
+    { ...ts.sys, onUnRecoverableConfigFileDiagnostic: fail },
+  );
+  const program = ts.createProgram(config.fileNames, { ...config.options, outDir: undefined });
+  for (const found of ts.getPreEmitDiagnostics(program)) fail(found);
+  return program;
+}
+
 /** The text of the declarations of `entries` (of `src/` in `root`), by name. Other entries import from `index` what it exports. */
-export function declarations(root, entries) {
-  const files = emitted(root);
+export function declarations(program, root, entries) {
+  const files = emitted(program);
   const index = exportsOf(files, files.get(join(root, "src/index.d.ts")));
   return Object.fromEntries(
     entries.map((name) => {
@@ -15,16 +27,10 @@ export function declarations(root, entries) {
 }
 
 /** What the compiler writes for each source: its declarations and imports by name. Throws what the compiler complains of. */
-function emitted(root) {
-  const config = ts.getParsedCommandLineOfConfigFile(
-    join(root, "tsconfig.build.json"),
-    {},
-    { ...ts.sys, onUnRecoverableConfigFileDiagnostic: fail },
-  );
+function emitted(program) {
   const files = new Map();
-  const program = ts.createProgram(config.fileNames, { ...config.options, outDir: undefined });
   const { diagnostics } = program.emit(undefined, (path, text) => files.set(path, read(path, text)), undefined, true);
-  for (const found of [...ts.getPreEmitDiagnostics(program), ...diagnostics]) fail(found);
+  for (const found of diagnostics) fail(found);
   return files;
 }
 

@@ -53,7 +53,7 @@ def sdk() -> Path:
     # Two workers may both want it.
     with (TYPESCRIPT / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (TYPESCRIPT / "dist").exists() or not stamp.exists() or stamp.read_text() != wanted:
+        if not (TYPESCRIPT / "maps").exists() or not stamp.exists() or stamp.read_text() != wanted:
             subprocess.run([TYPESCRIPT / "run.sh", "build"], check=True, timeout=300)
             stamp.write_text(wanted)
     return TYPESCRIPT / "dist"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -257,13 +258,17 @@ def test_a_declaration_is_sent_until_it_is_taken(agents, sidecar):
         return None
 
     sidecar.faults = refusing
-    out = agents.ran(
+    agent = agents.start(
         "console.log(await kaizen.declare({ tools: ['search'], destinations: ['api.example'], purpose: 'p' }));\n"
-        "while (kaizen.manifest.isWaiting) await sleep(20);",
-        sidecar=sidecar.url,
-        agent="a b/c",
+        "process.stdin.on('end', () => process.exit(0)).resume();",
+        options={"sidecar": sidecar.url, "agent": "a b/c"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
-    assert out == "false\n"
+    assert agent.stdout.readline() == "false\n"
+    until(lambda: sidecar.manifests)
+    out, _ = agent.communicate()
+    assert (out, agent.returncode, len(attempts)) == ("", 0, 2)
     assert sidecar.manifests == {"a b/c": {"tools": ["search"], "destinations": ["api.example"], "purpose": "p"}}
 
 

@@ -2,6 +2,7 @@
 import type { Action } from "../contract/action.js";
 import { action } from "../contract/action.js";
 import { Misconfigured } from "../contract/errors.js";
+import { isObject } from "../contract/fields.js";
 import { acting, isTold } from "./acts.js";
 import type { Kaizen } from "./kaizen.js";
 import { plain } from "./plain.js";
@@ -34,11 +35,10 @@ export interface GuardOptions {
 /** The call as an action. Of one argument that is an object its fields are the arguments. */
 export function actionOfCall(kaizen: Kaizen, name: string, args: readonly unknown[], options: GuardOptions): Action {
   const [first] = args;
-  const isNamed = args.length === 1 && typeof first === "object" && first !== null && !Array.isArray(first);
+  const isNamed = args.length === 1 && isObject(first);
   const given = plain(isNamed ? first : args);
   const { target } = options;
-  const field =
-    typeof target === "string" && typeof given === "object" && given !== null && !Array.isArray(given) ? given[target] : "";
+  const field = typeof target === "string" && isObject(given) ? given[target] : "";
   const place = typeof target === "function" ? plain(target(...(args as never[]))) : (field ?? "");
   return action({
     kind: options.kind ?? "tool_call",
@@ -114,13 +114,8 @@ export async function ran<T>(kaizen: Kaizen, call: Action, run: () => T): Promis
 }
 
 function isStream(value: unknown): value is AsyncGenerator {
-  const found = value as AsyncGenerator | null | undefined;
-  return (
-    typeof found === "object" &&
-    found !== null &&
-    typeof found.next === "function" &&
-    typeof found[Symbol.asyncIterator] === "function"
-  );
+  const found = value as AsyncGenerator;
+  return isObject(value) && typeof found.next === "function" && typeof found[Symbol.asyncIterator] === "function";
 }
 
 /** A stream of items whose call is judged at its first step. */

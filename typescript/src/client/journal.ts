@@ -13,10 +13,13 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "./crc.js";
+import { count, type Lost } from "./lost.js";
 import { isGone, LEFT, self } from "./owner.js";
 
 /** Bytes of one record. */
 export const MAX_RECORD = 4 << 20;
+const OWNER = "KZOWNER1";
+const SPOOL = "KZSPOOL1";
 const HEAD = 16;
 const FRAME = 8;
 const CHUNK = 256 << 10;
@@ -47,7 +50,7 @@ export function framedSize(record: Uint8Array): number {
 /** See the module. `gaps` counts records that are missing, by reason, since it was last looked at. */
 export class Journal {
   size = 0;
-  gaps = new Map<string, number>();
+  readonly gaps: Lost = new Map();
   private fd = -1;
   private writeFd = -1;
   private segments: Segment[] = [];
@@ -56,21 +59,22 @@ export class Journal {
   private promised = 0;
   private sequence = 0;
   private mark: Mark;
+  private readonly path: string;
   private readonly counted = new Set<number>();
 
   private constructor(
     private readonly directory: string,
     readonly owner: string,
-    private path: string,
     private readonly segmentBytes: number,
   ) {
+    this.path = join(directory, `${owner}.${self()}.own`);
     this.mark = { owner, index: 0, sequence: 0, offset: HEAD };
   }
 
   /** A new journal in an existing directory. Throws what the file system does. */
   static create(directory: string, segmentBytes: number): Journal {
     const owner = randomBytes(8).toString("hex");
-    const journal = new Journal(directory, owner, join(directory, `${owner}.${self()}.own`), segmentBytes);
+    const journal = new Journal(directory, owner, segmentBytes);
     journal.fd = fs.openSync(journal.path, FLAGS | fs.constants.O_CREAT | fs.constants.O_EXCL, 0o600);
     try {
       journal.note();
@@ -84,16 +88,14 @@ export class Journal {
 
   /** The journal that a dead process left, in the file `name`; undefined when somebody else was faster. */
   static adopt(directory: string, name: string, segmentBytes: number): Journal | undefined {
-    const owner = name.slice(0, 16);
-    const path = join(directory, `${owner}.${self()}.own`);
+    const journal = new Journal(directory, name.slice(0, 16), segmentBytes);
     try {
-      fs.renameSync(join(directory, name), path);
+      fs.renameSync(join(directory, name), journal.path);
     } catch (err) {
       if ((err as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw err;
     }
-    const journal = new Journal(directory, owner, path, segmentBytes);
-    journal.fd = fs.openSync(path, FLAGS);
+    journal.fd = fs.openSync(journal.path, FLAGS);
     try {
       journal.recover();
     } catch (err) {
@@ -104,19 +106,16 @@ export class Journal {
   }
 
   private recover(): void {
-    const head = readAt(this.fd, 24, 0);
-    let done = 0;
-    if (head.length === 24 && head.toString("latin1", 0, 8) === "KZOWNER1") {
-      this.promised = Number(head.readBigUInt64LE(8));
-      done = Number(head.readBigUInt64LE(16));
-    }
+    const [promised = 0, done = 0] = numbersIn(this.fd, OWNER, 2);
+    this.promised = promised;
     for (const [sequence, path] of segmentsOf(this.directory, this.owner)) {
       const fd = fs.openSync(path, FLAGS);
-      const [size, start] = [fs.fstatSync(fd).size, readAt(fd, HEAD, 0)];
+      const { size } = fs.fstatSync(fd);
+      const [first] = numbersIn(fd, SPOOL, 1);
       fs.closeSync(fd);
       this.sequence = sequence + 1;
-      if (start.length === HEAD && start.toString("latin1", 0, 8) === "KZSPOOL1") {
-        this.segments.push({ sequence, path, first: Number(start.readBigUInt64LE(8)), size });
+      if (first !== undefined) {
+        this.segments.push({ sequence, path, first, size });
         this.size += size;
       } else {
         fs.rmSync(path, { force: true });
@@ -191,11 +190,8 @@ export class Journal {
     const { O_APPEND, O_CREAT, O_EXCL } = fs.constants;
     this.sequence++;
     const fd = fs.openSync(path, FLAGS | O_APPEND | O_CREAT | O_EXCL, 0o600);
-    const head = Buffer.alloc(HEAD);
-    head.write("KZSPOOL1", "latin1");
-    head.writeBigUInt64LE(BigInt(this.stored), 8);
     try {
-      if (fs.writeSync(fd, head) !== HEAD) throw new Error("the disk is full");
+      if (fs.writeSync(fd, headed(SPOOL, this.stored)) !== HEAD) throw new Error("the disk is full");
     } catch (err) {
       fs.closeSync(fd);
       fs.rmSync(path, { force: true });
@@ -224,11 +220,8 @@ export class Journal {
   }
 
   private note(): void {
-    const head = Buffer.alloc(24);
-    head.write("KZOWNER1", "latin1");
-    head.writeBigUInt64LE(BigInt(this.promised), 8);
-    head.writeBigUInt64LE(BigInt(this.mark.index), 16);
-    fs.writeSync(this.fd, head, 0, 24, 0);
+    const head = headed(OWNER, this.promised, this.mark.index);
+    fs.writeSync(this.fd, head, 0, head.length, 0);
   }
 
   // --- reading
@@ -243,7 +236,7 @@ export class Journal {
       if (segment.sequence > mark.sequence) {
         if (!this.counted.has(segment.sequence)) {
           this.counted.add(segment.sequence);
-          this.missing(segment.first - mark.index, "corrupt");
+          count(this.gaps, "corrupt", segment.first - mark.index);
         }
         mark = { owner: this.owner, index: Math.max(segment.first, mark.index), sequence: segment.sequence, offset: HEAD };
       }
@@ -261,16 +254,12 @@ export class Journal {
   private ended(mark: Mark): void {
     const last = this.segments.at(-1);
     const torn = last !== undefined && mark.offset < last.size ? 1 : 0;
-    this.missing(torn, "torn");
-    this.missing(this.promised - mark.index - torn, "killed");
+    count(this.gaps, "torn", torn);
+    count(this.gaps, "killed", this.promised - mark.index - torn);
     this.promised = 0;
     this.stored = mark.index;
     this.mark = mark;
     if (last !== undefined) last.size = mark.offset;
-  }
-
-  private missing(count: number, reason: string): void {
-    if (count > 0) this.gaps.set(reason, (this.gaps.get(reason) ?? 0) + count);
   }
 
   /** Everything before `mark` is delivered: remember that, and remove the segments behind it. */
@@ -384,6 +373,20 @@ function frames(data: Buffer, index: number, most: number): [found: Buffer[], us
     at = end;
   }
   return [found, at];
+}
+
+/** A file's first bytes: its magic, then numbers. */
+function headed(magic: string, ...numbers: number[]): Uint8Array {
+  const head = Buffer.alloc(8 + 8 * numbers.length, magic);
+  for (const [at, number] of numbers.entries()) head.writeBigUInt64LE(BigInt(number), 8 + 8 * at);
+  return head;
+}
+
+/** The numbers behind the magic; none when it is another one. */
+function numbersIn(fd: number, magic: string, count: number): number[] {
+  const head = readAt(fd, 8 + 8 * count, 0);
+  if (head.length < 8 + 8 * count || head.toString("latin1", 0, 8) !== magic) return [];
+  return Array.from({ length: count }, (_, at) => Number(head.readBigUInt64LE(8 + 8 * at)));
 }
 
 function readAt(fd: number, size: number, offset: number): Buffer {

@@ -18,6 +18,7 @@ import { Ids, now } from "./ids.js";
 import { Judge } from "./judge.js";
 import { unwatch, watch } from "./life.js";
 import { Link } from "./link.js";
+import { count, type Lost } from "./lost.js";
 import { Manifest } from "./manifest.js";
 import { Named } from "./named.js";
 import { checkKeyMayGo } from "./place.js";
@@ -48,7 +49,9 @@ export type Options = { readonly [Key in keyof Settings]?: Settings[Key] | undef
 
 /** Attach one agent. Throws Misconfigured naming what cannot be used; never because something is unreachable. */
 export class Kaizen {
-  static readonly name: string = "Kaizen";
+  static get name(): string {
+    return "Kaizen";
+  }
   readonly settings: Settings;
   onVerdict: ((verdict: Verdict, action: Action) => unknown) | undefined;
   private readonly ids = new Ids();
@@ -58,7 +61,7 @@ export class Kaizen {
   private readonly renewal: Renewal | undefined;
   private readonly manifest: Manifest;
   private readonly subAgents = new Named(this, (options) => new Kaizen(options));
-  private readonly counted = new Map<string, number>();
+  private readonly counted: Lost = new Map();
   private looking: Promise<void> | undefined;
   private isClosed = false;
 
@@ -71,7 +74,8 @@ export class Kaizen {
     checkKeyMayGo(url, settings.apiKey);
     const headers: Record<string, string> = { "User-Agent": "kaizen-typescript" };
     if (settings.apiKey) headers["Authorization"] = `Bearer ${settings.apiKey}`;
-    const { agent, ids } = { agent: settings.agent, ids: this.ids };
+    const { ids } = this;
+    const { agent } = settings;
     const key = url === "" ? new Uint8Array() : boundaryKey(tenantSecret(settings));
     // A directory for each upstream and key, so that nothing kept for one organisation reaches another.
     const folder = settings.data && url && join(settings.data, "client", keyHash(`${url}\n${settings.apiKey}`).slice(0, 16));
@@ -113,7 +117,7 @@ export class Kaizen {
   async inspect(stated: Stated, { signal }: Waiting = NOT_GIVEN_UP): Promise<Verdict> {
     const action = actionOf(stated);
     const at = now();
-    const runId = action.runId || (RUN.getStore() ?? "");
+    const runId = action.runId || this.currentRun;
     let verdict: Verdict;
     try {
       // The first verdict waits for the organisation's policy, for up to 3 seconds.
@@ -121,12 +125,9 @@ export class Kaizen {
       verdict = await this.judging.judge(action, at, runId, signal);
     } catch (err) {
       if (signal?.aborted && err === signal.reason) throw err;
-      // Our own mistake must neither break the agent nor silently let everything pass: the caller chose what holds.
-      this.lose("engine errors");
-      verdict = this.judging.failed(err, action, at, runId);
+      verdict = this.failed(err, action, at, runId);
     }
-    this.tell(verdict, action);
-    return verdict;
+    return this.tell(verdict, action);
   }
 
   /**
@@ -136,41 +137,42 @@ export class Kaizen {
   inspectSync(stated: Stated): Verdict {
     const action = actionOf(stated);
     const at = now();
-    const runId = action.runId || (RUN.getStore() ?? "");
+    const runId = action.runId || this.currentRun;
     let verdict: Verdict;
     try {
       verdict = this.judging.judgeAlone(action, at, runId);
     } catch (err) {
-      this.lose("engine errors");
-      verdict = this.judging.failed(err, action, at, runId);
+      verdict = this.failed(err, action, at, runId);
     }
-    this.tell(verdict, action);
-    return verdict;
+    return this.tell(verdict, action);
+  }
+
+  /** Our own mistake must neither break the agent nor silently let everything pass: the caller chose what holds. */
+  private failed(err: unknown, action: Action, at: number, runId: string): Verdict {
+    this.lose("engine errors");
+    return this.judging.failed(err, action, at, runId);
   }
 
   /** `inspect`, and reject with KaizenBlocked when the action is not allowed. */
   async enforce(stated: Stated, waiting?: Waiting): Promise<Verdict> {
-    const verdict = await this.inspect(stated, waiting);
-    if (verdict.blocked) throw new KaizenBlocked(verdict);
-    return verdict;
+    return orBlocked(await this.inspect(stated, waiting));
   }
 
   /** `inspectSync`, and throw KaizenBlocked when the action is not allowed. */
   enforceSync(stated: Stated): Verdict {
-    const verdict = this.inspectSync(stated);
-    if (verdict.blocked) throw new KaizenBlocked(verdict);
-    return verdict;
+    return orBlocked(this.inspectSync(stated));
   }
 
-  private tell(verdict: Verdict, action: Action): void {
-    if (this.onVerdict === undefined) return;
+  private tell(verdict: Verdict, action: Action): Verdict {
+    // The caller's own code, called in the middle of the agent's work: counted, not thrown.
+    const failed = () => this.lose("onVerdict errors");
     try {
-      const said = this.onVerdict(verdict, action);
-      // The caller's own code, called in the middle of the agent's work: counted, not thrown.
-      if (said instanceof Promise) said.catch(() => this.lose("onVerdict errors"));
+      const said = this.onVerdict?.(verdict, action);
+      if (said instanceof Promise) said.catch(failed);
     } catch {
-      this.lose("onVerdict errors");
+      failed();
     }
+    return verdict;
   }
 
   // --- attaching
@@ -227,7 +229,7 @@ export class Kaizen {
   /** Tell the sidecar what the action brought back, so that it knows where later values come from. Needs no answer. */
   noteResult(action: Action, content: unknown, failed = false): void {
     if (this.link === undefined) return;
-    const runId = action.runId || (RUN.getStore() ?? "");
+    const runId = action.runId || this.currentRun;
     const document = this.link.isInTenant ? plain(content) : null;
     const { agent } = this.settings;
     this.link.note({ step: "result", runId, actionId: action.id, content: document, failed, agent, at: now() });
@@ -240,7 +242,7 @@ export class Kaizen {
 
   /** Report what an attach point decided by itself (it looked at something that no rule of ours can see). */
   report(action: Action, verdict: Verdict): void {
-    this.judging.report({ ...action, id: action.id || this.ids.next() }, verdict, now(), action.runId || (RUN.getStore() ?? ""));
+    this.judging.report({ ...action, id: action.id || this.ids.next() }, verdict, now(), action.runId || this.currentRun);
   }
 
   /** An id for an action that has none. */
@@ -274,16 +276,16 @@ export class Kaizen {
   /** What was lost since this process began, by reason; empty when nothing was. */
   get lost(): Record<string, number> {
     const found = new Map(this.counted);
-    const parts = [this.reporter?.lost, this.reporter?.spool.lost, this.link?.lost];
-    if (this.manifest.refused) parts.push(new Map([["declaration refused by the server", this.manifest.refused]]));
-    parts.push(...this.subAgents.all.map((one) => new Map(Object.entries(one.lost))));
-    for (const part of parts) for (const [reason, count] of part ?? []) found.set(reason, (found.get(reason) ?? 0) + count);
+    count(found, "declaration refused by the server", this.manifest.refused);
+    const others = this.subAgents.all.flatMap((one) => Object.entries(one.lost));
+    const own = [this.reporter?.lost, this.reporter?.spool.lost, this.link?.lost].flatMap((part) => [...(part ?? [])]);
+    for (const [reason, more] of [...own, ...others]) count(found, reason, more);
     return Object.fromEntries(found);
   }
 
   /** Count what an attach point lost. */
   lose(reason: string): void {
-    this.counted.set(reason, (this.counted.get(reason) ?? 0) + 1);
+    count(this.counted, reason);
   }
 
   // --- life
@@ -350,4 +352,9 @@ export class Kaizen {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+function orBlocked(verdict: Verdict): Verdict {
+  if (verdict.blocked) throw new KaizenBlocked(verdict);
+  return verdict;
 }

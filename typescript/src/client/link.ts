@@ -10,6 +10,7 @@ import { decodeVerdict, encodeAction, encodeStep, type Step } from "../contract/
 import { InvalidInput, Refused, Unreachable } from "../contract/errors.js";
 import type { Verdict } from "../contract/verdict.js";
 import type { Upstream } from "./http.js";
+import { count, type Lost } from "./lost.js";
 
 /** Steps in memory while the sidecar does not take them. They hold the run's text, so they never go to disk. */
 const MAX_STEPS = 1000;
@@ -23,6 +24,7 @@ const WINDOW = 0.02;
 const ATTEMPT = 2;
 const FIRST_PAUSE = 0.25;
 const LONGEST_WAIT = 5;
+const UNREACHABLE = "steps: sidecar unreachable";
 
 /** Milliseconds until `until`, as seconds. */
 function left(until: number): number {
@@ -31,7 +33,7 @@ function left(until: number): number {
 
 /** `isInTenant`: arguments, requests and results may go there as they are; else only boundary fields do. `lost` counts steps. */
 export class Link {
-  readonly lost = new Map<string, number>();
+  readonly lost: Lost = new Map();
   private steps: Json[] = [];
   private sending: Promise<void> = Promise.resolve();
   private askAfter = 0;
@@ -120,7 +122,7 @@ export class Link {
   note(step: Step): void {
     if (!this.isInTenant && step.step !== "end" && step.step !== "result") return;
     this.steps.push(encodeStep(!this.isInTenant && step.step === "result" ? { ...step, content: null } : step));
-    if (this.steps.length > MAX_STEPS) this.lose(this.steps.splice(0, this.steps.length - MAX_STEPS).length, "sidecar unreachable");
+    if (this.steps.length > MAX_STEPS) count(this.lost, UNREACHABLE, this.steps.splice(0, this.steps.length - MAX_STEPS).length);
     if (this.later === undefined) this.sendLater(WINDOW);
   }
 
@@ -194,7 +196,7 @@ export class Link {
           continue;
         }
         if (err instanceof Refused && err.status < 500 && err.status !== 429) {
-          this.lose(some.length, "refused by the sidecar");
+          count(this.lost, "steps: refused by the sidecar", some.length);
         } else if (err instanceof Refused) {
           throw new Unreachable(`the sidecar takes no steps just now: ${err.message}`);
         } else {
@@ -206,15 +208,11 @@ export class Link {
     }
   }
 
-  private lose(count: number, reason: string): void {
-    this.lost.set(`steps: ${reason}`, (this.lost.get(`steps: ${reason}`) ?? 0) + count);
-  }
-
   /** Steps that the sidecar never took are lost, and counted. */
   close(): void {
     this.isClosed = true;
     clearTimeout(this.later);
-    if (this.steps.length > 0) this.lose(this.steps.splice(0).length, "sidecar unreachable");
+    count(this.lost, UNREACHABLE, this.steps.splice(0).length);
     this.upstream.close();
   }
 }

@@ -1,8 +1,9 @@
 /** What a tool was called with, and what it returned, as JSON: bounded, and without running the agent's own code. */
 import { types } from "node:util";
-import { type Action, action, type Json } from "../contract/action.js";
+import { type Action, action, type Json, TEXTS } from "../contract/action.js";
 import type { Declaration } from "../contract/declared.js";
 import { Misconfigured } from "../contract/errors.js";
+import { isObject } from "../contract/fields.js";
 import type { Policy } from "../contract/policy.js";
 import { cut } from "../contract/text.js";
 
@@ -121,7 +122,6 @@ export type Stated = {
   readonly source?: string | null | undefined;
 };
 
-const TEXTS = ["kind", "tool", "publisher", "target", "hash", "id", "runId", "actId", "agent", "organisation"] as const;
 const METADATA = ["arguments", "sensitive", "source"] as const;
 const FIELDS: ReadonlySet<string> = new Set([...TEXTS, ...METADATA, "metadata", "at", "delegation", "seenBy"]);
 
@@ -131,27 +131,23 @@ export function actionOf(stated: Stated): Action {
   for (const key of Object.keys(stated)) {
     if (!FIELDS.has(key)) throw new TypeError(`an action has no field ${cut(key, 64)}; it has ${[...FIELDS].sort().join(", ")}`);
   }
-  const text = (key: (typeof TEXTS)[number], empty: string) => {
-    const value: unknown = stated[key];
-    return typeof value === "string" ? value : value === null || value === undefined ? empty : textOf(value);
-  };
-  const given = stated.metadata;
-  let metadata: Record<string, unknown> | undefined = typeof given === "object" && given !== null ? given : undefined;
+  const text = (value: unknown, empty = "") => (value === null || value === undefined ? empty : textOf(value));
+  let metadata = (typeof stated.metadata === "object" && stated.metadata) || undefined;
   for (const key of METADATA) {
     const value = stated[key];
     if (value !== null && value !== undefined) metadata = { ...metadata, [key]: value };
   }
   return action({
-    kind: text("kind", "tool_call"),
-    tool: text("tool", ""),
-    publisher: text("publisher", ""),
-    target: text("target", ""),
-    hash: text("hash", ""),
-    id: text("id", ""),
-    runId: text("runId", ""),
-    actId: text("actId", ""),
-    agent: text("agent", "default"),
-    organisation: text("organisation", ""),
+    kind: text(stated.kind, "tool_call"),
+    tool: text(stated.tool),
+    publisher: text(stated.publisher),
+    target: text(stated.target),
+    hash: text(stated.hash),
+    id: text(stated.id),
+    runId: text(stated.runId),
+    actId: text(stated.actId),
+    agent: text(stated.agent, "default"),
+    organisation: text(stated.organisation),
     at: typeof stated.at === "number" ? stated.at : 0,
     ...(metadata && { metadata }),
     ...(stated.delegation && { delegation: namesOf(stated.delegation) }),
@@ -160,33 +156,26 @@ export function actionOf(stated: Stated): Action {
 }
 
 function namesOf(value: unknown): string[] {
-  return (Array.isArray(value) ? value : [value]).map((one) => (typeof one === "string" ? one : textOf(one)));
+  return [value].flat().map(textOf);
 }
 
 function textOf(value: unknown): string {
+  if (typeof value === "string") return value;
   const found = plain(value);
   return typeof found === "string" ? found : JSON.stringify(found);
 }
 
 /** `action` with what its caller need not state, and with nothing in it that is not JSON. */
 export function completed(action: Action, metadata: Json, id: string, agent: string, at: number, runId: string): Action {
-  return {
-    ...action,
-    kind: bounded(action.kind) || "tool_call",
-    tool: bounded(action.tool),
-    publisher: bounded(action.publisher),
-    target: bounded(action.target),
-    hash: bounded(action.hash),
-    metadata: typeof metadata === "object" && metadata !== null && !Array.isArray(metadata) ? metadata : {},
-    id: bounded(action.id) || id,
-    runId: bounded(action.runId) || runId,
-    actId: bounded(action.actId),
-    at: action.at || at,
-    agent,
-    organisation: "",
-    delegation: action.delegation.map(bounded),
-    seenBy: action.seenBy.map(bounded),
-  };
+  const full: { -readonly [Key in keyof Action]: Action[Key] } = { ...action, agent, organisation: "", at: action.at || at };
+  for (const key of TEXTS) full[key] = bounded(full[key]);
+  full.kind ||= "tool_call";
+  full.id ||= id;
+  full.runId ||= runId;
+  full.metadata = isObject(metadata) ? metadata : {};
+  full.delegation = action.delegation.map(bounded);
+  full.seenBy = action.seenBy.map(bounded);
+  return full;
 }
 
 function bounded(text: string): string {
@@ -205,8 +194,7 @@ export interface StatedPolicy {
 export function policiesOf(policies: Iterable<StatedPolicy>): Policy[] {
   return [...policies].map((stated, at) => {
     const { mode, rules = {}, name, enabled = true } = stated ?? {};
-    const hasRules = typeof rules === "object" && rules !== null && !Array.isArray(rules);
-    if (typeof mode !== "string" || !hasRules || typeof (name ?? "") !== "string") {
+    if (typeof mode !== "string" || !isObject(rules) || typeof (name ?? "") !== "string") {
       throw new Misconfigured(`policies[${at}]: mode and name must be text, rules an object`);
     }
     return { mode, rules: { ...rules }, name: name ?? "", enabled: Boolean(enabled) };

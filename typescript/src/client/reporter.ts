@@ -12,6 +12,7 @@ import { Unreachable } from "../contract/errors.js";
 import type { Verdict } from "../contract/verdict.js";
 import type { Reply, Upstream } from "./http.js";
 import type { Ids } from "./ids.js";
+import { count, type Lost } from "./lost.js";
 import { completed, plain } from "./plain.js";
 import type { Batch, Spool } from "./spool.js";
 
@@ -47,7 +48,7 @@ export interface Reporting {
 
 /** See the module. `lost` counts by reason. */
 export class Reporter {
-  readonly lost = new Map<string, number>();
+  readonly lost: Lost = new Map();
   problem = "";
   private queue: Entry[] = [];
   private first = 0;
@@ -180,14 +181,10 @@ export class Reporter {
       return Buffer.from(JSON.stringify(encodeReport(report)));
     } catch (err) {
       // Whatever an agent puts into an action, its reporter must live; what is lost by it is counted.
-      this.lose("could not be encoded", 1);
+      count(this.lost, "could not be encoded");
       this.problem = `a report could not be encoded (${(err as Error).name})`;
       return undefined;
     }
-  }
-
-  private lose(reason: string, count: number): void {
-    if (count > 0) this.lost.set(reason, (this.lost.get(reason) ?? 0) + count);
   }
 
   // --- delivery
@@ -242,12 +239,12 @@ export class Reporter {
       return this.later(err.message);
     }
     const { status } = reply;
-    const count = batch.records.length;
+    const most = batch.records.length;
     if (status >= 200 && status < 300) {
-      this.lose("refused by the server", rejected(reply.body, count));
+      count(this.lost, "refused by the server", rejected(reply.body, most));
     } else if (status === 400 || status === 413 || status === 422) {
-      if (count > 1) return Math.max(1, Math.floor(Math.min(size, count) / 8));
-      this.lose("refused by the server", 1);
+      if (most > 1) return Math.max(1, Math.floor(Math.min(size, most) / 8));
+      count(this.lost, "refused by the server");
       this.problem = `the server refused a report (status ${status})`;
     } else {
       return this.later(`the server answers with status ${status}`, String(reply.headers["retry-after"] ?? ""));

@@ -8,9 +8,6 @@ import { isAscii, isLonger, isPrintable, strip } from "../contract/text.js";
 import type { Mode } from "../contract/verdict.js";
 import { placeOf } from "./place.js";
 
-/** Our own default, on this machine: nothing goes to a third party because somebody forgot a setting. */
-export const BASE_URL = "http://127.0.0.1:8000";
-
 /**
  * What is in force. `deadline` and `holdSeconds` are in seconds: what one question to the sidecar may take, and how long an action that
  * is held waits for a person. `data` is the directory for spool, cached policy and boundary key; empty: nothing is kept on disk.
@@ -86,40 +83,29 @@ function secret(value: unknown): string {
   return found;
 }
 
-// The name in files and the variables, for every setting.
-const READ: { readonly [Key in keyof Settings]: readonly [file: string, variables: readonly string[], read: Reader] } = {
-  apiKey: ["api_key", ["KAIZEN_API_KEY"], key],
-  baseUrl: ["base_url", ["KAIZEN_API_URL", "KAIZEN_BASE_URL"], url],
-  agent: ["agent", ["KAIZEN_AGENT"], name],
-  sidecar: ["sidecar", ["KAIZEN_SIDECAR"], url],
-  inTenant: ["in_tenant", ["KAIZEN_IN_TENANT"], onOff],
-  mode: ["mode", ["KAIZEN_MODE"], mode],
-  failOpen: ["fail_open", ["KAIZEN_FAIL_OPEN"], onOff],
-  report: ["report", ["KAIZEN_REPORT"], onOff],
-  sync: ["sync", ["KAIZEN_SYNC"], onOff],
-  deadline: ["deadline", ["KAIZEN_DEADLINE"], between(0.001, 600, "must be a number of seconds from 0.001 to 600")],
-  holdSeconds: ["hold_seconds", ["KAIZEN_HOLD_SECONDS"], between(0, 86_400, "must be a number of seconds from 0 to 86400")],
-  data: ["data", ["KAIZEN_DATA"], text],
-  spoolBytes: ["spool_bytes", ["KAIZEN_SPOOL_BYTES"], between(64 << 10, 2 ** 40, "must be from 65536 bytes to 1 TB", true)],
-  tenantKey: ["tenant_key", ["KAIZEN_TENANT_KEY"], secret],
+// How each is read, and what holds when nobody states it.
+const READ: { readonly [Key in keyof Settings]: readonly [read: Reader, fallback: Settings[Key]] } = {
+  apiKey: [key, ""],
+  baseUrl: [url, "http://127.0.0.1:8000"], // on this machine: nothing goes to a third party because somebody forgot a setting
+  agent: [name, "default"],
+  sidecar: [url, ""],
+  inTenant: [onOff, false],
+  mode: [mode, ""],
+  failOpen: [onOff, false],
+  report: [onOff, true],
+  sync: [onOff, true],
+  deadline: [between(0.001, 600, "must be a number of seconds from 0.001 to 600"), 2],
+  holdSeconds: [between(0, 86_400, "must be a number of seconds from 0 to 86400"), 60],
+  data: [text, ""],
+  spoolBytes: [between(64 << 10, 2 ** 40, "must be from 65536 bytes to 1 TB", true), 64 << 20],
+  tenantKey: [secret, ""],
 };
+const NAMES = Object.keys(READ) as readonly (keyof Settings)[];
 
-const DEFAULTS: Settings = {
-  apiKey: "",
-  baseUrl: BASE_URL,
-  agent: "default",
-  sidecar: "",
-  inTenant: false,
-  mode: "",
-  failOpen: false,
-  report: true,
-  sync: true,
-  deadline: 2,
-  holdSeconds: 60,
-  data: "",
-  spoolBytes: 64 << 20,
-  tenantKey: "",
-};
+/** `apiKey` as files call it: `api_key`. */
+function inFile(setting: string): string {
+  return setting.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -132,25 +118,26 @@ export function load(options: Partial<Record<keyof Settings, unknown>>, environm
   const data = options.data ?? (environment["KAIZEN_DATA"] || defaultData(environment));
   const path = fileOf(environment, String(converted("data", data, "KAIZEN_DATA")));
   const stated = path === "" ? new Map<string, [unknown, number]>() : fileSettings(path);
-  const values: Record<string, unknown> = { ...DEFAULTS, data };
-  for (const setting of Object.keys(READ) as (keyof Settings)[]) {
-    const [inFile, variables] = READ[setting];
-    const variable = variables.find((one) => environment[one]);
-    const option = options[setting];
-    const line = stated.get(inFile);
-    if (option !== null && option !== undefined) values[setting] = converted(setting, option, `the option ${setting}`);
-    else if (variable !== undefined) values[setting] = converted(setting, environment[variable], variable);
-    else if (line !== undefined) values[setting] = converted(setting, line[0], `${path}, line ${line[1]}: ${inFile}`);
+  const values: Record<string, unknown> = {};
+  for (const setting of NAMES) {
+    const written = inFile(setting);
+    const named = `KAIZEN_${written.toUpperCase()}`;
+    const variable = setting === "baseUrl" && environment["KAIZEN_API_URL"] ? "KAIZEN_API_URL" : named;
+    const [option, line] = [options[setting] ?? undefined, stated.get(written)];
+    let value: unknown = setting === "data" ? data : undefined;
+    if (option !== undefined) value = converted(setting, option, `the option ${setting}`);
+    else if (environment[variable]) value = converted(setting, environment[variable], variable);
+    else if (line !== undefined) value = converted(setting, line[0], `${path}, line ${line[1]}: ${written}`);
+    // No address states none. Whoever logs or copies the settings does not get the keys by accident.
+    if (setting === "baseUrl") value ||= undefined;
+    Object.defineProperty(values, setting, { value: value ?? READ[setting][1], enumerable: !setting.endsWith("Key") });
   }
-  if (values["baseUrl"] === "") values["baseUrl"] = BASE_URL;
-  // Whoever logs or copies the settings does not get these by accident.
-  for (const hidden of ["apiKey", "tenantKey"]) Object.defineProperty(values, hidden, { enumerable: false });
   return values as unknown as Settings;
 }
 
 function converted(setting: keyof Settings, value: unknown, where: string): unknown {
   try {
-    return READ[setting][2](value);
+    return READ[setting][0](value);
   } catch (err) {
     throw new Misconfigured(`${where}: ${(err as Error).message}`);
   }
@@ -171,7 +158,7 @@ function fileSettings(path: string): Map<string, [unknown, number]> {
   } catch (err) {
     throw new Misconfigured(`cannot read the settings in ${path}: ${(err as Error).message}`);
   }
-  const known = Object.values(READ).map(([inFile]) => inFile);
+  const known = NAMES.map(inFile);
   const found = new Map<string, [unknown, number]>();
   for (const [at, line] of content.split(/\r?\n/).entries()) {
     if (/^\s*(?:#.*)?$/.test(line)) continue;

@@ -8,6 +8,7 @@
  */
 import fs from "node:fs";
 import { framedSize, Journal, leftovers, MAX_RECORD, type Mark } from "./journal.js";
+import { count, type Lost } from "./lost.js";
 
 const MAX_MEMORY = 8 << 20;
 /** Seconds before a disk that refused is tried again, and between looks for what dead processes left. */
@@ -31,7 +32,7 @@ function monotonic(): number {
  * now, empty when it is.
  */
 export class Spool {
-  readonly lost = new Map<string, number>();
+  readonly lost: Lost = new Map();
   problem = "";
   private readonly segmentBytes: number;
   private own: Journal | undefined;
@@ -65,7 +66,7 @@ export class Spool {
     let size = 0;
     for (const record of records) {
       if (record.length > MAX_RECORD) {
-        this.lose("record too large");
+        count(this.lost, "record too large");
         continue;
       }
       const framed = framedSize(record);
@@ -82,11 +83,7 @@ export class Spool {
 
   /** `more` records wait to be kept: if the process dies before they are, whoever takes over can count them. */
   promise(more: number): void {
-    try {
-      this.journal()?.promise(more);
-    } catch (err) {
-      this.noDisk(err);
-    }
+    this.onDisk(() => this.journal()?.promise(more));
   }
 
   private keep(chunk: Uint8Array[], stated: number, limit: number): number {
@@ -96,27 +93,26 @@ export class Spool {
       this.countOthers();
       while (chunk.length > 0 && this.used() + size > limit) {
         size -= framedSize(chunk.pop() as Uint8Array);
-        this.lose("spool full");
+        count(this.lost, "spool full");
       }
       if (chunk.length === 0) return 0;
     }
     const own = this.journal();
-    if (own === undefined) return this.remember(chunk);
-    try {
-      own.write(chunk);
-    } catch (err) {
-      this.noDisk(err);
-      return this.remember(chunk);
-    }
+    if (own === undefined || !this.onDisk(() => own.write(chunk))) return this.remember(chunk);
     return chunk.length;
   }
 
-  private used(): number {
-    return this.adopted.reduce((sum, journal) => sum + journal.size, this.others + (this.own?.size ?? 0));
+  /** Those of dead processes first, then our own. */
+  private get journals(): readonly Journal[] {
+    return this.own === undefined ? this.adopted : [...this.adopted, this.own];
   }
 
-  private get known(): Set<string> {
-    return new Set([...this.adopted, ...(this.own ? [this.own] : [])].map((journal) => journal.owner));
+  private used(): number {
+    return this.journals.reduce((sum, journal) => sum + journal.size, this.others);
+  }
+
+  private leftovers(): [files: string[], bytes: number] {
+    return leftovers(this.directory, new Set(this.journals.map((journal) => journal.owner)), Date.now() / 1000);
   }
 
   /** What other processes have on disk; looked up at most once a second. */
@@ -124,17 +120,15 @@ export class Spool {
     const now = monotonic();
     if (this.directory === "" || now < this.othersAfter) return;
     this.othersAfter = now + RETRY_DISK;
-    try {
-      this.others = leftovers(this.directory, this.known, Date.now() / 1000)[1];
-    } catch (err) {
-      this.noDisk(err);
-    }
+    this.onDisk(() => {
+      this.others = this.leftovers()[1];
+    });
   }
 
   /** This process's own journal; undefined when the disk does not take one now. */
   private journal(): Journal | undefined {
     if (this.isClosed || monotonic() < this.diskAfter) return undefined;
-    try {
+    const isThere = this.onDisk(() => {
       if (this.own?.isTaken) {
         // Whoever took it over delivers what was in it.
         this.own.abandon();
@@ -146,27 +140,36 @@ export class Spool {
         this.problem = "";
         this.countOthers();
       }
-    } catch (err) {
-      this.noDisk(err);
-      return undefined;
-    }
-    return this.own;
+    });
+    return isThere ? this.own : undefined;
   }
 
-  private noDisk(err: unknown): void {
-    this.problem = (err as Error).message;
-    this.diskAfter = monotonic() + RETRY_DISK;
+  /** Whether `work` succeeded; a disk that refuses is left alone for a while. */
+  private onDisk(work: () => void): boolean {
+    const isDone = this.attempt(work);
+    if (!isDone) this.diskAfter = monotonic() + RETRY_DISK;
+    return isDone;
+  }
+
+  private attempt(work: () => void): boolean {
+    try {
+      work();
+      return true;
+    } catch (err) {
+      this.problem = (err as Error).message;
+      return false;
+    }
   }
 
   private remember(chunk: Uint8Array[]): number {
     if (this.isClosed) {
-      this.lose("exit without disk", chunk.length);
+      count(this.lost, "exit without disk", chunk.length);
       return 0;
     }
     let kept = 0;
     for (const record of chunk) {
       if (this.memorySize + record.length > this.maxMemory) {
-        this.lose("no disk, memory full");
+        count(this.lost, "no disk, memory full");
         continue;
       }
       this.memory.push(record);
@@ -187,37 +190,28 @@ export class Spool {
         size += framedSize(record);
       }
       if (this.used() + size > this.maxBytes) return;
-      try {
-        own.write(chunk);
-      } catch (err) {
-        this.noDisk(err);
-        return;
-      }
+      if (!this.onDisk(() => own.write(chunk))) return;
       this.problem = "";
       this.forget(chunk.length);
     }
   }
 
-  private forget(count: number): void {
-    for (const record of this.memory.splice(0, count)) this.memorySize -= record.length;
-    this.memoryFirst += count;
-  }
-
-  private lose(reason: string, count = 1): void {
-    if (count > 0) this.lost.set(reason, (this.lost.get(reason) ?? 0) + count);
+  private forget(some: number): void {
+    for (const record of this.memory.splice(0, some)) this.memorySize -= record.length;
+    this.memoryFirst += some;
   }
 
   // --- delivering
 
   /** Records that wait for delivery in this process; leftovers of dead processes count one each until they are read. */
   get pending(): number {
-    return this.adopted.reduce((sum, journal) => sum + journal.pending, (this.own?.pending ?? 0) + this.memory.length);
+    return this.journals.reduce((sum, journal) => sum + journal.pending, this.memory.length);
   }
 
   /** The oldest records that are not done: leftovers of dead processes first, then our own, then those in memory. */
   read(most: number, maxBytes: number): Batch {
     this.lookAround();
-    for (const journal of [...this.adopted, ...(this.own ? [this.own] : [])]) {
+    for (const journal of this.journals) {
       const batch = this.readFrom(journal, most, maxBytes);
       if (batch !== undefined) return batch;
       if (journal !== this.own && journal.pending === 0) this.retire(journal);
@@ -235,7 +229,7 @@ export class Spool {
   private readFrom(journal: Journal, most: number, maxBytes: number): Batch | undefined {
     try {
       const [records, position] = journal.read(most, maxBytes);
-      for (const [reason, missing] of journal.gaps) this.lose(reason, missing);
+      for (const [reason, missing] of journal.gaps) count(this.lost, reason, missing);
       journal.gaps.clear();
       return records.length > 0 ? { records, position } : undefined;
     } catch (err) {
@@ -247,7 +241,7 @@ export class Spool {
 
   /** Somebody has removed the files: what was in them is lost, what comes goes into a new journal. */
   private giveUp(journal: Journal): void {
-    this.lose("files removed", journal.pending);
+    count(this.lost, "files removed", journal.pending);
     if (journal === this.own) this.own = undefined;
     else this.adopted = this.adopted.filter((one) => one !== journal);
     journal.abandon();
@@ -259,29 +253,16 @@ export class Spool {
       this.forget(Math.max(Math.min(position.index - this.memoryFirst, this.memory.length), 0));
       return;
     }
-    for (const journal of [...this.adopted, ...(this.own ? [this.own] : [])]) {
-      if (journal.owner !== position.owner) continue;
-      try {
-        journal.done(position);
-      } catch (err) {
-        // It will be delivered again after a restart, which is harmless: reports are idempotent by id.
-        this.problem = (err as Error).message;
-      }
+    for (const journal of this.journals) {
+      // What fails is delivered again after a restart, which is harmless: reports are idempotent by id.
+      if (journal.owner === position.owner) this.attempt(() => journal.done(position));
     }
   }
 
   /** An adopted journal with nothing more to read: remove its files. */
   private retire(journal: Journal): void {
     this.adopted = this.adopted.filter((one) => one !== journal);
-    this.closed(journal);
-  }
-
-  private closed(journal: Journal): void {
-    try {
-      journal.close();
-    } catch (err) {
-      this.problem = (err as Error).message;
-    }
+    this.attempt(() => journal.close());
   }
 
   /** Take over what dead processes left. */
@@ -291,18 +272,16 @@ export class Spool {
     this.lookAfter = now + LOOK_AROUND;
     let files: string[];
     try {
-      [files] = leftovers(this.directory, this.known, Date.now() / 1000);
+      [files] = this.leftovers();
     } catch {
       return; // no directory yet, so nobody left anything
     }
     for (const name of files) {
       if (this.adopted.length >= MAX_ADOPTED) break;
-      try {
+      this.attempt(() => {
         const journal = Journal.adopt(this.directory, name, this.segmentBytes);
         if (journal !== undefined) this.adopted.push(journal);
-      } catch (err) {
-        this.problem = (err as Error).message;
-      }
+      });
     }
   }
 
@@ -312,11 +291,11 @@ export class Spool {
   close(): void {
     this.diskAfter = this.directory === "" ? Number.POSITIVE_INFINITY : 0;
     if (this.memory.length > 0) this.toDisk();
-    this.lose("exit without disk", this.memory.length);
+    count(this.lost, "exit without disk", this.memory.length);
     this.memory = [];
     this.memorySize = 0;
     this.isClosed = true;
-    for (const journal of [...this.adopted, ...(this.own ? [this.own] : [])]) this.closed(journal);
+    for (const journal of this.journals) this.attempt(() => journal.close());
     this.adopted = [];
     this.own = undefined;
   }

@@ -7,7 +7,7 @@
  */
 import { tool } from "./names.js";
 import { type Chars, chars, type Node } from "./syntax.js";
-import { bisectRight, casefold, isDecimal, isSpace, isWord, nfkc } from "./text.js";
+import { bisectRight, casefold, codeOf, isDecimal, isSpace, isWord, nfkc } from "./text.js";
 
 const MAX_NODES = 10_000;
 const MAX_STATES = 1000;
@@ -122,7 +122,7 @@ export class Automaton {
       if (low === high && set.ranges.length === 1 && set.classes === "" && !set.negated) {
         const char = String.fromCodePoint(low);
         for (const part of [...(isSpace(char) ? " " : tool(char))].reverse()) {
-          const code = part.codePointAt(0) as number;
+          const code = codeOf(part);
           next = this.step(["chars", this.setOf(chars([[code, code]])), next]);
         }
         return next;
@@ -205,7 +205,7 @@ export class Automaton {
   /** Characters that no pattern tells apart share a class. */
   private classify(char: string): number {
     const kinds = Number(isWord(char)) | (Number(isDecimal(char)) << 1) | (Number(isSpace(char)) << 2);
-    const cell = bisectRight(this.cuts, char.codePointAt(0) as number) * 8 + kinds;
+    const cell = bisectRight(this.cuts, codeOf(char)) * 8 + kinds;
     let key = this.classIds.get(cell);
     if (key === undefined) {
       key = this.examples.push(char) - 1;
@@ -229,7 +229,7 @@ function isThere(kind: string, before: number, after: number): boolean {
 }
 
 function isMember(set: Chars, char: string): boolean {
-  const code = char.codePointAt(0) as number;
+  const code = codeOf(char);
   const inside =
     set.ranges.some(([low, high]) => low <= code && code <= high) ||
     [...set.classes].some((letter) => {

@@ -7,7 +7,7 @@
  */
 import { createHmac } from "node:crypto";
 import type { Action } from "./action.js";
-import { MAX_NAME } from "./fields.js";
+import { isObject, MAX_NAME } from "./fields.js";
 import { renamed } from "./score.js";
 import { isLonger, isPrintable, known, SPACE, size, utf8 } from "./text.js";
 import type { Finding, Verdict } from "./verdict.js";
@@ -55,20 +55,17 @@ export function boundaryKey(secret: Uint8Array): Buffer {
 
 /** `action` as it may leave the tenant. Idempotent, also under another key. */
 export function outward(action: Action, key: Uint8Array): Action {
-  return {
+  const names = (stated: readonly string[]) => stated.slice(0, MAX_FACTS).map((name) => label(name, key));
+  const clean = {
     ...action,
-    kind: label(action.kind, key),
-    tool: label(action.tool, key),
-    publisher: label(action.publisher, key),
     target: outwardTarget(action.target, key),
-    hash: idOf(action.hash, key),
-    id: idOf(action.id, key),
-    runId: idOf(action.runId, key),
-    actId: idOf(action.actId, key),
     metadata: new Facts(key).of(action),
-    seenBy: action.seenBy.slice(0, MAX_FACTS).map((name) => label(name, key)),
-    delegation: action.delegation.slice(0, MAX_FACTS).map((name) => label(name, key)),
+    seenBy: names(action.seenBy),
+    delegation: names(action.delegation),
   };
+  for (const field of ["kind", "tool", "publisher"] as const) clean[field] = label(clean[field], key);
+  for (const field of ["hash", "id", "runId", "actId"] as const) clean[field] = idOf(clean[field], key);
+  return clean;
 }
 
 /**
@@ -303,9 +300,8 @@ function isKept(name: string, value: unknown): boolean {
 
 /** Exactly what `Facts.add` writes, so that nobody carries text out under the name of a fact. */
 function isFact(entry: unknown): entry is Fact {
-  if (typeof entry !== "object" || entry === null) return false;
-  if (Object.keys(entry).sort().join() !== "field,hmac,length,type") return false;
-  const { field, type, length, hmac } = entry as Record<string, unknown>;
+  if (!isObject(entry) || Object.keys(entry).sort().join() !== "field,hmac,length,type") return false;
+  const { field, type, length, hmac } = entry;
   return (
     typeof field === "string" &&
     field.length <= MAX_VALUE &&

@@ -2,7 +2,7 @@
 import type { Action, Json } from "./action.js";
 import type { Declaration } from "./declared.js";
 import { InvalidInput } from "./errors.js";
-import { array, checkJson, instant, MAX_NAME, type Obj, obj, rfc3339, text, texts } from "./fields.js";
+import { array, checkJson, instant, MAX_NAME, type Obj, obj, rfc3339, sparse, text, texts } from "./fields.js";
 import { decodeScore, encodeScore } from "./score.js";
 import { type Finding, type Pending, Verdict } from "./verdict.js";
 
@@ -12,9 +12,8 @@ type Document = { [key: string]: Json };
 export function decodeAction(document: unknown, agent = "", field = "action"): Action {
   const doc = obj(document, field);
   const path = `${field}.`;
-  const metadata = doc["metadata"] ?? {};
-  if (typeof metadata !== "object" || Array.isArray(metadata)) throw new InvalidInput(`${path}metadata`, "must be an object");
-  checkJson(metadata, `${path}metadata`);
+  const metadata = obj(doc["metadata"] ?? {}, `${path}metadata`);
+  checkJson(doc["metadata"], `${path}metadata`);
   const name = (key: string) => text(doc, key, path, MAX_NAME);
   return {
     kind: name("kind") || "tool_call",
@@ -36,23 +35,24 @@ export function decodeAction(document: unknown, agent = "", field = "action"): A
 
 /** The six keys of the wire contract, nulls kept, then what is ours and stated. */
 export function encodeAction(action: Action): Document {
-  const document: Document = {
+  return {
     kind: action.kind,
     tool: action.tool || null,
     publisher: action.publisher || null,
     target: action.target || null,
     hash: action.hash || null,
     metadata: { ...action.metadata } as Document,
+    ...sparse({
+      id: action.id,
+      run_id: action.runId,
+      act_id: action.actId,
+      agent: action.agent,
+      organisation: action.organisation,
+      at: rfc3339(action.at),
+      delegation: [...action.delegation],
+      seen_by: [...action.seenBy],
+    }),
   };
-  if (action.id) document["id"] = action.id;
-  if (action.runId) document["run_id"] = action.runId;
-  if (action.actId) document["act_id"] = action.actId;
-  if (action.agent) document["agent"] = action.agent;
-  if (action.organisation) document["organisation"] = action.organisation;
-  if (action.at) document["at"] = rfc3339(action.at);
-  if (action.delegation.length) document["delegation"] = [...action.delegation];
-  if (action.seenBy.length) document["seen_by"] = [...action.seenBy];
-  return document;
 }
 
 /** One thing in a run besides an action: what the user asked, what a tool returned, what was said, the end. Times in Unix seconds. */
@@ -92,9 +92,8 @@ function decodeFinding(document: Json, field: string): Finding {
 
 /** `kind`, `value` and `source` always, the rest when stated. */
 export function encodeFinding(finding: Finding): Document {
-  const document: Document = { kind: finding.kind, value: finding.value, source: finding.source };
-  for (const key of FINDING.slice(3)) if (finding[key]) document[key] = finding[key];
-  return document;
+  const { kind, value, source } = finding;
+  return { kind, value, source, ...sparse(Object.fromEntries(FINDING.slice(3).map((key) => [key, finding[key]]))) };
 }
 
 /** A verdict; keys that are not ours (`blocked`, `flagged`) are derived, so they are not read. */
@@ -130,20 +129,22 @@ function decodePending(document: Json | undefined, field: string): Pending | nul
 
 /** The four keys of the wire contract, then ours. */
 export function encodeVerdict(verdict: Verdict): Document {
-  const document: Document = {
+  const { pending, score } = verdict;
+  return {
     decision: verdict.decision,
     reason: verdict.reason,
     evidence: verdict.evidence.map(encodeFinding),
     confidence: verdict.confidence,
     flagged: verdict.flagged,
+    ...sparse({
+      notes: [...verdict.notes],
+      action_id: verdict.actionId,
+      policy_version: verdict.policyVersion,
+      pending: pending && { id: pending.id, expires_at: rfc3339(pending.expiresAt) },
+      at: rfc3339(verdict.at),
+      score: score && encodeScore(score),
+    }),
   };
-  if (verdict.notes.length) document["notes"] = [...verdict.notes];
-  if (verdict.actionId) document["action_id"] = verdict.actionId;
-  if (verdict.policyVersion) document["policy_version"] = verdict.policyVersion;
-  if (verdict.pending) document["pending"] = { id: verdict.pending.id, expires_at: rfc3339(verdict.pending.expiresAt) };
-  if (verdict.at) document["at"] = rfc3339(verdict.at);
-  if (verdict.score) document["score"] = encodeScore(verdict.score);
-  return document;
 }
 
 /** An action as a client reports it, with the verdict that the client CLAIMS (null when it states none). */

@@ -66,11 +66,6 @@ export class CompiledDeclaration {
     return this.tools.size === 0 || this.tools.has(name) || this.tools.has(permitted(name));
   }
 
-  /** Whether a target that IS a destination is declared (or no destinations are). */
-  destination(text: string): boolean {
-    return this.said[1] === 0 || this.permits(target(text), text);
-  }
-
   /** Findings `undeclared tool` and `undeclared destination`, tool first. */
   undeclared(action: Action): readonly Finding[] {
     const { kind, tool, target } = action;

@@ -3,7 +3,9 @@ import type { Pending, Verdict } from "./verdict.js";
 
 /** The root of everything that Kaizen throws on purpose. Names are stated: the build shortens those of classes, and logs show them. */
 export class KaizenError extends Error {
-  static override readonly name: string = "KaizenError";
+  static override get name(): string {
+    return "KaizenError";
+  }
   constructor(message: string) {
     super(message);
     this.name = new.target.name;
@@ -12,7 +14,9 @@ export class KaizenError extends Error {
 
 /** A document does not have the shape of the contract: `field` is its path. The problem never repeats the value. */
 export class InvalidInput extends KaizenError {
-  static override readonly name: string = "InvalidInput";
+  static override get name(): string {
+    return "InvalidInput";
+  }
   readonly field: string;
   readonly problem: string;
   constructor(field: string, problem: string) {
@@ -24,12 +28,16 @@ export class InvalidInput extends KaizenError {
 
 /** A document or a field is over its bound (HTTP 413). */
 export class TooLarge extends InvalidInput {
-  static override readonly name: string = "TooLarge";
+  static override get name(): string {
+    return "TooLarge";
+  }
 }
 
 /** Nobody answered within the deadline; asking again later may help. `slow`: somebody is there, and took too long. */
 export class Unreachable extends KaizenError {
-  static override readonly name: string = "Unreachable";
+  static override get name(): string {
+    return "Unreachable";
+  }
   readonly slow: boolean;
   constructor(message: string, slow = false) {
     super(message);
@@ -39,7 +47,9 @@ export class Unreachable extends KaizenError {
 
 /** The other side answered and said no (`status` is its HTTP status); asking again unchanged will not help. */
 export class Refused extends KaizenError {
-  static override readonly name: string = "Refused";
+  static override get name(): string {
+    return "Refused";
+  }
   readonly status: number;
   readonly field: string;
   constructor(message: string, status: number, field = "") {
@@ -51,12 +61,16 @@ export class Refused extends KaizenError {
 
 /** A setting, a policy or a declaration cannot be used as it stands; the message names it and says how to mend it. */
 export class Misconfigured extends KaizenError {
-  static override readonly name: string = "Misconfigured";
+  static override get name(): string {
+    return "Misconfigured";
+  }
 }
 
 /** The action was refused; `verdict` says why. The text is what a model that was refused gets to read. */
 export class KaizenBlocked extends KaizenError {
-  static override readonly name: string = "KaizenBlocked";
+  static override get name(): string {
+    return "KaizenBlocked";
+  }
   readonly verdict: Verdict;
   constructor(verdict: Verdict) {
     super(`Blocked by Kaizen: ${verdict.reason}`);

@@ -33,10 +33,14 @@ export function parse(data: Uint8Array, limit = MAX_DOCUMENT): Json {
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
+/** Whether `value` is an object with fields, and no list. */
+export function isObject(value: unknown): value is { readonly [key: string]: unknown } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 /** `document` as an object. */
 export function obj(document: unknown, field: string): Obj {
-  if (typeof document !== "object" || document === null || Array.isArray(document))
-    throw new InvalidInput(field, "must be an object");
+  if (!isObject(document)) throw new InvalidInput(field, "must be an object");
   return document as Obj;
 }
 
@@ -122,6 +126,16 @@ export function rfc3339(at: number): string {
   return `${new Date(whole * 1000).toISOString().slice(0, 19)}.${String(micros).padStart(6, "0")}Z`;
 }
 
+/** `document` without what says nothing: empty texts and lists, null. */
+export function sparse(document: { [key: string]: Json }): { [key: string]: Json } {
+  const kept: { [key: string]: Json } = {};
+  for (const key in document) {
+    const value = document[key];
+    if (value != null && (value as string).length !== 0) kept[key] = value;
+  }
+  return kept;
+}
+
 function isStorable(value: string): boolean {
   return !value.includes("\0") && value.isWellFormed();
 }
@@ -140,7 +154,7 @@ export function checkJson(value: Json | undefined, field: string, most = MAX_VAL
       } else if (Array.isArray(one)) {
         count += one.length;
         if (count <= most) for (const [at, item] of one.entries()) below.push([item, `${where}[${at}]`]);
-      } else if (typeof one === "object" && one !== null) {
+      } else if (isObject(one)) {
         const entries = Object.entries(one);
         count += entries.length;
         if (count > most) break;

@@ -1,7 +1,7 @@
 /** Names that are not ASCII: UTS #46 mapping and A-labels (RFC 5891, RFC 3492), non-transitional, as browsers do it. */
 import * as punycode from "./punycode.js";
 import { JOINING, MAPPED, STATUS, VIRAMAS } from "./tables.js";
-import { beginsWithMark, casefold, isAscii, isAssigned, isLonger, mappings, nfc, nfkc, positions, Runs } from "./text.js";
+import { beginsWithMark, casefold, codeOf, isAscii, isAssigned, isLonger, mappings, nfc, nfkc, positions, Runs } from "./text.js";
 
 const ROUNDS = 4;
 const NON_JOINER = "\u200c";
@@ -40,8 +40,8 @@ function folded(char: string): string {
 
 function character(char: string, transitional: boolean): string {
   const { statuses, mapped } = tables();
-  const code = char.codePointAt(0) as number;
-  switch (statuses.of(code, isAssigned(code) ? "N" : "X")) {
+  const code = codeOf(char);
+  switch (statuses.of(code, isAssigned(char) ? "N" : "X")) {
     case "N":
       return folded(char);
     case "V":
@@ -114,7 +114,7 @@ function withoutIdleJoiners(label: string): string {
 }
 
 function joins(chars: string[], at: number): boolean {
-  if (at > 0 && tables().viramas.has((chars[at - 1] as string).codePointAt(0) as number)) return true;
+  if (at > 0 && tables().viramas.has(codeOf(chars[at - 1] as string))) return true;
   if (chars[at] === JOINER) return false;
   const before = nextType(chars.slice(0, at).reverse());
   const after = nextType(chars.slice(at + 1));
@@ -126,8 +126,8 @@ function nextType(chars: string[]): string {
 }
 
 function joiningType(char: string): string {
-  const code = char.codePointAt(0) as number;
-  const isTransparent = /^[\p{Mn}\p{Me}\p{Cf}]$/u.test(char) && isAssigned(code);
+  const code = codeOf(char);
+  const isTransparent = /^[\p{Mn}\p{Me}\p{Cf}]$/u.test(char) && isAssigned(char);
   const type = tables().joining.of(code, isTransparent ? "T" : "N");
   return type === "N" ? "" : type;
 }

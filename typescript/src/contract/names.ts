@@ -1,5 +1,5 @@
 /** Tool names, publishers and hashes in one spelling each. */
-import { casefold, isAscii, isAssigned, isPrintable, isSpace, nfc, nfkc, strip, words } from "./text.js";
+import { casefold, codeOf, isAscii, isAssigned, isPrintable, isSpace, nfc, nfkc, strip, words } from "./text.js";
 
 const REMEMBERED = 4096;
 let remembered = new Map<string, string>();
@@ -43,9 +43,9 @@ function folded(stated: string): string {
 const IGNORABLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0";
 
 function isInvisible(char: string): boolean {
-  const code = char.codePointAt(0) as number;
+  const code = codeOf(char);
   if (code >= 0xe0000 || (code >= 0xfe00 && code <= 0xfe0f) || IGNORABLE.includes(char)) return true;
-  return /^[\p{Cf}\p{Cc}]$/u.test(char) && isAssigned(code);
+  return /^[\p{Cf}\p{Cc}]$/u.test(char) && isAssigned(char);
 }
 
 /** The form in which names are compared to PERMIT: trimmed and case folded, nothing else, so that no look-alike is permitted. */

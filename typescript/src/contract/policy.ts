@@ -1,6 +1,7 @@
 /** Policy: what the organisation permits; its rules checked and in canonical form, entry by entry. */
 import { addressOf, fold } from "./address.js";
 import { Misconfigured } from "./errors.js";
+import { isObject } from "./fields.js";
 import { host } from "./host.js";
 import { digest, permitted, publisher, tool } from "./names.js";
 import type { Range } from "./ranges.js";
@@ -69,9 +70,7 @@ export function check(policy: Policy, name: string): void {
   const known = RULES.get(policy.mode);
   if (known === undefined) throw new Misconfigured(`policy ${name}: mode must be one of ${[...RULES.keys()].join(", ")}`);
   if (!policy.enabled) return;
-  if (typeof policy.rules !== "object" || policy.rules === null || Array.isArray(policy.rules)) {
-    throw new Misconfigured(`policy ${name}: rules must be an object`);
-  }
+  if (!isObject(policy.rules)) throw new Misconfigured(`policy ${name}: rules must be an object`);
   for (const [key, value] of Object.entries(policy.rules)) {
     if (!known.includes(key)) {
       const rule = cut(key, 64);

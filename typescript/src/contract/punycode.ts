@@ -1,4 +1,5 @@
 /** Punycode (RFC 3492). Both functions throw a RangeError on what cannot be written or read. */
+import { codeOf } from "./text.js";
 
 const BASE = 36;
 
@@ -19,7 +20,7 @@ function threshold(k: number, bias: number): number {
 
 /** The label as ASCII, without `xn--`. */
 export function encode(text: string): string {
-  const codes = [...text].map((char) => char.codePointAt(0) as number);
+  const codes = [...text].map((char) => codeOf(char));
   const basic = codes.filter((code) => code < 128);
   let out = basic.length ? `${String.fromCharCode(...basic)}-` : "";
   let [code, delta, bias, done] = [128, 0, 72, basic.length];

@@ -1,7 +1,7 @@
 /** Score: what a verdict's score is made of. It says why; it decides nothing for whoever reads it. */
 import type { Json } from "./action.js";
 import { InvalidInput } from "./errors.js";
-import { array, boolean, MAX_NAME, type Obj, obj, text, texts } from "./fields.js";
+import { array, boolean, MAX_NAME, type Obj, obj, sparse, text, texts } from "./fields.js";
 
 const KINDS = "address,host,URL,account,phone number,file,date,number,id,words,text".split(",");
 const ORIGINS = "user,used,field,text,unknown".split(",");
@@ -44,7 +44,7 @@ function round(value: number): number {
 
 /** `decodeScore` gives it back, rounded to four digits. */
 export function encodeScore(score: Score): { [key: string]: Json } {
-  const document: { [key: string]: Json } = {
+  return {
     value: round(score.value),
     threshold: score.threshold === null ? null : round(score.threshold),
     probability: round(score.probability),
@@ -52,18 +52,13 @@ export function encodeScore(score: Score): { [key: string]: Json } {
     steered: score.steered,
     asked: round(score.asked),
     told: round(score.told),
+    ...sparse({
+      parts: score.parts.map(({ name, weight, value }) => ({ name, weight: round(weight), value: round(value) })),
+      came: score.came.map((one) => sparse({ ...one })),
+      wanted: [...score.wanted],
+      effects: [...score.effects],
+    }),
   };
-  if (score.parts.length) {
-    document["parts"] = score.parts.map(({ name, weight, value }) => ({ name, weight: round(weight), value: round(value) }));
-  }
-  if (score.came.length) {
-    document["came"] = score.came.map(
-      (one) => Object.fromEntries(Object.entries(one).filter(([, said]) => said !== "")) as Obj as Json,
-    );
-  }
-  if (score.wanted.length) document["wanted"] = [...score.wanted];
-  if (score.effects.length) document["effects"] = [...score.effects];
-  return document;
 }
 
 /** A score. Throws InvalidInput naming the field. */

@@ -5,6 +5,8 @@
  * `(?s)` in front. Refused with the reason: look-around, back-references, conditions, atomic groups, possessive repeats, other flags.
  */
 
+import { codeOf } from "./text.js";
+
 /** One of the `options`; `parts` one after the other; `part` from `least` to `most` times; an edge; or one character. */
 export type Node =
   | { readonly type: "chars"; readonly ranges: readonly Range[]; readonly classes: string; readonly negated: boolean }
@@ -124,7 +126,7 @@ class Reader {
     if (char === "{") this.refuse("a { that repeats nothing; write \\{ for the sign itself");
     this.at++;
     if (char === "^" || char === "$") return { type: "assertion", kind: char };
-    return char === "." ? this.dot : one(char.codePointAt(0) as number);
+    return char === "." ? this.dot : one(codeOf(char));
   }
 
   private group(depth: number): Node {
@@ -210,7 +212,7 @@ class Reader {
       this.refuse(/[0-9]/.test(char) ? "back-references are not linear, so not taken" : "an escape that means nothing");
     }
     this.at += 2;
-    return simple ?? (char.codePointAt(0) as number);
+    return simple ?? codeOf(char);
   }
 
   private charClass(): Node {
@@ -241,7 +243,7 @@ class Reader {
     const char = this.char();
     if (char !== "\\") {
       this.at++;
-      return char.codePointAt(0) as number;
+      return codeOf(char);
     }
     const following = this.char(1);
     if (/^[dDwWsS]$/.test(following)) {

@@ -246,7 +246,7 @@ function nearest(name: string): string {
     .split(".")) {
     let label = "";
     for (const char of part) {
-      if (!/^[\p{Cf}\p{Cc}\p{Zs}]$/u.test(char) || !isAssigned(char.codePointAt(0) as number)) label += char;
+      if (!/^[\p{Cf}\p{Cc}\p{Zs}]$/u.test(char) || !isAssigned(char)) label += char;
     }
     if (label.startsWith("xn--")) {
       try {

@@ -125,7 +125,7 @@ export function mappings(text: string): Map<string, string> {
     const mapping = to[at] as string;
     found.set(String.fromCodePoint(first), mapping);
     for (let step = 1; step < (several[at] as number); step++) {
-      found.set(String.fromCodePoint(first + step), String.fromCodePoint((mapping.codePointAt(0) as number) + step));
+      found.set(String.fromCodePoint(first + step), String.fromCodePoint(codeOf(mapping) + step));
     }
   }
   return found;
@@ -143,8 +143,14 @@ export function bisectRight<T extends number | bigint>(values: readonly T[], val
   return low;
 }
 
-/** Whether Unicode 14.0 assigns the code point. */
-export function isAssigned(code: number): boolean {
+/** The first code point of it. */
+export function codeOf(text: string): number {
+  return text.codePointAt(0) as number;
+}
+
+/** Whether Unicode 14.0 assigns its first character. */
+export function isAssigned(text: string): boolean {
+  const code = codeOf(text);
   if (code < 0x378) return true;
   edges ??= [...positions(UNASSIGNED)];
   return bisectRight(edges, code) % 2 === 0;
@@ -152,7 +158,7 @@ export function isAssigned(code: number): boolean {
 
 function allAssigned(text: string): boolean {
   if (isAscii(text)) return true;
-  for (const char of text) if (!isAssigned(char.codePointAt(0) as number)) return false;
+  for (const char of text) if (!isAssigned(char)) return false;
   return true;
 }
 
@@ -160,7 +166,7 @@ function allAssigned(text: string): boolean {
 export function known(text: string): string {
   if (allAssigned(text)) return text;
   let out = "";
-  for (const char of text) out += isAssigned(char.codePointAt(0) as number) ? char : "\uffff";
+  for (const char of text) out += isAssigned(char) ? char : "\uffff";
   return out;
 }
 
@@ -170,7 +176,7 @@ function normalized(text: string, form: "NFC" | "NFKC"): string {
   let out = "";
   let part = "";
   for (const char of text) {
-    if (isAssigned(char.codePointAt(0) as number)) {
+    if (isAssigned(char)) {
       part += char;
     } else {
       out += part.normalize(form) + char;
@@ -198,25 +204,24 @@ export function casefold(text: string): string {
   folds ??= mappings(FOLDS);
   let out = "";
   for (const char of text) {
-    const code = char.codePointAt(0) as number;
-    out += folds.get(char) ?? (isAssigned(code) ? char.toLowerCase().toUpperCase().toLowerCase() : char);
+    out += folds.get(char) ?? (isAssigned(char) ? char.toLowerCase().toUpperCase().toLowerCase() : char);
   }
   return out;
 }
 
 /** Whether the one character is a letter, a number or `_`. */
 export function isWord(char: string): boolean {
-  return /^[\p{L}\p{N}_]$/u.test(char) && isAssigned(char.codePointAt(0) as number);
+  return /^[\p{L}\p{N}_]$/u.test(char) && isAssigned(char);
 }
 
 /** Whether the one character is a decimal digit of any script. */
 export function isDecimal(char: string): boolean {
-  return /^\p{Nd}$/u.test(char) && isAssigned(char.codePointAt(0) as number);
+  return /^\p{Nd}$/u.test(char) && isAssigned(char);
 }
 
 /** Whether a label that begins with it begins with a combining mark. */
 export function beginsWithMark(text: string): boolean {
-  return /^\p{M}/u.test(text) && isAssigned(text.codePointAt(0) as number);
+  return /^\p{M}/u.test(text) && isAssigned(text);
 }
 
 /** Whether every character of it can be shown: no controls, no separators but the space, nothing that is not assigned. */
@@ -232,7 +237,7 @@ export function utf8(text: string): Uint8Array {
   if (text.isWellFormed()) return encoder.encode(text);
   const bytes: number[] = [];
   for (const char of text) {
-    const code = char.codePointAt(0) as number;
+    const code = codeOf(char);
     if (code >= 0xd800 && code <= 0xdfff) bytes.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63));
     else bytes.push(...encoder.encode(char));
   }

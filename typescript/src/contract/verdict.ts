@@ -51,7 +51,9 @@ const NO_NOTES: readonly string[] = Object.freeze([]);
  * are what the reader should know and what is no finding; `policyVersion` says which policy was in force; `at` is in Unix seconds.
  */
 export class Verdict {
-  static readonly name: string = "Verdict";
+  static get name(): string {
+    return "Verdict";
+  }
   readonly decision: Decision;
   readonly reason: string;
   readonly evidence: readonly Finding[];
