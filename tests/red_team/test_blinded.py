@@ -16,6 +16,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.step import End, Request, Result
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.detections import provenance
+from kaizen_security.observer.conduct import trait_of
 from kaizen_security.observer.decode import Budget, decoded
 from kaizen_security.observer.values import values
 from kaizen_security.runtime.agents import Agents
@@ -219,3 +220,11 @@ def test_a_sensitive_reading_leaves_behind_no_padding(body):
 
 def test_much_that_leaves_is_nothing_without_a_sensitive_reading():
     assert sent(PROSE * 6000) == set()
+
+
+@pytest.mark.parametrize("amount", ["9.800.000,00", "9 800 000", "9.8e6", "EUR 9.8m", 1e300])
+def test_an_amount_that_is_spelt_otherwise_is_as_large(amount):
+    call = provenance._call("send_money", "pay", "now", recipient="NL91ABNA0417164300")
+    arguments = {**{f"k{n}": "v" for n in range(300)}, "amount": amount}
+    [figure] = trait_of(replace(call, metadata={"source": "sdk", "arguments": arguments}), "").figures
+    assert figure.number >= 9_800_000

@@ -15,9 +15,10 @@ from kaizen_security.contract import canonical
 from kaizen_security.contract.action import EGRESS_KINDS, Action, Json
 from kaizen_security.observer.entities import canonical as one_spelling
 from kaizen_security.observer.entities import fingerprint, words_of_name
+from kaizen_security.observer.figures import LONGEST, MOST, figure
 from kaizen_security.observer.score import arguments
 
-MOST_LEAVES = 256
+MOST_LEAVES = 2048
 MOST_FIGURES = 64
 DEEPEST = 8
 MOST_KINDS = 64
@@ -26,7 +27,6 @@ MOST_TRAITS = 256
 MOST_STEPS = 64
 """Actions of a run, the latest, whose order is remembered."""
 
-_FIGURE = re.compile(r"^[^\w\s-]{0,2}\s?(\d{1,15}(?:,\d{3})*(?:\.\d{1,6})?)\s?(?:[^\W\d_]{3}|[%€$£¥])?$")
 _PARTY = re.compile(r"[^@\s,;<>\"']+@[^@\s,;<>\"']+\.[^@\s,;<>\"']+")
 
 NAMES_A_THING = frozenset(
@@ -198,13 +198,13 @@ def _trait_of(action: Action, where: str) -> Trait:
         if isinstance(value, bool) or value is None:
             continue
         if isinstance(value, (int, float)):
-            found = Figure(name, float(value), str(value)) if abs(value) <= 1e18 else None
+            found = Figure(name, float(min(value, MOST)), str(value)[:LONGEST]) if value == value else None
             sent += 8
         else:
             text = str(value)
             sent += len(text)
             parties += min(len(_PARTY.findall(text[:2048])), 64) if "@" in text else 0
-            found = _figure(name, text) if len(text) <= 24 else None
+            found = _figure(name, text) if len(text) <= LONGEST else None
             if len(text) <= 128 and len(texts) < MOST_FIGURES:
                 texts.append((name, text))
         if found is not None and len(figures) < MOST_FIGURES and found.number > 0 and not _names_a_thing(name):
@@ -236,8 +236,8 @@ def _tried(tool: str, texts: list[tuple[str, str]]) -> tuple[Tried, ...]:
 
 
 def _figure(name: str, text: str) -> Figure | None:
-    found = _FIGURE.match(text)
-    return Figure(name, float(found[1].replace(",", "")), text) if found else None
+    number = figure(text)
+    return None if number is None else Figure(name, number, text)
 
 
 @lru_cache(maxsize=1024)
