@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from kaizen_security.client.descriptors import make_room
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.egress.config import Config
 from kaizen_security.egress.opening import Opening
@@ -36,6 +37,8 @@ def serve(
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     proxy = Proxy(config, opening=opening)
+    # A client and its server are two; with fewer descriptors whoever opens a thousand connections would keep everybody out.
+    proxy.most = make_room(2 * config.max_connections) // 2
     host, port = proxy.start()
     if threading.current_thread() is threading.main_thread():
         _listen_to_signals(proxy, again)

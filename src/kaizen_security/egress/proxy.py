@@ -74,6 +74,7 @@ class Proxy:
         self.loop = Loop(epoll=config.epoll, failed=self._failed)
         self.counts: Counter[str] = Counter()
         self.sessions: set[Session] = set()
+        self.most = config.max_connections
         self.draining = False
         upstream = config.sidecar or config.api_url
         self.policies = Policies(
@@ -257,7 +258,7 @@ class Proxy:
             log.info("queries on %s port %d", *self.nameserver.address)
 
     def _room(self) -> bool:
-        return len(self.sessions) < self.config.max_connections
+        return len(self.sessions) < min(self.most, self.config.max_connections)
 
     def _welcome(self, sock: socket.SocketType, peer: str) -> None:
         session = Session(self, sock, peer) if self._tls is None else self._secured(self._tls, sock, peer)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import uvicorn
 
 from kaizen_security.client.client import Kaizen
+from kaizen_security.client.descriptors import make_room
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.mcp.book import Book
 from kaizen_security.mcp.exchange import loopback
@@ -16,7 +17,7 @@ from kaizen_security.mcp.http import Gateway
 from kaizen_security.mcp.reach import Pool
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup
-from kaizen_security.net.inbound import CONNECTIONS, Protocol, make_room
+from kaizen_security.net.inbound import CONNECTIONS, Protocol
 
 
 def serve(setup: Setup, *, host: str, port: int, pins: str, sessions: str, locked: bool) -> int:

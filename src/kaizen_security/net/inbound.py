@@ -7,7 +7,6 @@ would keep everybody else out for as long as he likes.
 from __future__ import annotations
 
 import asyncio
-import sys
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -15,24 +14,6 @@ HEAD_DEADLINE = 10.0
 """Seconds in which the head of a request must have come, from the connection or from its first byte on."""
 CONNECTIONS = 512
 """Connections at a time; more are closed at once."""
-SPARE = 256
-"""Descriptors for everything else."""
-
-
-def make_room(connections: int) -> None:
-    """Let the process have a descriptor for each of so many connections, as far as the system permits: one that has none left
-    accepts nobody, and opens no file either.
-    """
-    if sys.platform == "win32":
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + SPARE
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Protocol(HttpToolsProtocol):

@@ -18,8 +18,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from kaizen_security.client.descriptors import make_room
 from kaizen_security.contract.errors import Misconfigured
-from kaizen_security.net import inbound
 from kaizen_security.server.app import create_app
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import ApiError, error_answer
@@ -226,7 +226,7 @@ def run(
         **options,
     )
     _collect_less()
-    inbound.make_room(CONNECTIONS)
+    make_room(CONNECTIONS)
     Server(config, app.state.context).run(sockets=[sock])
 
 

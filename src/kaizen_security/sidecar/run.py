@@ -19,6 +19,7 @@ from uuid import uuid4
 import uvicorn
 from starlette.applications import Starlette
 
+from kaizen_security.client.descriptors import make_room
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import boundary_key
@@ -26,7 +27,6 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.step import Step
 from kaizen_security.contract.verdict import Verdict
-from kaizen_security.net.inbound import make_room
 from kaizen_security.observer.run import Limits
 from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.clock import Clock, now

@@ -1,14 +1,11 @@
-"""Connections that were answered before their request was whole, and room for many."""
+"""Connections that were answered before their request was whole."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 
-import pytest
 import uvicorn
 
-from kaizen_security.net import inbound
 from kaizen_security.server import serve
 
 
@@ -41,18 +38,3 @@ async def _talk(path):
 def test_who_was_answered_does_not_keep_the_connection_by_a_body_that_nobody_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(serve, "HEAD_DEADLINE", 0.05)
     assert asyncio.run(_talk(tmp_path / "s")) == b""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="no limit there")
-def test_there_is_a_descriptor_for_every_connection_as_far_as_the_system_permits(monkeypatch):
-    import resource
-
-    limits = {"now": (1024, 4096)}
-    monkeypatch.setattr(resource, "getrlimit", lambda _: limits["now"])
-    monkeypatch.setattr(resource, "setrlimit", lambda _, now: limits.update(now=now))
-    inbound.make_room(512)
-    assert limits["now"] == (1024, 4096)
-    inbound.make_room(2000)
-    assert limits["now"] == (2000 + inbound.SPARE, 4096)
-    inbound.make_room(9000)
-    assert limits["now"] == (4096, 4096)

@@ -1,0 +1,24 @@
+"""Descriptors: how many connections a process can have. One that has none left accepts nobody, and opens no file either."""
+
+from __future__ import annotations
+
+import sys
+
+SPARE = 256
+"""Descriptors for everything else."""
+
+
+def make_room(wanted: int) -> int:
+    """Let the process have so many descriptors for connections, as far as the system permits; how many it can have."""
+    if sys.platform == "win32":
+        return wanted
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted + SPARE
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    if soft == resource.RLIM_INFINITY or soft >= most:
+        return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - SPARE))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(1, most - SPARE)
