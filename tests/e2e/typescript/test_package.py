@@ -210,6 +210,11 @@ def test_a_bundler_takes_only_what_is_used(project):
     assert len(error) < len(judging) < len(all_of_it)
 
 
+def test_no_pattern_that_is_known_is_made_anew_at_each_call(sdk):
+    for path in sdk.glob("*.js"):
+        assert not re.search(r'new RegExp\("[^"]*","u"\)', path.read_text()), path
+
+
 def test_all_of_it_is_within_its_budget(project):
     [tarball] = project.glob("*.tgz")
     assert tarball.stat().st_size <= TARBALL
