@@ -101,6 +101,19 @@ def test_executions_have_arguments_and_who_started_them(agent):
 
 
 @pytest.mark.root
+def test_executions_are_told_whole_up_to_what_a_record_takes(agent, tmp_path):
+    deep = tmp_path / ("d" * 40) / ("e" * 40)
+    deep.mkdir(parents=True)
+    (deep / "true").symlink_to("/bin/true")
+    for path in ("/bin/true", str(deep / "true")):
+        for letters in (0, 1, 100, 500, 5000):
+            agent.run(path, "x" * letters)
+            (event,) = [e for e in agent.events() if e.kind is Kind.EXEC]
+            assert event.file == path
+            assert event.args == ((path, "x" * min(letters, 768 - len(path) - 1)) if letters else (path,))
+
+
+@pytest.mark.root
 def test_nothing_stays_behind(agent, tmp_path):
     from kaizen_security.collectors.kernel.collector import Collector, left_behind
 
