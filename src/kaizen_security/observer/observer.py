@@ -125,6 +125,8 @@ class Observer:
         elif isinstance(step, Request):
             run.origins.request(step.text)
             run.marks.request(step.text)
+            # While the model thinks: what the question would have to wait for.
+            self.baseline.behaviour.sessions.prepare()
         elif isinstance(step, Result):
             self._brought(run, step)
             run.conduct.answered(step.action_id, step.content, failed=step.failed)

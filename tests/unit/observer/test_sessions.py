@@ -6,8 +6,13 @@ import random
 
 import pytest
 
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.observer.learners.sessions import GRACE, ROOM, Session, Sessions, Table
+from kaizen_security.contract.step import Request
+from kaizen_security.detections import BUILTIN
+from kaizen_security.observer.learners import sessions as sessions_module
+from kaizen_security.observer.learners.sessions import GRACE, MOST, ROOM, Session, Sessions, Table
+from kaizen_security.observer.observer import Observer
 from kaizen_security.testing.checks import check_learner
 
 DAY = 86_400.0
@@ -81,3 +86,29 @@ def test_only_the_latest_runs_are_kept_in_whatever_order_they_came():
 def test_a_broken_state_is_refused_with_its_field():
     with pytest.raises(InvalidInput, match="sessions"):
         load({"parts": [{"replica": "a", "generation": 1, "rows": "x"}]}, "a")
+
+
+def test_the_sum_before_the_next_run_is_that_of_its_steps():
+    for seed in range(20):
+        found = learned(noisy(seed, GRACE + seed))
+        for which, climb in enumerate(found._before()):
+            height, stream = 0.0, found.whole.stream(which)
+            for number in stream[max(GRACE // 2, len(stream) // 2) :]:
+                height = min(MOST, max(0.0, height + climb.step(number)))
+            assert climb.height == height
+
+
+def test_what_a_question_would_have_to_wait_for_is_worked_out_when_the_request_arrives(monkeypatch):
+    observer = Observer(detections=BUILTIN)
+    for one in noisy(3, GRACE + 5):
+        observer.baseline.behaviour.sessions.learn_one(one)
+    made = []
+    inner = sessions_module._climb
+    monkeypatch.setattr(sessions_module, "_climb", lambda *given: made.append(given) or inner(*given))
+    at = 1e9 + 99 * DAY
+    observer.note(Request(run_id="r", text="Who joined?", at=at), at)
+    assert len(made) == 3
+    action = Action(tool="find_members", id="a", run_id="r", metadata={"arguments": {"limit": 3}}, at=at)
+    observer.note(action, at)
+    observer.weighed(action, at)
+    assert len(made) == 3

@@ -134,6 +134,11 @@ class Sessions(Shared[Table]):
         """Surprise that runs have come to ``x``, 0 to 1. Changes nothing."""
         return 1.0 - exp(-max(self.heights(x)) / CAUTION)
 
+    def prepare(self) -> None:
+        """Work out what ``heights`` starts from, which changes with every run, before anybody waits for it. Changes nothing."""
+        if len(self.whole.rows) >= GRACE:
+            self._before()
+
     def _before(self) -> tuple[Climb, ...]:
         # Only kept for the state that it was computed from.
         if self._climbs is None or self._climbs[0] != self.whole.total:
@@ -150,8 +155,8 @@ def _climb(stream: list[float], floor: float) -> Climb:
     mean = fmean(early)
     deviation = max(floor, pstdev(early, mean))
     slack = SLACK + 2 / sqrt(len(early))
-    climb = Climb(0.0, mean, deviation, slack)
+    height = 0.0
     for number in stream[len(early) :]:
-        # Capped: what is over does not go on counting.
-        climb = climb._replace(height=min(MOST, max(0.0, climb.height + climb.step(number))))
-    return climb
+        # As ``Climb.step``. Capped: what is over does not go on counting.
+        height = min(MOST, max(0.0, height + min((number - mean) / deviation - slack, STEEPEST)))
+    return Climb(height, mean, deviation, slack)
