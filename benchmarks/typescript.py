@@ -78,7 +78,7 @@ def main() -> int:
         if calls[name]["p50"] > limit
     ]
     over = [*late, *(["import"] if found["import"]["cpu_ms"] > IMPORT else [])]
-    over += ["package"] if found["package"]["tarball"] > PACKAGE else []
+    over += ["what an agent loads"] if found["package"]["gzipped"] > PACKAGE else []
     print("over budget: " + (", ".join(over) or "nothing"))
     return 1 if over else 0
 
