@@ -9,7 +9,7 @@ LONGEST = 48
 LEAST = 12
 """Digits from which groups of digits alone are an account's."""
 
-_STARTS = re.compile(r"\d[ .-][a-z0-9]")
+_STARTS = re.compile(r"[0-9](?:(?<=[a-z]{2}\d\d)[ .-][a-z0-9]| \d{1,6}[ .-]\d)")
 """Stands in every grouped number, and in few texts."""
 _IBAN = re.compile(r"(?<![^\W_])[a-z]{2}\d{2}(?:[ .-][a-z0-9]{1,6}){2,9}(?![^\W_])")
 _DIGITS = re.compile(r"(?<![\w.+-])\d{2,6}(?:[ .-]\d{1,6}){2,8}(?![\w-])")
