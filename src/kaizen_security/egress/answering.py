@@ -10,26 +10,22 @@ MAX_INTERIM = 20
 
 
 class Answering:
-    """What answers one request. ``keep`` says whether the connection to the origin can take another request after it."""
+    """What answers one request. Plain fields, since a request asks for them several times:
 
-    __slots__ = ("_arrived", "_body", "_interim", "_request", "keep")
+    ``begun``  the final head has been taken: what comes now is its body
+    ``done``   what was taken makes the answer whole
+    ``keep``   the connection to the origin can take another request after it
+    """
+
+    __slots__ = ("_arrived", "_body", "_interim", "_request", "begun", "done", "keep")
 
     def __init__(self, request: http1.Request) -> None:
         self._request = request
         self._arrived = b""
         self._body: Body | None = None
         self._interim = 0
+        self.begun = self.done = False
         self.keep = True
-
-    @property
-    def begun(self) -> bool:
-        """The final head has been taken: what comes now is its body."""
-        return self._body is not None
-
-    @property
-    def done(self) -> bool:
-        """The answer is whole."""
-        return self._body is not None and self._body.done
 
     def arrive(self, data: bytes) -> None:
         """Keep what came before the final head was taken."""
@@ -62,6 +58,7 @@ class Answering:
         if framing == http1.CHUNKED and self._request.minor == 0:
             raise http1.Bad("the origin answers an HTTP/1.0 request in chunks", status=502)
         self._body = body(framing)
+        self.begun, self.done = True, self._body.done
         # An answer that travels as it came has no Connection field.
         stays = head.minor == 1 if head.lines is not None else http1.keeps_alive(head)
         if framing == http1.UNTIL_CLOSE or not stays or self._request.minor == 0:
@@ -72,6 +69,7 @@ class Answering:
         """What of ``data`` belongs to the body. Raises Bad."""
         assert self._body is not None
         taken = self._body.take(data)
+        self.done = self._body.done
         if taken < len(data):
             # Bytes after the end of an answer belong to nobody; the next request must not get them as its answer.
             self.keep = False
@@ -81,4 +79,5 @@ class Answering:
     def end(self) -> bool:
         """The origin closed: whether the answer was whole."""
         self.keep = False
-        return self._body is not None and self._body.end()
+        self.done = self._body is not None and self._body.end()
+        return self.done
