@@ -112,7 +112,8 @@ while True:
     if packet[0] >> 4 != 4 or packet[9] != 6 or not packet[at + 13] & 3: continue
     begins = packet[at + 13] & 2  # a SYN is taken, a FIN is answered with a RST at once: nothing stays behind
     port, own, sequence = struct.unpack_from("!HHI", packet, at)
-    answer = struct.pack("!HHIIBBHHH", own, port, 7, sequence + 1 & 0xFFFFFFFF, 5 << 4, 0x12 if begins else 0x14, 65535, 0, 0)
+    number, flags = (7, 0x12) if begins else (8, 0x14)
+    answer = struct.pack("!HHIIBBHHH", own, port, number, sequence + 1 & 0xFFFFFFFF, 5 << 4, flags, 65535, 0, 0)
     places = packet[16:20] + packet[12:16]
     answer = answer[:16] + checksum(places + struct.pack("!HH", 6, 20) + answer) + answer[18:]
     head = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 6, 0)
