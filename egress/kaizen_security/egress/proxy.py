@@ -34,6 +34,7 @@ from kaizen_security.egress.rules import Refusal, Rules
 from kaizen_security.egress.secured import Secured, server_context
 from kaizen_security.egress.session import Session
 from kaizen_security.egress.settings import Config
+from kaizen_security.egress.shares import Shares
 from kaizen_security.egress.supply import ControlPlane, Source
 from kaizen_security.egress.switch import KillSwitch, killed
 from kaizen_security.egress.tunnel import Pipe
@@ -74,6 +75,7 @@ class Proxy:
         self.loop = Loop(epoll=config.epoll, failed=self._failed)
         self.counts: Counter[str] = Counter()
         self.sessions: set[Session] = set()
+        self._shares = Shares()
         self.most = config.max_connections
         self.draining = False
         upstream = config.sidecar or config.api_url
@@ -159,9 +161,7 @@ class Proxy:
 
     def metered(self, meters: Meters) -> tuple[Metered | None, Metered | None]:
         """What counts the bytes up and down."""
-        if not meters:
-            return (None, None)
-        return (metered(meters, self._now, up=True), metered(meters, self._now, up=False))
+        return (metered(meters, self._now, up=True), metered(meters, self._now, up=False)) if meters else (None, None)
 
     def _now(self) -> float:
         return self.loop.now
@@ -192,7 +192,9 @@ class Proxy:
     def gone(self, session: Session) -> None:
         """A session has closed."""
         self.loop.forget(session)
-        self.sessions.discard(session)
+        if session in self.sessions:
+            self.sessions.remove(session)
+            self._shares.give(session.peer)
         if not self.draining:
             for door in self.doors:
                 if door.shut:
@@ -227,9 +229,7 @@ class Proxy:
         config = self.config
         if listener is None:
             listener = inherited(config.listen_fd) if config.listen_fd >= 0 else bound(config.host, config.port)
-        self.doors = [
-            Door(self.loop, listener, welcome=self._welcome, room=self._room, counts=self.counts),
-        ]
+        self.doors = [Door(self.loop, listener, welcome=self._welcome, room=self._room, counts=self.counts)]
         host, port = listener.getsockname()[:2]
         self._start_beside()
         ports = (port, self.transparent_port) if self.transparent_port else (port,)
@@ -257,12 +257,25 @@ class Proxy:
             self.nameserver.open()
             log.info("queries on %s port %d", *self.nameserver.address)
 
-    def _room(self) -> bool:
-        return len(self.sessions) < min(self.most, self.config.max_connections)
+    def _room(self) -> int:
+        return max(0, min(self.most, self.config.max_connections) - len(self.sessions))
+
+    def _refuses(self, sock: socket.SocketType, peer: str) -> bool:
+        if self._shares.permit(peer, self._room()):
+            return False
+        self.counts["peers over their share"] += 1
+        sock.close()
+        return True
+
+    def _enter(self, session: Session) -> None:
+        self._shares.take(session.peer)
+        self.sessions.add(session)
 
     def _welcome(self, sock: socket.SocketType, peer: str) -> None:
+        if self._refuses(sock, peer):
+            return
         session = Session(self, sock, peer) if self._tls is None else self._secured(self._tls, sock, peer)
-        self.sessions.add(session)
+        self._enter(session)
         if not (self.config.credentials or self.config.api_key or self.config.tls_client_ca or is_private(peer)):
             self.counts["peers refused"] += 1
             self.loop.watch(session)
@@ -282,8 +295,10 @@ class Proxy:
             self.counts["not redirected"] += 1
             sock.close()
             return
+        if self._refuses(sock, peer):
+            return
         session = Redirected(self, sock, peer, goes)
-        self.sessions.add(session)
+        self._enter(session)
         session.start()
 
     def _look_at_switch(self) -> None:

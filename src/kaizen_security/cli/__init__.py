@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from kaizen_security import __version__
+from kaizen_security.cli.terminal.paint import told
 from kaizen_security.contract.errors import KaizenError
 
 COMMANDS = {
@@ -94,7 +95,7 @@ def _run(words: list[str]) -> int:
     try:
         status: int = module.run(command.parse_args(words[1:]))
     except KaizenError as err:
-        print(f"kaizen {words[0]}: {err}", file=sys.stderr)
+        print(f"kaizen {words[0]}: {told(err)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from kaizen_security.cli.recorded import work
 from kaizen_security.cli.recorded.lines import MAX_LINE
-from kaizen_security.cli.terminal.paint import plain
+from kaizen_security.cli.terminal.paint import json_text, plain
 from kaizen_security.client.config import load
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
@@ -148,7 +148,7 @@ def _show(args: argparse.Namespace) -> int:
         agent = _agent(args)
         found = about(_kept(args))
     if args.json:
-        print(json.dumps({"agent": agent, **found}, ensure_ascii=False))
+        print(json_text({"agent": agent, **found}))
         return 0
     print(f"{plain(agent)}: {found['seen']} observations")
     for name in ("runs", "calls", "bytes", "forgotten"):
@@ -181,7 +181,7 @@ def _diff(args: argparse.Namespace) -> int:
     one, two = (_in(path) for path in args.files)
     found = difference(one, two)
     if args.json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json_text(found))
     else:
         print("\n".join(_signed(found)) or "Both know the same values.")
     return 1 if any(any(sides.values()) for sides in found.values()) else 0
@@ -215,7 +215,7 @@ def _rows(baseline: Baseline, dimension: str) -> list[dict[str, Json]]:
 
 
 def _export(args: argparse.Namespace) -> int:
-    text = json.dumps(_kept(args).to_json(), ensure_ascii=False)
+    text = json_text(_kept(args).to_json())
     if args.output:
         write(Path(args.output), text.encode("utf-8", "surrogatepass"))
     else:
@@ -247,7 +247,7 @@ def _change(args: argparse.Namespace) -> int:
             "forgotten": {name: list(sides["only_first"]) for name, sides in found.items()},
             "learned": {name: list(sides["only_second"]) for name, sides in found.items()},
         }
-        print(json.dumps(told, ensure_ascii=False))
+        print(json_text(told))
     else:
         print(f"{plain(agent)}: {before.seen} observations before, {after.seen} after")
         print("\n".join(_signed(found)) or "No value is new or gone.")

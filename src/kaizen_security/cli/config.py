@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 
+from kaizen_security.cli.terminal.paint import json_text
 from kaizen_security.client.config import ENVIRONMENT, Settings, file_of, load
 from kaizen_security.client.dial import check_key_may_go
 from kaizen_security.contract.action import Json
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     path = file_of(os.environ, settings.data)
     rows = [_row(settings, name) for name in ENVIRONMENT]
     if args.json:
-        print(json.dumps({"file": path or None, "settings": rows}, ensure_ascii=False))
+        print(json_text({"file": path or None, "settings": rows}))
         return 0
     widths = [max(len(str(row[column])) for row in rows) for column in ("name", "shown")]
     for row in rows:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from kaizen_security.cli.terminal.paint import Progress, plain
+from kaizen_security.cli.terminal.paint import Progress, json_text, plain
 from kaizen_security.collectors.traces.langfuse import Langfuse
 from kaizen_security.collectors.traces.otel import Otel
 from kaizen_security.contract.action import Json
@@ -63,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         for document in decoder.documents():
             if args.agent:
                 document["agent"] = args.agent
-            output.line(json.dumps(document, ensure_ascii=False, default=str))
+            output.line(json_text(document, default=str))
             runs += 1
             held = document["steps"]
             steps += len(held) if isinstance(held, list) else 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
-from kaizen_security.cli.terminal.paint import wants_colour
+from kaizen_security.cli.terminal.paint import json_text, wants_colour
 from kaizen_security.cli.terminal.timeline import joined, timeline
 from kaizen_security.cli.terminal.verdict import clean, contributions, origins, shown
 from kaizen_security.client.config import load
@@ -61,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         return _failed(f"{err}\n{start}", 3)
     try:
         if args.json:
-            print(json.dumps(_document(found), ensure_ascii=False))
+            print(json_text(_document(found)))
         else:
             # A pipe is given what fits a terminal of eighty columns; a wider terminal gets what it can show.
             width = max(60, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 80

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from kaizen_security.cli.terminal.paint import BOLD, DIM, YELLOW, painted, plain, wants_colour
+from kaizen_security.cli.terminal.paint import BOLD, DIM, YELLOW, json_text, painted, plain, told, wants_colour
 from kaizen_security.client.config import default_sidecar, load
 from kaizen_security.client.dial import check_key_may_go
 from kaizen_security.client.dial import place as place_of
@@ -66,13 +66,13 @@ def run(args: argparse.Namespace) -> int:
             return _list(desk, args)
         return _answer(desk, args)
     except (Misconfigured, InvalidInput) as err:
-        print(f"kaizen holds: {err}", file=sys.stderr)
+        print(f"kaizen holds: {told(err)}", file=sys.stderr)
         return 2
     except Refused as err:
-        print(f"kaizen holds: {err}", file=sys.stderr)
+        print(f"kaizen holds: {told(err)}", file=sys.stderr)
         return 1
     except Unreachable as err:
-        print(f"kaizen holds: {err}", file=sys.stderr)
+        print(f"kaizen holds: {told(err)}", file=sys.stderr)
         return 3
 
 
@@ -148,7 +148,7 @@ def _control_plane(args: argparse.Namespace) -> Desk:
 def _list(desk: Desk, args: argparse.Namespace) -> int:
     found = desk.listing(args.agent, settled=args.all)
     if args.json:
-        print(json.dumps({"holds": [encode_hold(hold) for hold in found]}, ensure_ascii=False))
+        print(json_text({"holds": [encode_hold(hold) for hold in found]}))
     elif not found:
         print("Nothing waits.")
     for hold in () if args.json else found:
@@ -166,7 +166,7 @@ def _answer(desk: Desk, args: argparse.Namespace) -> int:
         said = HoldAnswer.ALLOW_RUN if args.run else HoldAnswer.LEARN if args.learn else HoldAnswer.ALLOW_ONCE
     hold = desk.answer(_named(desk, args.id), said)
     if args.json:
-        print(json.dumps(encode_hold(hold), ensure_ascii=False))
+        print(json_text(encode_hold(hold)))
     else:
         print(f"{plain(hold.id[:12])}: {hold.state.value} ({said.value})")
     return 0
@@ -195,7 +195,7 @@ def _watch(desk: Desk, args: argparse.Namespace) -> int:
             away = ""
         except Unreachable as err:
             if str(err) != away:
-                print(f"kaizen holds: {err}", file=sys.stderr)
+                print(f"kaizen holds: {told(err)}", file=sys.stderr)
             away = str(err)
             time.sleep(LOOK)
             continue
@@ -217,7 +217,7 @@ def _watch(desk: Desk, args: argparse.Namespace) -> int:
 
 def _told(desk: Desk, hold: Hold, args: argparse.Namespace, *, ask: bool) -> None:
     if args.json:
-        print(json.dumps(encode_hold(hold), ensure_ascii=False), flush=True)
+        print(json_text(encode_hold(hold)), flush=True)
         return
     print("\n".join(shown(hold, time.time(), colour=wants_colour(sys.stdout), whole=desk.whole)), flush=True)
     if not ask:
@@ -228,7 +228,7 @@ def _told(desk: Desk, hold: Hold, args: argparse.Namespace, *, ask: bool) -> Non
     try:
         print(desk.answer(hold.id, said).state.value)
     except (Refused, Unreachable) as err:
-        print(f"kaizen holds: {err}", file=sys.stderr)
+        print(f"kaizen holds: {told(err)}", file=sys.stderr)
 
 
 def _asked(hold: Hold, read: Callable[[str], str]) -> HoldAnswer | None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from kaizen_security.cli.terminal.paint import wants_colour
+from kaizen_security.cli.terminal.paint import json_text, wants_colour
 from kaizen_security.cli.terminal.verdict import contributions, shown
 from kaizen_security.client.attach import Attachment
 from kaizen_security.client.clock import Ids, now
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"kaizen inspect: {err}", file=sys.stderr)
         return 3
     if args.json:
-        print(json.dumps({**encode_verdict(verdict), "judged_by": judge}, ensure_ascii=False))
+        print(json_text({**encode_verdict(verdict), "judged_by": judge}))
     else:
         print(shown(verdict, colour=wants_colour(sys.stdout)))
         if verdict.score is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from kaizen_security.cli.server import data_directory
+from kaizen_security.cli.terminal.paint import plain
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import KaizenError, Misconfigured, Refused
 from kaizen_security.contract.fields import MAX_NAME
@@ -174,7 +175,7 @@ def _list(keys: list[dict[str, Json]], *, as_json: bool) -> int:
         print(
             row.format(
                 *(
-                    str(said)
+                    plain(str(said))
                     for said in (
                         key["id"],
                         f"{key['prefix']}…",

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
+from kaizen_security.cli.terminal.paint import json_text, plain
 from kaizen_security.client.clock import now
 from kaizen_security.client.config import load
 from kaizen_security.contract.action import Json
@@ -175,10 +176,10 @@ def _wrap(args: argparse.Namespace) -> int:
             status = 1
             continue
         changed += len(change.servers)
-        print(f"{place.client}, {place.path}")
+        print(f"{place.client}, {plain(place.path)}")
         for line in (
-            *(f"  {one.name}: {verb}" for one in change.servers),
-            *(f"  {one.name}: left, {why}" for one, why in change.left),
+            *(f"  {visible(one.name)}: {verb}" for one in change.servers),
+            *(f"  {visible(one.name)}: left, {why}" for one, why in change.left),
         ):
             print(line)
     if not found:
@@ -201,14 +202,14 @@ def _look(args: argparse.Namespace) -> int:
             {"client": place.client, "file": place.path, "server": one.name, "amiss": [*amiss(one)]} for one in listed
         ]
     if args.json:
-        print(json.dumps({"servers": found}, ensure_ascii=False))
+        print(json_text({"servers": found}))
     elif not found:
         print(NO_CLIENTS)
     for one in () if args.json else found:
-        print(f"{one['client']}, {one['file']}: {one['server'] or 'cannot be read'}")
+        print(f"{one['client']}, {plain(str(one['file']))}: {visible(str(one['server'])) or 'cannot be read'}")
         said = one["amiss"]
         for sentence in said if isinstance(said, list) else ():
-            print(f"  {sentence}")
+            print(f"  {plain(str(sentence))}")
     return 1 if any(one["amiss"] for one in found) else 0
 
 
@@ -231,7 +232,7 @@ def _pins(args: argparse.Namespace) -> int:
         print(f"kaizen mcp pins: nothing is pinned of {args.server}", file=sys.stderr)
         return 2
     if args.json:
-        print(json.dumps({"servers": [_document(pins, args.do) for pins in found]}, ensure_ascii=False))
+        print(json_text({"servers": [_document(pins, args.do) for pins in found]}))
     elif args.do == "list":
         print(
             "\n".join(_listed(found)) or "Nothing is pinned yet: pins are made when a server's tools are first listed."
@@ -274,7 +275,7 @@ def _document(pins: Pins, do: str) -> Json:
 def _listed(found: Iterable[Pins]) -> Iterable[str]:
     for pins in found:
         itself = f", calls itself {visible(pins.calls_itself)}" if pins.calls_itself else ""
-        yield f"{pins.server}{itself}: {len(pins.tools)} pinned, {len(pins.held)} held back"
+        yield f"{visible(pins.server)}{itself}: {len(pins.tools)} pinned, {len(pins.held)} held back"
         yield from (f"  {visible(name)}  {one.digest[:12]}" for name, one in sorted(pins.tools.items()))
         yield from (
             f"  {visible(name)}  {one.digest[:12]}  held: {one.why.value}" for name, one in sorted(pins.held.items())
@@ -283,8 +284,8 @@ def _listed(found: Iterable[Pins]) -> Iterable[str]:
 
 def _compared(pins: Pins) -> Iterable[str]:
     for name, one in sorted(pins.held.items()):
-        yield f"{pins.server}, {visible(name)}: {one.why.value}"
-        yield from (f"  {sentence}" for sentence in _said(pins, name, one))
+        yield f"{visible(pins.server)}, {visible(name)}: {one.why.value}"
+        yield from (f"  {plain(sentence)}" for sentence in _said(pins, name, one))
 
 
 def _said(pins: Pins, name: str, held: Held) -> Iterable[str]:

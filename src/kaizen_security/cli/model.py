@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import secrets
 from typing import TYPE_CHECKING
 
+from kaizen_security.cli.terminal.paint import json_text, plain
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured
 
@@ -52,7 +52,7 @@ def _test(args: argparse.Namespace) -> int:
         )
     found = trial(judge, configured.choice.deadline)
     document = {"model": shown(configured.choice), "stated_by": configured.origin, **found.to_json()}
-    print(json.dumps(document, ensure_ascii=False) if args.json else _told(document, found))
+    print(json_text(document) if args.json else _told(document, found))
     return 0 if found.answered else 1
 
 
@@ -65,9 +65,9 @@ def _told(document: dict[str, Json], found: Trial) -> str:
     ]
     answer = found.attempt.answer
     if answer is not None:
-        lines.append(f"answer: {answer.word.value}, confidence {answer.confidence:g}: {answer.why}")
+        lines.append(f"answer: {answer.word.value}, confidence {answer.confidence:g}: {plain(answer.why)}")
     else:
-        lines.append(f"no answer ({found.attempt.outcome.value}): {found.attempt.problem}")
+        lines.append(f"no answer ({found.attempt.outcome.value}): {plain(found.attempt.problem)}")
     spent = f"{found.attempt.input_tokens} tokens in, {found.attempt.output_tokens} out"
     return "\n".join([*lines, f"{found.seconds:.2f} s, {spent}"])
 
@@ -88,7 +88,7 @@ def _usage(args: argparse.Namespace) -> int:
         connection.close()
     if not isinstance(document, dict):
         raise Misconfigured(f"{url} does not answer as Kaizen does")
-    print(json.dumps(document, ensure_ascii=False) if args.json else _table(document))
+    print(json_text(document) if args.json else _table(document))
     state = document.get("state")
     return 1 if isinstance(state, dict) and state.get("provider") == "off" else 0
 
@@ -102,8 +102,8 @@ def _table(document: dict[str, Json]) -> str:
     lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
     lines.append("left today: " + ", ".join(f"{_said(n)} {name}" for name, n in left.items()))
     rests = "; it rests after failures" if state.get("resting") is True else ""
-    problem = f"; last problem: {state['problem']}" if state.get("problem") else ""
-    return "\n".join([*lines, f"asks: {state.get('provider', 'nobody')}{rests}{problem}"])
+    problem = f"; last problem: {plain(str(state['problem']))}" if state.get("problem") else ""
+    return "\n".join([*lines, f"asks: {plain(str(state.get('provider', 'nobody')))}{rests}{problem}"])
 
 
 def _counts(found: Json) -> dict[str, Json]:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kaizen_security import __version__
+from kaizen_security.cli.terminal.paint import json_text
 from kaizen_security.contract.errors import KaizenError, Misconfigured
 from kaizen_security.redteam import ci, own
 from kaizen_security.redteam.corpus import Place, digest, folder, load, misses
@@ -98,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
         told = document(card, measured)
         if args.agent is not None:
             told |= {"ok": good, "agent": args.agent, "learned": list(learned), "left_out": left_out}
-        print(json.dumps(told, ensure_ascii=False, indent=2))
+        print(json_text(told, indent=2))
     else:
         print("\n".join(summary(card, measured, hard=args.hard)))
     _write(args, card, measured, learned)
@@ -240,7 +241,7 @@ def _chosen(scenarios: tuple[Scenario, ...], ids: list[str] | None) -> tuple[Sce
 def _list(scenarios: tuple[Scenario, ...], *, as_json: bool) -> None:
     if as_json:
         rows = [{"id": s.id, "shelf": s.shelf.value, "attack": s.attack, "title": s.title} for s in scenarios]
-        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        print(json_text(rows, indent=2))
         return
     for scenario in scenarios:
         print(f"{scenario.shelf.value:10} {scenario.id:28} {len(scenario.attacks):2} attacks  {scenario.title}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from kaizen_security.cli.recorded import work
 from kaizen_security.cli.recorded.rules import baseline_in, declaration_in, policies_in
 from kaizen_security.cli.recorded.served import Served, moment
 from kaizen_security.cli.terminal.difference import page
-from kaizen_security.cli.terminal.paint import Progress, wants_colour
+from kaizen_security.cli.terminal.paint import Progress, json_text, wants_colour
 from kaizen_security.client.clock import now
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.bundle import Bundle
@@ -183,7 +182,7 @@ def _compared(args: argparse.Namespace, done: work.Done, seconds: float) -> int:
             "seconds": round(seconds, 3),
             "actions_per_minute": round(rate),
         }
-        print(json.dumps(told, ensure_ascii=False, indent=1))
+        print(json_text(told, indent=1))
     else:
         width = max(60, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 132
         for line in page(difference, colour=wants_colour(sys.stdout), everything=args.all, width=width):

@@ -20,13 +20,13 @@ MAX_AGENT = 256
 def is_private(peer: str) -> bool:
     """Whether a peer's address is loopback, RFC 1918 or unique local (RFC 4193)."""
     try:
-        address = _plain(peer)
+        address = plain_address(peer)
     except ValueError:
         return False
     return any(address in network for network in _PRIVATE)
 
 
-def _plain(peer: str) -> IPv4Address | IPv6Address:
+def plain_address(peer: str) -> IPv4Address | IPv6Address:
     """A peer's address without its zone, an IPv4 one as such. Raises ValueError."""
     address = ip_address(peer.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
@@ -86,7 +86,7 @@ class Accounts:
 
     def _look(self, peer: str) -> str:
         """The agent behind a peer's address: of the first network that holds it."""
-        address = _plain(peer)
+        address = plain_address(peer)
         return next((agent for network, agent in self._sources if address in network), self._default)
 
     def _right(self, agent: str, key: str) -> bool:

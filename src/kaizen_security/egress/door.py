@@ -25,7 +25,7 @@ class Door:
         listener: socket.socket,
         *,
         welcome: Callable[[socket.SocketType, str], None],
-        room: Callable[[], bool],
+        room: Callable[[], int],
         counts: Counter[str],
     ) -> None:
         self._loop = loop

@@ -9,15 +9,25 @@ are not used. Internal destinations, a collector in the same network say, are na
 from __future__ import annotations
 
 import http.client
+import io
 import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kaizen_security.contract.errors import Misconfigured, Unreachable
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+"""All that is routed (IANA's registry). Outside of it are forgotten coats of inner addresses: ``::127.0.0.1``, ``fec0::/10``."""
+_INWARD = frozenset({ipaddress.ip_address("168.63.129.16")})
+"""Public by its number alone: Azure's host agent, which hands out a machine's certificates."""
 
 MAX_ANSWER = 64 << 10
 """Bytes of an answer that are kept: enough to say what was wrong."""
@@ -107,7 +117,9 @@ def public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
         if inner is not None:
             return public(str(inner))
-    return parsed.is_global and not parsed.is_multicast
+        if parsed not in _GLOBAL_UNICAST:
+            return False
+    return parsed.is_global and not parsed.is_multicast and parsed not in _INWARD
 
 
 def send(exchange: Exchange, *, permitted: Collection[str] = (), deadline: float = 10.0) -> Answer:
@@ -120,10 +132,11 @@ def send(exchange: Exchange, *, permitted: Collection[str] = (), deadline: float
     place = check(exchange.url, permitted=permitted)
     connection = _connect(place, ends)
     try:
+        connection.sock.settimeout(_left(ends))
         connection.request(exchange.method, place.path, body=exchange.body, headers=dict(exchange.headers))
-        _patience(connection, ends)
-        answer = connection.getresponse()
-        body = _read(connection, answer, ends)
+        answer = http.client.HTTPResponse(_Patience(connection.sock, ends), method=exchange.method)  # type: ignore[arg-type]
+        answer.begin()
+        body = _read(answer)
         return Answer(status=answer.status, body=body, retry_after=_seconds(answer.getheader("Retry-After")))
     except (OSError, http.client.HTTPException) as err:
         raise Unreachable(f"no answer from {place.host}:{place.port} ({type(err).__name__})") from err
@@ -145,18 +158,32 @@ def _connect(place: Place, ends: float) -> http.client.HTTPConnection:
     return connection
 
 
-def _read(connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, ends: float) -> bytes:
+class _Patience(io.RawIOBase):
+    """A socket to read from until a time: a peer that drips gets no more of it than any other, in the head of its answer too."""
+
+    def __init__(self, sock: socket.socket, ends: float) -> None:
+        self._sock = sock
+        self._ends = ends
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What ``HTTPResponse`` asks a socket for."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """At least one byte, or the deadline's TimeoutError."""
+        self._sock.settimeout(_left(self._ends))
+        return self._sock.recv_into(buffer)
+
+
+def _read(answer: http.client.HTTPResponse) -> bytes:
     body = b""
     while len(body) < MAX_ANSWER and (piece := answer.read1(MAX_ANSWER - len(body))):
         body += piece
-        _patience(connection, ends)
     return body
-
-
-def _patience(connection: http.client.HTTPConnection, ends: float) -> None:
-    # A deadline for the whole exchange: a peer that drips one byte at a time gets no more of it than any other.
-    if connection.sock is not None:
-        connection.sock.settimeout(_left(ends))
 
 
 def _left(ends: float) -> float:

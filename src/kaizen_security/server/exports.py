@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured, Unreachable
@@ -17,12 +19,17 @@ from kaizen_security.exports.vault import Vault
 from kaizen_security.net import outbound
 from kaizen_security.runtime.clock import Clock, new_id
 from kaizen_security.runtime.outbox import Outbox, Outcome
+from kaizen_security.server.http import too_many
 from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Store
 from kaizen_security.store.exported import Export, Lag, Which
 
+T = TypeVar("T")
+
 _TESTS = 4
-"""Test deliveries at a time: each may take a deadline."""
+"""Test deliveries, and looks at where an address leads, at a time: each may take a deadline."""
+_TESTS_OF_ONE = _TESTS // 2
+"""Those of one organisation, so that its slow receivers keep nobody else waiting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +59,8 @@ class ServerExports:
         self._executor = executor
         self._settings = settings
         self._calls = ThreadPoolExecutor(_TESTS, thread_name_prefix="export-test")
+        self._calling: Counter[int] = Counter()
+        self._lock = threading.Lock()
         self.outbox: Outbox | None = None
         if settings.vault is not None:
             self.outbox = Outbox(store.exports, settings.vault, clock=clock, permitted=settings.permitted)
@@ -93,7 +102,7 @@ class ServerExports:
         """Make one as ``POST /v1/exports`` describes it. Raises InvalidInput, Misconfigured, LimitReached."""
         vault = self._vault()
         made = destinations.read_destination(document, number=new_id())
-        await self._outward(made)
+        await self._outward(organisation, made)
         seen = destinations.shown(made)
         name = text(document, "name", limit=MAX_NAME).strip() or str(seen["place"])[:MAX_NAME]
         which = read_which(document) or Which.FLAGS
@@ -173,7 +182,8 @@ class ServerExports:
         found = await self.one(organisation, export_id)
         if found is None or self.outbox is None:
             return None
-        return await asyncio.get_running_loop().run_in_executor(self._calls, self.outbox.test, found.export)
+        outbox, export = self.outbox, found.export
+        return await self._call(organisation, lambda: outbox.test(export))
 
     async def retry(self, organisation: int, export_id: str) -> int:
         """Offer what was put aside again; how many rows that is."""
@@ -207,7 +217,22 @@ class ServerExports:
             raise Misconfigured("this server was started without a key for secrets, so it has no exports")
         return self._settings.vault
 
-    async def _outward(self, made: Destination) -> None:
+    async def _call(self, organisation: int, call: Callable[[], T]) -> T:
+        # Counted until the thread is free, however long the caller waits.
+        with self._lock:
+            if self._calling[organisation] >= _TESTS_OF_ONE:
+                raise too_many("this organisation makes or tests as many destinations as it may at a time", 1.0)
+            self._calling[organisation] += 1
+
+        def over(done: Future[T]) -> None:
+            with self._lock:
+                self._calling[organisation] -= 1
+
+        under_way = self._calls.submit(call)
+        under_way.add_done_callback(over)
+        return await asyncio.wrap_future(under_way)
+
+    async def _outward(self, organisation: int, made: Destination) -> None:
         # Refused here already where it points inwards; looked at again for every delivery, since names change.
         def look() -> None:
             try:
@@ -217,7 +242,7 @@ class ServerExports:
             except Misconfigured as err:
                 raise InvalidInput("url", f"cannot be used: {err} (kaizen server --permit-export)") from err
 
-        await asyncio.get_running_loop().run_in_executor(self._calls, look)
+        await self._call(organisation, look)
 
     async def _renew(self) -> None:
         if self.outbox is not None:

@@ -8,6 +8,7 @@ import os
 import sys
 
 from kaizen_security.client.config import Settings, load
+from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.setup.entered import Entered, forget, keep
 from kaizen_security.setup.hooks import ASSISTANTS, MARK, attaching, command, detaching, put
 from kaizen_security.setup.wrap import Change
@@ -18,6 +19,8 @@ def run(args: argparse.Namespace) -> int:
     assistant = ASSISTANTS[args.assistant]
     home = os.path.abspath(args.folder) if args.folder else os.path.expanduser("~")
     path = os.path.join(home, assistant.project if args.folder else assistant.user)
+    if args.folder:
+        _stays(path, home)
     settings = load({})
     folder, notes = (os.path.join(settings.data or ".", "attach", name) for name in ("before", "entered"))
     if args.undo:
@@ -40,6 +43,13 @@ def run(args: argparse.Namespace) -> int:
     if args.write:
         keep(notes, entered)
     return 0
+
+
+def _stays(path: str, folder: str) -> None:
+    """Raises Misconfigured for a link out of the project, whose author would choose which other file is written."""
+    real = os.path.realpath(path)
+    if os.path.commonpath([real, os.path.realpath(folder)]) != os.path.realpath(folder):
+        raise Misconfigured(f"{path} leads to {real}, outside of the project: it is left alone")
 
 
 def _put(change: Change, folder: str, args: argparse.Namespace) -> None:
@@ -80,4 +90,6 @@ def _socket(sidecar: str, data: str) -> str:
 
 def _shown(change: Change) -> str:
     before, after = (text.decode("utf-8-sig").splitlines() for text in (change.data, change.after))
-    return "\n".join(difflib.unified_diff(before, after, change.place.path, change.place.path, lineterm=""))
+    lines = difflib.unified_diff(before, after, change.place.path, change.place.path, lineterm="")
+    # A project's file is its author's: it neither drives the terminal nor hides what stands in it.
+    return "\n".join("".join(c if c.isprintable() or c == "\t" else f"<{ord(c):04x}>" for c in line) for line in lines)

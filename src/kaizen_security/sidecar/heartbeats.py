@@ -29,7 +29,7 @@ SILENCE = 95.0
 FORGOTTEN = 86_400.0
 """Seconds after which one that is dark, or said goodbye, is not listed any more."""
 MOST = 4096
-"""Attach points that are remembered; the one heard longest ago makes room."""
+"""Attach points that are remembered; a further one is not taken while all of these are alive."""
 MOST_OF_ONE = 256
 """Attach points of one agent; a further one is not taken while all of these are alive."""
 MOST_AT_ONCE = 64
@@ -97,9 +97,6 @@ class Heartbeats:
             point = self._points.setdefault(key, _Point(agent, process, source, now))
             point.heard, point.state, point.why = now, "left" if leaving else "alive", ""
             self._points.move_to_end(key)
-        while len(self._points) > MOST:
-            self._points.popitem(last=False)
-            self.evicted += 1
 
     def doubt(self, agent: str, process: str, source: str, why: str) -> None:
         """Something is not in order there: it is dark ``SILENCE`` seconds after its last sign of life, or after this."""
@@ -111,14 +108,17 @@ class Heartbeats:
             point.why = why
 
     def _room(self, agent: str) -> bool:
-        # Else an agent could push out, with made-up ones, its own point that falls silent. What is over makes room.
-        own = [(key, point.state) for key, point in self._points.items() if point.agent == agent]
-        if len(own) < MOST_OF_ONE:
-            return True
-        over = next((key for key, state in own if state != "alive"), None)
-        if over is not None:
-            del self._points[over]
-        return over is not None
+        # Else somebody could push out, with made-up ones, a point that is about to fall silent. What is over makes room.
+        for points, most in (
+            ([point for point in self._points.items() if point[1].agent == agent], MOST_OF_ONE),
+            (list(self._points.items()), MOST),
+        ):
+            if len(points) >= most:
+                over = next((key for key, point in points if point.state != "alive"), None)
+                if over is None:
+                    return False
+                del self._points[over]
+        return True
 
     def settle(self) -> int:
         """Report those that fell silent since; how many these were."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import statistics
 import time
 from pathlib import Path
@@ -141,6 +142,24 @@ def test_connections_over_the_limit_wait_their_turn(tmp_path: Path, plane: Contr
         assert all(read_all(client).startswith(b"HTTP/1.1 204 ") for client in held)
         for client in held:
             client.close()
+
+
+def test_one_peer_that_takes_every_connection_leaves_places_for_others(
+    tmp_path: Path, plane: ControlPlane, origin: Origin
+):
+    with running(tmp_path, plane, hosts={"web.internal": f"127.0.0.1:{origin.port}"}, max_connections=34) as proxy:
+        held = [proxy.connect() for _ in range(60)]
+        other = socket.create_connection(("127.0.0.1", proxy.port), timeout=5, source_address=("127.0.0.9", 0))
+        other.sendall(b"GET http://web.internal/204 HTTP/1.1\r\nHost: web.internal\r\nConnection: close\r\n\r\n")
+        assert read_all(other).startswith(b"HTTP/1.1 204 ")
+        for client in (*held, other):
+            client.close()
+        until(lambda: proxy.health()["connections"] == 1, "what has ended takes no place")
+        assert proxy.health()["counts"]["peers over their share"] >= 60 - 33
+        fresh = proxy.connect()
+        fresh.sendall(b"GET http://web.internal/204 HTTP/1.1\r\nHost: web.internal\r\nConnection: close\r\n\r\n")
+        assert read_all(fresh).startswith(b"HTTP/1.1 204 ")
+        fresh.close()
 
 
 def test_health_tells_counts_and_no_names(proxy: Running):

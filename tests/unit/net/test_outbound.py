@@ -144,6 +144,13 @@ def test_public_addresses_are_public():
     assert not public("fd00:ec2::254")
 
 
+@pytest.mark.parametrize(
+    "address", ["168.63.129.16", "::ffff:168.63.129.16", "::127.0.0.1", "::a9fe:a9fe", "fec0::1", "2002:7f00:1::"]
+)
+def test_addresses_that_are_public_by_their_number_alone_are_not(address):
+    assert not public(address)
+
+
 def test_a_silent_server_costs_the_deadline_and_no_more():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         target = f"http://127.0.0.1:{listener.getsockname()[1]}/"
@@ -151,16 +158,27 @@ def test_a_silent_server_costs_the_deadline_and_no_more():
             send(Exchange(url=target, body=b""), permitted=["127.0.0.1"], deadline=0.3)
 
 
-def test_a_dripping_server_costs_the_deadline_and_no_more():
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    ],
+)
+def test_a_dripping_server_costs_the_deadline_and_no_more(first, then):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        stop = threading.Event()
+        stop, ended = threading.Event(), threading.Event()
 
         def drip():
             peer, _ = listener.accept()
             with peer, contextlib.suppress(OSError):
-                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-                while not stop.wait(0.05):
-                    peer.sendall(b"x")
+                peer.sendall(first)
+                for _ in range(60):  # a deadline that does not hold would end here, 3 s later
+                    if stop.wait(0.05):
+                        return
+                    peer.sendall(then)
+            ended.set()
 
         thread = threading.Thread(target=drip)
         thread.start()
@@ -171,6 +189,7 @@ def test_a_dripping_server_costs_the_deadline_and_no_more():
                     permitted=["127.0.0.1"],
                     deadline=0.5,
                 )
+            assert not ended.is_set()
         finally:
             stop.set()
             thread.join()

@@ -119,3 +119,38 @@ def test_a_file_that_is_not_understood_is_left_alone(attach, assistant, text, ca
     said = capsys.readouterr().err
     assert "left alone" in said
     assert "servers" not in said
+
+
+@pytest.mark.parametrize("flags", [("--write",), ("--write", "--undo")])
+def test_a_project_that_links_its_settings_elsewhere_does_not_choose_what_is_written(
+    attach, assistant, tmp_path, flags, capsys
+):
+    path = attach.path(assistant)
+    other = given(tmp_path / "home" / "other.json", {"mine": 1})
+    path.parent.mkdir(parents=True)
+    for target in (tmp_path / "home" / "other.json", tmp_path / "home" / "not-there.json"):
+        path.symlink_to(target)
+        assert attach(assistant, *flags) == 1
+        assert "outside of the project" in capsys.readouterr().err
+        path.unlink()
+    assert (tmp_path / "home" / "other.json").read_bytes() == other
+    assert sorted(one.name for one in (tmp_path / "home").iterdir()) == ["other.json"]
+
+
+def test_a_link_that_stays_in_the_project_is_followed(attach, assistant):
+    path = attach.path(assistant)
+    given(path.parent / "shared.json", OWN[assistant])
+    path.symlink_to("shared.json")
+    assert attach(assistant, "--write") == 0
+    assert path.is_symlink()
+    assert MARK in (path.parent / "shared.json").read_text()
+
+
+def test_what_stands_in_a_projects_file_neither_drives_the_terminal_nor_hides(attach, assistant, capsys):
+    path = attach.path(assistant)
+    path.parent.mkdir(parents=True)
+    path.write_text('{"model": "\u009b2J\u202egnihton"}', encoding="utf-8")
+    assert attach(assistant) == 0
+    shown = capsys.readouterr().out
+    assert "<009b>2J<202e>gnihton" in shown
+    assert all(line.replace("\t", "").isprintable() for line in shown.splitlines())

@@ -97,6 +97,20 @@ def test_processes_that_have_ended_make_room_for_those_that_come(watched):
     assert "new" in {point["process"] for point in beats.shown()}
 
 
+def test_no_made_up_agents_push_out_a_point_that_is_about_to_fall_silent(watched):
+    beats, clock, told = watched
+    beats.beat("a", "real", ("langchain",), leaving=False)
+    for i in range(MOST // MOST_OF_ONE + 1):
+        for process in range(MOST_OF_ONE):
+            beats.beat(f"made up {i}", str(process), ("langchain",), leaving=False)
+    assert (len(beats.shown()), beats.evicted) == (MOST, MOST_OF_ONE + 1)
+    clock.now += SILENCE + 1
+    beats.settle()
+    assert "a" in {action.agent for action, _ in told}
+    beats.beat("b", "new", ("langchain",), leaving=False)
+    assert "b" in {point["agent"] for point in beats.shown()}, "what is dark has been reported, and makes room"
+
+
 @pytest.fixture
 def sidecar(tmp_path):
     one = Process(tmp_path, more=("--hold-seconds", "0")).start()

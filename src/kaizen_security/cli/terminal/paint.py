@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Callable
 from time import perf_counter
 from typing import TextIO
 
@@ -23,6 +25,22 @@ def painted(text: str, paint: str, colour: bool) -> str:
 def plain(text: str) -> str:
     """Without what could drive a terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def told(err: Exception) -> str:
+    """What an error says, in its lines: a server's own words may be in it."""
+    return "\n".join(map(plain, str(err).splitlines()))
+
+
+def json_text(document: object, *, indent: int | None = None, default: Callable[[object], object] | None = None) -> str:
+    """A document for machines that may yet be read on a terminal: what is not printable in it is escaped (RFC 8259, section 7).
+
+    JSON has to escape only what is below U+0020; the controls of U+0080 to U+009F drive terminals too, and others turn text around.
+    """
+    text = json.dumps(document, ensure_ascii=False, indent=indent, default=default)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def shortened(text: str, width: int) -> str:

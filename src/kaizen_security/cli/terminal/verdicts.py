@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from kaizen_security.cli.terminal.paint import GREEN, RED, YELLOW, painted, plain
+from kaizen_security.cli.terminal.paint import GREEN, RED, YELLOW, json_text, painted, plain
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.boundary import outward_verdict
 from kaizen_security.contract.boundary_target import outward_target
@@ -88,7 +87,7 @@ class Shown:
         if self._json:
             head: dict[str, Json] = {"agent": action.agent, "run_id": action.run_id, "tool": action.tool}
             document = {**head, "target": target, "source": action.source, "rung": int(action.rung)}
-            self._say(json.dumps({**document, **encode_verdict(verdict)}, ensure_ascii=False))
+            self._say(json_text({**document, **encode_verdict(verdict)}))
             return
         word, paint = ("block", RED) if verdict.blocked else ("flag ", YELLOW) if verdict.flagged else ("allow", GREEN)
         what = " ".join(plain(part) for part in (action.kind, action.tool, target) if part)
@@ -125,7 +124,7 @@ class Shown:
             "seconds": round(seconds, 3),
             "actions_per_minute": round(rate),
         }
-        return json.dumps({"summary": summary}, ensure_ascii=False)
+        return json_text({"summary": summary})
 
     def _people(self, seconds: float, rate: float, bad: int) -> list[str]:
         counts = ", ".join(f"{self._decisions[word]} {word}" for word in ("allowed", "flagged", "blocked"))
