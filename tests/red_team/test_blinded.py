@@ -18,6 +18,8 @@ from kaizen_security.contract.verdict import Mode
 from kaizen_security.detections import provenance
 from kaizen_security.observer.conduct import trait_of
 from kaizen_security.observer.decode import Budget, decoded
+from kaizen_security.observer.entities import Kind
+from kaizen_security.observer.origins import UNASKED, UNREAD, Origin, Origins
 from kaizen_security.observer.values import values
 from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.inspector import Inspector
@@ -228,3 +230,34 @@ def test_an_amount_that_is_spelt_otherwise_is_as_large(amount):
     arguments = {**{f"k{n}": "v" for n in range(300)}, "amount": amount}
     [figure] = trait_of(replace(call, metadata={"source": "sdk", "arguments": arguments}), "").figures
     assert figure.number >= 9_800_000
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "2026-11-27 2026-12-01",
+        "27.11.2026 01.12.2026",
+        "2026-11-27 22.15.33",
+        "52.5200 13.4050 48.8566 2.3522",
+        "12.50 13.50 14.50 15.50 16.50 17.50 18.50",
+    ],
+)
+def test_rows_of_dates_and_of_decimals_are_no_account(row):
+    bills = Bills()
+    bills.read(PROSE * 1100)
+    assert "provenance" not in bills.pay(recipient="NL91ABNA0417164300", amount="48.00", note=row)
+    assert not any(one.kind is Kind.ACCOUNT for one in values({"note": row, "text": f"From {row} as agreed"}))
+
+
+@pytest.mark.parametrize(
+    "amount", [-(10**400), 10**400, float("nan"), float("-inf")], ids=["less", "more", "none", "endless"]
+)
+def test_a_number_of_any_length_is_judged(amount):
+    call = Action(tool="send_money", metadata={"arguments": {"amount": amount, "recipient": ACCOUNT}})
+    assert all(one.number > 0 for one in trait_of(call, "").figures)
+
+
+def test_what_had_no_room_is_said_to_be_of_the_result_that_had_it():
+    origins = Origins()
+    origins.result("read_page", "a1. " * 4200, UNASKED)
+    assert origins.cut == Origin("read_page", "", 0, UNREAD)

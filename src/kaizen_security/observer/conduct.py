@@ -198,7 +198,7 @@ def _trait_of(action: Action, where: str) -> Trait:
         if isinstance(value, bool) or value is None:
             continue
         if isinstance(value, (int, float)):
-            found = Figure(name, float(min(value, MOST)), str(value)[:LONGEST]) if value == value else None
+            found = Figure(name, float(min(value, MOST)), str(value)[:LONGEST]) if value > 0 else None
             sent += 8
         else:
             text = str(value)

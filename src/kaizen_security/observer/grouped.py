@@ -13,6 +13,8 @@ _STARTS = re.compile(r"[0-9](?:(?<=[a-z]{2}\d\d)[ .-][a-z0-9]| \d{1,6}[ .-]\d)")
 """Stands in every grouped number, and in few texts."""
 _IBAN = re.compile(r"(?<![^\W_])[a-z]{2}\d{2}(?:[ .-][a-z0-9]{1,6}){2,9}(?![^\W_])")
 _DIGITS = re.compile(r"(?<![\w.+-])\d{2,6}(?:[ .-]\d{1,6}){2,8}(?![\w-])")
+_ROW = re.compile(r"\d{4}[.-]\d\d?[.-]\d\d?|\d\d?[.-]\d\d?[.-]\d{4}|\d\d?\.\d\d(?:\.\d\d)?|\d{1,6}\.\d{1,6}")
+"""A date, a time, a number with decimals: where all that blanks part is such, it is a row of them."""
 _GAPS = str.maketrans("", "", " .-")
 _READ = {ord("a") + place: str(10 + place) for place in range(26)}
 
@@ -24,7 +26,7 @@ def packed(value: str) -> str:
     found = value.translate(_GAPS)
     if _IBAN.fullmatch(value):
         return found if _fits(found) else value
-    return found if len(found) >= LEAST and " " in value and _DIGITS.fullmatch(value) else value
+    return found if len(found) >= LEAST and " " in value and _DIGITS.fullmatch(value) and not _is_row(value) else value
 
 
 def in_groups(text: str) -> list[str]:
@@ -33,9 +35,17 @@ def in_groups(text: str) -> list[str]:
         return []
     found = [number for match in _IBAN.finditer(text) if (number := _longest(match.group()))]
     found += [
-        number for groups in _DIGITS.findall(text) if " " in groups and len(number := groups.translate(_GAPS)) >= LEAST
+        number
+        for groups in _DIGITS.findall(text)
+        if " " in groups and len(number := groups.translate(_GAPS)) >= LEAST and not _is_row(groups)
     ]
     return found
+
+
+def _is_row(groups: str) -> bool:
+    # Of a long row the last one may be cut.
+    *pieces, last = groups.split(" ")
+    return all(map(_ROW.fullmatch, pieces)) and (last.isdigit() or _ROW.fullmatch(last) is not None)
 
 
 def _longest(groups: str) -> str:

@@ -190,7 +190,7 @@ class Origins:
         if content is None or content == "":
             return
         if len(self.sources) >= MOST_RESULTS:
-            self._missed(tool)
+            self._missed(tool, len(self.sources))
             return
         self._stood = {}
         number = len(self.sources)
@@ -213,7 +213,7 @@ class Origins:
         known = self._fields.get(hash(value))
         if known is None:
             if len(self._fields) >= MOST_FIELDS:
-                self._missed(origin.tool)
+                self._missed(origin.tool, origin.result)
                 return
             self._fields[hash(value)] = [origin]
         elif len(known) < 4 and all(one[:2] != origin[:2] for one in known):
@@ -226,7 +226,7 @@ class Origins:
                 continue
             spot = len(self._spot)
             if spot >= MOST_SENTENCES:
-                self._missed(tool)
+                self._missed(tool, number)
                 return
             self._spot.append(Origin(tool, path, number, spot))
             for word in dict.fromkeys(found):
@@ -243,7 +243,7 @@ class Origins:
         if spots is None:
             if len(self._words) >= MOST_WORDS:
                 # Two generations: the older one goes when the newer one is full.
-                self._missed("", len(self._old))
+                self._missed("", self._spot[spot].result, len(self._old))
                 self._old, self._words = self._words, {}
             self._words[word] = [spot]
         else:
@@ -251,10 +251,10 @@ class Origins:
             if len(spots) > RECENT:
                 del spots[0]
 
-    def _missed(self, tool: str, count: int = 1) -> None:
+    def _missed(self, tool: str, number: int, count: int = 1) -> None:
         if count:
             self.forgotten += count
-            self.cut = Origin(tool, "", len(self.sources), UNREAD)
+            self.cut = Origin(tool, "", number, UNREAD)
 
     def frozen(self, call: Call) -> Origins:
         """What is known now, as far as it concerns one call: for scoring it later against other baselines."""
