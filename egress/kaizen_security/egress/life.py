@@ -37,8 +37,7 @@ def serve(
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     proxy = Proxy(config, opening=opening)
-    # A client and its server are two; with fewer descriptors whoever opens a thousand connections would keep everybody out.
-    proxy.most = make_room(2 * config.max_connections) // 2
+    proxy.most = _most(config)
     host, port = proxy.start()
     if threading.current_thread() is threading.main_thread():
         _listen_to_signals(proxy, again)
@@ -72,12 +71,18 @@ def _listen_to_signals(proxy: Proxy, again: Callable[[], Config] | None) -> None
             signal.signal(getattr(signal, name), act)
 
 
+def _most(config: Config) -> int:
+    # A client and its server are two; with fewer descriptors whoever opens a thousand connections would keep everybody out.
+    return max(1, make_room(2 * config.max_connections) // 2)
+
+
 def _reload(proxy: Proxy, again: Callable[[], Config]) -> None:
     try:
         config = again()
     except KaizenError as err:
         log.error("the settings stay as they were: %s", err)
         return
+    proxy.most = _most(config)
     proxy.reload(config)
 
 

@@ -9,7 +9,7 @@ SPARE = 256
 
 
 def make_room(wanted: int) -> int:
-    """Let the process have so many descriptors for connections, as far as the system permits; how many it can have."""
+    """Let the process have so many descriptors for connections, as far as the system permits; how many it can have, at least one."""
     if sys.platform == "win32":
         return wanted
     import resource
@@ -20,5 +20,9 @@ def make_room(wanted: int) -> int:
         most = min(most, hard)
     if soft == resource.RLIM_INFINITY or soft >= most:
         return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - SPARE))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return max(1, most - SPARE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (OSError, ValueError):
+        # A system may have a bound of its own that no limit says (kern.maxfilesperproc), or let nobody change any.
+        most = soft
+    return min(wanted, max(1, most - SPARE))

@@ -29,3 +29,23 @@ def test_there_is_a_descriptor_for_every_connection_as_far_as_the_system_permits
     monkeypatch.setattr(resource, "setrlimit", lambda _, new: there.update(now=new))
     assert make_room(wanted) == can
     assert there["now"] == now
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit there")
+@pytest.mark.parametrize(
+    ("err", "limits"),
+    [
+        pytest.param(ValueError("current limit exceeds maximum limit"), (1024, -1), id="macOS, above what it can have"),
+        pytest.param(PermissionError(1, "Operation not permitted"), (1024, 4096), id="a sandbox that refuses the call"),
+    ],
+)
+def test_a_system_that_does_not_let_the_limit_be_raised_stops_nobody(monkeypatch, err, limits):
+    import resource
+
+    def refused(*_):
+        raise err
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", refused)
+    assert make_room(20_000) == 1024 - SPARE
+    assert make_room(900) == 1024 - SPARE
