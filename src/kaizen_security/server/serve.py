@@ -84,6 +84,11 @@ class Protocol(HttpToolsProtocol):
         self._stop_waiting()
         super().data_received(_mended(head))
 
+    def on_headers_complete(self) -> None:
+        """A head is here, however it came: it may have come in one piece with what was left of the body before it."""
+        self._stop_waiting()
+        super().on_headers_complete()
+
     def on_message_begin(self) -> None:
         """A request that came in one piece with the one before it: its head is already with the parser."""
         self._in_head = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import uvicorn
 
@@ -15,8 +16,38 @@ async def _refused(scope, receive, send):
     await send({"type": "http.response.body", "body": b""})
 
 
+async def _merged(path):
+    """Of each request in turn, whether its connection still waits for a head while it is answered."""
+    waits, connections = [], []
+
+    class Kept(serve.Protocol):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            connections.append(self)
+
+    async def app(scope, receive, send):
+        waits.append(connections[0]._timer is not None)
+        await _refused(scope, receive, send)
+
+    async with _serving(app, path, Kept) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n{")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"xxxGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+    return waits
+
+
 async def _talk(path):
-    config = uvicorn.Config(_refused, http=serve.Protocol, uds=str(path), lifespan="off", log_level="critical")
+    async with _serving(_refused, path) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")
+        writer.write(b"x")
+        return await reader.read()
+
+
+@asynccontextmanager
+async def _serving(app, path, protocol=serve.Protocol):
+    config = uvicorn.Config(app, http=protocol, uds=str(path), lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve())
     try:
@@ -24,12 +55,8 @@ async def _talk(path):
             while not server.started:
                 await asyncio.sleep(0.005)
             reader, writer = await asyncio.open_unix_connection(str(path))
-            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
-            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")
-            writer.write(b"x")
-            rest = await reader.read()
+            yield reader, writer
             writer.close()
-            return rest
     finally:
         server.should_exit = True
         await serving
@@ -38,3 +65,7 @@ async def _talk(path):
 def test_who_was_answered_does_not_keep_the_connection_by_a_body_that_nobody_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(serve, "HEAD_DEADLINE", 0.05)
     assert asyncio.run(_talk(tmp_path / "s")) == b""
+
+
+def test_a_head_that_came_in_one_piece_with_the_rest_of_such_a_body_has_its_time_to_be_answered(tmp_path):
+    assert asyncio.run(_merged(tmp_path / "s")) == [False, False]
