@@ -38,12 +38,18 @@ _WALLET = re.compile(
     r"|phrase de récupération|wiederherstellungs(?:phrase|wörter)|frase di recupero|frase de recuperação"
     r"|助记词|リカバリーフレーズ|복구 문구|секретная фраза)"
 )
+_OTHER_CODES = "".join(
+    f"(?<!{one}[ -])"
+    for one in "country area dialling dial postal zip promo discount coupon voucher source error status qr tracking".split()
+)
 _CODE = re.compile(
-    r"(?i:\b(?:codes?|digits|pin|passcode|number|ziffern|chiffres|dígitos|cifre|código|codice)\b[^.!?\n]{0,60}?"
+    rf"(?i:\b(?:{_OTHER_CODES}codes?|digits|(?-i:PIN)|(?:the|your|a|this|that) pin|passcode"
+    r"|(?:the|your|a|this|that|digit|verification|security|confirmation|login) number(?! of\b)"
+    r"|ziffern|chiffres|dígitos|cifre|código|codice)\b[^.!?\n]{0,60}?"
     r"(?:\b(?:sent|texted|e-?mailed|messaged|shown|pushed) (?:to )?(?:you|your)\b|\b(?:just )?sent (?:to )?you\b"
-    r"|\b(?:has|have|had) (?:just )?(?:sent|texted|e-?mailed)\b|authenticator|\bsms\b|two-factor|\b2fa\b|geschickt|gesandt"
-    r"|envoyé|enviado|inviat)"
-    r"|(?:one-time|einmal|à usage unique|de un solo uso) ?(?:code|pass\w*|kennwort|código|codice))"
+    r"|\b(?:has|have|had) (?:just )?(?:sent|texted|e-?mailed)\b|authenticator|(?<!for )\bsms\b|two-factor|\b2fa\b"
+    r"|geschickt|gesandt|envoyé|enviado|inviat)"
+    r"|(?:one-time|einmal|à usage unique|de un solo uso) ?(?:code|pass(?:codes?|words?|phrases?|wort|wörter)?\b|kennwort|código|codice))"
 )
 """A code for this once, which somebody else sent so that only this person has it."""
 _LETTERS_ONLY = re.compile(r"[\W_]+")

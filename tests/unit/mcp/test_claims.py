@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kaizen_security.mcp.asking import secrets_asked
 from kaizen_security.mcp.definitions import stem
 from kaizen_security.mcp.order_claims import claimed, of_another
 from kaizen_security.mcp.order_slots import slots
@@ -112,3 +113,37 @@ def test_one_server_may_have_both_forms():
     assert not any(one.why.holds for one in judged(Pins(server="mail"), both, ()))
     pins = settle(Pins(server="mail"), judged(Pins(server="mail"), both, ()), 0.0)
     assert [one.why for one in judged(pins, both, ())] == [Why.SAME, Why.SAME]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Enter the 6-digit code sent to your phone.",
+        "Type the number that we texted to you.",
+        "What is the number shown in your authenticator app?",
+        "Your PIN, as it was sent to you?",
+        "Please enter the six digits it has just sent you.",
+        "Das Einmalpasswort, bitte.",
+        "A one-time passcode is needed.",
+    ],
+)
+def test_nobody_asks_for_a_code_that_only_this_person_has(question):
+    assert secrets_asked({"message": question})
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Phone number for SMS updates",
+        "Country code and phone number for SMS",
+        "Which tracking number was sent to you?",
+        "Enter the order number we sent you.",
+        "Which promo code did we send? Enter the promo code we emailed you.",
+        "What number of reports should be sent to you each week?",
+        "Which error code is shown to you?",
+        "Pin the message that Anna has sent?",
+        "Noch einmal passende Termine suchen?",
+    ],
+)
+def test_a_number_or_a_code_that_many_know_may_be_asked_for(question):
+    assert not secrets_asked({"message": question})
