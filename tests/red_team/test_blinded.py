@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -218,6 +219,12 @@ def test_what_unpacks_to_very_much_is_unpacked_once():
 )
 def test_a_sensitive_reading_leaves_behind_no_padding(body):
     assert "taint" in sent(body, after=[SALARIES])
+
+
+def test_a_long_list_of_digests_leaves_after_a_sensitive_reading():
+    digests = [hashlib.sha512(bytes([n % 256, n // 256])).digest() for n in range(1200)]
+    listed = "\n".join(f'    "integrity": "sha512-{base64.b64encode(one).decode()}",' for one in digests)
+    assert sent(listed, after=[SALARIES]) == set()
 
 
 def test_much_that_leaves_is_nothing_without_a_sensitive_reading():

@@ -23,8 +23,8 @@ HOLD = 4_096
 """Bytes before them that are looked at once more, and bytes of the request that are never sent on before all of it has been seen:
 longer than what is looked for, in any encoding."""
 MOST_LEAKS = 8
-MOST_DECODED = 65_536
-"""Characters decoded of one piece, whose turn of the loop everybody waits for."""
+MOST_DECODED, MOST_CANDIDATES = 65_536, 512
+"""Characters decoded of one piece, and runs of it that are tried: everybody waits for its turn of the loop."""
 _FIELD = re.compile(
     r"""([A-Za-z][\w.\[\]-]{0,63})["']?\s{0,4}(?:[:=]|=>)\s{0,4}["']?(?:(?:bearer|token|basic)\s{1,4})?\Z""",
     re.IGNORECASE,
@@ -112,7 +112,7 @@ class Scan:
         found = list(self._look(said, where, name, ""))
         # What an Authorization field encodes (user and password) is where it belongs.
         at_home = name.lower() == "authorization"
-        for form, inner in decoded(_JOINT.sub(" ", said), Budget(MOST_DECODED)):
+        for form, inner in decoded(_JOINT.sub(" ", said), Budget(MOST_DECODED, MOST_CANDIDATES)):
             found += self._look(inner, where, name if at_home or form == "percent" else "", "" if at_home else form)
         if self._canaries.names:
             for form, inner in turned(said):

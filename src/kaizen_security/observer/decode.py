@@ -17,8 +17,8 @@ from urllib.parse import unquote
 DEEPEST = 4
 """Encodings within one another; a packed payload in base64 in a URL is three."""
 MOST_SPELT = 16
-MOST_CANDIDATES = 512
-"""Runs of one text that are tried; the longest."""
+MOST_CANDIDATES = 4096
+"""Runs of one text that are tried; the longest. A list of packages of 250 KB, each with its digest, has no more."""
 MOST_INFLATED = 256 << 10
 """Bytes taken out of one packed piece; the rest of it stays packed."""
 MOST_DECODED = 256 << 10
@@ -54,12 +54,15 @@ class Decoded(NamedTuple):
 
 
 class Budget:
-    """How many characters may still come out. ``cut`` is true when some could not."""
+    """How many characters may still come out, and how many runs of one text are tried. ``cut`` is true when some could not, or
+    were not.
+    """
 
-    __slots__ = ("cut", "left")
+    __slots__ = ("candidates", "cut", "left")
 
-    def __init__(self, left: int = MOST_DECODED) -> None:
+    def __init__(self, left: int = MOST_DECODED, candidates: int = MOST_CANDIDATES) -> None:
         self.left = left
+        self.candidates = candidates
         self.cut = False
 
     def take(self, text: str) -> str:
@@ -107,9 +110,9 @@ def _readings(text: str, budget: Budget) -> Iterator[tuple[str, str]]:
     for inner in _spelt(text):
         yield "numbers", budget.take(inner)
     runs = _runs(text)
-    if len(runs) > MOST_CANDIDATES:
+    if len(runs) > budget.candidates:
         budget.cut = True
-        runs = sorted(runs, key=len, reverse=True)[:MOST_CANDIDATES]
+        runs = sorted(runs, key=len, reverse=True)[: budget.candidates]
     for run in runs:
         if budget.left <= 0:
             budget.cut = True
