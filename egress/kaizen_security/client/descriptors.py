@@ -9,7 +9,7 @@ SPARE = 256
 
 
 def make_room(wanted: int) -> int:
-    """Let the process have so many descriptors for connections, as far as the system permits; how many it can have, at least one."""
+    """Let the process have so many descriptors for connections, as the system permits; how many it can have, at least one."""
     if sys.platform == "win32":
         return wanted
     import resource

@@ -66,7 +66,7 @@ def _unread(action: Action, context: Context) -> Iterator[Finding]:
         field="arguments",
         expected="no more than can be looked at, after a sensitive reading",
         observed=(
-            f"a part of the arguments was not looked at (too long, too deep or too much), and result {source.number + 1} of the run "
+            f"a part of the arguments was not looked at (too long, deep or much), and result {source.number + 1} of the run "
             f"({source.tool or 'a tool'}) is sensitive: {source.why}"
         )[:512],
         advice=ABOUT.advice,

@@ -49,7 +49,8 @@ _CODE = re.compile(
     r"(?:\b(?:sent|texted|e-?mailed|messaged|shown|pushed) (?:to )?(?:you|your)\b|\b(?:just )?sent (?:to )?you\b"
     r"|\b(?:has|have|had) (?:just )?(?:sent|texted|e-?mailed)\b|authenticator|(?<!for )\bsms\b|two-factor|\b2fa\b"
     r"|geschickt|gesandt|envoyé|enviado|inviat)"
-    r"|(?:one-time|einmal|à usage unique|de un solo uso) ?(?:code|pass(?:codes?|words?|phrases?|wort|wörter)?\b|kennwort|código|codice))"
+    r"|(?:one-time|einmal|à usage unique|de un solo uso) ?"
+    r"(?:code|pass(?:codes?|words?|phrases?|wort|wörter)?\b|kennwort|código|codice))"
 )
 """A code for this once, which somebody else sent so that only this person has it."""
 _LETTERS_ONLY = re.compile(r"[\W_]+")
