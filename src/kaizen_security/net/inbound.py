@@ -7,6 +7,7 @@ would keep everybody else out for as long as he likes.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -14,6 +15,8 @@ HEAD_DEADLINE = 10.0
 """Seconds in which the head of a request must have come, from the connection or from its first byte on."""
 CONNECTIONS = 512
 """Connections at a time; more are closed at once."""
+SHARE = 16
+"""One peer may have so many times what is free: alone 16 of 17 places, and somebody else always finds one."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -32,7 +35,7 @@ class Protocol(HttpToolsProtocol):
 
     def is_one_too_many(self) -> bool:
         """Whether this one is over the bound."""
-        return len(self.connections) > CONNECTIONS
+        return len(self.connections) > CONNECTIONS or is_over_its_share(self, CONNECTIONS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -59,3 +62,24 @@ class Protocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def is_over_its_share(connection: HttpToolsProtocol, most: int) -> bool:
+    """Whether the peer of a connection, which is counted already, has more than its share of ``most``."""
+    share = SHARE * max(0, most - len(connection.connections) + 1)
+    if len(connection.connections) <= share or connection.client is None:
+        return False
+    here = network(connection.client[0])
+    peers = (getattr(one, "client", None) for one in connection.connections)
+    return sum(peer is not None and network(peer[0]) == here for peer in peers) > share
+
+
+def network(address: str) -> str:
+    """What counts as one address: an IPv4 address, or a /64 of IPv6."""
+    # Whoever has one IPv6 address has 2^64 of them (RFC 6177), and would have as many buckets.
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address

@@ -19,10 +19,11 @@ from kaizen_security.contract.action import Action, told
 from kaizen_security.contract.bundle import key_hash
 from kaizen_security.contract.depth import Rung, rung_of
 from kaizen_security.contract.errors import InvalidInput
+from kaizen_security.net.inbound import network
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.server import passwords
 from kaizen_security.server.http import forbidden, too_many, unauthorized
-from kaizen_security.server.limits import Limits, network
+from kaizen_security.server.limits import Limits
 from kaizen_security.store.base import Key, Role, Scope, Session, Store, User
 
 COOKIE = "kaizen_session"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter, OrderedDict
 
+from kaizen_security.net.inbound import network
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.server.http import too_many
 
@@ -61,14 +61,3 @@ class Limits:
         if wait:
             self.refused["address",] += 1
             raise too_many("more requests come from this address than may; raise --rate-address", wait)
-
-
-def network(address: str) -> str:
-    """What counts as one address: an IPv4 address, or a /64 of IPv6."""
-    # Whoever has one IPv6 address has 2^64 of them (RFC 6177), and would have as many buckets.
-    if ":" not in address:
-        return address
-    try:
-        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return address

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from kaizen_security.client.descriptors import make_room
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.net.inbound import is_over_its_share
 from kaizen_security.server.app import create_app
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import ApiError, error_answer
@@ -53,7 +54,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client."""
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS:
+        if len(self.connections) > CONNECTIONS or is_over_its_share(self, CONNECTIONS):
             self._refuse(503, "Service Unavailable", "overloaded", "too many connections; try again")
             return
         self._wait_for_head()

@@ -1,12 +1,14 @@
-"""Connections that were answered before their request was whole."""
+"""Connections: one peer does not keep the others out, nor one that was answered before its request was whole."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import uvicorn
 
+from kaizen_security.net.inbound import is_over_its_share
 from kaizen_security.server import serve
 
 
@@ -69,3 +71,33 @@ def test_who_was_answered_does_not_keep_the_connection_by_a_body_that_nobody_rea
 
 def test_a_head_that_came_in_one_piece_with_the_rest_of_such_a_body_has_its_time_to_be_answered(tmp_path):
     assert asyncio.run(_merged(tmp_path / "s")) == [False, False]
+
+
+@dataclass(eq=False)
+class Connection:
+    """What is looked at of uvicorn's."""
+
+    connections: set[object]
+    client: tuple[str, int] | None
+
+
+def test_one_peer_that_opens_all_connections_leaves_places_for_others():
+    connections = set()
+
+    def opens(address, most=200):
+        one = Connection(connections, None if address is None else (address, 1))
+        connections.add(one)
+        if len(connections) > most or is_over_its_share(one, most):
+            connections.discard(one)
+            return False
+        return True
+
+    greedy = sum(opens("10.0.0.1") for _ in range(400))
+    assert 0.9 * 200 < greedy < 200
+    assert not opens("10.0.0.1")
+    assert opens("10.0.0.2")
+    assert opens("2001:db8::1")
+    assert opens(None), "the Unix socket is its user's alone"
+    for one in list(connections)[:50]:
+        connections.discard(one)
+    assert opens("10.0.0.1")

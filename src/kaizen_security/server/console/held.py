@@ -177,16 +177,14 @@ class _Holds:
     async def live(self, request: Request, user: User) -> Response:
         """Server-sent events: the list, whenever something of it changed."""
         try:
-            self._streams.enter(str(user.id))
+            self._streams.permit(user)
         except TooManyStreams as err:
             raise too_many(str(err), 30.0) from err
 
         async def events() -> AsyncIterator[str]:
-            try:
+            with self._streams.entered(user):
                 async for text in self._follow(request, user):
                     yield text
-            finally:
-                self._streams.leave(str(user.id))
 
         return StreamingResponse(
             events(), media_type="text/event-stream", headers=HEADERS | {"X-Accel-Buffering": "no"}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Final
 
@@ -16,7 +17,7 @@ from kaizen_security.server.console.pages import newest_id, today
 from kaizen_security.server.console.render import fragment
 from kaizen_security.server.context import Context
 from kaizen_security.server.live import Subscription
-from kaizen_security.store.base import Store, VerdictQuery, VerdictRow
+from kaizen_security.store.base import Store, User, VerdictQuery, VerdictRow
 
 SETTLE: Final = 0.25
 """Seconds between a verdict and a look into the store, so that a burst is one look."""
@@ -32,6 +33,8 @@ LONGEST: Final = 900.0
 """Seconds of one stream. The browser then connects again and resumes with Last-Event-ID."""
 PER_PERSON: Final = 8
 AT_ONCE: Final = 200
+SHARE: Final = 16
+"""One organisation may have so many times what is free of these: alone 16 of 17, and another one always finds some."""
 
 
 class TooManyStreams(Exception):
@@ -39,22 +42,28 @@ class TooManyStreams(Exception):
 
 
 class Streams:
-    """Counts the open streams, of each person and in all."""
+    """Counts the open streams, of each person, of each organisation and in all."""
 
     def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
+        self._people: Counter[int] = Counter()
+        self._organisations: Counter[int] = Counter()
 
-    def enter(self, person: str) -> None:
-        """One more of ``person``. Raises TooManyStreams."""
-        if self._open[person] >= PER_PERSON or self._open.total() >= AT_ONCE:
+    def permit(self, user: User) -> None:
+        """Raises TooManyStreams where there is no room for one more of ``user``."""
+        free = AT_ONCE - self._people.total()
+        if self._people[user.id] >= PER_PERSON or self._organisations[user.organisation] >= SHARE * free:
             raise TooManyStreams(f"at most {PER_PERSON} live pages of one person, {AT_ONCE} in all")
-        self._open[person] += 1
 
-    def leave(self, person: str) -> None:
-        """One less of ``person``."""
-        self._open[person] -= 1
-        if self._open[person] <= 0:
-            del self._open[person]
+    @contextmanager
+    def entered(self, user: User) -> Iterator[None]:
+        """One more of ``user`` while the block lasts. To be entered by the stream itself: one that never begins never ends."""
+        self._people[user.id] += 1
+        self._organisations[user.organisation] += 1
+        try:
+            yield
+        finally:
+            self._people -= Counter({user.id: 1})
+            self._organisations -= Counter({user.organisation: 1})
 
 
 class _Woken(Enum):

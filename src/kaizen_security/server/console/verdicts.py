@@ -112,7 +112,7 @@ class _Verdicts:
         after = plain(said, "after", limit=64)
         session = self._context.auth.session_hash(request)
         try:
-            self._streams.enter(str(user.id))
+            self._streams.permit(user)
         except TooManyStreams as err:
             raise too_many(str(err), 30.0) from err
 
@@ -120,12 +120,10 @@ class _Verdicts:
             return await self._context.auth.user(request) is not None
 
         async def events() -> AsyncIterator[str]:
-            try:
+            with self._streams.entered(user):
                 following = follow(self._context, user.organisation, chosen, after=after, session=session, alive=alive)
                 async for text in following:
                     yield text
-            finally:
-                self._streams.leave(str(user.id))
 
         return StreamingResponse(
             events(), media_type="text/event-stream", headers=HEADERS | {"X-Accel-Buffering": "no"}
