@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from kaizen_security.client import own
+from kaizen_security.client.fresh import fresh
 from kaizen_security.client.http import Connection, understood
 from kaizen_security.contract.bundle import MAX_BUNDLE, Bundle, decode_policy, key_hash, signing_key, unseal
 from kaizen_security.contract.errors import InvalidInput, KaizenError
@@ -168,13 +169,12 @@ class Renewal:
     def _keep(self, data: bytes) -> None:
         if not self._cache:
             return
-        fresh = f"{self._cache}.{os.getpid()}.{threading.get_ident()}"
+        made = f"{self._cache}.{os.getpid()}.{threading.get_ident()}"
         try:
             os.makedirs(os.path.dirname(self._cache), mode=0o700, exist_ok=True)
-            fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(fd, "wb") as file:
+            with open(fresh(made), "wb") as file:
                 file.write(data)
-            os.replace(fresh, self._cache)
+            os.replace(made, self._cache)
         except OSError as err:
             self.problem = f"the policy cannot be kept on disk: {err.strerror or err}"
 

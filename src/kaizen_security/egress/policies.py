@@ -10,13 +10,13 @@ import heapq
 import hmac
 import json
 import logging
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from kaizen_security.client.fresh import fresh
 from kaizen_security.contract import reasons
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.egress.rules import Refusal, Rules
@@ -224,7 +224,7 @@ class Policies:
         beside = path.with_suffix(".new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            with open(fresh(beside), "wb") as file:
                 file.write(json.dumps(about).encode() + b"\n" + fetched.document)
             beside.replace(path)
         except OSError as err:

@@ -9,6 +9,8 @@ import hashlib
 import os
 from contextlib import suppress
 
+from kaizen_security.client.fresh import fresh
+
 MAX = 10_000
 """Sessions that are known after a start; the newest ones."""
 
@@ -54,7 +56,7 @@ class Book:
             return
         made = f"{self._path}.{os.getpid()}"
         with suppress(OSError):
-            with open(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            with open(fresh(made), "w", encoding="ascii") as file:
                 file.writelines(mark + "\n" for mark in self._known)
             os.replace(made, self._path)
 

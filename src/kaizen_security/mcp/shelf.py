@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from kaizen_security.client.fresh import fresh
 from kaizen_security.client.lock import locked_within
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
@@ -110,7 +111,7 @@ class Shelf:
     @staticmethod
     def _write(path: str, document: Json) -> None:
         made = f"{path}.{os.getpid()}"
-        fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        fd = fresh(made)
         try:
             with open(fd, "w", encoding="utf-8") as file:
                 json.dump(document, file, ensure_ascii=False, indent=1)

@@ -24,6 +24,7 @@ import secrets
 import threading
 from pathlib import Path
 
+from kaizen_security.client.fresh import fresh
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.bundle import Bundle, key_hash, signing_key, unseal
 from kaizen_security.contract.codec import decode_declaration
@@ -190,8 +191,7 @@ def read(path: Path) -> bytes | None:
 def write(path: Path, data: bytes) -> None:
     """Write so that a crash leaves the old file or the new one, never half of it; mode 0600. Raises OSError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
+    with os.fdopen(fresh(beside), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
