@@ -133,8 +133,10 @@ def _plain(path: str) -> tuple[bytes, dict[str, Json]]:
     file = read(path)
     try:
         document: Json = json.loads(file.data.decode("utf-8-sig") or "{}")
+        # What Python reads and could not write (1e400, half a pair of surrogates) would take every other setting with it.
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as err:
-        raise Misconfigured(f"{path} is no plain JSON (comments?): it is left alone") from err
+        raise Misconfigured(f"{path} is no plain JSON (comments, or a value that is none): it is left alone") from err
     assert isinstance(document, dict)
     return file.data, document
 

@@ -154,3 +154,13 @@ def test_what_stands_in_a_projects_file_neither_drives_the_terminal_nor_hides(at
     shown = capsys.readouterr().out
     assert "<009b>2J<202e>gnihton" in shown
     assert all(line.replace("\t", "").isprintable() for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("value", ["1e400", '"\\ud800"'])
+def test_a_file_that_could_not_be_written_as_it_was_read_is_left_alone(attach, assistant, capsys, value):
+    path = attach.path(assistant)
+    path.parent.mkdir(parents=True)
+    path.write_text(f'{{"model": {value}}}')
+    assert attach(assistant, "--write") == 1
+    assert "it is left alone" in capsys.readouterr().err
+    assert path.read_text() == f'{{"model": {value}}}'
