@@ -20,11 +20,11 @@ def routes(
     uplink: Uplink,
     holding: Holding,
     reasoning: SidecarReasoning,
-    spool_refused: Callable[[], int],
+    refused: Callable[[], Mapping[str, int]],
     joined: Mapping[str, int],
     restarted: Mapping[str, int],
 ) -> list[Route]:
-    """``spool_refused``: verdicts that the spool could not take; ``joined``: calls and effects of one deed, and what had none.
+    """``refused``: by name, what there was no room for; ``joined``: calls and effects of one deed, and what had none.
 
     ``restarted``: lasting work of the sidecar that ended before its time, and how often.
     """
@@ -34,7 +34,7 @@ def routes(
         if not on_socket(request):
             return answer({"status": "ok"})
         agents = inspector.agents
-        losses: dict[str, int] = {"agents_evicted": agents.evicted, "spool_refused": spool_refused()}
+        losses: dict[str, int] = {"agents_evicted": agents.evicted, **refused()}
         for _, lane in agents:
             for name, n in lane.observer.losses.to_json().items():
                 losses[name] = losses.get(name, 0) + n

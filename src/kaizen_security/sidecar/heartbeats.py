@@ -69,7 +69,7 @@ class Heartbeats:
         who: Callable[[Request], Awaitable[Identity | None]],
         agent: Callable[[Identity | None, str], str],
     ) -> None:
-        self.evicted = 0
+        self.refused = 0
         self.session: Callable[[Session], None] = lambda said: None  # told of the sessions of coding assistants
         self._clock = clock
         self._ids = ids
@@ -92,7 +92,7 @@ class Heartbeats:
         for source in sources:
             key = (agent, process, source)
             if key not in self._points and not self._room(agent):
-                self.evicted += 1
+                self.refused += 1
                 continue
             point = self._points.setdefault(key, _Point(agent, process, source, now))
             point.heard, point.state, point.why = now, "left" if leaving else "alive", ""

@@ -148,18 +148,18 @@ class Parts:
 
     def app(self) -> Starlette:
         """The ASGI application."""
-        sidecar = self.sidecar
+        sidecar, beats = self.sidecar, self.heartbeats
         return sidecar.app(
             [
                 *self.reasoning.routes(sidecar.who),
-                *self.heartbeats.routes(),
+                *beats.routes(),
                 *self.readings.routes(),
                 *health.routes(
                     self.inspector,
                     self.uplink,
                     self.holding,
                     self.reasoning,
-                    lambda: sidecar.spool_refused,
+                    lambda: {"spool_refused": sidecar.spool_refused, "attach_points_refused": beats.refused},
                     sidecar.joiner.counts,
                     self.lasting.restarted,
                 ),

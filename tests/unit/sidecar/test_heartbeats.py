@@ -76,7 +76,7 @@ def test_what_is_remembered_is_bounded_and_counted(watched):
     beats, _, _ = watched
     for i in range(MOST + 3):
         beats.beat(f"a{i}", "1", ("langchain",), leaving=False)
-    assert (len(beats.shown()), beats.evicted) == (MOST, 3)
+    assert (len(beats.shown()), beats.refused) == (MOST, 3)
 
 
 def test_no_agent_pushes_out_its_own_silent_point_with_made_up_ones(watched):
@@ -85,7 +85,7 @@ def test_no_agent_pushes_out_its_own_silent_point_with_made_up_ones(watched):
     for i in range(MOST + 3):
         beats.beat("a", str(i), ("made-up",), leaving=False)
     assert "real" in {point["process"] for point in beats.shown()}
-    assert (len(beats.shown()), beats.evicted) == (MOST_OF_ONE, MOST + 4 - MOST_OF_ONE)
+    assert (len(beats.shown()), beats.refused) == (MOST_OF_ONE, MOST + 4 - MOST_OF_ONE)
 
 
 def test_processes_that_have_ended_make_room_for_those_that_come(watched):
@@ -93,7 +93,7 @@ def test_processes_that_have_ended_make_room_for_those_that_come(watched):
     for i in range(MOST_OF_ONE + 3):
         beats.beat("a", str(i), ("langchain",), leaving=True)
     beats.beat("a", "new", ("langchain",), leaving=False)
-    assert beats.evicted == 0
+    assert beats.refused == 0
     assert "new" in {point["process"] for point in beats.shown()}
 
 
@@ -103,7 +103,7 @@ def test_no_made_up_agents_push_out_a_point_that_is_about_to_fall_silent(watched
     for i in range(MOST // MOST_OF_ONE + 1):
         for process in range(MOST_OF_ONE):
             beats.beat(f"made up {i}", str(process), ("langchain",), leaving=False)
-    assert (len(beats.shown()), beats.evicted) == (MOST, MOST_OF_ONE + 1)
+    assert (len(beats.shown()), beats.refused) == (MOST, MOST_OF_ONE + 1)
     clock.now += SILENCE + 1
     beats.settle()
     assert "a" in {action.agent for action, _ in told}
@@ -116,6 +116,14 @@ def sidecar(tmp_path):
     one = Process(tmp_path, more=("--hold-seconds", "0")).start()
     yield one
     one.stop()
+
+
+def test_points_that_there_is_no_room_for_are_told(sidecar):
+    for first in range(0, MOST_OF_ONE + 64, 64):
+        listed = [{"source": f"s{i}"} for i in range(first, first + 64)]
+        said = {"agent": "a", "process": "p", "points": listed}
+        assert sidecar.ask("POST", "/v1/heartbeats", said)[0] == 200
+    assert sidecar.ask("GET", "/healthz")[1]["losses"]["attach_points_refused"] == 64
 
 
 def points(sidecar):
