@@ -1,41 +1,66 @@
 """Inbound: connections of our own HTTP servers, which anybody may open before saying who they are.
 
 A head that does not come ends its connection, and there are only so many at a time: else whoever opens a thousand and says nothing
-would keep everybody else out for as long as he likes.
+would keep everybody else out for as long as he likes. Where a peer has all that it may have, that one of its connections goes which
+has been silent longest, not the one that comes: who has something to say says it at once, and on one machine all have one address.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+from itertools import count
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_DEADLINE = 10.0
 """Seconds in which the head of a request must have come, from the connection or from its first byte on."""
 CONNECTIONS = 512
-"""Connections at a time; more are closed at once."""
+"""Connections at a time."""
 SHARE = 16
 """One peer may have so many times what is free: alone 16 of 17 places, and somebody else always finds one."""
+_TURNS = count()
+"""Who began to wait before whom: within one turn of the loop its clock does not tell."""
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. ``head_deadline`` in seconds."""
+    """One connection. ``head_deadline`` in seconds; ``most`` connections at a time."""
 
     head_deadline = HEAD_DEADLINE
+    most = CONNECTIONS
     _timer: asyncio.TimerHandle | None = None
+    _turn = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client."""
         super().connection_made(transport)
-        if self.is_one_too_many():
-            transport.close()
+        if self.is_one_too_many() and not self._takes_the_place_of_one():
+            self.turn_away()
             return
         self._wait_for_head()
 
     def is_one_too_many(self) -> bool:
         """Whether this one is over the bound."""
-        return len(self.connections) > CONNECTIONS or is_over_its_share(self, CONNECTIONS)
+        return len(self.connections) > self.most or is_over_its_share(self, self.most)
+
+    def turn_away(self) -> None:
+        """There is no room for it."""
+        self.transport.close()
+
+    def _takes_the_place_of_one(self) -> bool:
+        """Close that one of its peer's which has waited longest for its head; whether any waits for one."""
+        here = _peer(self)
+        waiting = [
+            one
+            for one in self.connections
+            if isinstance(one, Protocol) and one._timer is not None and _peer(one) == here
+        ]
+        if not waiting:
+            return False
+        oldest = min(waiting, key=lambda one: one._turn)
+        oldest._stop_waiting()
+        oldest.transport.close()
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
@@ -57,6 +82,7 @@ class Protocol(HttpToolsProtocol):
     def _wait_for_head(self) -> None:
         self._stop_waiting()
         self._timer = self.loop.call_later(self.head_deadline, self.transport.close)
+        self._turn = next(_TURNS)
 
     def _stop_waiting(self) -> None:
         if self._timer is not None:
@@ -72,6 +98,10 @@ def is_over_its_share(connection: HttpToolsProtocol, most: int) -> bool:
     here = network(connection.client[0])
     peers = (getattr(one, "client", None) for one in connection.connections)
     return sum(peer is not None and network(peer[0]) == here for peer in peers) > share
+
+
+def _peer(connection: HttpToolsProtocol) -> str | None:
+    return None if connection.client is None else network(connection.client[0])
 
 
 def network(address: str) -> str:

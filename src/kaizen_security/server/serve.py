@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import re
@@ -16,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kaizen_security.client.descriptors import make_room
 from kaizen_security.contract.errors import Misconfigured
-from kaizen_security.net.inbound import is_over_its_share
+from kaizen_security.net import inbound
 from kaizen_security.server.app import create_app
 from kaizen_security.server.context import Context
 from kaizen_security.server.http import ApiError, error_answer
@@ -29,8 +28,6 @@ from kaizen_security.store.base import Store
 
 log = logging.getLogger(__name__)
 
-HEAD_DEADLINE = 10.0
-"""Seconds in which the head of a request must have come, from the connection or from its first byte on."""
 MAX_HEAD = 64 << 10
 """Bytes of a request's head."""
 CONNECTIONS = 2000
@@ -41,36 +38,24 @@ _LINE = re.compile(rb"([A-Z]{3,10}) ([^\r\n]+) (HTTP/1\.[01])\r?\n")
 _UNSAFE = re.compile(rb"[^!-~]")
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(inbound.Protocol):
     """One connection. Deployed clients write an agent's name into the request line as it is: spaces and UTF-8 are encoded here.
 
     A head that does not end in time closes the connection; what is no HTTP is answered in JSON, as everything is.
     """
 
+    most = CONNECTIONS
     _head = b""
     _in_head = True
-    _timer: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client."""
-        super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS or is_over_its_share(self, CONNECTIONS):
-            self._refuse(503, "Service Unavailable", "overloaded", "too many connections; try again")
-            return
-        self._wait_for_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
-        self._stop_waiting()
-        super().connection_lost(exc)
+    def turn_away(self) -> None:
+        """There is no room for it, and it hears so."""
+        self._refuse(503, "Service Unavailable", "overloaded", "too many connections; try again")
 
     def data_received(self, data: bytes) -> None:
         """Gather a head whole, mend its first line, and hand it on; bodies pass as they come."""
         if not self._in_head:
-            answered: RequestResponseCycle | None = self.cycle
-            if self._timer is None and answered is not None and answered.response_complete:
-                # It was answered already (a key that is none): uvicorn waits without end for the rest of what nobody reads.
-                self._wait_for_head()
+            # Where it was answered already (a key that is none), the rest has its deadline too: nobody reads it.
             super().data_received(data)
             return
         self._head += data
@@ -83,12 +68,7 @@ class Protocol(HttpToolsProtocol):
         head, self._head = self._head, b""
         self._in_head = False
         self._stop_waiting()
-        super().data_received(_mended(head))
-
-    def on_headers_complete(self) -> None:
-        """A head is here, however it came: it may have come in one piece with what was left of the body before it."""
-        self._stop_waiting()
-        super().on_headers_complete()
+        HttpToolsProtocol.data_received(self, _mended(head))  # the head is here: it has no deadline to start
 
     def on_message_begin(self) -> None:
         """A request that came in one piece with the one before it: its head is already with the parser."""
@@ -113,15 +93,6 @@ class Protocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + bytes(body))
         self.transport.close()
-
-    def _wait_for_head(self) -> None:
-        self._stop_waiting()
-        self._timer = self.loop.call_later(HEAD_DEADLINE, self.transport.close)
-
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 def _mended(head: bytes) -> bytes:

@@ -12,7 +12,7 @@ import struct
 from kaizen_security.net import inbound
 
 LOOPBACK_CONNECTIONS = 256
-"""Connections at a time on the loopback port. More are closed at once; the Unix socket is not counted."""
+"""Connections at a time on the loopback port; the Unix socket is not counted."""
 
 PEER = "kaizen.peer"
 """In a request's scope: ``user_of`` its connection."""

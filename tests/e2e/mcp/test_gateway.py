@@ -13,6 +13,7 @@ import pytest
 
 from kaizen_security.mcp.upstreams import key_hash
 from kaizen_security.net.inbound import CONNECTIONS
+from tests.e2e.connected import is_open
 from tests.e2e.mcp.http_peer import SESSION, HttpPeer
 from tests.e2e.mcp.shimmed import bare, peak
 from tests.e2e.mcp.talking import free_port
@@ -236,11 +237,12 @@ def test_who_opens_connections_and_says_nothing_does_not_keep_the_agents_out(gat
     address = ("127.0.0.1", running.call.base_url.port)
     silent = [socket.create_connection(address, timeout=60) for _ in range(CONNECTIONS + 1)]
     try:
-        assert silent[-1].recv(1) == b""
+        assert silent[0].recv(1) == b""
+        assert running.post(request(1, "ping")).status_code == 200
+        assert is_open(silent[-1])
     finally:
         for one in silent:
             one.close()
-    assert running.post(request(1, "ping")).status_code == 200
 
 
 BIG_RESULT = {"content": [{"type": "text", "text": "x" * 10_000_000}]}

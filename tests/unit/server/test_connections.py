@@ -65,12 +65,65 @@ async def _serving(app, path, protocol=serve.Protocol):
 
 
 def test_who_was_answered_does_not_keep_the_connection_by_a_body_that_nobody_reads(tmp_path, monkeypatch):
-    monkeypatch.setattr(serve, "HEAD_DEADLINE", 0.05)
+    monkeypatch.setattr(serve.Protocol, "head_deadline", 0.05)
     assert asyncio.run(_talk(tmp_path / "s")) == b""
 
 
 def test_a_head_that_came_in_one_piece_with_the_rest_of_such_a_body_has_its_time_to_be_answered(tmp_path):
     assert asyncio.run(_merged(tmp_path / "s")) == [False, False]
+
+
+async def _crowded(path):
+    """What the first of two silent connections hears, and a third one that speaks, where there is room for two."""
+
+    class Two(serve.Protocol):
+        most = 2
+
+    async with _serving(_refused, path, Two) as (first, _):
+        beside, second = await asyncio.open_unix_connection(str(path))
+        reader, third = await asyncio.open_unix_connection(str(path))
+        third.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        heard = await reader.readuntil(b"\r\n\r\n")
+        silent = await first.read()
+        assert not beside.at_eof()
+        third.close()
+        second.close()
+        return silent, heard
+
+
+def test_of_silent_connections_the_oldest_goes_when_there_is_no_room_and_who_speaks_is_heard(tmp_path):
+    silent, heard = asyncio.run(_crowded(tmp_path / "s"))
+    assert silent == b""
+    assert heard.startswith(b"HTTP/1.1 401")
+
+
+async def _busy(path):
+    """What one hears that comes while all places are taken by requests that are answered."""
+    there, going = asyncio.Event(), asyncio.Event()
+
+    class One(serve.Protocol):
+        most = 1
+
+    async def app(scope, receive, send):
+        there.set()
+        await going.wait()
+        await _refused(scope, receive, send)
+
+    async with _serving(app, path, One) as (first, speaks):
+        speaks.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(20):
+            await there.wait()
+            reader, writer = await asyncio.open_unix_connection(str(path))
+            refused = await reader.read()
+            writer.close()
+            going.set()
+            return refused, await first.readuntil(b"\r\n\r\n")
+
+
+def test_whose_request_is_being_answered_is_never_let_go(tmp_path):
+    refused, answered = asyncio.run(_busy(tmp_path / "s"))
+    assert refused.startswith(b"HTTP/1.1 503")
+    assert answered.startswith(b"HTTP/1.1 401")
 
 
 @dataclass(eq=False)
