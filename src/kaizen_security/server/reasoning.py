@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -29,14 +29,15 @@ from kaizen_security.runtime.clock import Clock, chance
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.runtime.reasoning import Reasoning
 from kaizen_security.runtime.reviews import Reviews
+from kaizen_security.server.http import too_many
 from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Store
 from kaizen_security.store.models import Model, Models
 
 log = logging.getLogger(__name__)
 
-_TESTS = 2
-"""Tests at a time: each may take a deadline."""
+_TESTS = 4
+"""Tests at a time, one of an organisation: each may take a deadline."""
 
 _T = TypeVar("_T")
 Further = Callable[[int, Question, Verdict], Awaitable[None]]
@@ -87,7 +88,9 @@ class ServerReasoning:
         self._inspector = inspector
         self._own: dict[int, _Own] = {}
         self._tests = asyncio.Semaphore(_TESTS)
-        self._changing = asyncio.Lock()
+        self._testing: set[int] = set()
+        # Each its own: where a name is slow to resolve, nobody else waits.
+        self._changing: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self.counted: Counter[str] = Counter()
         """As in ``runtime.usage``, of all organisations together, since the start."""
         self.further: Further | None = None
@@ -123,7 +126,7 @@ class ServerReasoning:
 
     async def change(self, organisation: int, document: Mapping[str, Json]) -> Choice:
         """Choose as ``POST /v1/llm-config`` says. Raises InvalidInput, Misconfigured, StoreFull."""
-        async with self._changing:
+        async with self._changing[organisation]:
             chosen = read_choice(document, self.choice(organisation))
             await self._outward(chosen)
             # What cannot be asked is refused here rather than kept.
@@ -241,9 +244,15 @@ class ServerReasoning:
         gone = "" if judge.local else usage.exhausted(own.choice.budget, spent.get(self._today(), {}))
         if gone:
             raise Misconfigured(f"today's budget of {gone} is used up")
-        await self._count(organisation, {usage.CALLS: 1})
-        async with self._tests:
-            found = await aside(lambda: trial(judge, deadline), name="model-test")
+        if organisation in self._testing:
+            raise too_many("a test of this organisation's model is under way", 1.0)
+        self._testing.add(organisation)
+        try:
+            await self._count(organisation, {usage.CALLS: 1})
+            async with self._tests:
+                found = await aside(lambda: trial(judge, deadline), name="model-test")
+        finally:
+            self._testing.discard(organisation)
         await self._count(organisation, _spent(own.choice, found.attempt))
         return found
 
