@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from kaizen_security.client.arguments import MAX_TOTAL, plain
 from kaizen_security.contract.bundle import key_hash, signing_key, unseal
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.policy import Policy
@@ -303,6 +304,15 @@ def test_bad_input_is_an_error_that_names_the_field(sidecar, path, body, status,
     assert sidecar.health()["status"] == "ok"
 
 
+@pytest.mark.parametrize("sign", ["\x01", "\U0001f600"], ids=["six bytes of JSON", "four bytes"])
+def test_the_longest_arguments_that_a_client_sends_are_judged_whatever_their_signs_take(sidecar, sign):
+    arguments = plain({"text": sign * 300_000})
+    assert len(arguments["text"]) > 0.99 * MAX_TOTAL
+    asked = {"agent": "a", "action": {"tool": "search", "metadata": {"arguments": arguments}}}
+    status, verdict = sidecar.ask("POST", "/v1/inspect", json.dumps(asked, ensure_ascii=False).encode())
+    assert (status, verdict["decision"]) == (200, "allow")
+
+
 def test_silent_connections_to_the_loopback_port_do_not_take_the_agent_s_way_in(sidecar):
     host, _, port = sidecar.loopback.removeprefix("http://").rpartition(":")
     silent = [socket.create_connection((host, int(port)), timeout=60) for _ in range(LOOPBACK_CONNECTIONS + 1)]
@@ -520,5 +530,6 @@ def test_a_heavy_body_is_bounded_and_holds_up_nobody_else(upstream, sidecar):
         # It held everybody for 0.7 to 3 seconds when it was decoded where the others wait.
         assert longest < 0.5, (name, longest)
     assert sidecar.ask("POST", "/v1/verdicts:batch", b"{" + b" " * (1 << 20) + b'"reports":[]}')[0] == 200
-    for path in ("/v1/inspect", "/v1/verdicts", "/v1/agents/a/manifest"):
+    assert sidecar.ask("POST", "/v1/inspect", b"{" + b" " * (2 << 20) + b"}")[0] == 413
+    for path in ("/v1/verdicts", "/v1/agents/a/manifest"):
         assert sidecar.ask("POST", path, b"{" + b" " * (1 << 20) + b"}")[0] == 413

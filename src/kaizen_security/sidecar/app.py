@@ -200,7 +200,7 @@ class Sidecar:
             found = array(document, "actions", limit=MAX_BATCH)
             return [self._action(item, agent, identity, f"actions[{i}]") for i, item in enumerate(found)]
 
-        asked = await read(request, actions, aside=self._aside)
+        asked = await read(request, actions, aside=self._aside, limit=MAX_BATCH_BODY)
         if isinstance(asked, Action):
             return answer(encode_verdict(await self._inspect(asked)))
         turns, verdicts = Turns(), []

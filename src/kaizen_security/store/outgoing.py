@@ -153,7 +153,7 @@ def _export(row: Row[Any]) -> Export:
 def _create(connection: Connection, export: Export) -> Export:
     there = select(func.count()).select_from(_E).where(_E.c.organisation_id == export.organisation)
     if connection.execute(there).scalar_one() >= MAX_EXPORTS:
-        raise LimitReached(f"the organisation has {MAX_EXPORTS} destinations, as many as it may have")
+        raise LimitReached(f"the organisation has {MAX_EXPORTS} exports, as many as it may have")
     newest = connection.execute(select(func.max(_V.c.id))).scalar_one() or 0
     connection.execute(
         insert(_E).values(
