@@ -53,7 +53,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 async def _serve(setup: Setup, bound: socket.socket, pins: str, sessions: str, locked: bool) -> None:
-    make_room(2 * CONNECTIONS)  # one to a client, one to its server
+    Protocol.most = max(1, make_room(2 * CONNECTIONS) // 2)  # one to a client, one to its server
     pool = Pool()
     gateway = Gateway(setup, attach=_attached, shelf=Shelf(pins), pool=pool, locked=locked, book=Book(sessions))
     server = _Server(

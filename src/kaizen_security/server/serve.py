@@ -203,7 +203,7 @@ def run(
         **options,
     )
     _collect_less()
-    make_room(CONNECTIONS)
+    Protocol.most = make_room(CONNECTIONS)
     Server(config, app.state.context).run(sockets=[sock])
 
 

@@ -81,10 +81,12 @@ class Caller(httpx.Client):
 class Running:
     """``kaizen server`` on a directory."""
 
-    def __init__(self, directory, *options, env=None):
+    def __init__(self, directory, *options, env=None, files=0):
         self.directory = directory
+        command = [sys.executable, "-m", "kaizen_security.cli", "server", "--port", "0", "--data", str(directory)]
+        few = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"] if files else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kaizen_security.cli", "server", "--port", "0", "--data", str(directory), *options],
+            [*few, *command, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
+from contextlib import ExitStack
 
+import httpx
 import pytest
 
 from kaizen_security.store.base import MAX_AGENTS
-from tests.e2e.server.running import another_organisation
+from tests.e2e.server.running import Running, another_organisation
 from tests.e2e.sidecar_process import Process, until
 
 EVIL = "https://evil.example/"
@@ -103,3 +106,16 @@ def fill(file, organisation, count):
         marks = ",".join(f":{name}" for name in names)
         connection.executemany(f"INSERT INTO agents ({','.join(names)}) VALUES ({marks})", made)
     connection.close()
+
+
+def test_where_there_are_few_descriptors_silent_connections_keep_nobody_out(tmp_path):
+    site = Running(tmp_path, files=330)
+    try:
+        with ExitStack() as silent:
+            for _ in range(400):
+                silent.enter_context(socket.create_connection(("127.0.0.1", site.port), timeout=20))
+            transport = httpx.HTTPTransport(local_address="127.0.0.9")
+            with httpx.Client(transport=transport, trust_env=False, timeout=5) as other:
+                assert other.get(f"{site.url}/healthz").status_code == 200
+    finally:
+        site.kill()
