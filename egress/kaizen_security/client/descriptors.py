@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 SPARE = 256
-"""Descriptors for everything else."""
+"""Descriptors for everything else; of few, half."""
 
 
 def make_room(wanted: int) -> int:
@@ -19,10 +19,14 @@ def make_room(wanted: int) -> int:
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)
     if soft == resource.RLIM_INFINITY or soft >= most:
-        return wanted if soft == resource.RLIM_INFINITY else min(wanted, max(1, soft - SPARE))
+        return wanted if soft == resource.RLIM_INFINITY else min(wanted, _beside_others(soft))
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     except (OSError, ValueError):
         # A system may have a bound of its own that no limit says (kern.maxfilesperproc), or let nobody change any.
         most = soft
-    return min(wanted, max(1, most - SPARE))
+    return min(wanted, _beside_others(most))
+
+
+def _beside_others(descriptors: int) -> int:
+    return max(1, descriptors - min(SPARE, descriptors // 2))

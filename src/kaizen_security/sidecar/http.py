@@ -26,7 +26,7 @@ from kaizen_security.sidecar.identity import Unknown
 MAX_BODY = 1 << 20
 """Bytes of one document."""
 MAX_BATCH_BODY = 2 << 20
-"""Bytes of a batch, and of the steps of a run."""
+"""Bytes of a batch, of the steps of a run, and of what is asked about: the longest arguments of a client, in JSON."""
 MAX_VALUES = 50_000
 """JSON values of one body: each costs the parser as much as a hundred bytes of text, and nobody else is served meanwhile."""
 HEAVY = 32 << 10
