@@ -44,7 +44,8 @@ class View:
         """One more."""
         self._counts[f"{action.kind} {'refused' if verdict.blocked else 'seen'}"] += 1
         at = time.strftime("%H:%M:%S", time.localtime(action.at))
-        self._rows.append((at, action.kind, action.target[:80], verdict.reason[:60] if verdict.blocked else ""))
+        why = verdict.reason[:60] if verdict.blocked else ""
+        self._rows.append((at, action.kind, _plain(action.target[:80]), _plain(why)))
 
     def _work(self) -> None:
         while not self._stopping.wait(TURN):
@@ -68,3 +69,8 @@ class View:
         self._thread.join(2.0)
         self._live.update(self._drawn(), refresh=True)
         self._live.stop()
+
+
+def _plain(text: str) -> str:
+    # An agent chooses the names of files; rich hands ESC and the controls of U+0080 to U+009F on to the terminal.
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 
 from kaizen_security.cli import main
 from kaizen_security.cli.terminal import paint
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import KaizenError
+from kaizen_security.contract.verdict import Decision, Verdict
 
 CLI = Path(paint.__file__).parents[1]
 NASTY = "a\x1b]52;c;eA==\x07\x9b2J\x85\u202egpj.\u2066\x7f\ud800\U000e0041 grün 東京"
@@ -56,3 +59,22 @@ def test_names_in_a_projects_list_of_servers_are_shown_and_not_obeyed(words, tmp
     out = capsys.readouterr().out
     assert "]52;c;eA==" in out
     assert all(line.isprintable() for line in out.split("\n"))
+
+
+def test_a_file_that_an_agent_names_does_not_drive_the_live_view(monkeypatch):
+    console = pytest.importorskip("rich.console")
+    from kaizen_security.launch import view
+
+    monkeypatch.setattr("rich.live.Live.start", lambda self: None)
+    monkeypatch.setattr("rich.live.Live.stop", lambda self: None)
+    monkeypatch.setattr("rich.live.Live.update", lambda self, *_, **__: None)
+    shown = view.View("a", "output.log")
+    try:
+        verdict = Verdict(decision=Decision.BLOCK, reason=f"no {NASTY}")
+        shown.tell(Action(kind="file", target=f"/tmp/{NASTY}", at=1.0), verdict)
+        out = io.StringIO()
+        console.Console(file=out, width=200, color_system=None).print(shown._drawn())
+    finally:
+        shown.close()
+    assert "]52;c;eA==" in out.getvalue()
+    assert all(line.isprintable() for line in out.getvalue().split("\n"))
