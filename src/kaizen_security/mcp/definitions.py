@@ -7,6 +7,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import dropwhile, takewhile
 
 from kaizen_security.contract.action import Json
 
@@ -124,16 +125,38 @@ def _referred(about: Json, definition: Json) -> Json:
     return about
 
 
-_REMOVES = frozenset("delete remove purge drop erase wipe destroy truncate uninstall revoke terminate".split())
+_REMOVES = frozenset("delete purge erase wipe destroy uninstall revoke terminate".split())
+_MAY_REMOVE = frozenset("remove drop truncate".split())
+_KEPT = frozenset(
+    "access account backup branch bucket collection container database directory document domain email entry event file folder "
+    "group image index instance invoice item key log member message node note object order package permission policy project "
+    "record repo repository resource role row rule schema secret server service table task team tenant token user volume webhook"
+    "".split()
+)
+"""What somebody keeps (one of them): taken away, it is gone. A background or duplicates are taken out of what a call brings."""
+_BEFORE, _BEHIND = (
+    frozenset("a all any every my old the".split()),
+    frozenset("and by for from if in of on to where with".split()),
+)
 
 
 def untrue_hints(tool: Json) -> tuple[str, ...]:
     """What a tool's hints say that its name denies: clients run what only reads without asking anybody."""
     hints = tool.get("annotations") if isinstance(tool, dict) else None
-    verb = next(iter(_WORDS.findall(name_of(tool))), "").lower()
-    if not isinstance(hints, dict) or hints.get("readOnlyHint") is not True or verb not in _REMOVES:
+    verb, *rest = [word.lower() for word in _WORDS.findall(name_of(tool))] or [""]
+    removes = verb in _REMOVES or (verb in _MAY_REMOVE and _is_kept(rest))
+    if not isinstance(hints, dict) or hints.get("readOnlyHint") is not True or not removes:
         return ()
     return (f"its hints say that it only reads, its name that it does: {verb}",)
+
+
+def _is_kept(words: list[str]) -> bool:
+    # "remove_user_account", "drop_old_tables", "remove_files_from_disk"; not "remove_image_background".
+    named = list(takewhile(lambda word: word not in _BEHIND, dropwhile(_BEFORE.__contains__, words)))
+    return bool(named) and all(
+        not _KEPT.isdisjoint((one, one.removesuffix("s"), one.removesuffix("ies") + "y"))
+        for one in (named[0], named[-1])
+    )
 
 
 def whole(definition: Json, longest: int) -> bool:

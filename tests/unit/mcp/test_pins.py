@@ -27,6 +27,26 @@ def pinned(*tools, server="files"):
     return settle(pins, judged(pins, tools, ()), 1.0)
 
 
+def hinted(name):
+    return judged(pinned(TOOL), [TOOL, {**TOOL, "name": name, "description": "Does what its name says."}], ())[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    "delete_rows purgeBucket remove_user_account drop_old_tables removeFiles remove_policies remove_members_from_team".split(),
+)
+def test_what_only_reads_by_its_hints_and_takes_away_by_its_name_is_held_back(name):
+    assert hinted(name).why is Why.ORDERS
+
+
+@pytest.mark.parametrize(
+    "name",
+    "remove_background remove_image_background drop_duplicates drop_duplicate_rows truncate_text remove dropNa".split(),
+)
+def test_what_is_taken_out_of_a_calls_own_argument_is_gone_nowhere(name):
+    assert hinted(name).why is not Why.ORDERS
+
+
 def test_a_first_use_is_pinned_whole():
     pins = pinned(TOOL)
     assert pins.tools["read"].definition == TOOL
