@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from kaizen_security.contract.action import Json
@@ -19,7 +20,7 @@ def differences(before: Json, after: Json) -> list[str]:
 
 
 def _walk(before: Json, after: Json, place: str) -> Iterator[str]:
-    if before == after and type(before) is type(after):
+    if _spelled(before) == _spelled(after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys()):
@@ -37,14 +38,20 @@ def _walk(before: Json, after: Json, place: str) -> Iterator[str]:
 
 
 def _lists(before: list[Json], after: list[Json], place: str) -> Iterator[str]:
-    gone = [value for value in before if value not in after]
-    new = [value for value in after if value not in before]
+    had, has = (frozenset(map(_spelled, values)) for values in (before, after))
+    gone = [value for value in before if _spelled(value) not in has]
+    new = [value for value in after if _spelled(value) not in had]
     if gone:
         yield f"{_named(place)} no longer has {', '.join(map(_short, gone))}"
     if new:
         yield f"{_named(place)} now has {', '.join(map(_short, new))}"
     if not gone and not new:
         yield f"{_named(place)} stands in another order, or repeats itself"
+
+
+def _spelled(value: Json) -> str:
+    # Python calls True, 1 and 1.0 equal, and 0.0 and -0.0; a digest does not.
+    return json.dumps(value, sort_keys=True)
 
 
 def _named(place: str) -> str:

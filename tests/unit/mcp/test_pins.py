@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kaizen_security.contract.errors import Misconfigured
@@ -161,6 +161,8 @@ documents = st.recursive(
 
 
 @given(documents, documents)
+@example({"default": True}, {"default": 1})
+@example([0.0], [-0.0])
 def test_two_definitions_have_one_digest_exactly_when_nothing_differs(one, other):
     assert (digest(one) == digest(other)) == (differences(one, other) == [])
     assert all(sentence.isprintable() for sentence in differences(one, other))
