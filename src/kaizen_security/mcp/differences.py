@@ -68,14 +68,10 @@ def _short(value: Json) -> str:
         case str():
             return f'"{visible(value)}"'
         case dict():
-            kind = value.get("type")
+            kind = visible(said) if isinstance(said := value.get("type"), str) else ""
             said = value.get("description")
             about = f', "{visible(said)}"' if isinstance(said, str) else ""
-            return (
-                f"{kind if isinstance(kind, str) else 'object'}{about}"
-                if kind or about
-                else f"object with {', '.join(map(visible, value))}"
-            )
+            return f"{kind or 'object'}{about}" if kind or about else f"object with {', '.join(map(visible, value))}"
         case list():
             return f"[{', '.join(_short(one) for one in value[:8])}{', …' if len(value) > 8 else ''}]"
         case _:

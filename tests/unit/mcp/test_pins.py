@@ -163,6 +163,7 @@ documents = st.recursive(
 @given(documents, documents)
 @example({"default": True}, {"default": 1})
 @example([0.0], [-0.0])
+@example(None, {"type": "\x1b]0;x\x07"})
 def test_two_definitions_have_one_digest_exactly_when_nothing_differs(one, other):
     assert (digest(one) == digest(other)) == (differences(one, other) == [])
     assert all(sentence.isprintable() for sentence in differences(one, other))
