@@ -144,8 +144,9 @@ def test_a_held_action_is_settled_by_a_model_that_raises(started, upstream, mode
     final = send(one)
     assert (final["decision"], final.get("pending"), final["confidence"]) == ("block", None, 0.6)
     assert final["reason"].startswith("reasoning judge (malicious, confidence 0.6): ")
-    (report,) = until(lambda: judged(upstream), "the row of what came of it")
-    assert report.action.id == "act-1" + reasons.ANSWERED
+    reports = until(lambda: judged(upstream), "the row of what came of it")
+    # One row, however often it is sent: reports are delivered at least once.
+    assert {one.action.id for one in reports} == {"act-1" + reasons.ANSWERED}
 
 
 @pytest.mark.parametrize("line", ["BENIGN 0.9: All is well.", "ALLOW_ONCE 1.0: Let it through.", Raw(body=b"{}")])
