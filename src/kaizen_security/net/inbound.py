@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from functools import lru_cache
 from itertools import count
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -104,8 +105,10 @@ def _peer(connection: HttpToolsProtocol) -> str | None:
     return None if connection.client is None else network(connection.client[0])
 
 
+@lru_cache(4096)
 def network(address: str) -> str:
     """What counts as one address: an IPv4 address, or a /64 of IPv6."""
+    # Remembered, since whoever comes while all places are taken is compared with everybody who is there.
     # Whoever has one IPv6 address has 2^64 of them (RFC 6177), and would have as many buckets.
     if ":" not in address:
         return address
