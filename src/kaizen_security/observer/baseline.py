@@ -145,7 +145,7 @@ class Baseline:
         """What a new agent of the same role starts from: the sum of what others know, as its base."""
         made = cls(replica=replica)
         for key, learner in made._learners.items():
-            learner.start_from(other._learners[key] for other in others)
+            learner.start_from(part for other in others for part in other._learners[key].parts())
         made._habits.start_from(other.habits for other in others)
         made._outflow.start_from(other.outflow for other in others)
         made.behaviour.start_from([other.behaviour for other in others])

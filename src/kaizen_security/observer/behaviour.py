@@ -1,6 +1,6 @@
 """Behaviour: what an agent's conduct normally is, as learners of sizes and rates over its runs.
 
-One attribute of a baseline. Every learner adds up over replicas exactly (``learners.shared``).
+One attribute of a baseline. Every learner adds up over replicas exactly (``learners.parts``).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Kept are hashes and small counts, no text: which values were ever used where, which field fed which argument, which words of a
 request go with which tools. Every table has a fixed room. Sets keep the smallest hashes, so that joining them is a union; counts
-add up. So the parts of several replicas give what one place would have learned (``learners.shared``).
+add up. So the parts of several replicas give what one place would have learned (``learners.parts``).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Which part of which tool's results goes into which field of which other tool, and how much of it; where each of its credentials is
 used; which accounts behind shared hosts it works with. Hashes and counts in fixed room; the parts of several replicas add up
-(``learners.shared``). It only says what is habitual: nothing here removes a policy's or a declaration's finding.
+(``learners.parts``). It only says what is habitual: nothing here removes a policy's or a declaration's finding.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ import itertools
 import pytest
 
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.observer.learners.novelty import MAX_PARTS, Novelty
+from kaizen_security.observer.learners.novelty import Novelty
+from kaizen_security.observer.learners.parts import MAX_PARTS
 from kaizen_security.observer.rooms import LONGEST, short
 from kaizen_security.testing.checks import check_learner
 

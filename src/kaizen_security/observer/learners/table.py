@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.fields import obj
-from kaizen_security.observer.learners.novelty import whole
+from kaizen_security.observer.learners.parts import number
 from kaizen_security.observer.rows import Rows
 
 
@@ -43,6 +43,6 @@ class RowTable:
         """Back from a document. Raises InvalidInput."""
         doc = obj(document, field)
         table = cls()
-        table.total = whole(doc, "total", field)
+        table.total = number(doc, "total", field)
         table.rows = Rows.from_json(doc.get("rows"), cls.ROOM, cls.CODES, field + ".rows")
         return table
