@@ -18,8 +18,8 @@ from pathlib import Path
 from kaizen_security.collectors.kernel.actions import Translator
 from kaizen_security.collectors.kernel.collector import Collector
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
+from kaizen_security.collectors.kernel.reporting import Reporting, stand_back
 from kaizen_security.collectors.kernel.shapes import Agent
-from kaizen_security.collectors.kernel.telling import Telling, stand_back
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.verdict import Verdict
@@ -156,7 +156,7 @@ class Reader:
         self._thread = threading.Thread(target=self._work)
         ids = count()
         translator = Translator(agent="a", run_id="r", ids=lambda: f"{next(ids):032x}", name_of=collector.name_of)
-        self._telling = Telling(translator, collector.event, self._tell)
+        self._reporting = Reporting(translator, collector.event, self._tell)
         self.read = self.told = 0
         self.seconds = 0.0
 
@@ -167,12 +167,12 @@ class Reader:
         """As ``KernelRung`` looks."""
         for record in self._collector.records(seconds=seconds):
             self.read += 1
-            self._telling.take(record, time.monotonic())
+            self._reporting.take(record, time.monotonic())
 
     @property
     def counts(self) -> Counter[str]:
         """Events that were counted and not told: known already, or lost in the flood of one second."""
-        return self._telling.counts
+        return self._reporting.counts
 
     def _work(self) -> None:
         stand_back()

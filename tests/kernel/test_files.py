@@ -34,7 +34,7 @@ def watching(agent, *, watched: tuple[str, ...] = (), refused: tuple[str, ...] =
         watched,
         refused,
         agent=lambda pid, ended: agent.collector.agent_of(pid, ended=ended) == 0,
-        told=seen.append,
+        report=seen.append,
         enforce=True,
     )
     try:
@@ -164,7 +164,7 @@ def test_who_waits_is_let_through_when_the_watch_breaks(agent, secret: Path, mon
         (str(secret.parent),),
         (),
         agent=lambda pid, ended: agent.collector.agent_of(pid, ended=ended) == 0,
-        told=breaks,
+        report=breaks,
         enforce=True,
     )
     code = "import sys\nfor n in range(9): print(open(sys.argv[1]).read())"
@@ -177,7 +177,7 @@ def test_what_cannot_be_decided_is_let_through_and_counted(secret: Path):
     def unknown(pid: int, ended: bool) -> bool:
         raise OSError(9, "the table is gone")
 
-    watch = FileWatch((), (str(secret.parent),), agent=unknown, told=print, enforce=True)
+    watch = FileWatch((), (str(secret.parent),), agent=unknown, report=print, enforce=True)
     done = subprocess.run(["cat", str(secret)], capture_output=True, text=True, timeout=60)
     watch.close()
     assert done.stdout == "the key"
@@ -187,4 +187,4 @@ def test_what_cannot_be_decided_is_let_through_and_counted(secret: Path):
 @pytest.mark.root
 def test_a_path_that_is_not_there_is_a_mistake_in_the_settings():
     with pytest.raises(Misconfigured, match="/no/such/file is to be watched and is not there"):
-        FileWatch(("/no/such/file",), (), agent=lambda pid, ended: False, told=print, enforce=False)
+        FileWatch(("/no/such/file",), (), agent=lambda pid, ended: False, report=print, enforce=False)

@@ -12,6 +12,8 @@ from pathlib import Path
 from kaizen_security.collectors.kernel.actions import Translator
 from kaizen_security.collectors.kernel.decode import decode
 from kaizen_security.collectors.kernel.files import FileEvent
+from kaizen_security.collectors.kernel.once import WINDOW
+from kaizen_security.collectors.kernel.reporting import Reporting
 from kaizen_security.collectors.kernel.shapes import (
     EXEC_LENGTHS,
     HEAD,
@@ -21,7 +23,6 @@ from kaizen_security.collectors.kernel.shapes import (
     Kind,
     Reason,
 )
-from kaizen_security.collectors.kernel.telling import WINDOW, Telling
 
 FULL = 3_000_000
 SHORT = 30_000
@@ -60,18 +61,18 @@ def soak(amount, directory):
     def tell(action, verdict):
         told[0] += 1
 
-    telling = Telling(translator, decode, tell)
+    reporting = Reporting(translator, decode, tell)
     for n in range(amount):
         at = n / 10_000
         if n % 7 == 0:
-            telling.file(FileEvent(pid=n, method="open", path=f"{directory}/file-{n}"), 0.0, at)
+            reporting.file(FileEvent(pid=n, method="open", path=f"{directory}/file-{n}"), 0.0, at)
         else:
-            telling.take(memoryview(record(chance, n)), at)
+            reporting.take(memoryview(record(chance, n)), at)
         if n % (amount // 12) == amount // 12 - 1:
             samples.append(resident())
     filled, most = max(samples[:4]), max(samples[4:])
     assert most <= filled * GROWTH + SLACK, f"memory grew: {[one >> 20 for one in samples]} MB"
-    counts = {name: number for name, number in telling.counts.items() if name not in translator.counts}
+    counts = {name: number for name, number in reporting.counts.items() if name not in translator.counts}
     assert told[0] + sum(counts.values()) == amount
     return {
         "events": amount,

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         plan.data.mkdir(parents=True, exist_ok=True)
         view = View(plan.agent, plan.output)
     try:
-        outcome = Run(plan, say, view.tell).run() if view is not None else Run(plan, say).run()
+        outcome = Run(plan, say, view.report).run() if view is not None else Run(plan, say).run()
     except NotStarted as err:
         print(f"kaizen run: {err}", file=sys.stderr)
         return err.status

@@ -82,7 +82,7 @@ class Attached:
                 self._outlet.start()
                 after.callback(self._outlet.stop, 5.0)
             sidecar = settings.sidecar.removeprefix("unix://")
-            rung = KernelRung(plan, new_id(), proxy=None, local=plan.local, sidecar=sidecar, tell=self._tell)
+            rung = KernelRung(plan, new_id(), proxy=None, local=plan.local, sidecar=sidecar, report=self._report)
             after.callback(rung.close)
             if self._outlet is not None:
                 policies = Policies(url, settings.api_key, plan.agent, rung.in_force)
@@ -98,10 +98,10 @@ class Attached:
             rung.stop()
             return rung.counts()
 
-    def _tell(self, action: Action, verdict: Verdict) -> None:
+    def _report(self, action: Action, verdict: Verdict) -> None:
         self._heard(action, verdict)
         if self._outlet is not None:
-            self._outlet.tell(action, verdict)
+            self._outlet.report(action, verdict)
 
 
 def detach(name: str) -> None:

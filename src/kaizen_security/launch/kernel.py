@@ -1,4 +1,4 @@
-"""The kernel rung of a run: the collector around the agent's processes, its policy in force there, and what was seen told."""
+"""The kernel rung of a run: the collector around the agent's processes, its policy in force there, and what was seen reported."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kaizen_security.collectors.kernel.collector import Collector, NotHere, root
 from kaizen_security.collectors.kernel.files import FileEvent, FileWatch
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
 from kaizen_security.collectors.kernel.programs import ProgramWatch
+from kaizen_security.collectors.kernel.reporting import Reporting, stand_back
 from kaizen_security.collectors.kernel.shapes import Agent
-from kaizen_security.collectors.kernel.telling import Telling, stand_back
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.declaration import NOTHING_DECLARED
@@ -35,7 +35,7 @@ NUMBER = 0
 
 
 class KernelRung:
-    """``tell`` gets every action with its verdict, from the rung's own thread; ``sidecar`` is the path of its unix socket, if any.
+    """``report`` gets every action with its verdict, from the rung's own thread; ``sidecar`` is its unix socket's path, if any.
 
     Raises NotHere where eBPF is not to be had.
     """
@@ -48,7 +48,7 @@ class KernelRung:
         proxy: tuple[str, int] | None,
         local: tuple[int, ...],
         sidecar: str,
-        tell: Callable[[Action, Verdict], None],
+        report: Callable[[Action, Verdict], None],
     ) -> None:
         self._plan = plan
         self._collector = Collector.start()
@@ -63,7 +63,7 @@ class KernelRung:
             services={sidecar},
             own={*([proxy] if proxy else []), *(("127.0.0.1", port) for port in (*local, PROXY, TRANSPARENT))},
         )
-        self._telling = Telling(translator, self._collector.event, tell)
+        self._reporting = Reporting(translator, self._collector.event, report)
         self._cgroup: Path | None = None
         self._thread = threading.Thread(target=self._work, name="kernel-rung", daemon=True)
         self._policies: Policies | None = None
@@ -94,7 +94,7 @@ class KernelRung:
                 plan.watch,
                 plan.refuse,
                 agent=lambda pid, ended: self._collector.agent_of(pid, ended=ended) == NUMBER,
-                told=self._changed.put,
+                report=self._changed.put,
                 enforce=plan.enforce,
             )
         except (OSError, Misconfigured) as err:
@@ -171,9 +171,9 @@ class KernelRung:
 
     def _look(self, seconds: float) -> None:
         for record in self._collector.records(seconds=seconds):
-            self._telling.take(record, monotonic())
+            self._reporting.take(record, monotonic())
         while not self._changed.empty():
-            self._telling.file(self._changed.get(), now(), monotonic())
+            self._reporting.file(self._changed.get(), now(), monotonic())
 
     def counts(self) -> Mapping[str, int]:
         """By what it is called; losses under ``lost: <reason>``."""
@@ -191,7 +191,7 @@ class KernelRung:
             found["lost: program not to be hashed"] = (
                 self._programs.counts["too large"] + self._programs.counts["unreadable"]
             )
-        return {**found, **self._telling.counts}
+        return {**found, **self._reporting.counts}
 
     def stop(self) -> None:
         """Watch files and programs no longer, and read what is left."""

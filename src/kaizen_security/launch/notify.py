@@ -1,9 +1,9 @@
-"""Calls that the seccomp filter refuses, told to the supervisor before they are refused (seccomp_unotify(2)).
+"""Calls that the seccomp filter refuses, reported to the supervisor before they are refused (seccomp_unotify(2)).
 
 Only refused calls come here, so nothing that is permitted waits. The answer is always the refusal: what the call's arguments point
 to is never looked at, so nothing could change between look and use. Without a supervisor the kernel refuses by itself.
 
-An agent can make refused calls without end, so they are told as the kernel rung's deeds are: each once a second, and counted else.
+An agent can make refused calls without end, so they are reported as the kernel rung's deeds are: each once a second, else counted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections import Counter
 from collections.abc import Callable
 from time import monotonic
 
+from kaizen_security.collectors.kernel.once import Once
+
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _NOTICE = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, call's number, architecture, instruction, arguments
 _ANSWER = struct.Struct("=QqiI")
@@ -26,9 +28,8 @@ Refused = Callable[[int, int, tuple[int, ...]], None]
 """``refused(pid, call's number, arguments)``."""
 
 
-WINDOW = 1.0
 MOST_A_WINDOW = 64
-"""Different refused calls that are told in one second."""
+"""Different refused calls that are reported in one second."""
 
 
 class Notices:
@@ -37,10 +38,10 @@ class Notices:
     def __init__(self, fd: int, refused: Refused) -> None:
         self._fd = fd
         self._refused = refused
-        self.counts: Counter[str] = Counter()
-        """``calls refused``, and how many of them were not told, by reason."""
-        self._began = 0.0
-        self._told: set[tuple[int, ...]] = set()
+        self._calls = 0
+        self._once = Once(
+            MOST_A_WINDOW, repeated="calls refused: repeated within a second", lost="lost: flood of refused calls"
+        )
         self._thread = threading.Thread(target=self._work, name="refused-calls", daemon=True)
         self._thread.start()
 
@@ -59,20 +60,15 @@ class Notices:
                 continue  # that process was killed while its call waited
         os.close(self._fd)
 
+    @property
+    def counts(self) -> Counter[str]:
+        """``calls refused``, and how many of them were not reported, by reason."""
+        return Counter({"calls refused": self._calls}) + self._once.counts
+
     def new(self, *call: int, at: float) -> bool:
-        """Whether to tell a refused call (its number and what makes it another one). ``at`` in seconds of any clock."""
-        self.counts["calls refused"] += 1
-        if at - self._began >= WINDOW:
-            self._began = at
-            self._told.clear()
-        if call in self._told:
-            self.counts["calls refused: repeated within a second"] += 1
-        elif len(self._told) >= MOST_A_WINDOW:
-            self.counts["lost: flood of refused calls"] += 1
-        else:
-            self._told.add(call)
-            return True
-        return False
+        """Whether to report a refused call (its number and what makes it another one). ``at`` in seconds of any clock."""
+        self._calls += 1
+        return self._once.new("call", call, at)
 
     def join(self) -> None:
         """Wait for the thread, once every process of the filter has ended."""

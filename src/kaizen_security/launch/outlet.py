@@ -1,4 +1,4 @@
-"""What was seen, told to the sidecar or the control plane: durable, in batches, every loss counted by reason."""
+"""What was seen, reported to the sidecar or the control plane: durable, in batches, every loss counted by reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST = 30.0
 
 
 class Outlet:
-    """``tell`` keeps a report on disk and returns; a thread delivers. ``key``: the boundary's, None where the other side is the
+    """``report`` keeps a report on disk and returns; a thread delivers. ``key``: the boundary's, None where the other side is the
     owner's own sidecar and may see paths and arguments.
     """
 
@@ -33,7 +33,7 @@ class Outlet:
         self._key = key
         self._stopping = threading.Event()
         self.counts: Counter[str] = Counter()
-        """told, delivered, and what was lost under ``lost: <reason>``."""
+        """reported, delivered, and what was lost under ``lost: <reason>``."""
         self.trouble = ""
         self._thread = threading.Thread(target=self._work, name="outlet", daemon=True)
 
@@ -41,13 +41,13 @@ class Outlet:
         """Begin to deliver."""
         self._thread.start()
 
-    def tell(self, action: Action, verdict: Verdict) -> None:
+    def report(self, action: Action, verdict: Verdict) -> None:
         """Keep one report."""
         if self._key is not None:
             action, verdict = outward(action, self._key), outward_verdict(verdict, self._key)
         record = json.dumps(encode_report(Report(action=action, verdict=verdict)), separators=(",", ":")).encode()
         if self._spool.append(record, urgent=bool(verdict.evidence) or verdict.decision.value == "block"):
-            self.counts["told"] += 1
+            self.counts["reported"] += 1
 
     def _work(self) -> None:
         pauses = Backoff(PAUSE, LONGEST)

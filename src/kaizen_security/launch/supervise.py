@@ -81,7 +81,7 @@ class Run:
         with ExitStack() as after:
             folder = Path(after.enter_context(TemporaryDirectory(prefix="kaizen-run-")))
             folder.chmod(0o755)  # what is in it is read by the agent, which may be another user
-            self._report(after)
+            self._open_outlet(after)
             proxy = self._proxy(after)
             why = self._kernel(after, proxy)
             reached, talk = self._begin(Way.KERNEL if self._rung else Way.NAMESPACE, why, proxy, folder)
@@ -108,8 +108,8 @@ class Run:
         if plan.want not in (None, Way.KERNEL):
             return "asked for"
         try:
-            sidecar = self._settings.sidecar.removeprefix("unix://")
-            rung = KernelRung(plan, self.id, proxy=proxy.place, local=self._local(), sidecar=sidecar, tell=self._tell)
+            unix = self._settings.sidecar.removeprefix("unix://")
+            rung = KernelRung(plan, self.id, proxy=proxy.place, local=self._local(), sidecar=unix, report=self._report)
         except NotHere as err:
             if plan.want is Way.KERNEL:
                 raise
@@ -140,7 +140,7 @@ class Run:
 
     # --- the parts around the agent -----------------------------------------------------------------------------------------
 
-    def _report(self, after: ExitStack) -> None:
+    def _open_outlet(self, after: ExitStack) -> None:
         settings = self._settings
         url = settings.sidecar or settings.base_url
         if not settings.api_key and not settings.sidecar:
@@ -182,10 +182,10 @@ class Run:
         target = socket_kind(arguments[0], arguments[1]) if name == "socket" else name
         self._seen("connect", target, {"transport": target, "method": name, "pid": str(pid)})
 
-    def _tell(self, action: Action, verdict: Verdict) -> None:
+    def _report(self, action: Action, verdict: Verdict) -> None:
         self._heard(action, verdict)
         if self._outlet is not None:
-            self._outlet.tell(action, verdict)
+            self._outlet.report(action, verdict)
 
     def _seen(self, kind: str, target: str, facts: Mapping[str, str]) -> None:
         """The namespace's own sightings: names asked for, and packets that had no way out."""
@@ -204,7 +204,7 @@ class Run:
             reasons.undeclared(destination=target) if refused else reasons.OBSERVED_EGRESS,
             action_id=action.id,
         )
-        self._tell(action, verdict)
+        self._report(action, verdict)
 
     def _lost(self) -> dict[str, int]:
         return {} if self._outlet is None else {k: n for k, n in self._outlet.counts.items() if k.startswith("lost: ")}

@@ -40,7 +40,7 @@ class View:
         self._thread = threading.Thread(target=self._work, name="view", daemon=True)
         self._thread.start()
 
-    def tell(self, action: Action, verdict: Verdict) -> None:
+    def report(self, action: Action, verdict: Verdict) -> None:
         """One more."""
         self._counts[f"{action.kind} {'refused' if verdict.blocked else 'seen'}"] += 1
         at = time.strftime("%H:%M:%S", time.localtime(action.at))

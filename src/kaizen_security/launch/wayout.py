@@ -24,7 +24,7 @@ _HEAD = 16384
 _PATIENCE = 30.0
 """Seconds that the proxy may take to answer a CONNECT."""
 MOST_PACKETS = 4096
-"""Different destinations of refused packets that are told; further ones are only counted."""
+"""Different destinations of refused packets that are reported; further ones are only counted."""
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 136: "udplite"}
 
 _ERRORS = {1: (3, 11, 12), 58: (1, 2, 3, 4)}
@@ -51,7 +51,7 @@ class WayOut:
         self._proxy = proxy
         self._names = names
         self._seen = seen
-        self._told: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
         self.counts: Counter[str] = Counter()
         """connections, refused connections, questions for names, refused packets: by what they are called."""
         self._loop = asyncio.new_event_loop()
@@ -204,7 +204,7 @@ class WayOut:
             return
         self.counts["questions for names"] += 1
         if new or kind not in (1, 28):
-            self._tell("dns", name, {"transport": "udp", "query": str(kind)})
+            self._report("dns", name, {"transport": "udp", "query": str(kind)})
         with suppress(OSError):
             sock.sendto(reply, peer)
 
@@ -224,19 +224,19 @@ class WayOut:
             return
         self.counts["packets refused"] += 1
         host = f"[{address}]" if ":" in address else address
-        self._tell(
+        self._report(
             "connect",
             f"{host}:{port}" if port else host,
             {"transport": "quic" if (protocol, port) == ("udp", 443) else protocol},
         )
 
-    def _tell(self, kind: str, target: str, facts: Mapping[str, str]) -> None:
-        if (kind, target) in self._told:
+    def _report(self, kind: str, target: str, facts: Mapping[str, str]) -> None:
+        if (kind, target) in self._reported:
             return
-        if len(self._told) >= MOST_PACKETS:
-            self.counts["not told apart"] += 1
+        if len(self._reported) >= MOST_PACKETS:
+            self.counts["not reported apart"] += 1
             return
-        self._told.add((kind, target))
+        self._reported.add((kind, target))
         self._seen(kind, target, facts)
 
 

@@ -71,7 +71,7 @@ def test_a_file_that_an_agent_names_does_not_drive_the_live_view(monkeypatch):
     shown = view.View("a", "output.log")
     try:
         verdict = Verdict(decision=Decision.BLOCK, reason=f"no {NASTY}")
-        shown.tell(Action(kind="file", target=f"/tmp/{NASTY}", at=1.0), verdict)
+        shown.report(Action(kind="file", target=f"/tmp/{NASTY}", at=1.0), verdict)
         out = io.StringIO()
         console.Console(file=out, width=200, color_system=None).print(shown._drawn())
     finally:

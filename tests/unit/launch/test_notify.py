@@ -18,7 +18,7 @@ def notices() -> Notices:
     return Notices(theirs, lambda pid, number, arguments: None)
 
 
-def test_the_same_call_is_told_once_a_second(notices: Notices):
+def test_the_same_call_is_reported_once_a_second(notices: Notices):
     assert [notices.new(*VSOCK, at=at) for at in (10.0, 10.0, 10.9, 11.0)] == [True, False, False, True]
     assert notices.new(*PACKET, at=11.5)
     assert notices.counts == {"calls refused": 5, "calls refused: repeated within a second": 2}

@@ -64,7 +64,7 @@ class Translator:
     """For one agent and one run.
 
     ``ids`` gives fresh ids, ``name_of`` the name that an address was the answer for; ``own`` are places of Kaizen's parts, which
-    tell themselves what goes through them, ``services`` their unix sockets; ``resolve`` False: ask nothing of /proc.
+    report themselves what goes through them, ``services`` their unix sockets; ``resolve`` False: ask nothing of /proc.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Translator:
         """What to report of one event, if anything."""
         match event.kind:
             case Kind.CONNECT | Kind.SEND:
-                return None if self.untold(event) else self.connection(event)
+                return None if self.is_for_others(event) else self.connection(event)
             case Kind.QUESTION:
                 return self._question(event)
             case Kind.ANSWER:
@@ -122,10 +122,10 @@ class Translator:
 
     # --- network ------------------------------------------------------------------------------------------------------------
 
-    def untold(self, event: Event) -> bool:
-        """Whether a connection is told by others, or is nobody's business; then it is counted here."""
+    def is_for_others(self, event: Event) -> bool:
+        """Whether a connection is reported by others, or is nobody's business; then it is counted here."""
         if event.protocol == "udp" and event.port == 53 and not event.reason.refused:
-            return True  # the question itself tells more
+            return True  # the question itself says more
         if not event.reason.refused and (event.address, event.port) in self._own:
             self.counts["connections to the proxy"] += 1
             return True

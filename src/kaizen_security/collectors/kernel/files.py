@@ -28,7 +28,7 @@ _ALLOW, _DENY = 1, 2
 _HEAD = struct.Struct("=IBBHQii")
 _INFO = struct.Struct("=BBH8sIi")
 PATIENCE = 30.0
-"""Seconds that ``close`` waits for what is left to be told."""
+"""Seconds that ``close`` waits for what is left to be reported."""
 LAST = 64
 """Looks at what is left, when closing: others may go on opening watched files."""
 MOST_MARKED = 1 << 15
@@ -51,8 +51,8 @@ class FileEvent:
 class FileWatch:
     """Watches ``watched`` and ``refused`` paths (files, or directories with all below them).
 
-    ``agent`` says whether a process is the agent's, or (its second argument) was until it ended; ``told`` gets each event, from the
-    watch's own thread, and must open no file, or it would wait for itself. ``enforce``: opening or executing a ``refused`` path
+    ``agent`` says whether a process is the agent's, or (its second argument) was until it ended; ``report`` gets each event, from
+    the watch's own thread, and must open no file, or it would wait for itself. ``enforce``: opening or executing a ``refused`` path
     gets EPERM.
     Raises Misconfigured for a path that is not there, OSError where fanotify is not to be had.
     """
@@ -63,11 +63,11 @@ class FileWatch:
         refused: Iterable[str],
         *,
         agent: Callable[[int, bool], bool],
-        told: Callable[[FileEvent], None],
+        report: Callable[[FileEvent], None],
         enforce: bool,
     ) -> None:
         self._agent = agent
-        self._told = told
+        self._report = report
         self._enforce = enforce
         self.counts: Counter[str] = Counter()
         """seen, refused; ``overflow``: the kernel's queue was full, so removals or writes were lost (opens never are, they wait);
@@ -161,7 +161,7 @@ class FileWatch:
             path = os.readlink(f"/proc/self/fd/{fd}")
             method = "execute" if mask & _EXEC_PERM else "write" if mask & _CLOSE_WRITE else "open"
             self.counts["refused" if refuse else "seen"] += 1
-            self._told(FileEvent(pid=pid, method=method, path=path, refused=refuse))
+            self._report(FileEvent(pid=pid, method=method, path=path, refused=refuse))
 
     def _changed(self) -> bool:
         data = self._read(self._changes)
@@ -171,13 +171,13 @@ class FileWatch:
             elif self._agent(pid, True):
                 method = "delete" if mask & (_DELETE | _DELETE_SELF) else "rename"
                 self.counts["seen"] += 1
-                self._told(FileEvent(pid=pid, method=method, path=_path(info)))
+                self._report(FileEvent(pid=pid, method=method, path=_path(info)))
         return bool(data)
 
     # --- its life -----------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Tell what is left and watch no longer; whoever waits is let through. All was told when this returns."""
+        """Report what is left and watch no longer; whoever waits is let through. All was reported when this returns."""
         os.close(self._stop)  # the thread hears the hang-up, if there is one still
         self._thread.join(PATIENCE)
 

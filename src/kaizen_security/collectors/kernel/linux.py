@@ -116,7 +116,7 @@ def fanotify_names() -> int:
 
 
 def fanotify_mark(group: int, flags: int, mask: int, path: str) -> None:
-    """Add or remove what ``group`` is told of ``path``. Raises OSError."""
+    """Add or remove what ``group`` hears of ``path``. Raises OSError."""
     _checked(
         f"fanotify_mark {path}",
         _LIBC.fanotify_mark(

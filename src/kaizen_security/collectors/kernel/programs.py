@@ -29,13 +29,13 @@ PATIENCE = 30.0
 
 
 class ProgramWatch:
-    """Of the processes in the mount namespace of ``pid``, which must not be our own. ``told`` hears of each refusal, in our thread.
+    """Of the processes in the mount namespace of ``pid``, which must not be our own. ``report`` gets each refusal, in our thread.
 
     ``deny`` says which hashes; until then nothing is asked. Raises OSError where fanotify is not to be had.
     """
 
-    def __init__(self, pid: int, told: Callable[[FileEvent], None]) -> None:
-        self._told = told
+    def __init__(self, pid: int, report: Callable[[FileEvent], None]) -> None:
+        self._report = report
         self._denied: frozenset[str] = frozenset()
         self._known: OrderedDict[tuple[int, ...], str] = OrderedDict()
         self.counts: Counter[str] = Counter()
@@ -103,7 +103,7 @@ class ProgramWatch:
         if refuse:
             self.counts["refused"] += 1
             path = os.readlink(f"/proc/self/fd/{fd}")
-            self._told(FileEvent(pid=pid, method="execute", path=path, refused=True, hash=digest))
+            self._report(FileEvent(pid=pid, method="execute", path=path, refused=True, hash=digest))
 
     def _digest(self, fd: int) -> str:
         about = os.fstat(fd)

@@ -1,4 +1,4 @@
-"""From the ring's bytes to what is told: each deed once a window, whatever a flood is made of, and all else counted."""
+"""From the ring's bytes to what is reported: each deed once a window, whatever a flood is made of, and all else counted."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from itertools import count
 
 import pytest
 
-from kaizen_security.collectors.kernel import telling
 from kaizen_security.collectors.kernel.actions import Translator
 from kaizen_security.collectors.kernel.decode import decode
+from kaizen_security.collectors.kernel.reporting import Reporting
 from kaizen_security.collectors.kernel.shapes import EXEC_LENGTHS, HEAD, NAME_LENGTH, NAME_MAX, PLACE, Kind, Reason
-from kaizen_security.collectors.kernel.telling import Telling
 from kaizen_security.contract.action import Action
 
 HOST = bytes.fromhex("00000000000000000000ffffc0000207")
@@ -41,12 +40,12 @@ def executed(n: int) -> bytes:
 
 
 class World:
-    """A Telling, what it told, and the names that addresses have."""
+    """A Reporting, what it reported, and the names that addresses have."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: int) -> None:
         ids = count(1)
         self.names = {"192.0.2.7": "api.example"}
-        self.told: list[Action] = []
+        self.reported: list[Action] = []
         translator = Translator(
             agent="a",
             run_id="r",
@@ -55,14 +54,14 @@ class World:
             own={("192.0.2.8", 8080)},
             resolve=False,
         )
-        self.telling = Telling(translator, decode, lambda action, verdict: self.told.append(action))
+        self.reporting = Reporting(translator, decode, lambda action, verdict: self.reported.append(action), **settings)
 
     def take(self, *records: bytes, at: float = 100.0) -> list[str]:
-        """What is told of these, by target."""
-        self.told.clear()
+        """What is reported of these, by target."""
+        self.reported.clear()
         for record in records:
-            self.telling.take(memoryview(record), at)
-        return [action.target for action in self.told]
+            self.reporting.take(memoryview(record), at)
+        return [action.target for action in self.reported]
 
 
 @pytest.fixture
@@ -70,14 +69,14 @@ def world() -> World:
     return World()
 
 
-def test_the_same_place_is_told_once_a_window_and_counted_else(world: World):
+def test_the_same_place_is_reported_once_a_window_and_counted_else(world: World):
     assert world.take(*[placed(cookie=n) for n in range(5)]) == ["api.example:443"]
     assert world.take(placed(port=80), placed(at=OTHER), placed(kind=Kind.SEND), at=100.5) == [
         "api.example:80",
         "192.0.2.8:443",
     ]
     assert world.take(placed(), at=101.0) == ["api.example:443"]
-    assert world.telling.counts == {"repeated within a second": 5}
+    assert world.reporting.counts == {"repeated within a second": 5}
 
 
 def test_a_refusal_is_not_a_repetition_of_what_passed(world: World):
@@ -90,21 +89,19 @@ def test_an_answer_gives_the_next_connection_its_name(world: World):
     assert world.take(named(Kind.ANSWER, "other.example"), placed()) == ["other.example:443"]
 
 
-def test_a_hello_of_a_repeated_connection_belongs_to_the_one_that_was_told(world: World):
+def test_a_hello_of_a_repeated_connection_belongs_to_the_one_that_was_reported(world: World):
     world.take(placed(cookie=5), placed(cookie=6))
     assert world.take(named(Kind.HELLO, "api.example", cookie=6)) == []
     assert world.take(named(Kind.HELLO, "evil.example", cookie=6, reason=Reason.REFUSED_NAME)) == ["evil.example:443"]
-    assert world.told[0].act_id == "id-1"
+    assert world.reported[0].act_id == "id-1"
 
 
 @pytest.mark.parametrize("make", [lambda n: placed(port=1000 + n), lambda n: placed(at=OTHER, port=1000 + n, cookie=n)])
-def test_a_flood_is_counted_to_the_last_and_hides_nothing_of_another_kind(
-    world: World, make: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(telling, "MOST_A_WINDOW", 20)
+def test_a_flood_is_counted_to_the_last_and_hides_nothing_of_another_kind(make: Callable[[int], bytes]):
+    world = World(most=20)
     assert len(world.take(*map(make, range(70)))) == 20
     assert world.take(*map(make, range(20)), placed(at=OTHER, port=8080)) == []
-    assert world.telling.counts == {
+    assert world.reporting.counts == {
         "lost: flood": 50,
         "repeated within a second": 20,
         "connections to the proxy": 1,
@@ -112,14 +109,14 @@ def test_a_flood_is_counted_to_the_last_and_hides_nothing_of_another_kind(
     assert world.take(executed(1), executed(1), executed(2)) == ["/bin/tool-00000000000001", "/bin/tool-00000000000002"]
 
 
-def test_a_flood_of_refusals_hides_nothing_that_passed(world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(telling, "MOST_A_WINDOW", 20)
+def test_a_flood_of_refusals_hides_nothing_that_passed():
+    world = World(most=20)
     world.take(*[placed(at=OTHER, port=1000 + n, reason=Reason.REFUSED_UNDECLARED) for n in range(50)])
     assert world.take(placed(at=OTHER, port=25)) == ["192.0.2.8:25"]
 
 
-def test_tls_of_a_flood_is_joined_with_its_hello_still(world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(telling, "MOST_A_WINDOW", 1)
+def test_tls_of_a_flood_is_joined_with_its_hello_still():
+    world = World(most=1)
     world.take(placed(port=1), placed(at=HOST, cookie=9))
     assert world.take(named(Kind.HELLO, "api.example", cookie=9)) == []
-    assert world.telling.counts == {"lost: flood": 1}
+    assert world.reporting.counts == {"lost: flood": 1}
