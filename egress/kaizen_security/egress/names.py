@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-MAX_NAMES = 16384
+MAX_NAMES = 4096
+"""Of one agent. Agents are those of the settings."""
+LONGEST = 86_400.0
+"""Seconds that a name is remembered at most, whatever its owner says."""
 
 
 class Names:
-    """Bounded; the oldest goes first."""
+    """Of each agent its own: what one of them asks for says nothing of where another goes. Bounded; the oldest goes first."""
 
     def __init__(self) -> None:
-        self._of: dict[str, tuple[str, float]] = {}
+        self._of: dict[str, dict[str, tuple[str, float]]] = {}
 
-    def learn(self, name: str, addresses: tuple[str, ...], until: float) -> None:
-        """``name`` leads to these, until then (seconds)."""
+    def learn(self, agent: str, name: str, addresses: tuple[str, ...], now: float, ttl: float) -> None:
+        """The agent was told that ``name`` leads to these, for ``ttl`` seconds."""
+        known = self._of.setdefault(agent, {})
         for address in addresses:
-            self._of.pop(address, None)
-            self._of[address] = (name, until)
-            if len(self._of) > MAX_NAMES:
-                del self._of[next(iter(self._of))]
+            known.pop(address, None)
+            known[address] = (name, now + min(max(ttl, 60.0), LONGEST))
+            if len(known) > MAX_NAMES:
+                del known[next(iter(known))]
 
-    def of(self, address: str, now: float) -> str:
-        """The newest name that led there, ``""`` for none."""
-        name, until = self._of.get(address, ("", 0.0))
+    def of(self, agent: str, address: str, now: float) -> str:
+        """The newest name that led the agent there, ``""`` for none."""
+        name, until = self._of.get(agent, {}).get(address, ("", 0.0))
         return name if until > now else ""

@@ -100,7 +100,8 @@ class Proxy:
         self._tls = server_context(config) if config.tls_cert else None
         self.opening = opening(self) if opening is not None and config.inspect is not None else None
         self.doors: list[Door] = []
-        self.transparent_port = 0
+        self._beside: list[tuple[str, int]] = []
+        """Where else it listens."""
         self.nameserver: NameServer | None = None
         self.names = Names()
         self._parked: dict[str, list[Session]] = {}
@@ -232,8 +233,8 @@ class Proxy:
         self.doors = [Door(self.loop, listener, welcome=self._welcome, room=self._room, counts=self.counts)]
         host, port = listener.getsockname()[:2]
         self._start_beside()
-        ports = (port, self.transparent_port) if self.transparent_port else (port,)
-        self._own += [(name, own) for own in ports for name in (host, "127.0.0.1", "::1")]
+        own = [(host, port), *self._beside]
+        self._own += [(name, at) for where, at in own for name in (where, "127.0.0.1", "::1")]
         self._build()
         self.switch.look()
         self.loop.watch(Regular(SWEEP, self._look_at_switch))
@@ -246,13 +247,14 @@ class Proxy:
         config = self.config
         if config.transparent_port >= 0:
             listener = bound(config.transparent_host, config.transparent_port)
-            self.transparent_port = listener.getsockname()[1]
-            log.info("redirected connections on %s port %d", config.transparent_host, self.transparent_port)
+            self._beside.append(listener.getsockname()[:2])
+            log.info("redirected connections on %s port %d", config.transparent_host, self._beside[-1][1])
             self.doors.append(
                 Door(self.loop, listener, welcome=self._welcome_redirected, room=self._room, counts=self.counts)
             )
         if config.dns_port >= 0:
             self.nameserver = nameserver(self, config)
+            self._beside.append(self.nameserver.address)
             self.doors.append(self.nameserver.door)
             self.nameserver.open()
             log.info("queries on %s port %d", *self.nameserver.address)

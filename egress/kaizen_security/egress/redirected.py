@@ -1,8 +1,9 @@
 """Transparent mode: connections that iptables or nftables redirected here, whose clients know of no proxy.
 
 Where it was going comes from the kernel (``SO_ORIGINAL_DST``), its name from what it says first: the TLS hello, the Host of a plain
-request, or else from the DNS sidecar. A named connection is dialled by its name: the address is the client's choice, and a client
-that may say ``api.example`` must not reach another's address with it.
+request, or else from the DNS sidecar. Who says a name is taken there by it: the address is the client's choice, and a client that
+may say ``api.example`` must not reach another's address with it. Who says none goes to the address that it was going to, under the
+name for which the DNS sidecar saw the agent get just that address: whoever owns a name may let it lead elsewhere a moment later.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def original(sock: socket.SocketType) -> tuple[str, int]:
 class Redirected(Session):
     """A session that begins with a look at the client's first bytes. ``goes``: address and port that it was going to."""
 
-    __slots__ = ("_hello", "goes", "speaks")
+    __slots__ = ("_hello", "_stays", "goes", "speaks")
 
     def __init__(self, proxy: Proxy, sock: socket.SocketType, peer: str, goes: tuple[str, int]) -> None:
         super().__init__(proxy, sock, peer)
@@ -57,6 +58,8 @@ class Redirected(Session):
         self.speaks = ""
         """``tls``, ``http``, ``other``; empty while that is open."""
         self._hello = hello.Reader()
+        self._stays = False
+        """It said no name: it is dialled where it was going."""
 
     def start(self) -> None:
         """Wait for its first bytes, for a while."""
@@ -101,13 +104,16 @@ class Redirected(Session):
         """Dial for what is no plain HTTP: as a CONNECT that nobody sent."""
         self.speaks = speaks
         host, port = self.goes
-        known = name.rstrip(".") or self.proxy.names.of(host, self.loop.now)
+        agent = self.proxy.accounts.of_peer(self.peer)
+        said = name.rstrip(".")
+        known = said or self.proxy.names.of(agent, host, self.loop.now)
+        self._stays = not said
         try:
             place = http1.host_port(f"{known}:{port}".encode(), None) if known else None
         except (http1.Bad, UnicodeEncodeError):
             place = None
         where = http1.Destination(*(place or http1.host_port(http1.authority(host, port).encode(), None)))
-        self._proceed(_PLAIN, where, self.proxy.accounts.of_peer(self.peer))
+        self._proceed(_PLAIN, where, agent)
 
     def expire(self, now: float) -> None:
         """A silent client, or a hello that does not end: go on with what is there."""
@@ -132,6 +138,11 @@ class Redirected(Session):
             raise http1.Bad("a request needs exactly one Host field")
         host = http1.host_port(hosts[0], 80)[0] if hosts else self.goes[0]
         return head, http1.Destination(host, self.goes[1], http1.authority(host, self.goes[1]), head.target)
+
+    def _place(self, destination: http1.Destination) -> tuple[str, int]:
+        named = destination.host, destination.port
+        hosts = self.proxy.means.hosts
+        return self.goes if self._stays and not {named, (named[0], 0)} & hosts.keys() else named
 
     def _who(self, head: http1.Request) -> str:
         return self.proxy.accounts.of_peer(self.peer)

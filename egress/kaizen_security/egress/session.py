@@ -195,7 +195,11 @@ class Session:
         self.wire.wait(self.wire.mask, self._early)
         self.due = float("inf")
         self.dial = Dial(self.proxy.means, agent, self._dialled, self._begun)
-        self.dial.start(destination.host, destination.port)
+        self.dial.start(*self._place(destination))
+
+    def _place(self, destination: http1.Destination) -> tuple[str, int]:
+        """What to dial for it."""
+        return destination.host, destination.port
 
     # --- CONNECT ------------------------------------------------------------------------------------------------------------
 

@@ -7,11 +7,13 @@ the agent asked for: agents declare names, and where a name leads is not theirs 
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from kaizen_security.contract import canonical, reasons
+from kaizen_security.contract.canonical_address import embedded
 from kaizen_security.contract.declared import CompiledDeclaration
 from kaizen_security.contract.finding import Finding
 from kaizen_security.egress.http1 import authority
@@ -75,14 +77,17 @@ class Gate:
         self._allow_loopback = allow_loopback
         self._only = only
         self._own: set[tuple[str, int]] = set()
+        self._everywhere: set[int] = set()
         self._names: dict[tuple[str, str, int], tuple[Rules, Refusal | None]] = {}
         self._dialled: dict[tuple[str, str, int], tuple[Rules, Refusal | None]] = {}
         self._addresses: dict[str, Refusal | None] = {}
         self.dropped = 0
 
     def own(self, host: str, port: int) -> None:
-        """The proxy listens here: never dialled, or a request could go round for ever."""
+        """The proxy listens here: never dialled, or a request could go round for ever, or come back as another agent's."""
         self._own.add((host, port))
+        if ip_address(host).is_unspecified:
+            self._everywhere.add(port)
 
     def name(self, agent: str, host: str, port: int) -> Refusal | None:
         """Whether ``agent`` may ask for that name or address; ``host`` is canonical."""
@@ -167,7 +172,7 @@ class Gate:
             host = canonical.host(address)
         except ValueError:
             return _built_in("unusable address", address[:512], "The name resolves to something that is no address.")
-        if (host, port) in self._own:
+        if (host, port) in self._own or (port in self._everywhere and _is_of_this_machine(host)):
             return _built_in("the proxy itself", authority(host, port), "Send the request to its real destination.")
         if not mapped:
             refusal = self._special(host)
@@ -190,13 +195,19 @@ class Gate:
             return _built_in("unusable address", host, "The name resolves to something that is no address.")
         if any(address in network for network in self._allow):
             return None
+        if _in(address, NOWHERE):
+            return _built_in("unusable address", host, "This address names no single other machine.")
+        # One that a network may carry to another address (6to4, Teredo, a NAT64 of its own) is refused as that one is.
+        inner = embedded(int(address)) if isinstance(address, IPv6Address) else ()
+        found = (self._reserved(one, host) for one in (address, *map(IPv4Address, inner)))
+        return next((refusal for refusal in found if refusal is not None), None)
+
+    def _reserved(self, address: IPv4Address | IPv6Address, host: str) -> Refusal | None:
         if _in(address, METADATA):
             advice = "Cloud metadata hands out credentials. If the agent needs it, list the address under `allow`."
             return _built_in("cloud metadata address", host, advice)
         if _in(address, LINK_LOCAL):
             return _built_in("link-local address", host, "If the agent needs it, list the address under `allow`.")
-        if _in(address, NOWHERE):
-            return _built_in("unusable address", host, "This address names no single other machine.")
         if _in(address, LOOPBACK) and not self._allow_loopback:
             advice = "Name the service in the proxy's `hosts` map, or set `allow_loopback`."
             return _built_in("loopback address", host, advice)
@@ -227,6 +238,17 @@ def is_address(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
+        return False
+    return True
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Whether the address is one of this machine's: only those can be bound to."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except OSError:
         return False
     return True
 

@@ -123,7 +123,7 @@ class NameServer:
         with suppress(ValueError):
             status, found, ttl = dnswire.addresses(reply)
             record.extra["status"] = status
-            self.proxy.names.learn(record.target, found, self.loop.now + max(ttl, 60))
+            self.proxy.names.learn(record.agent, record.target, found, self.loop.now, ttl)
         self.proxy.seen.ended(record, "closed")
 
 

@@ -392,6 +392,28 @@ def test_a_name_from_dns_names_a_connection_that_names_nothing_itself(pod: Pod, 
     listener.close()
 
 
+def test_who_owns_a_name_that_once_led_to_an_address_does_not_get_the_connections_to_it(pod: Pod, resolver: Resolver):
+    """Rebinding: the name led to a database when it was looked up, and leads to its owner when somebody connects there."""
+    listener = pod.space.do(lambda: socket.create_server((PLACE, 6543)))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"the database")
+            connection.settimeout(DEADLINE)
+            read_all(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    assert ask(pod, "owned.attackers.example") == (0, 1)
+    until(lambda: dns_reports(pod, "owned.attackers.example"))
+    assert raw(pod, PLACE, 6543, "\x01\x02") == b"the database"
+    thread.join(DEADLINE)
+    listener.close()
+    action = until(lambda: pod.actions("owned.attackers.example:6543"))[0]  # type: ignore[index]
+    assert action["metadata"]["address"] == PLACE
+
+
 def test_a_resolver_that_is_silent_is_a_failure_and_a_loop_goes_nowhere(pod: Pod, resolver: Resolver):
     assert ask(pod, "silent.internal")[0] == 2
     about = re.search(r"redirected connections on (\S+) port (\d+)", pod.proxy.log.read_text())

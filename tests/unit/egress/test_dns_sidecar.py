@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kaizen_security.egress import labels
 from kaizen_security.egress.dnswire import NXDOMAIN, addresses, question, refusal
 from kaizen_security.egress.labels import Labels, domain
-from kaizen_security.egress.names import Names
+from kaizen_security.egress.names import MAX_NAMES, Names
 from kaizen_security.egress.redirected import _MAY_BECOME_ONE, _REQUEST
 
 
@@ -112,11 +112,25 @@ def test_a_flood_of_domains_shares_what_is_left(monkeypatch: pytest.MonkeyPatch)
 
 def test_names_of_addresses_are_bounded_and_expire():
     names = Names()
-    names.learn("a.example", ("192.0.2.1",), 10.0)
-    assert names.of("192.0.2.1", 5.0) == "a.example"
-    assert names.of("192.0.2.1", 10.0) == ""
-    names.learn("b.example", tuple(f"10.0.{n // 256}.{n % 256}" for n in range(16384)), 10.0)
-    assert names.of("192.0.2.1", 5.0) == ""
+    names.learn("a", "a.example", ("192.0.2.1",), 0.0, 100.0)
+    assert names.of("a", "192.0.2.1", 99.0) == "a.example"
+    assert names.of("a", "192.0.2.1", 100.0) == ""
+    names.learn("a", "b.example", tuple(f"10.0.{n // 256}.{n % 256}" for n in range(MAX_NAMES)), 0.0, 100.0)
+    assert names.of("a", "192.0.2.1", 5.0) == ""
+
+
+def test_no_name_is_remembered_for_longer_than_a_day_whatever_its_owner_says():
+    names = Names()
+    names.learn("a", "a.example", ("192.0.2.1",), 0.0, 2.0**31)
+    assert names.of("a", "192.0.2.1", 86_399.0) == "a.example"
+    assert names.of("a", "192.0.2.1", 86_400.0) == ""
+
+
+def test_what_one_agent_asks_for_names_nothing_of_anothers():
+    names = Names()
+    names.learn("a", "api.example", ("192.0.2.1",), 0.0, 100.0)
+    names.learn("b", "attacker.example", tuple(f"192.0.{n // 256}.{n % 256}" for n in range(1024)), 0.0, 100.0)
+    assert names.of("a", "192.0.2.1", 5.0) == "api.example"
 
 
 @pytest.mark.parametrize("said", [b"GET /x", b"OPTIONS *", b"POST http://a/"])

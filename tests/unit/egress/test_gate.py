@@ -78,6 +78,33 @@ def test_the_own_address_is_refused_even_when_it_is_mapped():
     assert gate.address("a", "127.0.0.1", 8081, mapped=True) is None
 
 
+@pytest.mark.parametrize("where", ["0.0.0.0", "::"])
+def test_a_proxy_that_listens_everywhere_is_reached_at_no_address_of_its_machine(where: str):
+    gate = Gate(rules=lambda agent: None, allow_loopback=True)
+    gate.own(where, 8080)
+    assert code(gate.address("a", "127.0.0.7", 8080)) == "the-proxy-itself"
+    assert gate.address("a", "127.0.0.7", 8081) is None
+    assert gate.address("a", "192.0.2.1", 8080) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [
+        ("2002:a9fe:a9fe::1", "cloud-metadata-address"),  # 6to4
+        ("2002:7f00:1::", "loopback-address"),
+        ("2001:0:a9fe:a9fe::1", "cloud-metadata-address"),  # Teredo: its server
+        ("2001:0:c000:201::5601:5601", "cloud-metadata-address"),  # and its client, whose bits are turned round
+        ("64:ff9b:1::a9fe:a9fe", "cloud-metadata-address"),  # a NAT64 of the network's own (RFC 8215)
+        ("::ffff:0:a9fe:a9fe", "cloud-metadata-address"),  # IPv4-translated
+        ("fd00::5efe:169.254.1.1", "link-local-address"),  # ISATAP
+        ("2002:c633:640a::1", ""),
+        ("64:ff9b:1:c633:64:a00::", ""),
+    ],
+)
+def test_what_a_network_may_carry_to_a_reserved_address_is_refused_as_that_is(address: str, refused: str):
+    assert code(Gate(rules=lambda agent: None).address("a", address, 80)) == refused
+
+
 def test_what_is_remembered_is_bounded_and_counted():
     gate = Gate(rules=lambda agent: POLICY)
     for n in range(MAX_REMEMBERED + 10):
