@@ -20,7 +20,7 @@ from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from kaizen_security.integrations import base
+from kaizen_security.integrations import base, otel
 from kaizen_security.integrations.base import Call, attach_point
 from kaizen_security.integrations.otel import KaizenSpanProcessor, record_verdict
 from kaizen_security.integrations.pydantic_ai import KaizenCapability
@@ -159,3 +159,24 @@ def test_a_call_that_comes_right_after_the_same_one_with_an_id_is_told(attach):
     with tracer.start_as_current_span("2", attributes=SPAN):
         pass
     assert seen == ["pydantic-ai", "otel"]
+
+
+def test_spans_that_never_end_push_out_each_other_and_not_what_goes_on(attach, monkeypatch):
+    monkeypatch.setattr(otel, "MOST_SPANS", 8)
+    seen: list[str] = []
+    kaizen = attach(on_verdict=lambda _, action: seen.append(action.agent))
+    provider = TracerProvider()
+    processor = KaizenSpanProcessor(kaizen)
+    provider.add_span_processor(processor)
+    tracer = provider.get_tracer("t")
+    invoke = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "assistant"}
+    with tracer.start_as_current_span("invoke_agent", attributes=invoke):
+        left_open = [tracer.start_span("background") for _ in range(30)]
+        below = {**invoke, "gen_ai.agent.name": "reader"}
+        with (
+            tracer.start_as_current_span("invoke_agent", attributes=below),
+            tracer.start_as_current_span("c", attributes=SPAN),
+        ):
+            pass
+    assert [name.rpartition("/")[2] for name in seen] == ["reader"]
+    assert len(left_open) == 30 > len(processor._open)

@@ -107,20 +107,18 @@ class Reported:
         if told is not None:
             told.over = at
 
-    def take_act(
-        self, tool: str, arguments: object, begun: float, ended: float, call_id: str, around: Action | None
-    ) -> bool:
+    def take_act(self, tool: str, arguments: object, begun: float, ended: float, call_id: str, around: str) -> bool:
         """Whether a call that went on between these times (seconds since 1970) was reported, of ``tool``, with ``arguments`` unless
-        they are None. ``around`` is the act that ran where it began, if that is known: its body may begin as late as it likes.
+        they are None. ``around``: id of the act that ran where it began, if that is known; its body may begin as late as it likes.
 
         It answers for one call: the next time it is not there. None that has an id answers for another ``call_id``.
         """
         kept = list(self._acts.values())
-        for told in [told for told in kept if told.action is around] + kept:
+        for told in [told for told in kept if told.action.id == around] + kept:
             act = told.action
             if act.tool != tool or (call_id and act.act_id):
                 continue
-            at_that_time = act is around or (act.at <= ended and begun < told.over)
+            at_that_time = act.id == around or (act.at <= ended and begun < told.over)
             same = at_that_time and (arguments is None or act.metadata.get("arguments") == arguments)
             if same and self._acts.pop(act.id, None) is not None:  # else another thread took it
                 return True

@@ -190,7 +190,11 @@ def _exchange(place: str, method: str, path: str, body: bytes, within: float) ->
     if not status or not status[0].startswith(b"2"):
         kind = Refused if status[:1] in ([b"400"], [b"413"], [b"422"]) else NoAnswer
         raise kind(f"the sidecar answered {top.partition(bytes([13]))[0].decode('latin-1') or 'nothing'}")
-    document = loads(content)
+    try:
+        document = loads(content)
+    except (ValueError, RecursionError) as err:
+        # It took what was sent: to send it again would report it twice.
+        raise NoAnswer("the sidecar answered with something that is no JSON") from err
     if not isinstance(document, dict):
         raise NoAnswer("the sidecar answered with something else than an object")
     return document

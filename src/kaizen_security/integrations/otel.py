@@ -34,23 +34,20 @@ SOURCE = "otel"
 MOST_RUNS = 1000
 """Traces that are remembered while they go on."""
 MOST_SPANS = 10_000
-"""Spans whose agent is remembered while they go on."""
-NOBODY: tuple[tuple[str, ...], Action | None] = (), None
+"""Spans of all traces whose agent is remembered while they go on; the oldest, which may never end, go first."""
+NOBODY: tuple[tuple[str, ...], str] = (), ""
 MAX_MESSAGES = 200
 
 
 @dataclass(slots=True)
 class _Trace:
-    """One trace: a run. ``asked`` is the agent of its outermost invocation, ``open`` of each open span the agents down to the one
-    that acts in it, and the act that an attachment runs around it.
-    """
+    """One trace: a run. ``asked`` is the agent of its outermost invocation."""
 
     running: Running | None = None
     root: int = 0
     asked: str | None = None
     request: str = ""
     read: set[str] = field(default_factory=set)
-    open: dict[int, tuple[tuple[str, ...], Action | None]] = field(default_factory=dict)
 
 
 class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry is not there when types are checked
@@ -63,6 +60,8 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         self.point: AttachPoint = attach_point(kaizen, SOURCE, identity=identity)
         REPORTED.wanted = True
         self._traces: OrderedDict[int, _Trace] = OrderedDict()
+        self._open: OrderedDict[tuple[int, int], tuple[tuple[str, ...], str]] = OrderedDict()
+        """Of each open span the agents down to the one that acts in it, and the id of the act that an attachment runs around it."""
         self._lock = threading.Lock()
 
     def on_start(self, span: Any, parent_context: Any = None) -> None:
@@ -71,7 +70,8 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         if context is None:
             return
         trace = self._trace(context.trace_id, context.span_id)
-        above = trace.open.get(span.parent.span_id, NOBODY)[0] if span.parent is not None else ()
+        parent = NOBODY if span.parent is None else self._open.get((context.trace_id, span.parent.span_id), NOBODY)
+        above = parent[0]
         if _said(span, "gen_ai.operation.name") == "invoke_agent":
             name = _said(span, "gen_ai.agent.name") or "agent"
             if trace.asked is None:
@@ -79,8 +79,11 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
                 self._running(trace)
             elif name != trace.asked and above[-1:] != (name,):
                 above = (*above, name)
-        if len(trace.open) < MOST_SPANS:
-            trace.open[context.span_id] = above, ACT.get()
+        act = ACT.get()
+        with self._lock:
+            self._open[context.trace_id, context.span_id] = above, act.id if act is not None else ""
+            if len(self._open) > MOST_SPANS:
+                self._open.popitem(last=False)
 
     def on_end(self, span: Any) -> None:
         """A span is over: a call of a tool is an action and its result, a model's turn shows the request."""
@@ -88,7 +91,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         trace = None if context is None else self._traces.get(context.trace_id)
         if trace is None:
             return
-        agents, act = trace.open.pop(context.span_id, NOBODY)
+        agents, act = self._open.pop((context.trace_id, context.span_id), NOBODY)
         match _said(span, "gen_ai.operation.name"):
             case "execute_tool":
                 self._called(trace, span, agents, act)
@@ -128,7 +131,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
             trace.running = self.point.run().begin()
         return trace.running
 
-    def _called(self, trace: _Trace, span: Any, agents: tuple[str, ...], act: Action | None) -> None:
+    def _called(self, trace: _Trace, span: Any, agents: tuple[str, ...], act: str) -> None:
         tool = _said(span, "gen_ai.tool.name") or str(span.name).removeprefix("execute_tool ").strip()
         call_id = _said(span, "gen_ai.tool.call.id")
         if not tool or (call_id and call_id in REPORTED):
@@ -148,7 +151,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
             return  # it ran all the same: the verdict says what it would have been
         self.point.after(said, _unwrapped(_value(span, "gen_ai.tool.call.result")), failed=_failed(span))
 
-    def _is_known(self, span: Any, tool: str, arguments: object, call_id: str, act: Action | None) -> bool:
+    def _is_known(self, span: Any, tool: str, arguments: object, call_id: str, act: str) -> bool:
         """Whether an attachment runs this call around the span or within it, where no id says so."""
         begun, over = span.start_time, span.end_time
         if begun is None or over is None:

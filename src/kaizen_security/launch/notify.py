@@ -1,7 +1,8 @@
 """Calls that the seccomp filter refuses, reported to the supervisor before they are refused (seccomp_unotify(2)).
 
-Only refused calls come here, so nothing that is permitted waits. The answer is always the refusal: what the call's arguments point
-to is never looked at, so nothing could change between look and use. Without a supervisor the kernel refuses by itself.
+Only refused calls come here, so nothing that is permitted waits. The answer is the refusal: what the call's arguments point to is
+never looked at, so nothing could change between look and use. Without a supervisor the kernel refuses by itself. One call goes on:
+a process that sets its own limits and says its own number, which stands in the call itself; a filter does not know that number.
 
 An agent can make refused calls without end, so they are reported as the kernel rung's deeds are: each once a second, else counted.
 """
@@ -22,7 +23,8 @@ from kaizen_security.collectors.kernel.once import Once
 
 _RECEIVE, _SEND = 0xC0502100, 0xC0182101
 _NOTICE = struct.Struct("=QIIiIQ6Q")  # id, pid, flags, call's number, architecture, instruction, arguments
-_ANSWER = struct.Struct("=QqiI")
+_ANSWER = struct.Struct("=QqiI")  # id, value, error, flags
+_CONTINUE = 1
 
 Refused = Callable[[int, int, tuple[int, ...]], None]
 """``refused(pid, call's number, arguments)``."""
@@ -33,11 +35,12 @@ MOST_A_WINDOW = 64
 
 
 class Notices:
-    """Reads ``fd`` in a thread of its own until the last process of the filter has ended."""
+    """Reads ``fd`` in a thread of its own until the last process of the filter has ended. ``limits``: prlimit(2)'s number."""
 
-    def __init__(self, fd: int, refused: Refused) -> None:
+    def __init__(self, fd: int, refused: Refused, *, limits: int = -1) -> None:
         self._fd = fd
         self._refused = refused
+        self._limits = limits
         self._calls = 0
         self._once = Once(
             MOST_A_WINDOW, repeated="calls refused: repeated within a second", lost="lost: flood of refused calls"
@@ -53,6 +56,9 @@ class Notices:
             try:
                 fcntl.ioctl(self._fd, _RECEIVE, notice)
                 id_, pid, _, number, _, _, *arguments = _NOTICE.unpack(notice)
+                if number == self._limits and arguments[0] & 0xFFFFFFFF in (pid, _process_of(pid)):
+                    fcntl.ioctl(self._fd, _SEND, bytearray(_ANSWER.pack(id_, 0, 0, _CONTINUE)))
+                    continue
                 if self.new(number, arguments[0], arguments[1], at=monotonic()):
                     self._refused(pid, number, tuple(arguments))
                 fcntl.ioctl(self._fd, _SEND, bytearray(_ANSWER.pack(id_, 0, -errno.EACCES, 0)))
@@ -73,3 +79,12 @@ class Notices:
     def join(self) -> None:
         """Wait for the thread, once every process of the filter has ended."""
         self._thread.join(5.0)
+
+
+def _process_of(thread: int) -> int:
+    """The number of the process that a thread is one of; 0 when it is gone."""
+    try:
+        with open(f"/proc/{thread}/status", "rb") as file:
+            return next((int(line[5:]) for line in file if line.startswith(b"Tgid:")), 0)
+    except OSError:
+        return 0

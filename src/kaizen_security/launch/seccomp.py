@@ -118,6 +118,11 @@ def refuse_odd_ways(*, unix: bool = True, io_uring: bool = False, udp: bool = Tr
     return syscall("seccomp", _SET_MODE_FILTER, _NEW_LISTENER, ctypes.create_string_buffer(head, len(head)))
 
 
+def number_of(name: str) -> int:
+    """A call's number on this machine; -1 when it is unknown."""
+    return _TABLE.get(platform.machine(), (0, {}))[1].get(name, -1)
+
+
 def name_of(number: int) -> str:
     """The name of a refused call, by this machine's numbers."""
     _, numbers = _TABLE.get(platform.machine(), (0, {}))

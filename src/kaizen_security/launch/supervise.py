@@ -31,7 +31,7 @@ from kaizen_security.launch.outlet import Outlet
 from kaizen_security.launch.plan import COLLECTOR_KEY, Outcome, Plan, Reached, Way
 from kaizen_security.launch.policies import Policies
 from kaizen_security.launch.proxy import OwnProxy, ProxyAt, client_variables, extended_store
-from kaizen_security.launch.seccomp import name_of, socket_kind
+from kaizen_security.launch.seccomp import name_of, number_of, socket_kind
 from kaizen_security.launch.space import PROXY
 from kaizen_security.launch.wayout import WayOut
 
@@ -293,7 +293,7 @@ class Run:
             if self._rung is not None:
                 lacks += self._rung.confined(pid)
             if fds:
-                self._notices = Notices(fds[0], self._refused_call)
+                self._notices = Notices(fds[0], self._refused_call, limits=number_of("prlimit64"))
         except NotStarted:
             os.waitpid(pid, 0)
             self._pid = 0

@@ -19,6 +19,8 @@ MAX_OPEN = 10_000
 """Holds of one organisation that are not settled."""
 MAX_SETTLED = 10_000
 """Settled ones that are kept; the oldest go first."""
+MAX_NOTES = 32
+"""That are added to a hold after it was asked."""
 
 Run = Callable[[Callable[[Connection], Any]], Any]
 _H = schema.holds
@@ -138,7 +140,7 @@ def _put(connection: Connection, organisation: int, sidecar: str, holds: Sequenc
             _new(connection, organisation, sidecar, hold)
         elif known.sidecar == sidecar:
             kept = _as_asked(json.loads(known.document), hold)
-            values: dict[str, Any] = {"document": json.dumps(encode_hold(kept)), "expires_at": hold.expires_at}
+            values: dict[str, Any] = {"document": json.dumps(encode_hold(kept))}
             if not hold.waiting:
                 values |= _said(hold, known.answer)
             chosen = (_H.c.organisation_id == organisation, _H.c.id == hold.id)
@@ -147,9 +149,20 @@ def _put(connection: Connection, organisation: int, sidecar: str, holds: Sequenc
 
 
 def _as_asked(document: Json, hold: Hold) -> Hold:
-    """How it stands now, of what was asked first: nobody may put another deed in the place of what a person is looking at."""
+    """How it stands now, of what was asked first: nobody may put another deed in the place of what a person is looking at, take
+    away what the person is told of it, or the time for an answer. Notes are added as they come.
+    """
     first = decode_hold(document)
-    return replace(hold, action=first.action, verdict=first.verdict, created_at=first.created_at)
+    added = tuple(note for note in hold.notes if note not in first.notes)
+    notes = (*first.notes, *added)[: max(MAX_NOTES, len(first.notes))]
+    return replace(
+        hold,
+        action=first.action,
+        verdict=first.verdict,
+        created_at=first.created_at,
+        expires_at=first.expires_at,
+        notes=notes,
+    )
 
 
 def _said(hold: Hold, here: str = "") -> dict[str, Any]:

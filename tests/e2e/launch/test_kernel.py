@@ -154,17 +154,20 @@ said(lambda: os.open("/proc/self/comm", os.O_WRONLY))
 def test_root_neither_limits_what_holds_it_nor_types_for_the_user(tmp_path: Path):
     """Root may set the limits of root's processes without a capability: with no file and no CPU time, who holds it would end."""
     code = """
-import errno, fcntl, os, resource, sys
+import errno, fcntl, os, resource, sys, threading
 def said(work):
     try: work(); print("done")
     except OSError as err: print(errno.errorcode[err.errno])
 said(lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1000, 1000)))
 said(lambda: resource.prlimit(0, resource.RLIMIT_NOFILE, (512, 512)))
+said(lambda: resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE, (256, 256)))
+thread = threading.Thread(target=said, args=(lambda: resource.prlimit(os.getpid(), resource.RLIMIT_NOFILE, (128, 128)),))
+thread.start(), thread.join()
 said(lambda: fcntl.ioctl(0, 0x5412, b"x"))  # TIOCSTI
 """
     with proxy(tmp_path / "p", {}) as url:
         done = kaizen_run("--enforce", "--proxy", url, *python(code), env={}, data=tmp_path)
-    assert said(done) == ["EACCES", "done", "EACCES"]
+    assert said(done) == ["EACCES", "done", "done", "done", "EACCES"]
 
 
 def test_a_hidden_socket_is_not_opened_by_its_files_handle(tmp_path: Path):

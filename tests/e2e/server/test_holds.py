@@ -89,6 +89,19 @@ def test_what_a_person_is_asked_about_is_never_exchanged(person, observer):
     assert person.get(f"/v1/holds/{one['id']}").json()["action"] == shown["action"]
 
 
+def test_nobody_takes_away_what_a_person_is_told_or_the_time_for_an_answer(person, observer):
+    one = hold() | {"notes": ["its arguments are too long to be shown"]}
+    relay(observer, one)
+    shown = person.get(f"/v1/holds/{one['id']}").json()
+    for at in (-5, 0, 7200):
+        relay(observer, one | {"notes": [f"all is well {at}"], "expires_at": instant(at)})
+    relay(observer, one | {"notes": [f"and so on {n}" for n in range(100)]})
+    now = person.get(f"/v1/holds/{one['id']}").json()
+    assert (now["state"], now["expires_at"]) == ("waiting", shown["expires_at"])
+    assert now["notes"][:2] == ["its arguments are too long to be shown", "all is well -5"]
+    assert len(now["notes"]) == 32
+
+
 def test_the_answer_wakes_who_waits_for_it_within_a_second(server, person, observer):
     one = hold()
     relay(observer, one, sidecar="waiting")

@@ -122,6 +122,33 @@ def test_a_sidecar_that_says_nothing_or_nonsense_is_none(tmp_path):
         assert "deny" in json.dumps(answer), answered
 
 
+def test_a_sidecar_that_took_a_call_and_answers_with_nonsense_is_asked_once(tmp_path):
+    import socket
+
+    place, asked = str(tmp_path / "s.sock"), []
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(place)
+        listening.listen()
+
+        def serve():
+            while True:
+                held = listening.accept()[0]
+                with held:
+                    if not (said := held.recv(65536)):
+                        return
+                    asked.append(said)
+                    held.sendall(b"HTTP/1.1 200 OK\r\n\r\n{")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        _, answer, _ = ran(CALLS["claude-code"], "--socket", place, "--mode", "enforce")
+        with socket.socket(socket.AF_UNIX) as last:
+            last.connect(place)
+        thread.join()
+    assert "deny" in json.dumps(answer)
+    assert len(asked) == 1
+
+
 def test_a_run_has_its_request_its_results_and_its_end(sidecar):
     agent = "h-run"
     declared(sidecar, agent, "Read")
