@@ -8,7 +8,9 @@ import hmac
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from kaizen_security.contract.shares import plain_address
 
 _PRIVATE = tuple(
     ip_network(text) for text in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
@@ -24,13 +26,6 @@ def is_private(peer: str) -> bool:
     except ValueError:
         return False
     return any(address in network for network in _PRIVATE)
-
-
-def plain_address(peer: str) -> IPv4Address | IPv6Address:
-    """A peer's address without its zone, an IPv4 one as such. Raises ValueError."""
-    address = ip_address(peer.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 class NeedsCredentials(Exception):

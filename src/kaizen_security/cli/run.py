@@ -22,6 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--observe", action="store_true", help="see everything, refuse what policy denies (default)")
     mode.add_argument("--enforce", action="store_true", help="also refuse what the agent did not declare")
+    _add_holding(parser)
+    _add_surroundings(parser)
+    parser.add_argument("--user", default="", metavar="NAME", help="as root: run the agent as this user")
+    parser.add_argument(
+        "--tui", action="store_true", help="show its actions as they happen; its output goes to DATA/output.log"
+    )
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def _add_holding(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rung",
         choices=("auto", "kernel", "namespace", "proxy"),
@@ -57,19 +68,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="permit io_uring in enforce mode with the kernel rung (its AF_VSOCK and unix sockets are then not refused)",
     )
     parser.add_argument("--no-unix", action="store_true", help="no unix sockets for the agent (socketpairs still work)")
+
+
+def _add_surroundings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--proxy", default="", metavar="URL", help="an egress proxy that runs already (default: one of its own)"
     )
     parser.add_argument(
         "--authority", default="", metavar="FILE", help="a certificate authority that clients trust as well"
     )
-    parser.add_argument("--user", default="", metavar="NAME", help="as root: run the agent as this user")
     parser.add_argument("--data", type=Path, help="where reports wait for delivery (default: KAIZEN_DATA/run)")
-    parser.add_argument(
-        "--tui", action="store_true", help="show its actions as they happen; its output goes to DATA/output.log"
-    )
-    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:

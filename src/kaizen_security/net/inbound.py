@@ -8,18 +8,16 @@ has been silent longest, not the one that comes: who has something to say says i
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-from functools import lru_cache
 from itertools import count
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from kaizen_security.contract.shares import SHARE, peer
 
 HEAD_DEADLINE = 10.0
 """Seconds in which the head of a request must have come, from the connection or from its first byte on."""
 CONNECTIONS = 512
 """Connections at a time."""
-SHARE = 16
-"""One peer may have so many times what is free: alone 16 of 17 places, and somebody else always finds one."""
 _TURNS = count()
 """Who began to wait before whom: within one turn of the loop its clock does not tell."""
 
@@ -96,23 +94,10 @@ def is_over_its_share(connection: HttpToolsProtocol, most: int) -> bool:
     share = SHARE * max(0, most - len(connection.connections) + 1)
     if len(connection.connections) <= share or connection.client is None:
         return False
-    here = network(connection.client[0])
-    peers = (getattr(one, "client", None) for one in connection.connections)
-    return sum(peer is not None and network(peer[0]) == here for peer in peers) > share
+    here = peer(connection.client[0])
+    clients = (getattr(one, "client", None) for one in connection.connections)
+    return sum(client is not None and peer(client[0]) == here for client in clients) > share
 
 
 def _peer(connection: HttpToolsProtocol) -> str | None:
-    return None if connection.client is None else network(connection.client[0])
-
-
-@lru_cache(4096)
-def network(address: str) -> str:
-    """What counts as one address: an IPv4 address, or a /64 of IPv6."""
-    # Remembered, since whoever comes while all places are taken is compared with everybody who is there.
-    # Whoever has one IPv6 address has 2^64 of them (RFC 6177), and would have as many buckets.
-    if ":" not in address:
-        return address
-    try:
-        return str(ipaddress.ip_network((address.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return address
+    return None if connection.client is None else peer(connection.client[0])

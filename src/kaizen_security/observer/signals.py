@@ -168,6 +168,12 @@ class _Seen:
         self.fields: list[int] = []
         self.worst: tuple[float, Value, Origin | None] | None = None
 
+    def deed(self, unasked: bool | None) -> Deed:
+        """What a baseline would learn of the call."""
+        words = tuple(self._call.words.values())
+        found = tuple(self.slots), tuple(self.values), tuple(self.flows), words, tuple(self.fields)
+        return Deed(self._call.tool, *found, unasked)
+
     def value(self, value: Value, slot: int, anywhere: int) -> None:
         """Looks at one value; ``slot`` and ``anywhere`` are the hashes that a baseline knows it by."""
         name = slot_of(self._call.tool, value.field)
@@ -303,15 +309,7 @@ def read(call: Call, origins: Origins, habits: Habits) -> Reading:
         "told_unlike": told_far * unlike,
         "writes_told": writes * told_far,
     }
-    deed = Deed(
-        tool,
-        tuple(seen.slots),
-        tuple(seen.values),
-        tuple(seen.flows),
-        tuple(call.words.values()),
-        tuple(seen.fields),
-        _unasked(call, origins, plainly=plainly),
-    )
+    deed = seen.deed(_unasked(call, origins, plainly=plainly))
     worst = None if seen.worst is None else (seen.worst[1], seen.worst[2])
     most = far if far.share >= near.share else near
     return Reading(signals, deed, worst, away > 0, plainly, most.share, asked, most.origin)

@@ -168,24 +168,6 @@ def create_app(
     reports = Reports(context)
     context.reasoning.further, context.reasoning.dismissed = reports.further, reports.dismissed
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-        saving = asyncio.create_task(context.evaluator.keep_saving())
-        await context.exports.start()
-        await context.reasoning.start()
-        try:
-            yield {}
-        finally:
-            context.live.close()
-            context.changes.close()
-            context.holds.close()
-            saving.cancel()
-            await context.reasoning.close()
-            await context.exports.close()
-            await context.evaluator.save_last()
-            executor.shutdown()
-            one_aside.shutdown()
-
     headers = dict(_HEADERS)
     if secure:
         headers["Strict-Transport-Security"] = "max-age=31536000"
@@ -194,13 +176,33 @@ def create_app(
         routes=_routes(context),
         middleware=_middleware(headers, counted, limits, chosen),
         exception_handlers=handlers,
-        lifespan=lifespan,
+        lifespan=lambda _: _running(context),
     )
     app.state.context = context
     app.state.route_names = {route.endpoint: route.path for route in app.routes if isinstance(route, Route)}
     # A redirect would make deployed clients turn their POST into a GET.
     app.router.redirect_slashes = False
     return app
+
+
+@asynccontextmanager
+async def _running(context: Context) -> AsyncIterator[Mapping[str, Any]]:
+    """What works beside the requests, from the start of the server to its end."""
+    saving = asyncio.create_task(context.evaluator.keep_saving())
+    await context.exports.start()
+    await context.reasoning.start()
+    try:
+        yield {}
+    finally:
+        context.live.close()
+        context.changes.close()
+        context.holds.close()
+        saving.cancel()
+        await context.reasoning.close()
+        await context.exports.close()
+        await context.evaluator.save_last()
+        context.executor.shutdown()
+        context.one_aside.shutdown()
 
 
 def _middleware(headers: Mapping[str, str], counted: Metrics, limits: Limits, chosen: Settings) -> list[Middleware]:

@@ -19,7 +19,7 @@ from kaizen_security.contract.action import Action, told
 from kaizen_security.contract.bundle import key_hash
 from kaizen_security.contract.depth import Rung, rung_of
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.net.inbound import network
+from kaizen_security.contract.shares import peer
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.server import passwords
 from kaizen_security.server.http import forbidden, too_many, unauthorized
@@ -266,7 +266,7 @@ class Auth:
         if len(password) > passwords.MAX_PASSWORD:
             raise InvalidInput("password", f"is longer than {passwords.MAX_PASSWORD} characters")
         now = self._clock()
-        address = network(address)
+        address = peer(address)
         both = f"{address} {name[:256]}"
         wait = max(self._by_address.wait(address, now), self._by_name.wait(both, now))
         if wait:
@@ -289,7 +289,7 @@ class Auth:
 
         Raises ApiError (429).
         """
-        now, address = self._clock(), network(address)
+        now, address = self._clock(), peer(address)
         wait = self._by_address.wait(address, now)
         if wait:
             raise too_many("too many failed attempts; wait", wait)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 
-from kaizen_security.net.inbound import network
+from kaizen_security.contract.shares import peer
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.server.http import too_many
 
@@ -57,7 +57,7 @@ class Limits:
 
     def address(self, address: str) -> None:
         """Count a request from an address. Raises ApiError (429)."""
-        wait = self._addresses.take(network(address), self._clock())
+        wait = self._addresses.take(peer(address), self._clock())
         if wait:
             self.refused["address",] += 1
             raise too_many("more requests come from this address than may; raise --rate-address", wait)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.http import answer, on_socket
@@ -33,23 +35,18 @@ def routes(
         """Alive; on the Unix socket also what was lost, and why."""
         if not on_socket(request):
             return answer({"status": "ok"})
-        agents = inspector.agents
-        losses: dict[str, int] = {"agents_evicted": agents.evicted, **refused()}
-        for _, lane in agents:
-            for name, n in lane.observer.losses.to_json().items():
-                losses[name] = losses.get(name, 0) + n
         shelf = uplink.shelf
         return answer(
             {
                 "status": "ok",
-                "agents": len(agents),
+                "agents": len(inspector.agents),
                 "failures": inspector.failures,
                 "control_plane": uplink.state if uplink.enabled else "not used",
                 "sent": uplink.sent,
                 "rejected": uplink.rejected,
                 "waiting": uplink.spool.pending,
                 "lost": {**uplink.spool.lost},
-                "losses": losses,
+                "losses": _losses(inspector.agents, refused()),
                 "joined": {**joined},
                 "holds": holding.figures(),
                 "reasoning": reasoning.state(),
@@ -69,3 +66,10 @@ def routes(
         return answer({"ready": not refused, "control_plane": uplink.state}, 503 if refused else 200)
 
     return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
+
+
+def _losses(agents: Agents, refused: Mapping[str, int]) -> dict[str, int]:
+    losses = Counter({"agents_evicted": agents.evicted, **refused})
+    for _, lane in agents:
+        losses.update(lane.observer.losses.to_json())
+    return dict(losses)

@@ -58,25 +58,33 @@ WAKING = 30.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
+def _shelf(settings: Settings) -> DiskShelf:
+    try:
+        return DiskShelf(settings.data, settings.api_key, alone=settings.before)
+    except OSError as err:
+        raise Misconfigured(f"the data directory {settings.data} cannot be used: {err.strerror}") from err
+
+
+def _agents(settings: Settings, shelf: DiskShelf, boundary: bytes) -> Agents:
+    return Agents(
+        shelf=shelf,
+        most=settings.most_agents,
+        before=settings.before,
+        replica=shelf.replica,
+        limits=Limits(hold=settings.hold_seconds),
+        boundary=boundary,
+        canaries=settings.canaries,
+    )
+
+
 class Parts:
     """The parts of one sidecar, put together."""
 
     def __init__(self, settings: Settings, clock: Clock = now) -> None:
         self.lasting = Lasting()
-        try:
-            self.shelf = DiskShelf(settings.data, settings.api_key, alone=settings.before)
-        except OSError as err:
-            raise Misconfigured(f"the data directory {settings.data} cannot be used: {err.strerror}") from err
+        self.shelf = _shelf(settings)
         boundary = boundary_key(self.shelf.boundary_secret)
-        self.agents = Agents(
-            shelf=self.shelf,
-            most=settings.most_agents,
-            before=settings.before,
-            replica=self.shelf.replica,
-            limits=Limits(hold=settings.hold_seconds),
-            boundary=boundary,
-            canaries=settings.canaries,
-        )
+        self.agents = _agents(settings, self.shelf, boundary)
         holds = Holds(clock=clock)
         self.inspector = Inspector(self.agents, clock=clock, holds=holds)
         self.uplink = Uplink(

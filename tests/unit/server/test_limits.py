@@ -52,3 +52,11 @@ def test_a_whole_ipv6_network_shares_one_bucket():
     assert (said.value.status, said.value.headers["Retry-After"]) == (429, "10")
     limits.address("2001:db8:0:1::1")
     assert limits.refused["address",] == 1
+
+
+def test_an_ipv4_address_has_its_own_bucket_in_its_ipv6_coat_too():
+    limits = Limits(lambda: 5.0, by_key=0.0, by_address=0.1)
+    limits.address("::ffff:192.0.2.1")
+    limits.address("::ffff:192.0.2.2")
+    with pytest.raises(ApiError):
+        limits.address("192.0.2.1")

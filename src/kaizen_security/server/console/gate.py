@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from kaizen_security.contract.errors import KaizenError
-from kaizen_security.server.auth import COOKIE
+from kaizen_security.server.auth import COOKIE, Auth
 from kaizen_security.server.console.desk import Desk, form, local
 from kaizen_security.server.console.render import HEADERS, page
 from kaizen_security.server.http import as_api_error
@@ -38,7 +38,7 @@ def routes(desk: Desk) -> list[Route]:
             # A browser would answer a WWW-Authenticate with a window of its own.
             answer.headers.update({key: value for key, value in error.headers.items() if key == "Retry-After"})
             return answer
-        return _welcome(token, asked)
+        return _welcome(auth, token, asked)
 
     async def link(request: Request) -> Response:
         auth.check_origin(request)
@@ -47,7 +47,7 @@ def routes(desk: Desk) -> list[Route]:
         token = await auth.use_link(said.get("token", ""), address=_address(request))
         if token is None:
             return _gate(problem="This link was used already, or is older than ten minutes.", asked=asked, status=401)
-        return _welcome(token, asked)
+        return _welcome(auth, token, asked)
 
     async def out(request: Request) -> Response:
         auth.check_origin(request)
@@ -56,17 +56,18 @@ def routes(desk: Desk) -> list[Route]:
         auth.clear_cookie(answer)
         return answer
 
-    def _welcome(token: str, asked: str) -> Response:
-        answer = RedirectResponse(asked, 303, HEADERS)
-        auth.set_cookie(answer, token)
-        return answer
-
     return [
         Route("/sign-in", desk.shown(show), methods=["GET"]),
         Route("/sign-in", desk.shown(password), methods=["POST"]),
         Route("/sign-in/link", desk.shown(link), methods=["POST"]),
         Route("/sign-out", desk.shown(out), methods=["POST"]),
     ]
+
+
+def _welcome(auth: Auth, token: str, asked: str) -> Response:
+    answer = RedirectResponse(asked, 303, HEADERS)
+    auth.set_cookie(answer, token)
+    return answer
 
 
 def _gate(*, token: str = "", problem: str = "", asked: str = "", name: str = "", status: int = 200) -> Response:

@@ -10,6 +10,7 @@ from typing import Final
 
 import anyio
 
+from kaizen_security.contract.shares import permits
 from kaizen_security.server.acts import Act, listed
 from kaizen_security.server.console.filters import Filters
 from kaizen_security.server.console.lines import act_line
@@ -33,8 +34,7 @@ LONGEST: Final = 900.0
 """Seconds of one stream. The browser then connects again and resumes with Last-Event-ID."""
 PER_PERSON: Final = 8
 AT_ONCE: Final = 200
-SHARE: Final = 16
-"""One organisation may have so many times what is free of these: alone 16 of 17, and another one always finds some."""
+"""In all; of these one organisation has its share at the most."""
 
 
 class TooManyStreams(Exception):
@@ -51,7 +51,7 @@ class Streams:
     def permit(self, user: User) -> None:
         """Raises TooManyStreams where there is no room for one more of ``user``."""
         free = AT_ONCE - self._people.total()
-        if self._people[user.id] >= PER_PERSON or self._organisations[user.organisation] >= SHARE * free:
+        if self._people[user.id] >= PER_PERSON or not permits(self._organisations[user.organisation], free):
             raise TooManyStreams(f"at most {PER_PERSON} live pages of one person, {AT_ONCE} in all")
 
     @contextmanager
