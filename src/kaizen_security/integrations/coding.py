@@ -1,7 +1,7 @@
 """What coding assistants tell their hooks, in our words, and our answer in theirs. Pure, and imports nothing: the hook command
 (``integrations.hook``) has milliseconds.
 
-Shapes: the hook references of Claude Code (also the Claude Agent SDK's), Cursor and Gemini CLI.
+Shapes: the hook references of Claude Code (also the Claude Agent SDK's), Codex, Cursor and Gemini CLI.
 """
 
 TYPE_CHECKING = False
@@ -12,22 +12,27 @@ if TYPE_CHECKING:
     Document: TypeAlias = Mapping[str, object]
 
 CALL, RESULT, REQUEST, END, OTHER = "call", "result", "request", "end", "other"
-ASSISTANTS = ("claude-code", "cursor", "gemini-cli")
+ASSISTANTS = ("claude-code", "codex", "cursor", "gemini-cli")
+UNNAMED = "~"
+"""How the id of a call ends that the assistant gives none: it is made of what is called, so an equal call later has the same."""
 
 _KINDS = {
-    "Bash": ("exec", ""),
-    "Read": ("file", "file_path"),
-    "Write": ("file", "file_path"),
-    "Edit": ("file", "file_path"),
-    "MultiEdit": ("file", "file_path"),
-    "NotebookEdit": ("file", "notebook_path"),
-    "WebFetch": ("http", "url"),
-    "run_shell_command": ("exec", ""),
-    "read_file": ("file", "absolute_path"),
-    "write_file": ("file", "file_path"),
-    "replace": ("file", "file_path"),
+    "Bash": ("exec", ()),
+    "Shell": ("exec", ()),
+    "run_shell_command": ("exec", ()),
+    "Read": ("file", ("file_path",)),
+    "Write": ("file", ("file_path",)),
+    "Edit": ("file", ("file_path",)),
+    "MultiEdit": ("file", ("file_path",)),
+    "Delete": ("file", ("file_path", "path")),
+    "NotebookEdit": ("file", ("notebook_path",)),
+    "view_image": ("file", ("path",)),
+    "read_file": ("file", ("file_path", "absolute_path")),
+    "write_file": ("file", ("file_path",)),
+    "replace": ("file", ("file_path",)),
+    "WebFetch": ("http", ("url",)),
 }
-"""Built-in tools: the kind of action, and the argument that names its target."""
+"""Built-in tools: the kind of action, and the arguments of which one names its target."""
 _EVENTS = {
     "PreToolUse": CALL,
     "PostToolUse": RESULT,
@@ -37,6 +42,9 @@ _EVENTS = {
     "BeforeTool": CALL,
     "AfterTool": RESULT,
     "BeforeAgent": REQUEST,
+    "preToolUse": CALL,
+    "postToolUse": RESULT,
+    "postToolUseFailure": RESULT,
     "beforeShellExecution": CALL,
     "beforeMCPExecution": CALL,
     "beforeReadFile": CALL,
@@ -45,6 +53,10 @@ _EVENTS = {
     "beforeSubmitPrompt": REQUEST,
     "sessionEnd": END,
 }
+_TWICE = ("Shell", "Read")
+"""Tools that Cursor tells of twice, as of its MCP tools: by an event of their own, which older versions have too, and by the one
+for all tools, which is left aside.
+"""
 
 
 class Event:
@@ -88,7 +100,7 @@ class Event:
 def event(document: "Document") -> Event:
     """The event in a hook's input. What an assistant leaves out is empty."""
     name = _text(document.get("hook_event_name"))
-    what = _EVENTS.get(name, OTHER)
+    what = OTHER if _told_twice(name, document) else _EVENTS.get(name, OTHER)
     run_id = _text(document.get("session_id")) or _text(document.get("conversation_id"))
     transcript = _text(document.get("transcript_path"))
     if what == REQUEST:
@@ -96,9 +108,8 @@ def event(document: "Document") -> Event:
     if what not in (CALL, RESULT):
         return Event(what, name, run_id, transcript=transcript)
     tool, arguments = _called(name, document)
-    kind, field = _KINDS.get(tool, ("tool_call", ""))
-    target = arguments.get(field) if field and isinstance(arguments, dict) else ""
-    failed = name == "PostToolUseFailure"
+    kind, fields = _KINDS.get(tool, ("tool_call", ()))
+    named = [arguments[field] for field in fields if field in arguments] if isinstance(arguments, dict) else []
     content = next((document[key] for key in _BROUGHT if document.get(key) is not None), None)
     return Event(
         what,
@@ -108,15 +119,20 @@ def event(document: "Document") -> Event:
         tool=tool,
         arguments=arguments,
         kind=kind,
-        target=_text(target),
-        publisher=publisher(tool),
+        target=_text(named[0]) if named else "",
+        publisher=_server(document) or publisher(tool),
         agent=_text(document.get("agent_type")) if document.get("agent_id") else "",
         content=content,
-        failed=failed,
+        failed=name.endswith("Failure") or (name == "AfterTool" and isinstance(content, dict) and "error" in content),
     )
 
 
-_BROUGHT = ("tool_response", "error", "result_json", "output")
+_BROUGHT = ("tool_response", "tool_output", "error", "error_message", "result_json", "output")
+
+
+def _told_twice(name: str, document: "Document") -> bool:
+    tool = _text(document.get("tool_name"))
+    return name in ("preToolUse", "postToolUse", "postToolUseFailure") and (tool in _TWICE or tool.startswith("MCP:"))
 
 
 def _called(name: str, document: "Document") -> tuple[str, object]:
@@ -126,6 +142,12 @@ def _called(name: str, document: "Document") -> tuple[str, object]:
         return "Read", {"file_path": document.get("file_path")}
     # A call that says not of what is no declared tool's.
     return _text(document.get("tool_name")) or "unnamed", document.get("tool_input")
+
+
+def _server(document: "Document") -> str:
+    """The MCP server that Gemini CLI names beside the call."""
+    context = document.get("mcp_context")
+    return _text(context.get("server_name")) if isinstance(context, dict) else ""
 
 
 def publisher(tool: str) -> str:

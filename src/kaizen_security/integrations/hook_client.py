@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        # Nobody knows what was to be allowed. Claude Code, Cursor and Gemini CLI all take status 2 for a denial.
+        # Nobody knows what was to be allowed. Claude Code, Codex, Cursor and Gemini CLI all take status 2 for a denial.
         print("kaizen: the event cannot be read", file=sys.stderr)
         return 2 if settings["--mode"] == "enforce" else 0
     said = coding.event(document)
@@ -141,7 +141,7 @@ def _id(said: coding.Event) -> str:
         from hashlib import sha256  # which loads OpenSSL as well
 
     shape = dumps([said.tool, said.arguments], sort_keys=True).encode()
-    return f"{said.run_id}:{sha256(shape).hexdigest()[:16]}"[:256]
+    return f"{said.run_id[:192]}:{sha256(shape).hexdigest()[:16]}{coding.UNNAMED}"
 
 
 def _refusal(verdict: dict[str, object]) -> str:

@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
     _put(attaching(assistant, path, entered.command, patience=args.hold + 10), folder, args)
     if args.write:
         keep(notes, entered)
+        print(assistant.then, end="\n" if assistant.then else "")
     return 0
 
 

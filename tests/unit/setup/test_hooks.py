@@ -15,6 +15,7 @@ OWN = {
         "model": "x",
         "hooks": {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "mine"}]}]},
     },
+    "codex": {"hooks": {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "mine"}]}]}},
     "cursor": {"version": 1, "hooks": {"beforeShellExecution": [{"command": "mine"}]}},
     "gemini-cli": {
         "theme": "x",
