@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 from kaizen_security.contract.action import Json
 from kaizen_security.mcp.frames import Id, Message
@@ -38,6 +37,6 @@ def refusal(message: Message, reason: str) -> bytes:
 
 def _modern(params: Json) -> bool:
     """Whether the request is of an era in which a result has to say what it is (from 2026-07-28)."""
-    meta = params.get("_meta") if isinstance(params, Mapping) else None
-    version = meta.get(VERSION_KEY) if isinstance(meta, Mapping) else None
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    version = meta.get(VERSION_KEY) if isinstance(meta, dict) else None
     return isinstance(version, str) and version not in HANDSHAKE_ERAS

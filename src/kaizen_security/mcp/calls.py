@@ -11,6 +11,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.fields import MAX_NAME, MAX_TEXT
 from kaizen_security.mcp.frames import Message
 from kaizen_security.mcp.runs import META_ACT, said
@@ -42,6 +43,10 @@ MAX_PLACES = 8
 """Further places in the arguments of one call that are judged one by one."""
 
 
+_made = builder(Action)
+"""In the order of its fields: one is made for each call."""
+
+
 class NotUnderstood(ValueError):
     """A request that acts, and whose parameters do not say on what."""
 
@@ -64,7 +69,7 @@ def _actions_of(message: Message, server: str, run_id: str, ids: Callable[[], st
         if _letters(message.method) in _FOLDED:
             raise NotUnderstood("the method is another one's name in other letters")
         return (_action(message.method, params, server, run_id, ids(), method=message.method),)
-    if not isinstance(params, Mapping):
+    if not isinstance(params, dict):
         raise NotUnderstood(f"{message.method} has no params that are an object")
     if message.method == "tools/call":
         return tuple(_tool_call(params, server, run_id, ids))
@@ -83,7 +88,7 @@ def _actions_of(message: Message, server: str, run_id: str, ids: Callable[[], st
 def _tool_call(params: Mapping[str, Json], server: str, run_id: str, ids: Callable[[], str]) -> Iterator[Action]:
     tool = _text(params, "name", "tools/call")
     arguments = params.get("arguments")
-    if arguments is not None and not isinstance(arguments, Mapping):
+    if arguments is not None and not isinstance(arguments, dict):
         raise NotUnderstood("tools/call has arguments that are no object")
     known: dict[str, Json] = dict(arguments or {})
     answers = params.get("inputResponses")
@@ -110,7 +115,7 @@ def _action(
     target: str = "",
 ) -> Action:
     metadata: dict[str, Json] = {"source": "mcp", "method": method, "arguments": arguments}
-    return Action(id=id_, kind=kind, tool=tool, publisher=server, target=target, metadata=metadata, run_id=run_id)
+    return _made(kind, tool, server, target, "", metadata, id_, run_id, "", 0.0, "default", "", (), ())
 
 
 def _text(params: Mapping[str, Json], key: str, method: str, *, limit: int = MAX_NAME) -> str:
@@ -122,7 +127,7 @@ def _text(params: Mapping[str, Json], key: str, method: str, *, limit: int = MAX
 
 def _reference(params: Mapping[str, Json]) -> str:
     ref = params.get("ref")
-    if not isinstance(ref, Mapping):
+    if not isinstance(ref, dict):
         raise NotUnderstood("completion/complete has no ref that is an object")
     return _text(ref, "uri" if "uri" in ref else "name", "completion/complete", limit=MAX_TEXT)
 

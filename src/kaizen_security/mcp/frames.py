@@ -16,6 +16,7 @@ from enum import Enum
 from typing import NoReturn, TypeAlias
 
 from kaizen_security.contract.action import Json
+from kaizen_security.contract.canonical_values import builder
 
 PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS, METHOD_NOT_FOUND = -32700, -32600, -32602, -32601
 
@@ -88,6 +89,10 @@ class Frame:
     batch: bool = False
 
 
+_made, _frame = builder(Message), builder(Frame)
+"""In the order of their fields: one of each is made for each line."""
+
+
 class Unreadable(ValueError):
     """A frame that is not understood. ``code`` is the JSON-RPC error, ``id`` the request's if it could be read."""
 
@@ -131,14 +136,14 @@ def read(line: bytes, limits: Limits = LIMITS, *, lined: bool = True) -> Frame:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as err:
         raise Unreadable(PARSE_ERROR, "the message is not UTF-8") from err
-    start = _skip(text, 0)
+    start = 0 if text.startswith("{") else _skip(text, 0)
     if text[start : start + 1] == "[":
         parts = _parts(text, start, limits)
         return Frame(tuple(_message(body, part.encode(), limits) for body, part in parts), raw, batch=True)
     body, end = _value(text, start)
-    if _skip(text, end) != len(text):
+    if end != len(text) and _skip(text, end) != len(text):
         raise Unreadable(PARSE_ERROR, "something follows the message")
-    return Frame((_message(body, raw, limits),), raw)
+    return _frame((_message(body, raw, limits),), raw, False)
 
 
 def read_cut(skeleton: bytes, *, lined: bool = True) -> Frame:
@@ -189,7 +194,8 @@ def _message(body: Json, raw: bytes, limits: Limits) -> Message:
     if not isinstance(body, dict):
         raise Unreadable(INVALID_REQUEST, "a message must be an object")
     id_ = _id(body, limits)
-    _check_names(body, "the message", id_)
+    if not body.keys() <= _ENVELOPE:
+        _check_names(body, "the message", id_)
     if body.get("jsonrpc") != "2.0":
         raise Unreadable(INVALID_REQUEST, 'jsonrpc must be "2.0"', id_)
     # Each level needs a bracket of its own, so a message with few of them is not looked through.
@@ -201,13 +207,14 @@ def _message(body: Json, raw: bytes, limits: Limits) -> Message:
             raise Unreadable(INVALID_REQUEST, "a message is either a request or a reply", id_)
         params = body.get("params")
         if isinstance(params, dict):
-            _check_names(params, "params", id_, known=_PARAMS)
+            if not params.keys() <= _PARAMS:
+                _check_names(params, "params", id_, known=_PARAMS)
             _check_apart(params.get("arguments"), id_)
         shape = Shape.REQUEST if id_ is not None else Shape.NOTIFICATION
-        return Message(shape=shape, raw=raw, body=body, method=method, id=id_)
+        return _made(shape, raw, body, method, id_, False)
     if ("result" in body) == ("error" in body) or "id" not in body:
         raise Unreadable(INVALID_REQUEST, "a reply has an id and either a result or an error", id_)
-    return Message(shape=Shape.REPLY, raw=raw, body=body, id=id_)
+    return _made(Shape.REPLY, raw, body, "", id_, False)
 
 
 _PARAMS = frozenset("name arguments uri ref argument task requestState inputResponses cursor _meta".split())

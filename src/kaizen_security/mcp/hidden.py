@@ -8,7 +8,7 @@ Sources: Unicode 16 (tags, variation selectors, bidirectional controls: UAX 9, U
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 _INVISIBLE = "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2060-\u2064\u206a-\u206f\u3164\ufeff\uffa0"
@@ -42,10 +42,12 @@ class Hidden:
     shown: str
 
 
-def hidden(text: str, *, definition: bool) -> Iterator[Hidden]:
+def hidden(text: str, *, definition: bool) -> Iterable[Hidden]:
     """What is hidden in ``text``. ``definition``: it describes a tool, where nothing may be hidden at all."""
-    if text.isascii() and text.isprintable():
-        return
+    return () if text.isascii() and text.isprintable() else _hidden(text, definition)
+
+
+def _hidden(text: str, definition: bool) -> Iterator[Hidden]:
     if not text.isascii():
         yield from _letters(text, definition)
     if _CONCEALS.search(text) or (definition and _TERMINAL.search(text)):

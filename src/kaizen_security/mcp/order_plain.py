@@ -34,7 +34,6 @@ CODED = 24
 _CODED = re.compile(rf"(?<![\w+/=])[A-Za-z0-9+/_-]{{{CODED},4096}}={{0,2}}(?![\w+/=])")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _PARAGRAPH = re.compile(r"[ \t\r]*\n[ \t\r]*\n\s*")
-_QUOTE = re.compile("[\"'`\u00ab]")
 _ENDS = re.compile(r"[.!?](?=\s|$)|\u3002")
 _APART = re.compile(r"(?<!\S)[^\W\d_](?: [^\W\d_]){2,}(?!\S)")
 
@@ -47,11 +46,16 @@ def plain(text: str) -> str:
         text = text.replace("\u201c", '"').replace("\u201d", '"')
         text = _WORD.sub(lambda word: latin(word[0]), text)
     text = text.lower()
-    paragraphs = _PARAGRAPH.split(text) if "\n" in text else (text,)
-    read = "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    if _QUOTE.search(read):
+    if "\n" in text:
+        read = "\n".join(" ".join(paragraph.split()) for paragraph in _PARAGRAPH.split(text))
+    else:
+        read = " ".join(text.split())
+    # One sign after the other: each search stands still at nothing, a class of signs looks at every letter.
+    if '"' in read or "'" in read or "`" in read or "\u00ab" in read:
         read = EXAMPLE.sub(" ", read)
-    return _ENDS.sub(rf"{END}\g<0>", read)
+    if "." in read or "!" in read or "?" in read or "\u3002" in read:
+        return _ENDS.sub(rf"{END}\g<0>", read)
+    return read
 
 
 def cut(text: str) -> str:

@@ -34,6 +34,11 @@ class Together:
     never: Concept | None = None
     reach: int = 90
 
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """A text without any of them cannot hold it; none: every text may."""
+        return self.anchor.stems
+
     def search(self, text: str) -> re.Match[str] | None:
         """The first place where all of it stands."""
         return next(self.finds(text), None)

@@ -213,6 +213,8 @@ def _light(tongue: Tongue) -> tuple[Kind, ...]:
 
 _TONGUES = (_GERMAN, _SPANISH, _FRENCH, _CHINESE, *FURTHER, *NORTHERN)
 _HEAVY = tuple((tuple(tongue.stems.split("|")), _heavy(tongue), _spoken(tongue)) for tongue in _TONGUES)
+HEAVY_STEMS = tuple(stems for stems, _, _ in _HEAVY)
+"""The stems of each language."""
 _LIGHT = tuple((tongue.heard, _light(tongue)) for tongue in _TONGUES)
 _HEAVY_ASCII = tuple(
     (plain, kinds, address)
@@ -233,6 +235,14 @@ def heavy_in(plain: str, *, spoken: bool) -> Iterator[Kind]:
                 if spoken:
                     yield address
                 break
+
+
+def heavy_of(number: int, plain: str) -> Iterator[Kind]:
+    """Those of one language, its number in ``HEAVY_STEMS``, words to the model too."""
+    stems, kinds, address = _HEAVY[number]
+    if any(stem in plain for stem in stems):
+        yield from kinds
+        yield address
 
 
 def light_in(plain: str) -> Iterator[Kind]:

@@ -22,9 +22,10 @@ from kaizen_security.mcp.definitions import Asked
 from kaizen_security.mcp.order_claims import of_another
 from kaizen_security.mcp.order_kinds import END, Kind
 from kaizen_security.mcp.order_plain import MAX_TEXT, cut, decoded, parts, plain
+from kaizen_security.mcp.order_sieve import Sieve
 from kaizen_security.mcp.order_slots import slots
 from kaizen_security.mcp.order_together import Together
-from kaizen_security.mcp.order_tongues import heavy_in, light_in
+from kaizen_security.mcp.order_tongues import HEAVY_STEMS, heavy_in, heavy_of, light_in
 from kaizen_security.mcp.order_words import HEAVY, KINDS, SPOKEN
 
 DEFINITION = 4
@@ -45,6 +46,9 @@ SHORT = 64
 SHORTEST_CODED = 19
 """Characters of the shortest text that may say more once it is decoded: ten letters set apart."""
 __all__ = ["DEFINITION", "MAX_TEXT", "Sign", "orders_in_result", "signs", "signs_in_result", "weight"]
+
+_HEAVY_KINDS: tuple[Kind | Together, ...] = (*HEAVY, *order_prose.HEAVY, *order_together.HEAVY)
+_HEAVY_SIEVE = Sieve((*(kind.stems for kind in _HEAVY_KINDS), *HEAVY_STEMS))
 
 _RESULT_TAG = re.compile(r"<(/?)(?:tool|function)[_ ]?(?:results?|response|output|call)s?\b", re.IGNORECASE)
 _PICTURE = re.compile(r"!\[")
@@ -125,8 +129,9 @@ def signs_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
     for part in parts(text, 2 * NEAR):
         found = _heaviest(plain(part), part, whole=addressed and len(part) <= MAX_PLACE)
         _decoded(part, found, lambda said: _heaviest(said, "", whole=len(said) <= MAX_PLACE).values())
-        best = max(best, found, key=_worth)
-    return _sorted(best)
+        if found:
+            best = max(best, found, key=_worth)
+    return _sorted(best) if best else ()
 
 
 def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
@@ -162,18 +167,24 @@ def _around_looks(read: str, seen: str) -> Iterator[str]:
 
 def _around_heavy(read: str) -> Iterator[str]:
     """The neighbourhood of each heavy sign; of a text that is full of them, the whole text."""
-    marks: Iterable[Kind | Together] = (
-        *HEAVY,
-        *order_prose.HEAVY,
-        *order_together.HEAVY,
-        *heavy_in(read, spoken=True),
-    )
-    spans = [match.span() for kind in marks for match in islice(kind.finds(read), MAX_PLACES + 1)]
+    spans = [match.span() for kind in _heavy(read) for match in islice(kind.finds(read), MAX_PLACES + 1)]
     if len(spans) > MAX_PLACES:
         yield read
         return
     for start, end in spans:
         yield read[max(0, start - NEAR) : end + NEAR]
+
+
+def _heavy(read: str) -> Iterator[Kind | Together]:
+    """The heavy kinds that a text may hold: most hold none."""
+    found = _HEAVY_SIEVE.may(read)
+    while found:
+        number = (found & -found).bit_length() - 1
+        found &= found - 1
+        if number < len(_HEAVY_KINDS):
+            yield _HEAVY_KINDS[number]
+        else:
+            yield from heavy_of(number - len(_HEAVY_KINDS), read)
 
 
 def orders_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.mcp import answers
 from kaizen_security.mcp.calls import FROM_SERVER, NotUnderstood, actions_of
@@ -30,6 +31,7 @@ from kaizen_security.mcp.frames import (
     read,
 )
 from kaizen_security.mcp.inbound import Arrival, Nothing, Report, Ward, said
+from kaizen_security.mcp.pace import Pace
 from kaizen_security.mcp.runs import told
 
 UNREADABLE, TOO_LARGE, UNASKED, TOO_MANY, TOO_FAST, REUSED, STRANGE = (
@@ -103,6 +105,10 @@ class Crossing:
         return tuple(action for part in self.parts for action in part.asks)
 
 
+_made, _crossing = builder(_Part), builder(Crossing)
+"""In the order of their fields: one of each is made for each line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Came:
     """What an action brought back."""
@@ -120,22 +126,6 @@ class Moves:
     to_client: list[bytes] = field(default_factory=list)
     came: list[Came] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
-
-
-class _Pace:
-    """A token bucket: ``rate`` a second, ``burst`` at once."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._rate, self._burst = limits.rate, limits.burst
-        self._left, self._at = limits.burst, 0.0
-
-    def takes(self, now: float) -> bool:
-        self._left = min(self._burst, self._left + max(0.0, now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1.0:
-            return False
-        self._left -= 1.0
-        return True
 
 
 class Relay:
@@ -167,7 +157,7 @@ class Relay:
         self._ward = ward or Nothing()
         self._pending: dict[Side, dict[Id, Call]] = {Side.CLIENT: {}, Side.SERVER: {}}
         self._cancelled: OrderedDict[tuple[Side, Id], Call] = OrderedDict()
-        self._pace = {Side.CLIENT: _Pace(limits), Side.SERVER: _Pace(limits)}
+        self._pace = {Side.CLIENT: Pace(limits), Side.SERVER: Pace(limits)}
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -185,7 +175,8 @@ class Relay:
         except Unreadable as err:
             self._lose(UNREADABLE)
             return Crossing(side, None, answer=answers.error(err.id, err.code, f"{answers.PREFIX}{err}"))
-        return Crossing(side, frame, tuple(self._part(side, message, now) for message in frame.messages))
+        parts = [self._part(side, message, now) for message in frame.messages]
+        return _crossing(side, frame, (*parts,), b"")
 
     def cut_from_server(self, frame: Frame, beginning: str) -> Crossing:
         """A large reply from the server, of which ``frame`` is the skeleton and ``beginning`` the first part of its text."""
@@ -258,7 +249,7 @@ class Relay:
         if held is not None:
             report = Report(asks[0], (held,), blocked=True)
             return _Part(message=message, drop=True, answer=_refused(message, said((held,))), report=report)
-        return _Part(message=message, asks=asks, call=Call(message, asks[0] if asks else None))
+        return _made(message, asks, False, b"", None, Call(message, asks[0] if asks else None), None, None)
 
     def _of_server(self, message: Message) -> _Part:
         if message.shape is Shape.NOTIFICATION:
@@ -299,7 +290,7 @@ class Relay:
             )
         arrival = self._ward.replied(call.message, message, self.server)
         asks = tuple(replace(one, id=self._ids(), run_id=self._run(call.message)) for one in arrival.asks)
-        return _Part(message=message, asks=asks, arrival=arrival, call=call)
+        return _made(message, asks, False, b"", arrival, call, None, None)
 
     # --- settling -----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -37,8 +37,8 @@ MAX_ANCESTORS = 64
 def said(message: Message, key: str) -> str:
     """What a request's ``_meta`` says under ``key``; empty when that is nothing that can be used."""
     params = message.params
-    meta = params.get("_meta") if isinstance(params, Mapping) else None
-    value = meta.get(key) if isinstance(meta, Mapping) else None
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    value = meta.get(key) if isinstance(meta, dict) else None
     return value if isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable() else ""
 
 
@@ -48,8 +48,8 @@ def told(message: Message) -> tuple[Message, str]:
     Raises ValueError for a message that says something and cannot be written again.
     """
     params = message.params
-    meta = params.get("_meta") if isinstance(params, Mapping) else None
-    if not isinstance(params, Mapping) or not isinstance(meta, Mapping) or META_REQUEST not in meta:
+    meta = params.get("_meta") if isinstance(params, dict) else None
+    if not isinstance(params, dict) or not isinstance(meta, dict) or META_REQUEST not in meta:
         return message, ""
     kept: dict[str, Json] = {key: value for key, value in meta.items() if key != META_REQUEST}
     others: dict[str, Json] = {key: value for key, value in params.items() if key != "_meta"}

@@ -159,7 +159,7 @@ class Warden(Nothing):
             return Arrival(reason="the reply to tools/list has no list of tools that can be looked at")
         rulings: tuple[Ruling, ...] = ()
         self._speaks_for(call)
-        further = isinstance(call.params, Mapping) and bool(call.params.get("cursor"))
+        further = isinstance(call.params, dict) and bool(call.params.get("cursor"))
         partial = further or bool(isinstance(result, dict) and result.get("nextCursor"))
 
         def change(pins: Pins) -> Pins:
