@@ -32,7 +32,7 @@ from kaizen_security.observer.raising import raised
 from kaizen_security.observer.ratified import comes_again, is_ratified, marks, taken_up
 from kaizen_security.observer.rules import Rules, no_rules
 from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting, waiting_of
-from kaizen_security.observer.score import Scored, arguments, is_call, score
+from kaizen_security.observer.score import Scored, arguments, counted, is_call, score
 from kaizen_security.observer.signals import prepare
 from kaizen_security.observer.skills import skill_of
 from kaizen_security.observer.weigh import TOLERANCE, Heard, Weighed, weigh
@@ -187,8 +187,8 @@ class Observer:
             self.baseline.behaviour.learn(run.conduct, run.at)
 
     def _count(self, run: Run) -> None:
-        # Of a flagged run nothing is learned but how high it reached: left out altogether, the agent's own threshold would sink
-        # with every false flag. What flagged runs can do to it is bounded by ``weights.HIGHEST``.
+        # Of a flagged run nothing is learned but that it reached the threshold (``score.counted``): left out altogether, the
+        # threshold would sink with every false flag.
         if self.learning and run.score is not None:
             self.baseline.count(run.score)
 
@@ -295,7 +295,7 @@ class Observer:
         run = self._run(action.run_id, now)
         scored = self._read(action)
         if scored is not None:
-            run.score = scored.logit if run.score is None else max(run.score, scored.logit)
+            run.reached(counted(scored, called_normal=not weighed.spoils))
             if not weighed.verdict.blocked:
                 run.calling(action.id, scored, self.limits)
         carried, trait = self._load(action), self._trait(action)

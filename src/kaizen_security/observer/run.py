@@ -91,7 +91,7 @@ class Run:
     ``marks``    fingerprints of what it has read; ``taught``: what it carried where
     ``conduct``  what its allowed actions add up to
     ``defined``  hash of the definition of each tool that was loaded or called, the last one
-    ``score``    the highest score of any of its calls, in log odds; None before the first one that was scored
+    ``score``    the highest that any of its calls counts as (``score.counted``), in log odds; None before the first that counts
     """
 
     id: str
@@ -119,6 +119,11 @@ class Run:
         """Something of the run arrived."""
         self.at = max(self.at, at)
         self.steps += 1
+
+    def reached(self, score: float | None) -> None:
+        """A call of it was scored, and counts as this much (``score.counted``)."""
+        if score is not None:
+            self.score = score if self.score is None else max(self.score, score)
 
     def wait(self, action_id: str, waiting: Waiting, limits: Limits, losses: Losses) -> None:
         """Remember an action until it completes."""

@@ -1,9 +1,8 @@
 """From signals to a score, a probability and a threshold.
 
 The score is a sum of signals with weights that are never negative (``weights.py``), in log odds. Each agent has its own
-threshold: the
-shipped one, or what its own harmless runs reached, if that is higher. Before the first of them there is none, and nothing
-is said.
+threshold: the shipped one, or what its own runs reached, if that is higher, as far as they count (``counted``). Before the first
+of them there is none, and nothing is said.
 """
 
 from __future__ import annotations
@@ -149,6 +148,18 @@ def threshold(habits: Habits, budget: float = BUDGET) -> float | None:
         return None
     least = floor(budget if len(habits.scores) >= MATURE else min(budget, YOUNG_BUDGET))
     return max(least, min(HIGHEST, habits.scores.exceeded_by(budget)))
+
+
+def counted(scored: Scored, *, called_normal: bool) -> float | None:
+    """As how much a call's score counts towards the agent's threshold: up to the one that it was judged by, and in full only
+    where a person called it normal. None before there is a threshold.
+
+    Else whoever plays the same attack again and again would raise the threshold up to it. The runs above stay in the count, so
+    the quantile of those below is what it would be had nothing been cut off (ADR 0025).
+    """
+    if scored.threshold is None:
+        return None
+    return scored.logit if called_normal else min(scored.logit, scored.threshold)
 
 
 def asking(habits: Habits) -> float | None:

@@ -1,4 +1,4 @@
-"""Scores: how high an agent's harmless runs reached, of the last few hundred of them: what its own threshold is made of.
+"""Scores: as how high an agent's last few hundred runs count (``score.counted``): what its own threshold is made of.
 
 Scores of an agent's first runs are high, since everything in them is new; so they are forgotten by windows.
 """

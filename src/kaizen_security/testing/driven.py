@@ -144,7 +144,7 @@ def taught(runs: Sequence[Run]) -> dict[str, Baseline]:
         for step, _ in steps(run, number):
             observer.note(step, step.at)
             if isinstance(step, Action):
-                harmless = replace(observer.weighed(step, step.at), verdict=_HARMLESS, clean=True)
+                harmless = replace(observer.weighed(step, step.at), verdict=_HARMLESS, clean=True, spoils=False)
                 observer.learn(step, harmless, step.at, completed=False)
     return {agent: observer.baseline for agent, observer in observers.items()}
 
