@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -22,29 +23,28 @@ _TURNS = count()
 """Who began to wait before whom: within one turn of the loop its clock does not tell."""
 
 
-class Protocol(HttpToolsProtocol):
-    """One connection. ``head_deadline`` in seconds; ``most`` connections at a time."""
+class Arrival:
+    """What every connection has. ``head_deadline`` in seconds; ``most`` connections at a time, itself among ``connections``."""
 
     head_deadline = HEAD_DEADLINE
     most = CONNECTIONS
+    loop: asyncio.AbstractEventLoop
+    transport: Any
+    connections: set[Any]
+    client: tuple[str, int] | None
     _timer: asyncio.TimerHandle | None = None
     _turn = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client."""
-        super().connection_made(transport)
+    def finds_room(self) -> bool:
+        """Whether there is room for it; then it has its time from now on."""
         if self.is_one_too_many() and not self._takes_the_place_of_one():
-            self.turn_away()
-            return
-        self._wait_for_head()
+            return False
+        self.wait_for_head()
+        return True
 
     def is_one_too_many(self) -> bool:
         """Whether this one is over the bound."""
         return len(self.connections) > self.most or is_over_its_share(self, self.most)
-
-    def turn_away(self) -> None:
-        """There is no room for it."""
-        self.transport.close()
 
     def _takes_the_place_of_one(self) -> bool:
         """Close that one of its peer's which has waited longest for its head; whether any waits for one."""
@@ -52,44 +52,67 @@ class Protocol(HttpToolsProtocol):
         waiting = [
             one
             for one in self.connections
-            if isinstance(one, Protocol) and one._timer is not None and _peer(one) == here
+            if isinstance(one, Arrival) and one._timer is not None and _peer(one) == here
         ]
         if not waiting:
             return False
         oldest = min(waiting, key=lambda one: one._turn)
-        oldest._stop_waiting()
-        oldest.transport.close()
+        oldest.stop_waiting()
+        oldest.put_out()
         return True
+
+    def wait_for_head(self) -> None:
+        """It has its time from now on."""
+        self.stop_waiting()
+        self._timer = self.loop.call_later(self.head_deadline, self.put_out)
+        self._turn = next(_TURNS)
+
+    def stop_waiting(self) -> None:
+        """It said what it was waited for."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def put_out(self) -> None:
+        """It has had its time."""
+        self.transport.close()
+
+
+class Protocol(Arrival, HttpToolsProtocol):
+    """One connection that speaks HTTP."""
+
+    transport: Any
+    connections: set[Any]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client."""
+        super().connection_made(transport)
+        if not self.finds_room():
+            self.turn_away()
+
+    def turn_away(self) -> None:
+        """There is no room for it."""
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
-        self._stop_waiting()
+        self.stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Bytes; the first of a further request on the same connection start its deadline."""
         before: RequestResponseCycle | None = self.cycle
         if self._timer is None and before is not None and before.response_complete:
-            self._wait_for_head()
+            self.wait_for_head()
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
         """The head is here."""
-        self._stop_waiting()
+        self.stop_waiting()
         super().on_headers_complete()
 
-    def _wait_for_head(self) -> None:
-        self._stop_waiting()
-        self._timer = self.loop.call_later(self.head_deadline, self.transport.close)
-        self._turn = next(_TURNS)
 
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-
-def is_over_its_share(connection: HttpToolsProtocol, most: int) -> bool:
+def is_over_its_share(connection: Arrival, most: int) -> bool:
     """Whether the peer of a connection, which is counted already, has more than its share of ``most``."""
     share = SHARE * max(0, most - len(connection.connections) + 1)
     if len(connection.connections) <= share or connection.client is None:
@@ -99,5 +122,5 @@ def is_over_its_share(connection: HttpToolsProtocol, most: int) -> bool:
     return sum(client is not None and peer(client[0]) == here for client in clients) > share
 
 
-def _peer(connection: HttpToolsProtocol) -> str | None:
+def _peer(connection: Arrival) -> str | None:
     return None if connection.client is None else peer(connection.client[0])

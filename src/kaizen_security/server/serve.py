@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import re
@@ -11,6 +12,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.net import inbound
 from kaizen_security.server.app import create_app
 from kaizen_security.server.context import Context
+from kaizen_security.server.doorstep import Doorstep
 from kaizen_security.server.http import ApiError, error_answer
 from kaizen_security.server.settings import Settings
 from kaizen_security.store.base import Store
@@ -45,8 +48,16 @@ class Protocol(inbound.Protocol):
     """
 
     most = CONNECTIONS
+    doorstep: Doorstep | None = None
+    """Where it was until its TLS handshake was over."""
     _head = b""
     _in_head = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client."""
+        if self.doorstep is not None:
+            self.doorstep.leave()
+        super().connection_made(transport)
 
     def turn_away(self) -> None:
         """There is no room for it, and it hears so."""
@@ -63,11 +74,11 @@ class Protocol(inbound.Protocol):
             if len(self._head) > MAX_HEAD:
                 self.send_400_response("the head of the request is too long")
             elif self._timer is None:
-                self._wait_for_head()
+                self.wait_for_head()
             return
         head, self._head = self._head, b""
         self._in_head = False
-        self._stop_waiting()
+        self.stop_waiting()
         HttpToolsProtocol.data_received(self, _mended(head))  # the head is here: it has no deadline to start
 
     def on_message_begin(self) -> None:
@@ -85,7 +96,7 @@ class Protocol(inbound.Protocol):
         self._refuse(400, "Bad Request", "bad_request", msg)
 
     def _refuse(self, status: int, phrase: str, code: str, message: str) -> None:
-        self._stop_waiting()
+        self.stop_waiting()
         body = error_answer(ApiError(status, code, message)).body
         head = (
             f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json; charset=utf-8\r\n"
@@ -122,6 +133,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then say so."""
+        if self.config.ssl is not None:
+            self.config.http_protocol_class = partial(Doorstep, self.config.ssl)  # type: ignore[assignment]
+            self.config.ssl = None
         await super().startup(sockets=sockets)
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]

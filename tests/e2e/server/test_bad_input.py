@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import socket
@@ -281,15 +282,44 @@ def test_keys_do_not_cross_a_network_in_the_clear(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_https_is_served_with_a_certificate_and_says_so_to_browsers(tmp_path):
+def secured(tmp_path, files=0):
     authority = trustme.CA()
     leaf = authority.issue_cert("localhost", "127.0.0.1")
     leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
     leaf.private_key_pem.write_to_path(tmp_path / "key.pem")
     options = ("--host", "0.0.0.0", "--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
-    running = Running(tmp_path / "data", *options)
     context = ssl.create_default_context()
     authority.configure_trust(context)
+    return Running(tmp_path / "data", *options, files=files), context
+
+
+def test_half_tls_handshakes_keep_nobody_out(tmp_path):
+    running, context = secured(tmp_path, files=256)
+    out = ssl.MemoryBIO()
+    hello = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="127.0.0.1")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        hello.do_handshake()
+    began, silent = out.read(), contextlib.ExitStack()
+    for number in range(400):
+        one = socket.create_connection(("127.0.0.1", running.port), timeout=60)
+        silent.enter_context(one)
+        with contextlib.suppress(ConnectionError):
+            one.sendall((b"", began[:1], began[:100], began, b"GET / HTTP/1.1\r\n\r\n")[number % 5])
+    with (
+        silent,
+        httpx.Client(
+            base_url=f"https://127.0.0.1:{running.port}", verify=context, trust_env=False, timeout=20
+        ) as client,
+    ):
+        assert client.get("/readyz").status_code == 200
+        big = client.post("/v1/verdicts", content=b"x" * 3_000_000)
+        assert big.status_code in (401, 413)
+    status, said = running.stop()
+    assert (status, "Traceback" in said) == (0, False), said
+
+
+def test_https_is_served_with_a_certificate_and_says_so_to_browsers(tmp_path):
+    running, context = secured(tmp_path)
     with httpx.Client(
         base_url=f"https://127.0.0.1:{running.port}", verify=context, trust_env=False, timeout=60
     ) as client:
