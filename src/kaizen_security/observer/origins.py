@@ -3,7 +3,7 @@
 Everything is indexed when it arrives, so that a call costs only its own values. No text is kept: of a value its hash (Python's
 keyed one, which differs from process to process), of a sentence which words and entities stand in it. Bounded for each run; what
 had to go is counted, and a place (an account, an address) that then stands nowhere that is known counts as one that stood there:
-who fills the room must not get more than who does not.
+who fills the room must not get more than who does not. A text that is too long to be indexed is looked through for places.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
 from kaizen_security.observer.asked import EXACT, NOTHING, Asked
 from kaizen_security.observer.effects import Effect
-from kaizen_security.observer.entities import PLACES, Kind, canonical, fingerprint, kind_of, tokens, whole
+from kaizen_security.observer.entities import PLACES, Kind, canonical, fingerprint, kind_of, places_read, tokens, whole
 from kaizen_security.observer.habits import Habits
-from kaizen_security.observer.outline import LONGEST, leaves, read_whole
+from kaizen_security.observer.outline import LONGEST, leaves, unread
 from kaizen_security.observer.rooms import MOST
 from kaizen_security.observer.values import Value
 from kaizen_security.observer.windows import Windows
@@ -30,6 +31,10 @@ MOST_FIELDS = 8192
 MOST_WORDS = 32_768
 MOST_PLACES = 16
 """Places that stand in one sentence's free text."""
+MOST_BEYOND = 4096
+"""Places that stand in texts which are too long to be indexed."""
+MOST_LOOKED = 1 << 19
+"""Characters of such texts in one run that are looked through for places."""
 MOST_STOOD = 256  # values whose place is remembered until the next result
 UNREAD = -2
 SURELY = 1.0 + 1e-9  # more than rounding can make of a sum
@@ -107,8 +112,10 @@ class Origins:
     """The index of one run."""
 
     __slots__ = (
+        "_beyond",
         "_fields",
         "_like",
+        "_looked",
         "_old",
         "_spot",
         "_stood",
@@ -128,6 +135,8 @@ class Origins:
         self.sources: list[Source] = []
         self.forgotten = 0
         self.unread = 0
+        self._beyond: dict[int, Origin] = {}
+        self._looked = 0
         self._fields: dict[int, list[Origin]] = {}
         self._words: dict[int, list[int]] = {}
         self._old: dict[int, list[int]] = {}
@@ -199,13 +208,24 @@ class Origins:
         if isinstance(content, str) and len(content) > LONGEST:
             self.unread += len(content) - LONGEST
         found = list(leaves(content))
-        if not read_whole(content, found):
+        rest = unread(content, found)
+        if rest is None:
             self.cut = Origin(tool, "", number, UNREAD)
+        else:
+            self._look_through("\n".join(rest), Origin(tool, "", number, UNREAD))
         for leaf in found:
             if not leaf.free:
                 self._field(canonical(leaf.text), Origin(tool, leaf.path, number))
             if leaf.free or leaf.text.count(" ") > 1:
                 self._sentences(leaf.text, tool, leaf.path, number, source)
+
+    def _look_through(self, text: str, origin: Origin) -> None:
+        """Which places stand in a text that is too long to be indexed; where there is no room for them, anything may."""
+        self._looked += len(text)
+        if self._looked <= MOST_LOOKED and len(self._beyond) <= MOST_BEYOND:
+            self._beyond |= dict.fromkeys(islice(map(hash, places_read(text)), MOST_BEYOND + 1), origin)
+        if self._looked > MOST_LOOKED or len(self._beyond) > MOST_BEYOND:
+            self.cut = origin
 
     def _field(self, value: str, origin: Origin) -> None:
         if not value:
@@ -260,7 +280,9 @@ class Origins:
         """What is known now, as far as it concerns one call: for scoring it later against other baselines."""
         copy = Origins()
         copy.asked, copy.cut = self.asked, self.cut
-        copy.own = self.own & {hash(value.text) for value, _, _ in call.values}
+        called = {hash(value.text) for value, _, _ in call.values}
+        copy._beyond = {one: origin for one in called if (origin := self._beyond.get(one))}
+        copy.own = self.own & called
         copy.sources = list(self.sources)
         copy._spot = list(self._spot)
         words = {hash(word) for word in call.words} | {part for value, _, _ in call.values for part in value.parts}
@@ -284,6 +306,10 @@ class Origins:
     def fields(self, value: Value) -> list[Origin]:
         """The fields of results that hold exactly this value."""
         return self._fields.get(hash(value.text), [])
+
+    def beyond(self, value: Value) -> Origin | None:
+        """Where a place that stands nowhere that was indexed may have been read: in a text that was too long, or was not kept."""
+        return self._beyond.get(hash(value.text), self.cut)
 
     def holds(self, text: str) -> bool:
         """Whether a field of a result holds exactly this (canonical) value."""

@@ -19,6 +19,9 @@ from kaizen_security.contract.action import Json
 LONGEST = 65_536
 """Characters read of one result; the rest is counted as unread."""
 
+AGAIN = 512
+"""Characters before that which are looked at once more with the rest: what stands there may go on in it."""
+
 MOST_LEAVES = 4096
 CUT = "…"
 """What stands where a client left something out (``client.arguments``), or ended a text that was too long."""
@@ -48,14 +51,18 @@ def leaves(content: Json) -> Iterator[Leaf]:
     yield from islice(_walk(document, "", 0), MOST_LEAVES)
 
 
-def read_whole(content: Json, found: list[Leaf]) -> bool:
-    """Whether ``found`` (its leaves) is all that a result said, as far as one can tell."""
-    if len(found) >= MOST_LEAVES or (isinstance(content, str) and len(content) > LONGEST):
-        return False
-    if any(len(leaf.text) > LONGEST or leaf.text == CUT for leaf in found):
-        return False
+def unread(content: Json, found: list[Leaf]) -> list[str] | None:
+    """The texts of a result that ``found`` (its leaves) leaves out; None where something is not there to be looked at, as far as one
+    can tell.
+    """
+    if len(found) >= MOST_LEAVES or any(leaf.text == CUT for leaf in found):
+        return None
+    if isinstance(content, str) and len(content) > LONGEST:
+        return None if content.endswith(CUT) else [content[LONGEST - AGAIN :]]
     # The last text for which a client had room is cut in its middle: only of a very long result does its end say so.
-    return not (found and found[-1].text.endswith(CUT) and sum([len(leaf.text) for leaf in found]) >= LONGEST)
+    if found and found[-1].text.endswith(CUT) and sum([len(leaf.text) for leaf in found]) >= LONGEST:
+        return None
+    return [leaf.text[LONGEST - AGAIN :] for leaf in found if len(leaf.text) > LONGEST]
 
 
 def _parsed(text: str) -> Json | list[Leaf]:

@@ -205,7 +205,7 @@ class _Seen:
     def _nowhere(self, value: Value) -> None:
         # Who gets something is never the agent's to make up. Where part of what it read had no room, it stood there: else whoever
         # sends a text that is long enough could have his account follow it.
-        cut = self._origins.cut
+        cut = self._origins.beyond(value)
         if cut is None:
             self._add("place_unknown", value, None, 2.5)
         elif not value.inside:
