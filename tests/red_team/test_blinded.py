@@ -20,7 +20,9 @@ from kaizen_security.detections import provenance
 from kaizen_security.observer.conduct import trait_of
 from kaizen_security.observer.decode import Budget, decoded
 from kaizen_security.observer.entities import Kind
+from kaizen_security.observer.habits import Habits
 from kaizen_security.observer.origins import UNASKED, UNREAD, Origin, Origins
+from kaizen_security.observer.signals import prepare, read
 from kaizen_security.observer.values import values
 from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.inspector import Inspector
@@ -254,6 +256,33 @@ def test_rows_of_dates_and_of_decimals_are_no_account(row):
     bills.read(PROSE * 1100)
     assert "provenance" not in bills.pay(recipient="NL91ABNA0417164300", amount="48.00", note=row)
     assert not any(one.kind is Kind.ACCOUNT for one in values({"note": row, "text": f"From {row} as agreed"}))
+
+
+@pytest.mark.parametrize(
+    "row", ["1200 800 640 480", "640 480 320 240", "2 widths: 1200 800 640 480, and some more of them to see"]
+)
+@pytest.mark.parametrize("long", [True, False], ids=["cut", "whole"])
+def test_a_row_of_plain_integers_is_no_account_where_nothing_is_given(row, long):
+    found = prepare("resize_images", {"sizes": row}).values
+    assert not any(value.kind is Kind.ACCOUNT for value, _, _ in found)
+    origins = Origins()
+    origins.request("Make the pictures smaller.")
+    origins.result("read_page", ["x"] * 5000 if long else f"Good are {row}.", UNASKED)
+    assert read(prepare("resize_images", {"sizes": row}), origins, Habits()).signals["place_far"] == 0
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("make_transfer", {"x": "1200 8000 6400 4800"}),
+        ("run_step", {"recipient": "1200 8000 6400 4800"}),
+        ("run_step", {"to": "1200 8000 6400 4800"}),
+        ("send_mail", {"body": "So let them pay it to 1200 8000 6400 4800 before the end of this month, please."}),
+        ("resize_images", {"sizes": "1200 0800 6400 4800"}),
+    ],
+)
+def test_such_a_row_is_an_account_where_something_is_given_or_it_can_be_no_integers(tool, arguments):
+    assert any(value.kind is Kind.ACCOUNT for value, _, _ in prepare(tool, arguments).values)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,15 @@ NEVER_DELEGATED = frozenset({Effect.REMOVE, Effect.SECRET})
 GRAVE = frozenset({Effect.REMOVE, Effect.SECRET, Effect.PAY, Effect.ACCESS})
 """What cannot be taken back."""
 
+GIVES = frozenset({Effect.SEND, Effect.PAY, Effect.ACCESS, Effect.SECRET})
+"""What somebody gets something by."""
+
+PARTY = _stems(
+    "account iban bic bank card wallet recipient receiver payee beneficiary creditor payment transfer user customer contact "
+    "party phone mobile fax number address"
+)
+"""Words of arguments that name somebody, or where something goes."""
+
 
 def wanted(words: Iterable[str]) -> frozenset[Effect]:
     """The classes that the (stemmed) words of a request speak of."""

@@ -15,6 +15,7 @@ _IBAN = re.compile(r"(?<![^\W_])[a-z]{2}\d{2}(?:[ .-][a-z0-9]{1,6}){2,9}(?![^\W_
 _DIGITS = re.compile(r"(?<![\w.+-])\d{2,6}(?:[ .-]\d{1,6}){2,8}(?![\w-])")
 _ROW = re.compile(r"\d{4}[.-]\d\d?[.-]\d\d?|\d\d?[.-]\d\d?[.-]\d{4}|\d\d?\.\d\d(?:\.\d\d)?|\d{1,6}\.\d{1,6}")
 """A date, a time, a number with decimals: where all that blanks part is such, it is a row of them."""
+_INTEGERS = re.compile(r"[1-9]\d*(?: [1-9]\d*)+")
 _GAPS = str.maketrans("", "", " .-")
 _READ = {ord("a") + place: str(10 + place) for place in range(26)}
 
@@ -40,6 +41,15 @@ def in_groups(text: str) -> list[str]:
         if " " in groups and len(number := groups.translate(_GAPS)) >= LEAST and not _is_row(groups)
     ]
     return found
+
+
+def integers(text: str) -> set[str]:
+    """Those of ``in_groups`` that may as well be a row of plain integers, such as ``1200 800 640 480``: blanks part them, and none
+    begins with a zero.
+    """
+    if not _STARTS.search(text):
+        return set()
+    return {groups.translate(_GAPS) for groups in _DIGITS.findall(text) if _INTEGERS.fullmatch(groups)}
 
 
 def _is_row(groups: str) -> bool:

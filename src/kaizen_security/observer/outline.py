@@ -52,8 +52,8 @@ def leaves(content: Json) -> Iterator[Leaf]:
 
 
 def unread(content: Json, found: list[Leaf]) -> list[str] | None:
-    """The texts of a result that ``found`` (its leaves) leaves out; None where something is not there to be looked at, as far as one
-    can tell.
+    """The texts of a result that ``found`` (its leaves) leaves out; None where something is not there to be looked at, as far
+    as one can tell.
     """
     if len(found) >= MOST_LEAVES or any(leaf.text == CUT for leaf in found):
         return None

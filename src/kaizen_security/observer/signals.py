@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
-from kaizen_security.observer.effects import GRAVE, NEVER_DELEGATED, Effect, of_tool, only_reads
+from kaizen_security.observer.effects import GIVES, GRAVE, NEVER_DELEGATED, PARTY, Effect, of_tool, only_reads
 from kaizen_security.observer.entities import PLACES, Kind, fingerprint, tokens, words_of_name
 from kaizen_security.observer.habits import Deed, Habits
 from kaizen_security.observer.origins import Call, Named, Origin, Origins, Reached, Source
@@ -68,6 +68,9 @@ def prepare(tool: str, arguments: Json, *, local: bool = False, spelled: str = "
     """
     found = values(arguments)
     name = words_of_name(spelled or tool)
+    kinds = of_tool(name, [word for value in found for word in words_of_name(value.field)])
+    if any(value.row for value in found):
+        found = [value._replace(kind=Kind.NUMBER) if _is_row(value, kinds) else value for value in found]
     marked = tuple(
         (value, fingerprint(f"{tool}|{value.field}|{value.text}"), fingerprint(value.text))
         for value in found
@@ -80,8 +83,13 @@ def prepare(tool: str, arguments: Json, *, local: bool = False, spelled: str = "
         elif value.kind is not Kind.TEXT:
             short.update(dict.fromkeys(value.words or tokens(value.text)))
     writes = not only_reads(name)
-    kinds = of_tool(name, [word for value in found for word in words_of_name(value.field)])
     return Call(tool, name, marked, _marks(short, 64), kinds if writes else frozenset(), writes, local)
+
+
+def _is_row(value: Value, effects: frozenset[Effect]) -> bool:
+    # What may be an account or a row of integers is an account where something is given to somebody, or where one is asked for.
+    named = words_of_name(value.field)
+    return value.row and bool(named) and not effects & GIVES and PARTY.isdisjoint(named)
 
 
 def _marks(words: Mapping[str, None], most: int) -> Mapping[str, int]:

@@ -7,7 +7,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from kaizen_security.contract.action import Json
-from kaizen_security.observer.entities import LONGEST_VALUE, PLACES, Kind, canonical, kind_of, places_in, whole
+from kaizen_security.observer.entities import LONGEST_VALUE, PLACES, Kind, canonical, fold, kind_of, places_in, whole
+from kaizen_security.observer.grouped import integers
 
 MOST_VALUES = 64
 """Values of a call that are looked at; further ones only where they name a place, as many again."""
@@ -21,6 +22,8 @@ MOST_LEAVES = 1024
 class Value(NamedTuple):
     """One value of a call's arguments. ``parts`` are the hashes that must stand together, those of ``words`` where it is several;
     ``text`` and ``words`` live as long as the call.
+
+    ``row``  an account, by its form, which may as well be a row of plain integers
     """
 
     field: str
@@ -29,6 +32,7 @@ class Value(NamedTuple):
     parts: tuple[int, ...]
     inside: bool = False
     words: tuple[str, ...] = ()
+    row: bool = False
 
 
 def values(arguments: Json) -> list[Value]:
@@ -50,15 +54,22 @@ def values(arguments: Json) -> list[Value]:
             continue
         if kind is Kind.TEXT:
             found.append(Value(field, one, kind, ()))
-            found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
+            found += _inside(field, one)
         else:
             words = whole(one, kind)
-            found.append(Value(field, one, kind, tuple(map(hash, words)), words=words if words != (one,) else ()))
+            several = words if words != (one,) else ()
+            row = kind is Kind.ACCOUNT and one in integers(" ".join(fold(text).split()))
+            found.append(Value(field, one, kind, tuple(map(hash, words)), words=several, row=row))
             if kind is Kind.WORD and " " in one:
-                found += [Value(field, word, inner, (hash(word),), True) for word, inner in places_in(one)]
+                found += _inside(field, one)
     if len(found) > MOST_VALUES:
         found = [*found[:MOST_VALUES], *(one for one in found[MOST_VALUES:] if one.kind in PLACES)]
     return found[: 2 * MOST_VALUES]
+
+
+def _inside(field: str, text: str) -> list[Value]:
+    rows = integers(text)
+    return [Value(field, word, kind, (hash(word),), True, row=word in rows) for word, kind in places_in(text)]
 
 
 def _flat(document: Json, path: str, depth: int) -> Iterable[tuple[str, str]]:
