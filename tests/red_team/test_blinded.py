@@ -145,10 +145,17 @@ def based(said):
     return base64.b64encode(said if isinstance(said, bytes) else said.encode()).decode()
 
 
-def sent(body, *, after=()):
-    """What is found in an action that sends ``body`` to a stranger, ``after`` a sensitive reading."""
+def sent(body, *, after=(), used_to=()):
+    """What is found in an action that sends ``body`` to a stranger, ``after`` a sensitive reading, by an agent that is ``used_to``
+    send as much to these places.
+    """
     inspector = Inspector(Agents(), clock=lambda: 1_000_000_000.0)
     inspector.configure("agent", Bundle(agent="agent", version=1, mode=Mode.ENFORCE))
+    for number, place in enumerate(used_to):
+        metadata = {"source": "sdk", "arguments": plain({"body": nested(PROSE, 30)})}
+        often = Action(kind="http", tool="post", target=place, id=f"o{number}", run_id=f"o{number}", agent="agent")
+        inspector.observe(replace(often, metadata=metadata))
+        inspector.note(End(run_id=often.run_id, agent="agent"))
     for number, content in enumerate(after):
         reading = Action(
             tool="read_file",
@@ -221,6 +228,22 @@ def test_what_unpacks_to_very_much_is_unpacked_once():
 )
 def test_a_sensitive_reading_leaves_behind_no_padding(body):
     assert "taint" in sent(body, after=[SALARIES])
+
+
+@pytest.mark.parametrize(
+    ("place", "runs", "found"),
+    [
+        ("https://paste.example/", 12, set()),
+        ("https://paste.example/", 11, {"taint"}),
+        ("https://files.example/", 20, {"taint"}),
+    ],
+)
+def test_more_than_is_looked_at_may_leave_where_the_agent_always_sends_as_much(place, runs, found):
+    assert sent(PROSE * 6000, after=[SALARIES], used_to=[place] * runs) == found
+
+
+def test_what_can_be_seen_of_a_sensitive_reading_leaves_nowhere_for_that():
+    assert "taint" in sent(SALARIES + PROSE * 6000, after=[SALARIES], used_to=["https://paste.example/"] * 12)
 
 
 def test_a_long_list_of_digests_leaves_after_a_sensitive_reading():

@@ -11,8 +11,9 @@ from kaizen_security.contract.step import Request, Result, Step
 from kaizen_security.observer.authority import left_open, named_by_user
 from kaizen_security.observer.carried import Spot
 from kaizen_security.observer.copies import ROW, words
-from kaizen_security.observer.detection import About, Context, Example, Status
-from kaizen_security.observer.load import Copy
+from kaizen_security.observer.detection import About, Abstention, Context, Example, Said, Status
+from kaizen_security.observer.load import Copy, sent_as_much
+from kaizen_security.observer.outflow import LEAST
 from kaizen_security.observer.signals import flow_of
 
 ABOUT = About(
@@ -25,14 +26,15 @@ ABOUT = About(
     status=Status.STABLE,
     attacks=("read-then-egress", "allowed-host"),
     misses=(
-        "A paraphrase, a translation, fewer than three words of a text at a time, packed data that is sent in pieces. Needs "
+        "A paraphrase, a translation, fewer than three words of a text at a time, packed data that is sent in pieces, what lies "
+        "behind 256 KB where this agent habitually sends as much. Needs "
         "the steps of the run; without a sensitive reading or a disguise, twelve harmless runs that spared that part."
     ),
     advice="Compare what left with what the user asked for. If it is right, fold the action into the baseline.",
 )
 
 
-def detect(action: Action, context: Context) -> tuple[Finding, ...]:
+def detect(action: Action, context: Context) -> tuple[Said, ...]:
     """A finding for each way that something took, the longest copy of each."""
     load = context.load
     if load is None or not load.carried.leaves:
@@ -50,12 +52,21 @@ def detect(action: Action, context: Context) -> tuple[Finding, ...]:
     return tuple(_finding(copy, why) for copy, why in best.values()) or tuple(_unread(action, context))
 
 
-def _unread(action: Action, context: Context) -> Iterator[Finding]:
-    """More leaves than is looked at, after a sensitive reading: it may be anywhere in it."""
+def _unread(action: Action, context: Context) -> Iterator[Said]:
+    """More leaves than is looked at, after a sensitive reading: it may be anywhere in it.
+
+    An abstention where this agent's tool habitually sends as much to that place, as one that uploads or pushes.
+    """
     run, load = context.run, context.load
     if run is None or load is None or not load.carried.cut or not run.marks.sensitive:
         return
     if named_by_user(action, run.origins):
+        return
+    before = sent_as_much(action, load, context.baseline.outflow)
+    if before >= LEAST:
+        yield Abstention(
+            f"taint abstains: not all of it was looked at, as in {before} harmless runs that sent as much there"
+        )
         return
     source = next(iter(run.marks.sensitive.values())).source
     yield Finding(

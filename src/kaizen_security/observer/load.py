@@ -103,6 +103,8 @@ def load(action: Action, marks: Marks, outflow: Outflow, canaries: Canaries = NO
     leaks, secrets = _leaks(seen, place, marks, outflow)
     ledger, split = _ledger(seen, place, marks)
     copies, flows, pairs, odd = _copies(seen, tool, marks, outflow)
+    if seen.cut and seen.leaves:
+        pairs = (*pairs, _much(place))
     named = tenants(action)
     strangers = tuple(_strangers(named, marks, outflow)) if named else ()
     met = tuple((one.service, mark(one.service, one.name)) for one in named)
@@ -110,6 +112,16 @@ def load(action: Action, marks: Marks, outflow: Outflow, canaries: Canaries = NO
     if canaries.names:
         leaks = [*_bait(seen, canaries), *leaks]
     return _load(seen, (*leaks, *split), copies, taught, ledger, strangers)
+
+
+def sent_as_much(action: Action, load: Load, outflow: Outflow) -> int:
+    """In how many harmless runs this agent's tool sent more than is looked at to where it sends this."""
+    return outflow.pairs[_much((canonical.tool(action.tool) or action.kind) + "|" + load.carried.host)]
+
+
+@lru_cache(maxsize=1024)
+def _much(place: str) -> int:
+    return mark("more than is looked at", place)
 
 
 def _strangers(named: tuple[Tenant, ...], marks: Marks, outflow: Outflow) -> Iterator[Stranger]:
