@@ -18,7 +18,7 @@ from kaizen_security.contract.errors import KaizenError
 COMMANDS = {
     "up": "start control plane, sidecar and egress proxy together (--demo: with a demonstration agent)",
     "run": "start an agent so that what it does is seen below it, and what it may not do is stopped",
-    "attach": "hold an agent that runs already, from below; or enter a hook into claude-code, codex, cursor, gemini-cli",
+    "attach": "hold an agent that runs already, from below; or enter a hook into a coding assistant",
     "collector": "what an agent's processes do, as the kernel sees it, one JSON object a line",
     "doctor": "which rung this machine can reach, and what each rung sees and stops (--coverage)",
     "server": "the control plane: API and web console",

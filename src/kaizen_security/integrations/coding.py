@@ -1,7 +1,7 @@
 """What coding assistants tell their hooks, in our words, and our answer in theirs. Pure, and imports nothing: the hook command
 (``integrations.hook``) has milliseconds.
 
-Shapes: the hook references of Claude Code (also the Claude Agent SDK's), Codex, Cursor and Gemini CLI.
+Shapes: the hook references of Claude Code (also the Claude Agent SDK's), Codex, Copilot CLI, Cursor and Gemini CLI.
 """
 
 TYPE_CHECKING = False
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     Document: TypeAlias = Mapping[str, object]
 
 CALL, RESULT, REQUEST, END, OTHER = "call", "result", "request", "end", "other"
-ASSISTANTS = ("claude-code", "codex", "cursor", "gemini-cli")
+ASSISTANTS = ("claude-code", "codex", "copilot-cli", "cursor", "gemini-cli")
 UNNAMED = "~"
 """How the id of a call ends that the assistant gives none: it is made of what is called, so an equal call later has the same."""
 
@@ -20,9 +20,9 @@ _KINDS = {
     "Bash": ("exec", ()),
     "Shell": ("exec", ()),
     "run_shell_command": ("exec", ()),
-    "Read": ("file", ("file_path",)),
-    "Write": ("file", ("file_path",)),
-    "Edit": ("file", ("file_path",)),
+    "Read": ("file", ("file_path", "path")),
+    "Write": ("file", ("file_path", "path")),
+    "Edit": ("file", ("file_path", "path")),
     "MultiEdit": ("file", ("file_path",)),
     "Delete": ("file", ("file_path", "path")),
     "NotebookEdit": ("file", ("notebook_path",)),
@@ -127,7 +127,7 @@ def event(document: "Document") -> Event:
     )
 
 
-_BROUGHT = ("tool_response", "tool_output", "error", "error_message", "result_json", "output")
+_BROUGHT = ("tool_response", "tool_result", "tool_output", "error", "error_message", "result_json", "output")
 
 
 def _told_twice(name: str, document: "Document") -> bool:

@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        # Nobody knows what was to be allowed. Claude Code, Codex, Cursor and Gemini CLI all take status 2 for a denial.
+        # Nobody knows what was to be allowed. All assistants take status 2 for a denial.
         print("kaizen: the event cannot be read", file=sys.stderr)
         return 2 if settings["--mode"] == "enforce" else 0
     said = coding.event(document)

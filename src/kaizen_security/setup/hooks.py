@@ -52,6 +52,14 @@ ASSISTANTS = {
         seconds=True,
         then="Codex runs a hook only once you have trusted it: start it and look at /hooks.",
     ),
+    "copilot-cli": Assistant(
+        "Copilot CLI",
+        ".copilot/hooks/kaizen.json",
+        ".github/hooks/kaizen.json",
+        ("PreToolUse", "PostToolUse", "PostToolUseFailure", "UserPromptSubmit", "SessionEnd"),
+        nested=True,
+        seconds=True,
+    ),
     "cursor": Assistant(
         "Cursor",
         ".cursor/hooks.json",

@@ -1,7 +1,8 @@
-"""The real Gemini CLI and Codex, each with the hook that ``kaizen attach`` enters, a sidecar, and a model on loopback."""
+"""The real Gemini CLI, Codex and Copilot CLI, each with the hook that ``kaizen attach`` enters, a sidecar and a loopback model."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections import deque
@@ -35,9 +36,9 @@ class Gemini:
 
     @staticmethod
     def command(programs, home, model):
-        settings = home / ".gemini"
-        settings.mkdir(exist_ok=True)
-        (settings / "settings.json").write_text('{"security": {"auth": {"selectedType": "gemini-api-key"}}}')
+        settings = home / ".gemini/settings.json"
+        entered = json.loads(settings.read_text())
+        settings.write_text(json.dumps(entered | {"security": {"auth": {"selectedType": "gemini-api-key"}}}))
         environment = {"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": model.url, "GEMINI_CLI_TRUST_WORKSPACE": "true"}
         words = ["--yolo", "--model", "gemini-2.5-pro", "-p", PROMPT]
         return [str(programs / ".bin/gemini"), *words], environment
@@ -68,6 +69,22 @@ class Codex:
         return [one["output"] for one in document["input"][-1:] if one["type"].endswith("_output")]
 
 
+class Copilot:
+    """Offline, with a provider of the user's own."""
+
+    name, shell, argument = "copilot-cli", "bash", "command"
+
+    @staticmethod
+    def command(programs, home, model):
+        environment = {"COPILOT_OFFLINE": "true", "COPILOT_MODEL": "m", "COPILOT_PROVIDER_API_KEY": "k"}
+        words = [str(programs / ".bin/copilot"), "--allow-all-tools", "-p", PROMPT]
+        return words, {**environment, "COPILOT_PROVIDER_BASE_URL": f"{model.url}/v1"}
+
+    @staticmethod
+    def brought(document):
+        return [one["content"] for one in document["messages"][-1:] if one["role"] == "tool"]
+
+
 class Session:
     """One session of an assistant in a folder of its own; ``answers`` is what its model was told that the tools brought back."""
 
@@ -85,14 +102,15 @@ class Session:
         self.answers = []
 
     def attach(self, *flags):
-        # Codex reads a project's hooks only once its user has trusted the project: there it is entered for the user.
-        folder = self.home if self.assistant is Codex else self.project
-        words = ["attach", self.assistant.name, "--folder", str(folder), "--socket", str(self.sidecar.socket)]
-        assert main([*words, "--write", *flags]) == 0
+        # Codex and Copilot read a project's hooks only once their user has trusted the project: entered for the user.
+        words = ["attach", self.assistant.name, "--socket", str(self.sidecar.socket), "--write", *flags]
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("HOME", str(self.home))
+            assert main(words) == 0
 
     def worked(self, sessions):
         """The assistant has done harmless work before: provenance abstains until it knows some."""
-        tool = "Bash" if self.assistant is Codex else self.assistant.shell
+        tool = self.assistant.shell if self.assistant is Gemini else "Bash"
         for number in range(sessions):
             head = {"run_id": f"before-{number}", "agent": self.assistant.name}
             call = {"kind": "exec", "tool": tool, "metadata": {"arguments": {"command": f"cat part{number}.txt"}}}
@@ -141,7 +159,7 @@ class Session:
         self.upstream.stop()
 
 
-@pytest.fixture(params=[Gemini, Codex], ids=lambda one: one.name)
+@pytest.fixture(params=[Gemini, Codex, Copilot], ids=lambda one: one.name)
 def session(request, programs, tmp_path, monkeypatch):
     monkeypatch.setenv("KAIZEN_DATA", str(tmp_path / "data"))
     made = []

