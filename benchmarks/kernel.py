@@ -1,8 +1,8 @@
 """What the kernel rung costs: ``python -m benchmarks.kernel`` (root; about four minutes), of which ``--only`` measures a part.
 
 Calls: one process makes short rounds of one call, bare, as a bystander and as an agent in turn; the figure is the fastest round
-of each, for that is the one that nobody else on the machine disturbed, and the ratio is of these. Whole programs: the least CPU
-time (theirs and their children's) and the least wall time of several turns. In the kernel: its own count (BPF_ENABLE_STATS), the
+of each, for that is the one that nobody else on the machine disturbed, and the ratio is of these. Whole programs: CPU time (theirs
+and their children's) and wall time, of one close to the other; the figure is the median of the turns' ratios. In the kernel: its own count (BPF_ENABLE_STATS), the
 cheapest round and the median one, beside a program that does nothing. Reader: its CPU time, and what it read of what was sent.
 Writes benchmarks/results/kernel.json and docs/reference/kernel-figures.md.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import statistics
 import subprocess
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.kept import about, conditions, keep, stored
@@ -30,13 +31,13 @@ from benchmarks.kernel_loads import (
     WHO,
     Caller,
     Reader,
+    Runner,
     attached,
     far_away,
     server,
     wheel,
-    whole,
 )
-from kaizen_security.collectors.kernel.collector import Collector, NotHere
+from kaizen_security.collectors.kernel.collector import IDLE, Collector, NotHere
 from kaizen_security.collectors.kernel.shapes import Agent, Kind
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +51,10 @@ CALLS = {
     "fork and exec": ("spawn", 5),
 }
 """Calls, as ``kernel_loads.CALLS`` names them, and how many make a round."""
+MEMORY = Path("/dev/shm")
+"""Where whole programs keep their files: a disk takes as long as it likes."""
+SETTLES = 0.3
+"""Seconds after attaching or letting go in which the kernel may still be putting things in order."""
 Figures = dict[str, dict[str, float]]
 
 
@@ -77,15 +82,26 @@ def calls(turns: int, rounds: int) -> dict[str, Figures]:
 
 
 def _beside(took: Mapping[str, list[float]]) -> Figures:
-    bare = took["bare"]
-    return {
-        who: {
+    """Of each: the least, its ratio to the least bare one, and the median of the turns' ratios with its 95 % interval."""
+    found = {}
+    for who, values in took.items():
+        ratios = [one / other for one, other in zip(values, took["bare"], strict=True)]
+        low, high = interval(ratios)
+        found[who] = {
             "least": min(values),
-            "ratio": min(values) / min(bare),
-            "median ratio": statistics.median(one / other for one, other in zip(values, bare, strict=True)),
+            "ratio": min(values) / min(took["bare"]),
+            "median ratio": statistics.median(ratios),
+            "median ratio, from": low,
+            "median ratio, to": high,
         }
-        for who, values in took.items()
-    }
+    return found
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Between which 95 % of the medians lie of samples that are drawn from these, with replacement."""
+    chance = random.Random(8)
+    medians = sorted(statistics.median(chance.choices(values, k=len(values))) for _ in range(2000))
+    return medians[50], medians[-51]
 
 
 def programs_of(folder: str, turns: int) -> dict[str, dict[str, Figures]]:
@@ -94,40 +110,53 @@ def programs_of(folder: str, turns: int) -> dict[str, dict[str, Figures]]:
     suite.write_text(SUITE)
     found = {}
     with server() as port:
+        tools = [str(shutil.which("bash")), "-c", TOOLS, "work", folder, sys.executable]
         works = {
-            "git, pip, pytest": [
-                "bash",
-                "-c",
-                TOOLS,
-                "work",
-                folder,
-                sys.executable,
-                str(wheel(Path(folder))),
-                str(suite),
-            ],
-            "an agent's session": [sys.executable, "-S", "-c", SESSION, str(port), folder],
+            "git, pip, pytest": ([*tools, str(wheel(Path(folder))), str(suite)], 1),
+            "an agent's session": ([sys.executable, "-S", "-c", SESSION, str(port), folder], 5),
         }
-        for name, words in works.items():
+        runner = Runner()
+        for name, (words, times) in works.items():
             took: dict[str, dict[str, list[float]]] = {kind: defaultdict(list) for kind in ("cpu", "wall")}
             read: list[float] = []
-            for turn in range(turns if words[0] == "bash" else 5 * turns):
-                for who in WHO if turn % 2 else reversed(WHO):
-                    wall, cpu = _turn(words, port, who, read)
+            runner.run(words)
+            for turn in range(turns):
+                for who, (wall, cpu) in _turn(runner, words, times, port, turn % 2 == 0, read).items():
                     took["wall"][who].append(wall)
                     took["cpu"][who].append(cpu)
             found[name] = {kind: _beside(of) for kind, of in took.items()}
             found[name]["reader"] = {"agent": {"least": min(read)}}
+        runner.close()
     return found
 
 
-def _turn(words: list[str], port: int, who: str, read: list[float]) -> tuple[float, float]:
-    if who == "bare":
-        return whole(words, None)
+def _turn(
+    runner: Runner, words: list[str], times: int, port: int, bare_first: bool, read: list[float]
+) -> dict[str, tuple[float, float]]:
+    """Means of ``times`` runs for each of WHO, close to one another, so that what else the machine does is the same for all."""
+    took: dict[str, list[tuple[float, float]]] = defaultdict(list)
+
+    def bare() -> None:
+        took["bare"] += [runner.run(words) for _ in range(times)]
+
+    if bare_first:
+        bare()
     with attached(port) as (collector, reader):
-        took = whole(words, collector if who == "agent" else None)
-    if who == "agent":
-        read.append(reader.seconds)
-    return took
+        time.sleep(SETTLES)
+        for n in range(times):
+            for who in WHO[1:] if (n % 2 == 0) == bare_first else WHO[:0:-1]:
+                before = reader.seconds
+                if who == "agent":
+                    collector.mark(runner.pid, 0)
+                took[who].append(runner.run(words))
+                if who == "agent":
+                    collector.unmark(runner.pid)
+                    time.sleep(IDLE)
+                    read.append(reader.seconds - before)
+    time.sleep(SETTLES)
+    if not bare_first:
+        bare()
+    return {who: (statistics.fmean(w for w, _ in of), statistics.fmean(c for _, c in of)) for who, of in took.items()}
 
 
 FLOOD = """
@@ -199,8 +228,8 @@ def measure(parts: tuple[str, ...], quick: bool) -> dict[str, object]:
         found["load and attach, ms"] = loading()
         found["calls"] = calls(3, 20) if quick else calls(5, 60)
     if "programs" in parts:
-        with tempfile.TemporaryDirectory() as folder:
-            found["programs"] = programs_of(folder, 2 if quick else 7)
+        with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+            found["programs"] = programs_of(folder, 2 if quick else 12)
     if "kernel" in parts:
         found["in the kernel"] = in_kernel(30 if quick else 150)
     if "reader" in parts:
@@ -217,13 +246,15 @@ def page(found: Mapping[str, object]) -> str:
             f"| x{of['agent']['median ratio']:.3f} |"
         )
     for name, of in _figures(found, "programs").items():
-        cpu, wall = of["cpu"], of["wall"]
-        share = of["reader"]["agent"]["least"] / cpu["bare"]["least"]
-        programs.append(
-            f"| {name} | {cpu['bare']['least']:.3g} | x{cpu['bystander']['ratio']:.3f} | x{cpu['agent']['ratio']:.3f} "
-            f"| {share:.1%} | {wall['bare']['least']:.3g} | x{wall['bystander']['ratio']:.3f} | x{wall['agent']['ratio']:.3f} "
-            f"| x{wall['agent']['median ratio']:.3f} |"
-        )
+        reads = of["reader"]["agent"]["least"] / of["cpu"]["bare"]["least"]
+        for kind in ("wall", "cpu"):
+            bare, bystander, agent = (of[kind][who] for who in WHO)
+            programs.append(
+                f"| {name}, {kind.replace('cpu', 'CPU')} | {bare['least']:.3g} "
+                f"| x{bystander['ratio']:.3f} | x{bystander['median ratio']:.3f} | x{agent['ratio']:.3f} "
+                f"| **x{agent['median ratio']:.3f}** ({agent['median ratio, from']:.3f} to {agent['median ratio, to']:.3f}) "
+                f"| {f'{reads:.1%}' if kind == 'cpu' else ''} |"
+            )
     for name, ns in _figures(found, "in the kernel").items():
         kernel.append(f"| {name} | {ns['least']:.0f} | {ns['median']:.0f} |")
     connect = _figures(found, "calls")["TCP connect"]
@@ -255,10 +286,12 @@ def page(found: Mapping[str, object]) -> str:
             "",
             "## Whole programs",
             "",
-            "CPU time is theirs and their children's; the reader's own beside it. The last column is the median of the turns.",
+            "Seconds of wall, and of CPU (theirs and their children's; the reader's own beside it). *Least* compares the fastest run "
+            "of each; *median* is of the turns' ratios, in which bare, bystander and agent follow close on one another, with its "
+            "95 % interval (bootstrap). Their files are in memory.",
             "",
-            "| work | CPU bare, s | bystander | agent | the reader | wall bare, s | bystander | agent | agent, median turn |",
-            "|---|---|---|---|---|---|---|---|---|",
+            "| work | bare, s | bystander, least | bystander, median | agent, least | agent, median | the reader |",
+            "|---|---|---|---|---|---|---|",
             *programs,
             "",
             "## In the kernel",

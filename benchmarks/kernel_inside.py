@@ -21,6 +21,7 @@ ROUNDS: tuple[tuple[str, int, tuple[str, ...], str], ...] = (
     ("connect", 50, ("connect4", "nothing at connect4", "sock_create", "gone"), ""),
     ("connect", 50, ("egress", "ingress"), ""),
     ("attach", 50, ("connect4",), " of a datagram socket, its first call, to a range of loopback"),
+    ("first", 50, ("sendmsg4",), " of a datagram socket, its first call"),
     ("send", 200, ("sendmsg4",), ""),
     ("bind", 50, ("bind4",), ""),
     ("ask", 50, ("egress",), " of a question for a name"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import os
-import resource
 import subprocess
 import sys
 import threading
@@ -40,6 +40,8 @@ def far(microseconds):
     sock = socket.socket(); sock.connect(("198.18.77.2", microseconds)); sock.close()
 def attach():
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); sock.connect(("127.0.0.3", 9)); sock.close()
+def first():
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); sock.sendto(b"x", ("127.0.0.2", 9)); sock.close()
 def bind():
     sock = socket.socket(); sock.bind(("127.0.0.1", 0)); sock.close()
 def ask(): udp.sendto(QUESTION, ("127.0.0.77", 53))
@@ -61,6 +63,16 @@ for n in range(20):
     subprocess.run(["/bin/sh", "-c", "ls / | wc -l"], capture_output=True)
     open(sys.argv[2] + f"/note-{n}", "w").write("x" * 2000)
 """
+RUNNER = """
+import json, os, sys, time
+null = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+for line in sys.stdin:
+    words = json.loads(line)
+    began = time.perf_counter()
+    pid = os.posix_spawn(words[0], words, os.environ, file_actions=null)
+    _, status, used = os.wait4(pid, 0)
+    print(json.dumps([time.perf_counter() - began, used.ru_utime + used.ru_stime, status]), flush=True)
+"""
 SUITE = """
 import pytest
 @pytest.mark.parametrize("n", range(100))
@@ -69,7 +81,8 @@ def test_it(n, tmp_path): (tmp_path / "f").write_text("x")
 TOOLS = """
 set -e
 cd "$1"; rm -rf repo target; mkdir repo; cd repo
-git init -q; for n in $(seq 60); do echo "line $n" > file$n; done
+git init -q; git config gc.auto 0; git config maintenance.auto false
+for n in $(seq 60); do echo "line $n" > file$n; done
 git -c user.name=b -c user.email=b@example.org add . && git -c user.name=b -c user.email=b@example.org commit -qm one
 for n in 1 2 3 4; do echo $n >> file1; git -c user.name=b -c user.email=b@example.org commit -qam "$n"; done
 git log --stat > /dev/null; git gc -q
@@ -148,7 +161,7 @@ def server() -> Iterator[int]:
 
 
 class Reader:
-    """The rung's own reading, in a thread: decoded, translated, repetitions counted. ``seconds`` is the CPU time that it took."""
+    """The rung's own reading, in a thread: decoded, translated, repetitions counted."""
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
@@ -158,7 +171,6 @@ class Reader:
         translator = Translator(agent="a", run_id="r", ids=lambda: f"{next(ids):032x}", name_of=collector.name_of)
         self._reporting = Reporting(translator, collector.event, self._tell)
         self.read = self.told = 0
-        self.seconds = 0.0
 
     def _tell(self, action: Action, verdict: Verdict) -> None:
         self.told += 1
@@ -170,6 +182,12 @@ class Reader:
             self._reporting.take(record, time.monotonic())
 
     @property
+    def seconds(self) -> float:
+        """CPU time that the thread has taken, while there is one."""
+        assert self._thread.ident is not None
+        return time.clock_gettime(time.pthread_getcpuclockid(self._thread.ident))
+
+    @property
     def counts(self) -> Counter[str]:
         """Events that were counted and not told: known already, or lost in the flood of one second."""
         return self._reporting.counts
@@ -179,7 +197,6 @@ class Reader:
         while not self._stopping.is_set():
             self.look(0.2)
         self.look(0.0)
-        self.seconds = time.thread_time()
 
     def __enter__(self) -> Reader:
         self._thread.start()
@@ -226,14 +243,29 @@ class Caller:
         self._process.communicate()
 
 
-def whole(words: list[str], collector: Collector | None) -> tuple[float, float]:
-    """One program to its end: seconds of wall, and CPU seconds of it and all that it started."""
-    # Whoever it is, a child runs Python between fork and exec: else an agent alone paid for the slower way to start a program.
-    before = (lambda: collector.mark(os.getpid(), 0)) if collector is not None else os.getpid
-    used, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(words, capture_output=True, check=True, preexec_fn=before)
-    seconds, now = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return seconds, now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
+class Runner:
+    """A process that runs whole programs, whoever it is: the one that reads events has a lock of Python's to wait for."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-c", RUNNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid = self._process.pid
+
+    def run(self, words: list[str]) -> tuple[float, float]:
+        """One program to its end: seconds of wall, and CPU seconds of it and all that it started and waited for."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(words) + "\n")
+        self._process.stdin.flush()
+        wall, cpu, status = json.loads(self._process.stdout.readline())
+        if status:
+            raise subprocess.CalledProcessError(status, words)
+        return wall, cpu
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
 
 
 def wheel(folder: Path) -> Path:

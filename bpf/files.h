@@ -30,14 +30,14 @@ static __always_inline bool is_shut(struct dentry *dentry, __u32 agent)
 /* 0: let it be done. */
 static __always_inline __u32 shut_to(struct dentry *dentry)
 {
-	struct mark *mark = marked();
+	__u32 mark = marked();
 	if (!mark)
 		return 0;
-	struct agent *agent = agent_of(mark->agent);
+	struct agent *agent = agent_of(mark - 1);
 	if (!agent || !(agent->flags & ENFORCE) || !(agent->flags & WATCHED))
 		return 0;
 	count(HOOKED);
-	return is_shut(dentry, mark->agent) ? mark->agent + 1 : 0;
+	return is_shut(dentry, mark - 1) ? mark : 0;
 }
 
 static __always_inline struct name_event *refused(__u32 whose, __u32 method)
@@ -48,7 +48,7 @@ static __always_inline struct name_event *refused(__u32 whose, __u32 method)
 		count(LOST_RING);
 		return 0;
 	}
-	head_of(&event->head, FILE_SHUT, whose - 1, REFUSED_FILE);
+	head_of(&event->head, bpf_ktime_get_ns(), FILE_SHUT, whose - 1, REFUSED_FILE);
 	__builtin_memset(&event->place, 0, sizeof(event->place));
 	event->place.more = method;
 	return event;
@@ -93,7 +93,8 @@ SEC("lsm/inode_unlink") int BPF_PROG(inode_unlink, struct inode *folder, struct 
 SEC("lsm/inode_rename")
 int BPF_PROG(inode_rename, struct inode *folder, struct dentry *dentry, struct inode *to, struct dentry *there)
 {
-	if (refuse_entry(dentry, RENAMED))
+	/* What is there is gone when something else has its name. */
+	if (refuse_entry(dentry, RENAMED) || refuse_entry(there, RENAMED))
 		return -1;
 	return 0;
 }

@@ -16,15 +16,23 @@ char LICENSE[] SEC("license") = "GPL";
 		__type(value, values); \
 	} name SEC(".maps")
 
-MAP(marks, BPF_MAP_TYPE_HASH, __u32, struct mark, 65536);
-MAP(ended, BPF_MAP_TYPE_LRU_HASH, __u32, struct mark, 16384);
+MAP(ended, BPF_MAP_TYPE_LRU_HASH, __u32, __u32, 16384);
 MAP(agents, BPF_MAP_TYPE_ARRAY, __u32, struct agent, 64);
 MAP(settings, BPF_MAP_TYPE_ARRAY, __u32, struct settings, 1);
-MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, COUNTERS);
+MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct counters, 1);
 MAP(names, BPF_MAP_TYPE_HASH, struct name_key, struct permit, 65536);
 MAP(resolved, BPF_MAP_TYPE_LRU_HASH, struct resolved_key, struct resolved, 16384);
 MAP(recent, BPF_MAP_TYPE_LRU_HASH, struct place, __u64, 16384);
 
+/* Whose each process is, by its number: a byte each, for as many as any kernel can have. Processes that are about were made one after
+ * the other, so their bytes are in caches, where a hash table's places never are when a process begins or ends. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PROCESSES / MARKS_A_ROW);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct marks_row);
+} marks SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -51,8 +59,8 @@ struct owner {
 	char comm[16];
 };
 
-/* Connections of TCP by the cookies of their sockets, until these are gone: to put something on a socket takes memory of the kernel's,
- * twice, and with it as long as all else that is done here. What finds no room is put on its socket all the same. */
+/* Connections of TCP and UDP by the cookies of their sockets, until these are gone: to put something on a socket takes memory of the
+ * kernel's, twice, and with it as long as all else that is done here. What finds no room is put on its socket all the same. */
 MAP(connections, BPF_MAP_TYPE_HASH, __u64, struct owner, 4096);
 
 struct {
@@ -83,19 +91,31 @@ struct scratch {
 };
 
 MAP(scratch, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct scratch, 1);
-MAP(program, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct exec_event, 1);
 
-static __always_inline void count(__u32 which)
+static __always_inline __u64 count(__u32 which)
 {
-	__u64 *n = bpf_map_lookup_elem(&counters, &which);
-	if (n)
-		*n += 1;
+	__u32 zero = 0;
+	struct counters *counted = bpf_map_lookup_elem(&counters, &zero);
+	return counted ? ++counted->of[which] : 0;
 }
 
-static __always_inline struct mark *marked(void)
+static __always_inline __u8 *mark_of(__u32 tgid)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	return bpf_map_lookup_elem(&marks, &tgid);
+	__u32 at = tgid / MARKS_A_ROW;
+	struct marks_row *row = bpf_map_lookup_elem(&marks, &at);
+	return row ? &row->marks[tgid % MARKS_A_ROW] : 0;
+}
+
+/* A process's: the number of its agent and one, 0 of nobody's. */
+static __always_inline __u32 mark_at(__u32 tgid)
+{
+	__u8 *mark = mark_of(tgid);
+	return mark ? *mark : 0;
+}
+
+static __always_inline __u32 marked(void)
+{
+	return mark_at(bpf_get_current_pid_tgid() >> 32);
 }
 
 static __always_inline struct agent *agent_of(__u32 number)
@@ -104,25 +124,33 @@ static __always_inline struct agent *agent_of(__u32 number)
 	return agent && agent->flags & LIVE ? agent : 0;
 }
 
-/* The current task is the agent's. Its fields are read where they stand, which is quicker than by helpers; but what stands in further
- * structures is not: for each of those the kernel searches all its types when it loads the programs, which takes 40 ms. */
-static __always_inline void own(struct owner *owner, __u32 agent)
+/* ``task`` is the current one, and the agent's. Its fields are read where they stand, which is quicker than by helpers. What stands in
+ * further structures is only where it is ``often``: for each of those, in each program, the kernel searches all its types when it loads
+ * them, which takes 4 ms and more. */
+static __always_inline void own(struct owner *owner, struct task_struct *task, __u32 agent, bool often)
 {
-	struct task_struct *task = (void *)bpf_get_current_task_btf();
 	owner->cgroup = bpf_get_current_cgroup_id();
 	owner->agent = agent;
 	owner->tgid = task->tgid;
 	owner->tid = task->pid;
 	owner->parent = task->real_parent->tgid;
-	owner->uid = bpf_get_current_uid_gid();
+	owner->uid = often ? task->cred->uid.val : (__u32)bpf_get_current_uid_gid();
 	owner->hello = 0;
 	__builtin_memcpy(owner->comm, task->comm, sizeof(owner->comm));
 }
 
-/* In an skb hook the current task may be anybody: who owns the socket was noted when it was made. */
-static __always_inline void head_of_owner(struct head *head, __u32 kind, struct owner *owner, __u32 reason)
+/* Whether that is what ``own`` would say: by the task and what it calls itself. */
+static __always_inline bool is_current(struct owner *owner, struct task_struct *task, __u32 agent)
 {
-	head->at = bpf_ktime_get_boot_ns();
+	__u64 *noted = (void *)owner->comm, comm[2];
+	__builtin_memcpy(comm, task->comm, sizeof(comm));
+	return owner->agent == agent && owner->tid == (__u32)task->pid && noted[0] == comm[0] && noted[1] == comm[1];
+}
+
+/* In an skb hook the current task may be anybody: who owns the socket was noted when it was made. */
+static __always_inline void head_of_owner(struct head *head, __u64 at, __u32 kind, struct owner *owner, __u32 reason)
+{
+	head->at = at;
 	head->cgroup = owner->cgroup;
 	head->kind = kind;
 	head->agent = owner->agent;
@@ -135,33 +163,30 @@ static __always_inline void head_of_owner(struct head *head, __u32 kind, struct 
 	__builtin_memcpy(head->comm, owner->comm, sizeof(head->comm));
 }
 
-static __always_inline void head_of(struct head *head, __u32 kind, __u32 agent, __u32 reason)
+static __always_inline void head_of(struct head *head, __u64 at, __u32 kind, __u32 agent, __u32 reason)
 {
 	struct owner owner;
-	own(&owner, agent);
-	head_of_owner(head, kind, &owner, reason);
+	own(&owner, (void *)bpf_get_current_task_btf(), agent, false);
+	head_of_owner(head, at, kind, &owner, reason);
 }
 
-/* The reader looks every few milliseconds; a wake-up for each event would double the cost of a connect. */
-static __always_inline __u64 waking(void)
-{
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > (256 << 10) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-}
-
+/* The reader looks every few milliseconds; a wake-up for each event would double the cost of a connect. Whether much has gathered is
+ * looked at with every sixteenth. */
 static __always_inline void tell(void *event)
 {
-	count(TOLD);
-	bpf_ringbuf_submit(event, waking());
+	__u64 flags = BPF_RB_NO_WAKEUP;
+	if (!(count(TOLD) & 15) && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > (256 << 10))
+		flags = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit(event, flags);
 }
 
-static __always_inline bool unattended(struct agent *agent)
+static __always_inline bool unattended(struct agent *agent, __u64 at)
 {
 	__u32 zero = 0;
 	struct settings *s = bpf_map_lookup_elem(&settings, &zero);
 	if (!s || !(agent->flags & CLOSED))
 		return false;
-	/* The clock of the last tick is enough, and may be a little behind a heartbeat. */
-	return (__s64)(bpf_ktime_get_coarse_ns() - s->heartbeat) > (__s64)s->patience;
+	return (__s64)(at - s->heartbeat) > (__s64)s->patience; /* a heartbeat may be younger than ``at`` */
 }
 
 #ifdef WITH_LSM
@@ -213,7 +238,7 @@ static __always_inline bool is_own(struct bpf_sock_addr *ctx, struct place *plac
 	return own;
 }
 
-static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *agent, __u32 number, struct place *place)
+static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *agent, __u32 number, struct place *place, __u64 at)
 {
 	struct address_key key = { .prefix = 8 * (8 + 16), .agent = number, .generation = agent->generation };
 	struct permit *permit;
@@ -222,7 +247,7 @@ static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *age
 	permit = bpf_map_lookup_elem(&denied, &key);
 	if (permit && permits(permit->ports, place->port))
 		return REFUSED_DENIED;
-	if (unattended(agent))
+	if (unattended(agent, at))
 		return REFUSED_UNATTENDED;
 	if (place->protocol == UDP && place->port == 443 && agent->flags & QUIC_SHUT)
 		return REFUSED_QUIC;
@@ -240,9 +265,9 @@ static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *age
 			return REFUSED_PROTOCOL;
 		return PASSED_DECLARED;
 	}
-	struct resolved_key at = { .agent = number };
-	__builtin_memcpy(at.address, place->address, 16);
-	struct resolved *known = bpf_map_lookup_elem(&resolved, &at);
+	struct resolved_key found = { .agent = number };
+	__builtin_memcpy(found.address, place->address, 16);
+	struct resolved *known = bpf_map_lookup_elem(&resolved, &found);
 	if (known && known->flags & (NAME_EXACT | NAME_BELOW) && permits(known->ports, place->port))
 		return PASSED_NAMED;
 	return REFUSED_UNDECLARED;
@@ -295,7 +320,7 @@ static __always_inline bool note(struct bpf_sock_addr *ctx, struct place *place,
 	struct owner *noted = 0;
 	if (!ctx->sk)
 		return false;
-	if (place->protocol == TCP) {
+	if (place->protocol == TCP || place->protocol == UDP) {
 		if (!bpf_map_update_elem(&connections, &place->cookie, owner, BPF_ANY))
 			return true;
 		noted = bpf_map_lookup_elem(&connections, &place->cookie); /* of this socket's connection before: it would be found first */
@@ -310,31 +335,38 @@ static __always_inline bool note(struct bpf_sock_addr *ctx, struct place *place,
 
 static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six)
 {
-	struct mark *mark = marked();
+	struct task_struct *task = (void *)bpf_get_current_task_btf();
+	__u32 mark = mark_at(task->tgid);
 	if (!mark)
 		return 1;
-	__u32 number = mark->agent;
+	__u32 number = mark - 1;
 	struct agent *agent = agent_of(number);
 	if (!agent)
 		return 1;
 	count(HOOKED);
+	__u64 now = bpf_ktime_get_ns(); /* a clock is read once: of all that is done here only the table of connections takes as long */
 	struct place place = {};
 	place_of(&place, ctx, six);
-	__u32 reason = decide(ctx, agent, number, &place);
+	__u32 reason = decide(ctx, agent, number, &place, now);
 	struct owner owner;
-	own(&owner, number);
-	owner.hello = place.port != 443 || place.protocol == UDP ? 0 : reason == PASSED_NAMED ? 2 : 1;
-	if (!note(ctx, &place, &owner)) {
-		/* Nobody would read what it sends, whose names are to be read. */
-		count(LOST_MARK);
-		if (reason < REFUSED_DENIED && agent->flags & ENFORCE)
-			reason = REFUSED_PROTOCOL;
+	struct owner *noted = kind == SEND ? bpf_map_lookup_elem(&connections, &place.cookie) : 0;
+	if (noted && is_current(noted, task, number)) {
+		owner = *noted;
+	} else {
+		own(&owner, task, number, kind == CONNECT);
+		owner.hello = place.port != 443 || place.protocol == UDP ? 0 : reason == PASSED_NAMED ? 2 : 1;
+		if (!note(ctx, &place, &owner)) {
+			/* Nobody would read what it sends, whose names are to be read. */
+			count(LOST_MARK);
+			if (reason < REFUSED_DENIED && agent->flags & ENFORCE)
+				reason = REFUSED_PROTOCOL;
+		}
 	}
 	if (reason >= REFUSED_DENIED)
 		count(REFUSED);
 	if (kind == SEND) {
 		/* One datagram after the other to one place is one thing to tell. */
-		__u64 now = bpf_ktime_get_ns(), *last = bpf_map_lookup_elem(&recent, &place);
+		__u64 *last = bpf_map_lookup_elem(&recent, &place);
 		if (last && now - *last < 1000000000ULL) {
 			count(REPEATED);
 			return reason < REFUSED_DENIED;
@@ -343,7 +375,7 @@ static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six
 	}
 	struct net_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
 	if (event) {
-		head_of_owner(&event->head, kind, &owner, reason);
+		head_of_owner(&event->head, now, kind, &owner, reason);
 		event->place = place;
 		tell(event);
 	} else {
@@ -360,11 +392,11 @@ SEC("cgroup/sendmsg6") int sendmsg6(struct bpf_sock_addr *ctx) { return reach(ct
 /* Whose a socket is that others may connect to: what is bound here. One that connects or sends is noted when it does. */
 static __always_inline int bound(struct bpf_sock_addr *ctx)
 {
-	struct mark *mark = marked();
+	__u32 mark = marked();
 	struct owner *owner;
-	if (mark && agent_of(mark->agent) && ctx->sk && (owner = bpf_sk_storage_get(&owners, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE))) {
+	if (mark && agent_of(mark - 1) && ctx->sk && (owner = bpf_sk_storage_get(&owners, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE))) {
 		__u32 hello = owner->hello; /* to bind what is connected is refused, but not before this */
-		own(owner, mark->agent);
+		own(owner, (void *)bpf_get_current_task_btf(), mark - 1, true);
 		owner->hello = hello;
 	}
 	return 1;
@@ -378,23 +410,23 @@ SEC("cgroup/sock_create") int sock_create(struct bpf_sock *ctx)
 	bool plain = ctx->type != SOCK_RAW && (ctx->protocol == TCP || ctx->protocol == UDP || ctx->protocol == MPTCP);
 	if (plain)
 		return 1;
-	struct mark *mark = marked();
+	__u32 mark = marked();
 	if (!mark)
 		return 1;
-	__u32 number = mark->agent;
+	__u32 number = mark - 1;
 	struct agent *agent = agent_of(number);
 	if (!agent)
 		return 1;
 	count(HOOKED);
 	struct owner *owner = bpf_sk_storage_get(&owners, ctx, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (owner)
-		own(owner, number);
+		own(owner, (void *)bpf_get_current_task_btf(), number, false);
 	bool refuse = agent->flags & ENFORCE;
 	struct net_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
 	if (refuse)
 		count(REFUSED);
 	if (event) {
-		head_of(&event->head, SOCKET, number, refuse ? REFUSED_PROTOCOL : PASSED);
+		head_of(&event->head, bpf_ktime_get_ns(), SOCKET, number, refuse ? REFUSED_PROTOCOL : PASSED);
 		__builtin_memset(&event->place, 0, sizeof(event->place));
 		event->place.family = ctx->family;
 		event->place.protocol = ctx->protocol;
@@ -414,8 +446,8 @@ extern void *bpf_cast_to_kern_ctx(void *) __ksym;
 
 SEC("cgroup/connect4") int connect_unix(struct bpf_sock_addr *ctx)
 {
-	struct mark *mark = marked();
-	if (!mark || !agent_of(mark->agent))
+	__u32 mark = marked();
+	if (!mark || !agent_of(mark - 1))
 		return 1;
 	count(HOOKED);
 	struct bpf_sock_addr_kern *kern = bpf_cast_to_kern_ctx(ctx);
@@ -424,7 +456,7 @@ SEC("cgroup/connect4") int connect_unix(struct bpf_sock_addr *ctx)
 		count(LOST_RING);
 		return 1;
 	}
-	head_of(&event->head, UNIX, mark->agent, PASSED);
+	head_of(&event->head, bpf_ktime_get_ns(), UNIX, mark - 1, PASSED);
 	__builtin_memset(&event->place, 0, sizeof(event->place));
 	__u32 length = kern->uaddrlen - 2;
 	if (length > 108)

@@ -27,7 +27,16 @@ struct mm_struct {
 	unsigned long arg_end;
 };
 
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
 struct task_struct {
+	const struct cred *cred;
 	int pid;
 	int tgid;
 	struct task_struct *real_parent;

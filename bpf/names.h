@@ -111,7 +111,7 @@ static __always_inline void tell_name(struct scratch *s, struct owner *owner, st
 		count(LOST_RING);
 		return;
 	}
-	head_of_owner(&event->head, kind, owner, reason);
+	head_of_owner(&event->head, bpf_ktime_get_ns(), kind, owner, reason);
 	event->place = *place;
 	event->length = s->length;
 	__builtin_memcpy(event->name, s->name, NAME_MAX_LEN);

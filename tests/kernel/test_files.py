@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kaizen_security.collectors.kernel import files
 from kaizen_security.collectors.kernel.files import FileEvent, FileWatch
 from kaizen_security.contract.errors import Misconfigured
 
@@ -188,3 +189,34 @@ def test_what_cannot_be_decided_is_let_through_and_counted(secret: Path):
 def test_a_path_that_is_not_there_is_a_mistake_in_the_settings():
     with pytest.raises(Misconfigured, match="/no/such/file is to be watched and is not there"):
         FileWatch(("/no/such/file",), (), agent=lambda pid, ended: False, report=print, enforce=False)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("when", ["found", "about to be marked"])
+def test_what_goes_while_it_is_looked_for_is_not_missed_and_no_link_in_its_place_leads_out(
+    agent, tmp_path: Path, monkeypatch, when: str
+):
+    place, other = tmp_path / "busy", tmp_path / "other"
+    (place / "below").mkdir(parents=True)
+    for file in (other, place / "stays", place / "goes", place / "turns"):
+        file.write_text("x")
+    for name in ("goes", "turns"):
+        os.link(place / name, tmp_path / name)
+
+    def work(call):
+        def working(*words, **more):
+            given = call(*words, **more)
+            if (place / "goes").exists() and str(place) in (words[0] if when == "found" else words):
+                (place / "goes").unlink()
+                (place / "below").rmdir()
+                (place / "turns").unlink()
+                (place / "turns").symlink_to(other)
+            return given
+
+        return working
+
+    where = (files, "_all") if when == "found" else (files.linux, "fanotify_mark")
+    monkeypatch.setattr(*where, work(getattr(*where)))
+    with watching(agent, watched=(str(place),)) as seen:
+        agent.python(f"open({str(place / 'stays')!r}).read(); open({str(other)!r}).read()")
+    assert [event.path for event in seen if event.method == "open"] == [str(place / "stays")]

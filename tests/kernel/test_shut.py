@@ -52,12 +52,13 @@ def test_what_is_below_a_shut_directory_is_not_opened_removed_renamed_or_cut(age
             f"os.unlink({str(shut / 'key')!r})",
             f"os.rename({str(shut / 'key')!r}, {str(shut.parent / 'moved')!r})",
             f"os.truncate({str(shut / 'key')!r}, 0)",
+            f"os.replace({str(shut.parent / 'other')!r}, {str(shut / 'key')!r})",
             f"open({str(shut.parent / 'other')!r}, 'w')",
         )
     )
-    assert agent.python(code).split() == ["EPERM"] * 5 + ["done"]
+    assert agent.python(code).split() == ["EPERM"] * 6 + ["done"]
     assert (shut / "key").read_text() == "k"
-    assert told(agent) == [(one, Reason.REFUSED_FILE) for one in ("open", "open", "delete", "rename", "write")]
+    assert told(agent) == [(one, Reason.REFUSED_FILE) for one in ("open", "open", "delete", "rename", "write", "rename")]
 
 
 @pytest.mark.root

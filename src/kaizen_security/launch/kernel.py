@@ -136,7 +136,7 @@ class KernelRung:
             log.error("%s", self.trouble)
 
     def mark(self, pid: int) -> None:
-        """That process, and all that it starts, is the agent. Raises OSError."""
+        """That process, and all that it starts, is the agent."""
         self._collector.mark(pid, NUMBER)
         if self._cgroup is not None:
             with suppress(OSError):

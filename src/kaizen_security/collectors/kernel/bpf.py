@@ -29,6 +29,7 @@ ATTACH = {
     "connect6": 11,
     "sendmsg4": 14,
     "sendmsg6": 15,
+    "sock_release": 34,
     "connect_unix": 49,
 }
 """Programs of a cgroup and the kernel's number for their place; the others are attached to what they were compiled for."""
@@ -110,25 +111,21 @@ def package(name: str = VARIANTS[-1]) -> Package:
     )
 
 
-def load(
-    built: Package, sizes: Mapping[str, int] | None = None, *, explain: bool = True
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Load maps and programs: their descriptors by name. ``sizes``: entries of maps that are to have another number than built in.
+def load(built: Package, *, explain: bool = True) -> tuple[dict[str, int], dict[str, int]]:
+    """Load maps and programs: their descriptors by name.
 
     Raises OSError; with ``explain`` it has the kernel's own last words where there are any.
     """
     try:
-        return _load(built, sizes or {}, None)
+        return _load(built, None)
     except OSError:
         if not explain:
             raise
         # Once more, and with what the verifier says: its account of programs that it accepts is long, and takes time to write.
-        return _load(built, sizes or {}, ctypes.create_string_buffer(_LOG))
+        return _load(built, ctypes.create_string_buffer(_LOG))
 
 
-def _load(
-    built: Package, sizes: Mapping[str, int], log: ctypes.Array[ctypes.c_char] | None
-) -> tuple[dict[str, int], dict[str, int]]:
+def _load(built: Package, log: ctypes.Array[ctypes.c_char] | None) -> tuple[dict[str, int], dict[str, int]]:
     holder = _create_array(len(built.data))
     loader = -1
     try:
@@ -138,8 +135,6 @@ def _load(
         context = bytearray(struct.pack("=II", 0, 0) + words)
         context += bytes(16 * len(built.maps) + 4 * len(built.programs))
         struct.pack_into("=I", context, 0, len(context))
-        for name, entries in sizes.items():
-            struct.pack_into("=I", context, 24 + 16 * built.maps.index(name) + 4, entries)
         room = (ctypes.c_char * len(context)).from_buffer(context)
         # prog_fd, retval, data sizes and pointers, repeat, duration, ctx_size_in, ctx_size_out, ctx_in, ctx_out, …
         run = ctypes.create_string_buffer(

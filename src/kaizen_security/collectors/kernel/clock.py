@@ -6,13 +6,13 @@ import secrets
 import time
 
 
-def booted() -> float:
-    """Unix seconds when CLOCK_BOOTTIME, by which the programs tell time, was 0."""
-    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+def began() -> float:
+    """Unix seconds when CLOCK_MONOTONIC, by which the programs tell time, was 0: by the wall clock as it stands now."""
+    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def monotonic_ns() -> int:
-    """CLOCK_MONOTONIC in nanoseconds, by which the programs see whether anybody attends them."""
+    """CLOCK_MONOTONIC in nanoseconds."""
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 

@@ -19,19 +19,20 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
+from mmap import mmap
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 
 from kaizen_security.collectors.kernel import bpf, linux
-from kaizen_security.collectors.kernel.clock import booted, monotonic_ns, random64
+from kaizen_security.collectors.kernel.clock import began, monotonic_ns, random64
 from kaizen_security.collectors.kernel.decode import Event, Malformed, decode
 from kaizen_security.collectors.kernel.ring import Ring
 from kaizen_security.collectors.kernel.shapes import (
     AGENT,
     COUNTERS,
     FILE_KEY,
-    MARK,
+    PROCESSES,
     RESOLVED,
     SETTINGS,
     VALUE_SIZES,
@@ -51,8 +52,6 @@ PATIENCE = 5.0
 """Seconds without a heartbeat after which nobody attends, as far as the programs are concerned."""
 _HOSTS_PIDS = "pid:[4026531836]"
 """PROC_PID_INIT_INO of the kernel: the only pid namespace whose numbers are those that the programs see."""
-MOST_MARKS = 1 << 20
-"""Marks at the most: 64 MB. On a machine that can have more processes than that, a child without a mark costs its parent's life."""
 PINS = Path("/sys/fs/bpf")
 
 
@@ -62,23 +61,13 @@ class NotHere(KaizenError):
 
 def _loaded() -> tuple[dict[str, int], dict[str, int]]:
     """The strongest variant that this kernel accepts. Raises NotHere with why it accepts none."""
-    sizes = {"marks": most_processes()}
     for name in bpf.VARIANTS[:-1]:
         with suppress(OSError):
-            return bpf.load(bpf.package(name), sizes, explain=False)
+            return bpf.load(bpf.package(name), explain=False)
     try:
-        return bpf.load(bpf.package(), sizes)
+        return bpf.load(bpf.package())
     except OSError as err:
         raise NotHere(f"eBPF programs cannot be loaded: {err.strerror or err}") from err
-
-
-def most_processes() -> int:
-    """As many as this kernel can have at a time, so that there is a mark for each, and a storm of them leaves nobody unmarked."""
-    numbers = []
-    for name in ("pid_max", "threads-max"):
-        with open(f"/proc/sys/kernel/{name}") as file:
-            numbers.append(int(file.read()))
-    return min(MOST_MARKS, *numbers)
 
 
 def root_cgroup() -> str:
@@ -99,9 +88,9 @@ class Collector:
         self._programs = dict(programs)
         self._links = dict(links)
         self._ring = Ring(maps["ring"], RING)
+        self._marks = mmap(maps["marks"], PROCESSES)
         self._poll = select.epoll()
         self._poll.register(maps["ring"], select.EPOLLIN)
-        self._boot = booted()
         self._pause = LOOK
         self._seed, self._prime = random64(), random64() | 1
         self._pins: Path | None = None
@@ -158,28 +147,28 @@ class Collector:
         self.map("agents").put(struct.pack("=I", number), AGENT.pack(flags | Agent.LIVE, generation))
 
     def mark(self, pid: int, number: int) -> None:
-        """Process ``pid``, and whatever it starts from now on, is agent ``number``'s. Raises OSError when the table is full."""
-        self.map("marks").put(struct.pack("=I", pid), MARK.pack(number, 0))
+        """Process ``pid``, and whatever it starts from now on, is agent ``number``'s."""
+        self._marks[pid] = number + 1
 
     def unmark(self, pid: int) -> None:
         """It is nobody's any more."""
-        self.map("marks").remove(struct.pack("=I", pid))
+        self._marks[pid] = 0
 
     def marked(self, number: int) -> list[int]:
         """Processes of agent ``number``."""
-        marks = self.map("marks")
-        found = []
-        for key in marks.keys(4):
-            value = marks.get(key)
-            if value is not None and MARK.unpack(value)[0] == number:
-                found.append(int(struct.unpack("=I", key)[0]))
+        found, mark = [], bytes([number + 1])
+        at = self._marks.find(mark)
+        while at >= 0:
+            found.append(at)
+            at = self._marks.find(mark, at + 1)
         return found
 
     def agent_of(self, pid: int, *, ended: bool = False) -> int | None:
         """Whose process that is; ``ended``: or was, if it has ended since."""
-        key = struct.pack("=I", pid)
-        value = self.map("marks").get(key) or (self.map("ended").get(key) if ended else None)
-        return None if value is None else int(MARK.unpack(value)[0])
+        if 0 <= pid < PROCESSES and self._marks[pid]:
+            return self._marks[pid] - 1
+        value = self.map("ended").get(struct.pack("=I", pid)) if ended else None
+        return None if value is None else int(struct.unpack("=I", value)[0])
 
     def map(self, name: str) -> bpf.Map:
         """One of the programs' maps."""
@@ -203,7 +192,10 @@ class Collector:
     # --- what they do -------------------------------------------------------------------------------------------------------
 
     def attend(self) -> None:
-        """Say that somebody is here: to be called at least every second. ``events`` does."""
+        """Say that somebody is here, and look at the wall clock, which may have been set: to be called at least every second.
+        ``events`` does.
+        """
+        self._began = began()
         beat = SETTINGS.pack(self._seed, self._prime, monotonic_ns(), int(PATIENCE * 1e9))
         self.map("settings").put(struct.pack("=I", 0), beat)
 
@@ -234,7 +226,7 @@ class Collector:
     def event(self, record: memoryview) -> Event | None:
         """One record decoded; None and counted as ``malformed`` if it is no event."""
         try:
-            return decode(record, boot=self._boot)
+            return decode(record, began=self._began)
         except Malformed:
             self.malformed += 1
             return None
@@ -243,12 +235,9 @@ class Collector:
         """What the programs counted, by the names in ``shapes.COUNTERS``."""
         with open("/sys/devices/system/cpu/possible") as file:
             last = int(file.read().strip().rpartition("-")[2])
-        table = bpf.Map(self._maps["counters"], value=8 * (last + 1))
-        found = {}
-        for i, name in enumerate(COUNTERS):
-            value = table.get(struct.pack("=I", i)) or b""
-            found[name] = sum(struct.unpack(f"={len(value) // 8}Q", value))
-        return found
+        value = bpf.Map(self._maps["counters"], value=8 * len(COUNTERS) * (last + 1)).get(bytes(4)) or b""
+        counted = struct.unpack(f"={len(value) // 8}Q", value)
+        return {name: sum(counted[i :: len(COUNTERS)]) for i, name in enumerate(COUNTERS)}
 
     def run_times(self) -> dict[str, tuple[int, int]]:
         """Nanoseconds and calls of each program since BPF statistics were switched on (sysctl kernel.bpf_stats_enabled)."""
@@ -285,6 +274,7 @@ class Collector:
             self._pins = None
         self._poll.close()
         self._ring.close()
+        self._marks.close()
         for descriptors in (self._links, self._programs, self._maps):
             bpf.close(descriptors)
 

@@ -66,8 +66,8 @@ class Event:
     cookie: int = 0
 
 
-def decode(data: memoryview | bytes, *, boot: float = 0.0) -> Event:
-    """The event in one record. ``boot``: Unix seconds when the machine's clock was at 0. Raises Malformed."""
+def decode(data: memoryview | bytes, *, began: float = 0.0) -> Event:
+    """The event in one record. ``began``: Unix seconds when CLOCK_MONOTONIC was 0. Raises Malformed."""
     if len(data) < HEAD.size:
         raise Malformed("too short")
     at, cgroup, number, agent, tgid, tid, parent, uid, why, _, comm = HEAD.unpack_from(data)
@@ -91,7 +91,7 @@ def decode(data: memoryview | bytes, *, boot: float = 0.0) -> Event:
             name = "@" + name[1:] if name.startswith("\0") else name.partition("\0")[0]
     return _event(
         kind,
-        boot + at / 1e9,
+        began + at / 1e9,
         agent,
         tgid,
         tid,

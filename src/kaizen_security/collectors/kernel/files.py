@@ -15,16 +15,18 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kaizen_security.collectors.kernel import linux
 from kaizen_security.contract.errors import Misconfigured
 
-_ADD = 1
+_ADD, _DONT_FOLLOW = 1, 4
 _OPEN_PERM, _EXEC_PERM, _ON_CHILD, _ON_DIR = 0x10000, 0x40000, 0x08000000, 0x40000000
 _CLOSE_WRITE, _OVERFLOW = 0x8, 0x4000
 _MOVED_FROM, _MOVED_TO, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x40, 0x80, 0x200, 0x400, 0x800
 _ALLOW, _DENY = 1, 2
+_GONE = FileNotFoundError, NotADirectoryError
 _HEAD = struct.Struct("=IBBHQii")
 _INFO = struct.Struct("=BBH8sIi")
 PATIENCE = 30.0
@@ -73,10 +75,10 @@ class FileWatch:
         """seen, refused; ``overflow``: the kernel's queue was full, so removals or writes were lost (opens never are, they wait);
         ``unreadable``: opens that the kernel refused since we had no descriptor left; ``undecided``: we could not tell whose it is.
         """
-        self.shut = frozenset(_identity(path) for path in _all(refused))
+        self.shut = frozenset(_identified(_all(refused)).values())
         """Device and inode of what is refused, or stands above all that is, as it was when the watch began."""
         # A file that is carried out of a refused directory is refused by its own mark.
-        shut = {path: _identity(path) for path in _all(refused, every=True)}
+        shut = _identified(_all(refused, every=True))
         self._refused = frozenset(shut.values())
         self._asked = self._refusing = self._changes = -1
         try:
@@ -84,8 +86,8 @@ class FileWatch:
             self._changes = linux.fanotify_names()
             for path in shut:
                 self._mark(self._refusing, path)
-            for path in _all(watched):
-                if _identity(path) not in self._refused:
+            for path, identity in _identified(_all(watched)).items():
+                if identity not in self._refused:
                     self._mark(self._asked, path)
         except OSError:
             self._close()
@@ -97,9 +99,12 @@ class FileWatch:
     def _mark(self, group: int, path: str) -> None:
         directory = os.path.isdir(path)
         child = _ON_CHILD if directory else 0
-        linux.fanotify_mark(group, _ADD, _OPEN_PERM | _EXEC_PERM | _CLOSE_WRITE | child, path)
         changes = _MOVED_FROM | _MOVED_TO | _DELETE | _ON_CHILD if directory else 0
-        linux.fanotify_mark(self._changes, _ADD, _DELETE_SELF | _MOVE_SELF | _ON_DIR | changes, path)
+        with suppress(*_GONE):  # what is no more needs no mark; what a link has taken the place of leads elsewhere
+            linux.fanotify_mark(group, _ADD | _DONT_FOLLOW, _OPEN_PERM | _EXEC_PERM | _CLOSE_WRITE | child, path)
+            linux.fanotify_mark(
+                self._changes, _ADD | _DONT_FOLLOW, _DELETE_SELF | _MOVE_SELF | _ON_DIR | changes, path
+            )
 
     # --- the thread ---------------------------------------------------------------------------------------------------------
 
@@ -208,14 +213,24 @@ def _all(paths: Iterable[str], *, every: bool = False) -> list[str]:
 def _is_file(path: str, *, every: bool) -> bool:
     try:
         about = os.lstat(path)
-    except FileNotFoundError:
+    except _GONE:
         return False
     return stat.S_ISREG(about.st_mode) and (every or about.st_nlink > 1)
 
 
-def _identity(path: str | int) -> tuple[int, int]:
-    about = os.stat(path)
+def _identity(fd: int) -> tuple[int, int]:
+    about = os.fstat(fd)
     return about.st_dev, about.st_ino
+
+
+def _identified(paths: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Device and inode of each that is still there: others go on working while we look."""
+    found = {}
+    for path in paths:
+        with suppress(*_GONE):
+            about = os.lstat(path)
+            found[path] = about.st_dev, about.st_ino
+    return found
 
 
 def records(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:

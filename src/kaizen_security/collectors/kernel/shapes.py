@@ -7,6 +7,8 @@ from enum import IntEnum, IntFlag
 
 PORTS = 8
 """Ports that one permit may name."""
+PROCESSES = 4_194_304
+"""The most that a kernel numbers (PID_MAX_LIMIT), and a byte for each in the table of marks."""
 
 
 class Kind(IntEnum):
@@ -82,15 +84,13 @@ NAME_LENGTH = struct.Struct("=I")
 FILE_MAX, ARGS_MAX, NAME_MAX = 256, 768, 256
 AGENT = struct.Struct("=II")
 SETTINGS = struct.Struct("=QQQQ")
-MARK = struct.Struct("=II")
 ADDRESS_KEY = struct.Struct("=III16s")
 NAME_KEY = struct.Struct("=QII")
 FILE_KEY = struct.Struct("=QII")
 PERMIT = struct.Struct("=I8H")
 RESOLVED = struct.Struct("=QI8HI64s")
 VALUE_SIZES = {
-    "marks": MARK.size,
-    "ended": MARK.size,
+    "ended": 4,
     "agents": AGENT.size,
     "settings": SETTINGS.size,
     "names": PERMIT.size,

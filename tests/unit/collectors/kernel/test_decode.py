@@ -39,7 +39,7 @@ def test_a_unix_socket_has_its_path_or_its_abstract_name():
 
 
 def test_an_execution_has_its_program_and_its_arguments_apart():
-    event = decode(RECORDS[0], boot=1000.0)
+    event = decode(RECORDS[0], began=1000.0)
     assert event.kind is Kind.EXEC
     assert event.file == "/usr/bin/printf"
     assert event.args == ("/usr/bin/printf", "%s", "hello", "--token=abc")

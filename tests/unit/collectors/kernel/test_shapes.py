@@ -55,7 +55,6 @@ def test_counters_stand_in_the_same_order():
     [
         ("agent", shapes.AGENT),
         ("settings", shapes.SETTINGS),
-        ("mark", shapes.MARK),
         ("address_key", shapes.ADDRESS_KEY),
         ("name_key", shapes.NAME_KEY),
         ("permit", shapes.PERMIT),
