@@ -254,10 +254,20 @@ FIGURES = (
         1.03,
     ),
     Figure(
-        "kernel", "git, pip and pytest under it, wall, median of pairs", "kernel", _program("git, pip, pytest"), "", 1.03
+        "kernel",
+        "git, pip and pytest under it, wall, median of pairs",
+        "kernel",
+        _program("git, pip, pytest"),
+        "",
+        1.03,
     ),
     Figure(
-        "kernel", "an agent's session under it, wall, median of pairs", "kernel", _program("an agent's session"), "", 1.03
+        "kernel",
+        "an agent's session under it, wall, median of pairs",
+        "kernel",
+        _program("an agent's session"),
+        "",
+        1.03,
     ),
     Figure(
         "kernel",

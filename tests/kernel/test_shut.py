@@ -58,7 +58,9 @@ def test_what_is_below_a_shut_directory_is_not_opened_removed_renamed_or_cut(age
     )
     assert agent.python(code).split() == ["EPERM"] * 6 + ["done"]
     assert (shut / "key").read_text() == "k"
-    assert told(agent) == [(one, Reason.REFUSED_FILE) for one in ("open", "open", "delete", "rename", "write", "rename")]
+    assert told(agent) == [
+        (one, Reason.REFUSED_FILE) for one in ("open", "open", "delete", "rename", "write", "rename")
+    ]
 
 
 @pytest.mark.root

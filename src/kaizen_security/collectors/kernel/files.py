@@ -102,9 +102,7 @@ class FileWatch:
         changes = _MOVED_FROM | _MOVED_TO | _DELETE | _ON_CHILD if directory else 0
         with suppress(*_GONE):  # what is no more needs no mark; what a link has taken the place of leads elsewhere
             linux.fanotify_mark(group, _ADD | _DONT_FOLLOW, _OPEN_PERM | _EXEC_PERM | _CLOSE_WRITE | child, path)
-            linux.fanotify_mark(
-                self._changes, _ADD | _DONT_FOLLOW, _DELETE_SELF | _MOVE_SELF | _ON_DIR | changes, path
-            )
+            linux.fanotify_mark(self._changes, _ADD | _DONT_FOLLOW, _DELETE_SELF | _MOVE_SELF | _ON_DIR | changes, path)
 
     # --- the thread ---------------------------------------------------------------------------------------------------------
 
