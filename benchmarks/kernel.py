@@ -2,8 +2,9 @@
 
 Calls: one process makes short rounds of one call, bare, as a bystander and as an agent in turn; the figure is the fastest round
 of each, for that is the one that nobody else on the machine disturbed, and the ratio is of these. Whole programs: CPU time (theirs
-and their children's) and wall time, of one close to the other; the figure is the median of the turns' ratios. In the kernel: its own count (BPF_ENABLE_STATS), the
-cheapest round and the median one, beside a program that does nothing. Reader: its CPU time, and what it read of what was sent.
+and their children's) and wall time, of one close to the other; the figure is the median of the turns' ratios. In the kernel: its
+own count (BPF_ENABLE_STATS), the cheapest round and the median one, beside a program that does nothing. Reader: its CPU time, and
+what it read of what was sent.
 Writes benchmarks/results/kernel.json and docs/reference/kernel-figures.md.
 """
 
@@ -286,9 +287,9 @@ def page(found: Mapping[str, object]) -> str:
             "",
             "## Whole programs",
             "",
-            "Seconds of wall, and of CPU (theirs and their children's; the reader's own beside it). *Least* compares the fastest run "
-            "of each; *median* is of the turns' ratios, in which bare, bystander and agent follow close on one another, with its "
-            "95 % interval (bootstrap). Their files are in memory.",
+            "Seconds of wall, and of CPU (theirs and their children's; the reader's own beside it). *Least* compares the fastest "
+            "run of each; *median* is of the turns' ratios, in which bare, bystander and agent follow close on one another, with "
+            "its 95 % interval (bootstrap). Their files are in memory.",
             "",
             "| work | bare, s | bystander, least | bystander, median | agent, least | agent, median | the reader |",
             "|---|---|---|---|---|---|---|",
