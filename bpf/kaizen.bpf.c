@@ -353,7 +353,7 @@ static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six
 	if (noted && is_current(noted, task, number)) {
 		owner = *noted;
 	} else {
-		own(&owner, task, number, kind == CONNECT);
+		own(&owner, task, number, true);
 		owner.hello = place.port != 443 || place.protocol == UDP ? 0 : reason == PASSED_NAMED ? 2 : 1;
 		if (!note(ctx, &place, &owner)) {
 			/* Nobody would read what it sends, whose names are to be read. */
