@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kaizen_security.client.dial import place
+from kaizen_security.client.files import write_first
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.verdict import Mode
 
@@ -299,33 +299,13 @@ def tenant_secret(settings: Settings) -> bytes:
     path = os.path.join(settings.data, "boundary.key")
     try:
         os.makedirs(settings.data, mode=0o700, exist_ok=True)
-        made = f"{path}.{os.getpid()}.{fresh[:4].hex()}"
         kept = _secret_in(path)
         if kept is None:
-            fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                os.write(fd, fresh)
-            finally:
-                os.close(fd)
-            _keep_first(made, path)
+            write_first(path, fresh)
             kept = _secret_in(path)
     except OSError:
         return fresh
     return kept or fresh
-
-
-def _keep_first(made: str, path: str) -> None:
-    """Give ``made`` the name ``path``, unless another process was first: then its secret is everybody's. Raises OSError."""
-    try:
-        os.link(made, path)
-    except FileExistsError:
-        pass
-    except (OSError, AttributeError):  # no hard links here, or none on this file system
-        if not os.path.exists(path):
-            os.rename(made, path)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(made)
 
 
 def _secret_in(path: str) -> bytes | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 
 from kaizen_security.client import own
-from kaizen_security.client.fresh import fresh
+from kaizen_security.client.files import write_whole
 from kaizen_security.client.http import Connection, understood
 from kaizen_security.contract.bundle import MAX_BUNDLE, Bundle, decode_policy, key_hash, signing_key, unseal
 from kaizen_security.contract.errors import InvalidInput, KaizenError
@@ -169,12 +169,9 @@ class Renewal:
     def _keep(self, data: bytes) -> None:
         if not self._cache:
             return
-        made = f"{self._cache}.{os.getpid()}.{threading.get_ident()}"
         try:
             os.makedirs(os.path.dirname(self._cache), mode=0o700, exist_ok=True)
-            with open(fresh(made), "wb") as file:
-                file.write(data)
-            os.replace(made, self._cache)
+            write_whole(self._cache, data)
         except OSError as err:
             self.problem = f"the policy cannot be kept on disk: {err.strerror or err}"
 

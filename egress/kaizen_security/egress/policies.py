@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from kaizen_security.client.fresh import fresh
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract import reasons
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.egress.rules import Refusal, Rules
@@ -221,12 +221,9 @@ class Policies:
         about: dict[str, str | bool] = {"agent": agent, "signed": fetched.signed}
         if not fetched.signed:
             about["mark"] = source.mark(agent, fetched.document)
-        beside = path.with_suffix(".new")
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with open(fresh(beside), "wb") as file:
-                file.write(json.dumps(about).encode() + b"\n" + fetched.document)
-            beside.replace(path)
+            write_whole(path, json.dumps(about).encode() + b"\n" + fetched.document)
         except OSError as err:
             log.warning("the policy could not be kept on disk: %s", err.strerror)
 

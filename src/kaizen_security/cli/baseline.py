@@ -12,6 +12,7 @@ from kaizen_security.cli.recorded import work
 from kaizen_security.cli.recorded.lines import MAX_LINE
 from kaizen_security.cli.terminal.paint import json_text, plain
 from kaizen_security.client.config import load
+from kaizen_security.client.files import write_whole
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.bundle import Bundle
@@ -22,7 +23,7 @@ from kaizen_security.observer.weigh import TOLERANCE
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.clock import now
 from kaizen_security.runtime.replay import Replayer
-from kaizen_security.sidecar.shelf import MAX_BASELINE, DiskShelf, read, write
+from kaizen_security.sidecar.shelf import MAX_BASELINE, DiskShelf, read
 
 DEADLINE = 5.0
 MOST_SHOWN = 12
@@ -217,7 +218,7 @@ def _rows(baseline: Baseline, dimension: str) -> list[dict[str, Json]]:
 def _export(args: argparse.Namespace) -> int:
     text = json_text(_kept(args).to_json())
     if args.output:
-        write(Path(args.output), text.encode("utf-8", "surrogatepass"))
+        write_whole(Path(args.output), text.encode("utf-8", "surrogatepass"))
     else:
         print(text)
     return 0

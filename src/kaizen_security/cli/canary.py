@@ -8,11 +8,11 @@ import secrets
 import string
 from pathlib import Path
 
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.observer.canaries import MOST, Canaries, from_json, row
 from kaizen_security.observer.credential_rules import crc32_base62
-from kaizen_security.setup.wrap import replaced
 
 _LETTERS = string.ascii_letters + string.digits
 FORMS = ("plain", "aws", "password")
@@ -88,6 +88,6 @@ def _write(path: Path, document: dict[str, Json]) -> None:
     # The key is in it: for its owner alone, never half written, and not into a file that somebody else put there before.
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        replaced(str(path), json.dumps(document, indent=1).encode(), 0o600)
+        write_whole(path, json.dumps(document, indent=1).encode())
     except OSError as err:
         raise Misconfigured(f"{path} cannot be written: {err.strerror}") from err

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract.bundle import key_hash
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.fields import rfc3339
@@ -30,7 +31,6 @@ from kaizen_security.demo.line import (
     Line,
     choose_ports,
     inherited,
-    write_private,
 )
 from kaizen_security.demo.ports import choose
 from kaizen_security.demo.programme import DEMO_AGENT, Programme, programme
@@ -194,22 +194,22 @@ class Up:
                 ("observer", "sidecar and proxy of kaizen up", "observer"),
             )
         }
-        write_private(path, json.dumps(minted))
+        write_whole(path, json.dumps(minted).encode())
         self._write_env(minted["own"])
         return Keys(**minted)
 
     def _write_env(self, key: str) -> None:
         """A file for the user's shell, readable by nobody else."""
-        write_private(
-            self._line.data / "env",
+        text = (
             "# Written by `kaizen up`. To attach an agent of your own: `. this file`, then start it.\n"
             f"export KAIZEN_API_KEY={key}\n"
             f"export KAIZEN_API_URL={self._line.control_url}\n"
             f"export KAIZEN_SIDECAR={shlex.quote(self._line.sidecar_url)}\n"
             f"export KAIZEN_DATA={shlex.quote(str(self._line.data))}\n"
             "# For HTTP_PROXY and HTTPS_PROXY of an agent, so that its connections are seen where they leave.\n"
-            f"export KAIZEN_PROXY={self._line.proxy_url()}\n",
+            f"export KAIZEN_PROXY={self._line.proxy_url()}\n"
         )
+        write_whole(self._line.data / "env", text.encode())
 
     # --- starting ---------------------------------------------------------------------------------------------------------
 

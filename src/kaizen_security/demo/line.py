@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from kaizen_security.client.files import write_whole
 from kaizen_security.demo.ports import Port, choose
 from kaizen_security.demo.processes import Child, Command, Household
 from kaizen_security.demo.services import Config
@@ -105,7 +106,7 @@ class Line:
     def start_egress(self, key: str, *, agent: str, hosts: Mapping[str, str], credentials: Mapping[str, str]) -> Child:
         """The egress proxy, with a key of scope ``observer``; ``hosts`` and ``credentials`` as in its documentation."""
         config = self.data / "egress.json"
-        write_private(config, json.dumps({"hosts": dict(hosts), "credentials": dict(credentials)}))
+        write_whole(config, json.dumps({"hosts": dict(hosts), "credentials": dict(credentials)}).encode())
         words = ["egress", "--host", "127.0.0.1", "--port", str(self.ports.egress.number), "--agent", agent]
         words += ["--config", str(config), "--sidecar", self.sidecar_url, "--data", str(self.data / "egress")]
         return self._kaizen(EGRESS, words, {"KAIZEN_API_KEY": key})
@@ -147,13 +148,3 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     names = ("KAIZEN_", "KZ_", "OBSERVER_")
     ours = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "port")
     return {name: value for name, value in environ.items() if not name.startswith(names) and name.lower() not in ours}
-
-
-def write_private(path: Path, text: str) -> None:
-    """A file that nobody else may read, put in place whole."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    fresh.replace(path)

@@ -12,11 +12,11 @@ import base64
 import binascii
 import os
 import secrets
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kaizen_security.client.files import write_first
 from kaizen_security.contract.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Vault:
     def _of_file(self, *, make: bool) -> bytes | None:
         try:
             if make and not self._path.exists():
-                _make(self._path)
+                write_first(self._path, base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
             with self._path.open("rb") as file:
                 if os.fstat(file.fileno()).st_mode & 0o077:
                     raise Misconfigured(
@@ -72,27 +72,6 @@ class Vault:
             return None
         except OSError as err:
             raise Misconfigured(f"the key file {self._path} cannot be used: {err.strerror}") from err
-
-
-def _make(path: Path) -> None:
-    # Whole or not at all, and never in place of one that is there: two processes may start at once.
-    descriptor, temporary = tempfile.mkstemp(prefix=".enc-", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.urlsafe_b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return
-    finally:
-        os.unlink(temporary)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _key(said: str) -> bytes:

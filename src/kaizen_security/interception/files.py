@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.egress.proxy import Proxy
@@ -19,7 +20,6 @@ from kaizen_security.interception.readings import Readings
 from kaizen_security.interception.scan import Scanner
 from kaizen_security.observer import canaries
 from kaizen_security.observer.canaries import Canaries
-from kaizen_security.setup.wrap import replaced
 
 MOST_TEXT = 64 << 20
 """Bytes of one document."""
@@ -70,7 +70,7 @@ def add_documents(path: Path, names: Sequence[Path]) -> int:
             raise Misconfigured(str(err)) from err
     # The key is in it: for its owner alone, never half written, and not into a file that somebody else put there before.
     try:
-        replaced(str(path), json.dumps(known).encode(), 0o600)
+        write_whole(path, json.dumps(known).encode())
     except OSError as err:
         raise Misconfigured(f"{path} cannot be written: {err.strerror}") from err
     return len(rows)

@@ -9,7 +9,7 @@ import hashlib
 import os
 from contextlib import suppress
 
-from kaizen_security.client.fresh import fresh
+from kaizen_security.client.files import write_whole
 
 MAX = 10_000
 """Sessions that are known after a start; the newest ones."""
@@ -54,11 +54,8 @@ class Book:
     def _write_anew(self) -> None:
         if not os.path.exists(self._path):
             return
-        made = f"{self._path}.{os.getpid()}"
         with suppress(OSError):
-            with open(fresh(made), "w", encoding="ascii") as file:
-                file.writelines(mark + "\n" for mark in self._known)
-            os.replace(made, self._path)
+            write_whole(self._path, "".join(mark + "\n" for mark in self._known).encode())
 
     def _note(self, line: str) -> None:
         if not self._path:

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from kaizen_security.client.fresh import fresh
+from kaizen_security.client.files import write_whole
 from kaizen_security.client.lock import locked_within
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
@@ -110,15 +110,8 @@ class Shelf:
 
     @staticmethod
     def _write(path: str, document: Json) -> None:
-        made = f"{path}.{os.getpid()}"
-        fd = fresh(made)
         try:
-            with open(fd, "w", encoding="utf-8") as file:
-                json.dump(document, file, ensure_ascii=False, indent=1)
-                file.write("\n")
-                file.flush()
-                os.fsync(fd)
-            os.replace(made, path)
+            write_whole(path, json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n")
         except OSError as err:
             raise Misconfigured(f"cannot write the pins in {path}: {err.strerror}") from err
 

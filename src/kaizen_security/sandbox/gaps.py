@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.codec import encode_action, encode_verdict
 from kaizen_security.contract.step import Step
@@ -18,7 +19,7 @@ from kaizen_security.observer.gap.learned import Learned
 from kaizen_security.observer.gap.ledger import Ledger
 from kaizen_security.observer.rules import Rules
 from kaizen_security.runtime.clock import Clock
-from kaizen_security.sidecar.shelf import read, write
+from kaizen_security.sidecar.shelf import read
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Gaps:
         if data == self._kept:
             return
         try:
-            write(self._file, data)
+            write_whole(self._file, data)
             self._kept = data
         except OSError as err:
             log.warning("what was learned is not kept: %s", err.strerror)

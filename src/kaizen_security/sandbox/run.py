@@ -21,6 +21,7 @@ from queue import Empty, SimpleQueue
 import uvicorn
 
 from kaizen_security.client.dial import check_key_may_go
+from kaizen_security.client.files import write_whole
 from kaizen_security.collectors.files import Files
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.boundary import boundary_key
@@ -39,7 +40,7 @@ from kaizen_security.sandbox.outgoing import closed
 from kaizen_security.sandbox.settings import Settings
 from kaizen_security.sidecar.run import Parts, Server, unix_socket
 from kaizen_security.sidecar.settings import Settings as SidecarSettings
-from kaizen_security.sidecar.shelf import read, write
+from kaizen_security.sidecar.shelf import read
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ class Proxy:
 
     def __init__(self, settings: dict[str, Json], data: Path, environ: Mapping[str, str]) -> None:
         file = data / "egress.json"
-        write(file, json.dumps(settings).encode())
+        write_whole(file, json.dumps(settings).encode())
         file.chmod(0o600)
         words = [sys.executable, "-m", "kaizen_security.cli", "egress", "--config", str(file)]
         self.process = subprocess.Popen(
@@ -224,7 +225,7 @@ def _token(path: Path) -> str:
     if kept is not None and len(kept.strip()) >= 20:
         return kept.decode("ascii", "replace").strip()
     made = secrets.token_urlsafe(32)
-    write(path, made.encode())
+    write_whole(path, made.encode())
     path.chmod(0o600)
     return made
 

@@ -10,9 +10,9 @@ import stat
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured
-from kaizen_security.setup.wrap import replaced
 
 MAX_FILE = 1 << 20
 """Bytes of a settings file that is read."""
@@ -36,7 +36,7 @@ def keep(folder: str, entered: Entered) -> None:
     """Note it in ``folder``, in the place of what was noted for the same file. Raises Misconfigured."""
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        replaced(_place(folder, entered.path), json.dumps(asdict(entered)).encode(), 0o600)
+        write_whole(_place(folder, entered.path), json.dumps(asdict(entered)).encode())
     except OSError as err:
         raise Misconfigured(f"cannot write to {folder}: {err.strerror}") from err
 

@@ -10,10 +10,11 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.setup.clients import Place, read
-from kaizen_security.setup.wrap import Change, kept, replaced, write
+from kaizen_security.setup.wrap import Change, kept, write
 
 MARK = os.path.join("integrations", "hook.py")
 """What every hook of ours has in its command."""
@@ -145,7 +146,7 @@ def put(change: Change, folder: str, *, keep: bool) -> None:
             return
         if not os.path.exists(path):
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            replaced(path, change.data, 0o600)
+            write_whole(path, change.data)
     except OSError as err:
         raise Misconfigured(f"cannot write {path}: {err.strerror}") from err
     write(change, folder, keep=keep)

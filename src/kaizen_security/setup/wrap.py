@@ -12,10 +12,10 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.setup.clients import File, Place, Server, of, read, servers
@@ -84,8 +84,8 @@ def write(change: Change, folder: str, *, keep: bool = True) -> None:
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         if keep:
-            replaced(_kept_at(folder, change.place.path), _record(change), 0o600)
-        replaced(path, change.after, os.stat(path).st_mode & 0o777, like=path)
+            write_whole(_kept_at(folder, change.place.path), _record(change))
+        write_whole(path, change.after, mode=os.stat(path).st_mode & 0o777, like=path)
     except OSError as err:
         raise Misconfigured(f"cannot write {path}: {err.strerror}") from err
 
@@ -194,23 +194,3 @@ def kept(folder: str, path: str) -> tuple[str, bytes] | None:
     except (OSError, ValueError, KeyError, TypeError):
         # Without it, undoing takes out what was put in.
         return None
-
-
-def replaced(path: str, data: bytes, mode: int, *, like: str = "") -> None:
-    """Write the file so that it is the old one or the new one, never half of it. ``like``: whose owner it gets. Raises OSError."""
-    made = f"{path}.{os.getpid()}.kaizen"
-    fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        if like and sys.platform != "win32":
-            owner = os.stat(like)
-            if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
-                os.chown(made, owner.st_uid, owner.st_gid)
-        os.chmod(made, mode)
-        os.replace(made, path)
-    except OSError:
-        os.unlink(made)
-        raise

@@ -13,6 +13,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.boundary import outward, outward_verdict
 from kaizen_security.contract.errors import InvalidInput, Misconfigured
@@ -21,7 +22,6 @@ from kaizen_security.contract.hold import Hold, decode_hold, encode_hold
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.hold_table import MOST, RUN_GRANT, SETTLED
 from kaizen_security.runtime.holds import Holds
-from kaizen_security.sidecar.shelf import write
 
 log = logging.getLogger(__name__)
 
@@ -106,5 +106,5 @@ class HoldFile:
     def _anew(self) -> None:
         kept = self._holds.listing(limit=MOST + SETTLED)
         lines = [self._line(hold) for hold in reversed(kept)]
-        write(self._path, "".join(lines).encode())
+        write_whole(self._path, "".join(lines).encode())
         self._lines = len(lines)

@@ -15,11 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract.bundle import key_hash
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Refused, Unreachable
 from kaizen_security.contract.fields import obj, parse, text
 from kaizen_security.runtime.clock import Clock
-from kaizen_security.sidecar.shelf import read, write
+from kaizen_security.sidecar.shelf import read
 
 log = logging.getLogger(__name__)
 
@@ -165,7 +166,7 @@ class Identities:
                 for hashed, one in self._known.items()
             }
         try:
-            write(self._file, json.dumps(document).encode())
+            write_whole(self._file, json.dumps(document).encode())
         except OSError as err:
             log.warning("known keys not kept: %s", err)
 

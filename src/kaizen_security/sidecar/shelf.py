@@ -19,12 +19,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import secrets
-import threading
 from pathlib import Path
 
-from kaizen_security.client.fresh import fresh
+from kaizen_security.client.files import write_whole
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.bundle import Bundle, key_hash, signing_key, unseal
 from kaizen_security.contract.codec import decode_declaration
@@ -69,14 +67,14 @@ class DiskShelf:
         except (FileNotFoundError, ValueError):
             pass
         made = secrets.token_bytes(size)
-        write(path, made.hex().encode())
+        write_whole(path, made.hex().encode())
         return made
 
     def belongs(self, organisation_id: str) -> bool:
         """Whether what lies here is that organisation's; from the first one that asks on, it is. Raises OSError."""
         kept = read(self.data / "organisation")
         if kept is None:
-            write(self.data / "organisation", organisation_id.encode())
+            write_whole(self.data / "organisation", organisation_id.encode())
             return True
         return kept.decode("ascii", "replace").strip() == organisation_id
 
@@ -102,7 +100,7 @@ class DiskShelf:
         """Keep the baseline's document. A disk that takes nothing is said in ``problem``; the next save tries again."""
         try:
             self._directory(key.agent)
-            write(self.place(key.agent) / "baseline.json", json.dumps(baseline, ensure_ascii=False).encode())
+            write_whole(self.place(key.agent) / "baseline.json", json.dumps(baseline, ensure_ascii=False).encode())
             self.problem = ""
         except OSError as err:
             self.problem = err.strerror or str(err)
@@ -136,7 +134,7 @@ class DiskShelf:
         """Keep a bundle as it came. A disk that takes nothing is said in ``problem``."""
         try:
             self._directory(agent)
-            write(self.place(agent) / "bundle.json", sealed)
+            write_whole(self.place(agent) / "bundle.json", sealed)
             self.problem = ""
         except OSError as err:
             self.problem = err.strerror or str(err)
@@ -145,7 +143,7 @@ class DiskShelf:
     def keep_manifest(self, agent: str, document: Json) -> None:
         """Keep a declaration until it is handed on. Raises OSError, since it was not acknowledged yet."""
         self._directory(agent)
-        write(self.place(agent) / "manifest.json", json.dumps(document, ensure_ascii=False).encode())
+        write_whole(self.place(agent) / "manifest.json", json.dumps(document, ensure_ascii=False).encode())
 
     def manifest(self, agent: str) -> Json:
         """The declaration that waits to be handed on, None when there is none."""
@@ -169,7 +167,7 @@ class DiskShelf:
         if not place.is_dir():
             # Bundle and baseline may come from two threads at once.
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write(place / "name", agent.encode("utf-8", "replace"))
+            write_whole(place / "name", agent.encode("utf-8", "replace"))
 
     def _set_aside(self, path: Path, err: InvalidInput) -> None:
         self.broken += 1
@@ -186,13 +184,3 @@ def read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write so that a crash leaves the old file or the new one, never half of it; mode 0600. Raises OSError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    with os.fdopen(fresh(beside), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

@@ -162,18 +162,21 @@ def test_pins_of_mcp_servers_are_kept(tmp_path):
     elsewhere(SHELF, str(tmp_path / "pins"))
 
 
-WRAP = """
-from kaizen_security.setup.wrap import replaced
+FILES = """
+from kaizen_security.client.files import write_first, write_whole
 path = sys.argv[1]
-replaced(path, b"old", 0o644)
-replaced(path, b"whole", 0o600)
+write_first(path, b"old")
+write_first(path, b"other")
+with open(path) as file:
+    assert file.read() == "old"
+write_whole(path, b"whole", mode=0o644)
 with open(path) as file:
     assert file.read() == "whole"
 """
 
 
-def test_another_programs_configuration_is_replaced_whole(tmp_path):
-    elsewhere(WRAP, str(tmp_path / "claude.json"))
+def test_a_file_is_written_once_or_replaced_whole(tmp_path):
+    elsewhere(FILES, str(tmp_path / "claude.json"))
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.bundle import Bundle, key_hash, seal, signing_key
 from kaizen_security.observer.baseline import Baseline, features
 from kaizen_security.runtime.agents import AgentKey
-from kaizen_security.sidecar.shelf import DiskShelf, write
+from kaizen_security.sidecar.shelf import DiskShelf
 
 KEY = "kz_live_" + "k" * 43
 HERE = AgentKey("", "an agent / with ../ a name")
@@ -86,12 +86,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_is_said(shelf):
     shelf.save(HERE, baseline())
     assert shelf.problem == ""
     assert sorted(path.name for path in place.iterdir()) == ["baseline.json", "name"]
-
-
-def test_an_interrupted_write_is_not_seen(tmp_path):
-    write(tmp_path / "x", b"whole")
-    (tmp_path / ".x.99999").write_bytes(b"ha")
-    assert (tmp_path / "x").read_bytes() == b"whole"
 
 
 def test_a_declaration_that_changed_meanwhile_is_not_dropped(shelf):
