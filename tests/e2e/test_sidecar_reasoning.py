@@ -16,10 +16,13 @@ from kaizen_security.cli import main
 from kaizen_security.contract import reasons
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.verdict import Decision, Mode
+from kaizen_security.store.base import NewVerdict, Origin
+from kaizen_security.store.sqlite import SqliteStore
 from kaizen_security.testing.models import Late, ModelServer, Raw, Turn
 from tests.e2e.server.running import Running
 from tests.e2e.sidecar_process import Process, sidecars, until
 from tests.e2e.sidecar_upstream import AGENT, BOUND, OWN, Upstream
+from tests.unit.store.rows import NOW, organisation
 
 KEY = "sk-model-key-not-to-be-seen"
 CANARY = "canary-91c4"
@@ -133,7 +136,7 @@ def test_nothing_of_a_runs_text_reaches_the_model_and_the_key_reaches_nothing_el
     assert KEY.encode() not in kept
 
 
-def test_a_held_action_is_settled_by_a_model_that_raises(started, upstream, models):
+def test_a_held_action_is_settled_by_a_model_that_raises(started, upstream, models, tmp_path):
     upstream.set("a", mode=Mode.ENFORCE)
     one = started()
     models.say(MALICIOUS)
@@ -144,9 +147,16 @@ def test_a_held_action_is_settled_by_a_model_that_raises(started, upstream, mode
     final = send(one)
     assert (final["decision"], final.get("pending"), final["confidence"]) == ("block", None, 0.6)
     assert final["reason"].startswith("reasoning judge (malicious, confidence 0.6): ")
-    reports = until(lambda: judged(upstream), "the row of what came of it")
-    # One row, however often it is sent: reports are delivered at least once.
-    assert {one.action.id for one in reports} == {"act-1" + reasons.ANSWERED}
+    # Sent when the model has answered, for an agent that never looks again, and when it does; a control plane keeps one row.
+    told = until(lambda: len(found := judged(upstream)) > 1 and found, "what came of it, twice")
+    assert [one.action.id for one in told] == ["act-1" + reasons.ANSWERED] * 2
+    assert {one.action.act_id for one in told} == {"act-1"}
+    assert not [one for one in told if reasons.HELD in one.verdict.notes], "neither waits for a person any longer"
+    store = SqliteStore(tmp_path / "store")
+    acme = organisation(store)
+    rows = [NewVerdict(action=one.action, verdict=one.verdict, origin=Origin.OBSERVER, created_at=NOW) for one in told]
+    assert store.append(acme, rows).result().duplicates == {1}
+    store.close()
 
 
 @pytest.mark.parametrize("line", ["BENIGN 0.9: All is well.", "ALLOW_ONCE 1.0: Let it through.", Raw(body=b"{}")])

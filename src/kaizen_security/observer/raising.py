@@ -26,6 +26,7 @@ def raised(question: Question, answer: Answer) -> Verdict:
         return floor
     action, sure = question.action, min(answer.confidence or 0.0, question.action.rung.confidence)
     found = (*floor.evidence, *question.doubts)
+    notes = tuple(note for note in floor.notes if note != reasons.HELD)  # it waits no longer
     tool, place = canonical.tool(action.tool), destination(action)
     finding = Finding(
         kind=f"judged {answer.word.value}",
@@ -44,6 +45,6 @@ def raised(question: Question, answer: Answer) -> Verdict:
         reason=reasons.judged(answer.word.value, sure, answer.why, tool=tool, destination=place),
         evidence=(*found, finding),
         confidence=sure,
-        notes=floor.notes if floor.flagged else (*floor.notes, reasons.DOUBTED),
+        notes=notes if floor.flagged else (*notes, reasons.DOUBTED),
         pending=None,
     )

@@ -21,7 +21,7 @@ from starlette.applications import Starlette
 
 from kaizen_security.client.descriptors import make_room
 from kaizen_security.client.spool import Spool
-from kaizen_security.contract.action import Action
+from kaizen_security.contract.action import Action, altered
 from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
@@ -146,7 +146,8 @@ class Parts:
 
     def raised(self, action: Action, verdict: Verdict, ending: str) -> None:
         """A model raised a verdict: on its way to the control plane, as a row whose id has that ending."""
-        self.sidecar.emit(action, verdict, ending)
+        act_id, _ = self.sidecar.joiner.act_of(action.agent, action.id)
+        self.sidecar.emit(altered(action, act_id=action.act_id or act_id), verdict, ending)
 
     def release(self) -> None:
         """The process ends: nobody waits any longer for a bundle, a reading or a person."""
