@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
@@ -22,17 +23,20 @@ from kaizen_security.launch.policies import Policies
 
 LOOK = 0.5
 """Seconds between two looks whether there is anybody left."""
+LOOKS = 50
+"""How often it is looked at most who is to be attached, until a look finds nobody new."""
 
 
 def tree(pid: int) -> Iterator[int]:
     """A process and all that descend from it, parents first: a child that is made meanwhile inherits its parent's mark."""
-    yield pid
-    with suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{task}/children") as file:
-                children = file.read().split()
-            for child in children:
-                yield from tree(int(child))
+    left = [pid]
+    while left:
+        parent = left.pop()
+        yield parent
+        with suppress(OSError):
+            for task in os.listdir(f"/proc/{parent}/task"):
+                with suppress(OSError), open(f"/proc/{parent}/task/{task}/children") as file:
+                    left += map(int, file.read().split())
 
 
 def members(cgroup: str) -> Iterator[int]:
@@ -50,7 +54,7 @@ def members(cgroup: str) -> Iterator[int]:
 
 
 class Attached:
-    """``processes`` gives who is to be attached, and is asked twice, for those who were being made at the first time.
+    """``processes`` gives who is to be attached, and is asked until it names nobody new: some were being made at the last time.
 
     ``heard`` gets every action besides being reported. Raises NotHere, Misconfigured.
     """
@@ -88,9 +92,7 @@ class Attached:
                 policies = Policies(url, settings.api_key, plan.agent, rung.in_force)
                 rung.begin_with(policies)
                 after.callback(policies.stop)
-            for _ in range(2):
-                for pid in self._processes():
-                    rung.mark(pid)
+            self._mark(rung)
             rung.start()
             began(len(rung.marked()), rung.trouble)
             while rung.marked() and not self._stopping.wait(LOOK):
@@ -98,10 +100,37 @@ class Attached:
             rung.stop()
             return rung.counts()
 
+    def _mark(self, rung: KernelRung) -> None:
+        known: set[int] = set()
+        for _ in range(LOOKS):
+            new = [pid for pid in self._processes() if pid not in known and mark(rung, pid)]
+            if not new:
+                return
+            known.update(new)
+
     def _report(self, action: Action, verdict: Verdict) -> None:
         self._heard(action, verdict)
         if self._outlet is not None:
             self._outlet.report(action, verdict)
+
+
+def mark(rung: KernelRung, pid: int) -> bool:
+    """Mark a process that is there; False when it has ended.
+
+    A mark of one that has ended would stay, keep the attachment from ending, and hold whoever gets the number next.
+    """
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        rung.mark(pid)
+        ended, _, _ = select.select([process], [], [], 0)
+        if ended:
+            rung.unmark(pid)
+        return not ended
+    finally:
+        os.close(process)
 
 
 def detach(name: str) -> None:

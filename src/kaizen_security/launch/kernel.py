@@ -142,6 +142,10 @@ class KernelRung:
             with suppress(OSError):
                 (self._cgroup / "cgroup.procs").write_text(str(pid))
 
+    def unmark(self, pid: int) -> None:
+        """It has ended before it was marked."""
+        self._collector.unmark(pid)
+
     def confined(self, pid: int) -> list[str]:
         """The agent's first process has the mounts that it will have: what is lacking to stop programs by their hash, in words."""
         if os.readlink(f"/proc/{pid}/ns/mnt") == os.readlink("/proc/self/ns/mnt"):
