@@ -34,7 +34,9 @@ _SECRET_FIELDS = (
     "私钥",
 )
 _WALLET = re.compile(
-    r"(?i:(?:seed|recovery|mnemonic) (?:phrase|words)|(?:palabras|frase) de recuperación|frase semilla"
+    r"(?i:(?:seed|recovery|mnemonic) (?:phrase|words)"
+    r"|\b(?:twelve|twenty-four|12|24)[ -]words?\b[^.\n]{0,60}?\b(?:wallet|wrote down)\b"
+    r"|(?:palabras|frase) de recuperación|frase semilla"
     r"|phrase de récupération|wiederherstellungs(?:phrase|wörter)|frase di recupero|frase de recuperação"
     r"|助记词|リカバリーフレーズ|복구 문구|секретная фраза)"
 )
@@ -53,12 +55,13 @@ _CODE = re.compile(
     r"(?:code|pass(?:codes?|words?|phrases?|wort|wörter)?\b|kennwort|código|codice))"
 )
 """A code for this once, which somebody else sent so that only this person has it."""
+_USERINFO = re.compile(r"\s*(?i:https?):[\\/]*([^/?#\\\s]{1,400})@")
 _LETTERS_ONLY = re.compile(r"[\W_]+")
 
 
 def secrets_asked(params: Json) -> list[str]:
     """What a question wants to know that nobody may ask for: fields for secrets, and words that open a wallet."""
-    return [*_secret_fields(params), *_wallet_words(params), *_codes(params)]
+    return [*_secret_fields(params), *_wallet_words(params), *_codes(params), *_disguised(params)]
 
 
 def claims(body: Json) -> tuple[str, ...]:
@@ -81,6 +84,13 @@ def _secret_fields(params: Json) -> list[str]:
 def _wallet_words(params: Json) -> list[str]:
     """The words that open a wallet, wherever a question names them: nobody may ask for those."""
     return [found[0] for text in texts(params) if (found := _WALLET.search(text))][:1]
+
+
+def _disguised(params: Json) -> list[str]:
+    """A page that a person is sent to whose address begins with another host's name, as one that signs in there."""
+    url = params.get("url") if isinstance(params, dict) else None
+    shown = _USERINFO.match(url) if isinstance(url, str) else None
+    return [f"a visit to a page that is not at {shown[1][:80]}"] if shown else []
 
 
 def _codes(params: Json) -> list[str]:

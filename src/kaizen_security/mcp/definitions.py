@@ -30,6 +30,11 @@ _LETTER = re.compile(r"[^\W\d_]")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_A-Za-z]\w*")
 _ENDING = re.compile(r"(?<=\w{3})(?:ings?|ies|es|ed|en|s|e|y)$")
 _EDITION = re.compile(r"(?<=[A-Za-z])[_.-]?(?:v\d{1,3}|\d{1,2})$", re.IGNORECASE)
+_NUMBER = re.compile(r"(?<=[A-Za-z])(?<![^A-Za-z][vV])\d{1,2}$")
+"""A number that belongs to the word before it, and is not set apart as that of an edition is."""
+_TWICE = re.compile(r"(.)\1+")
+_PRIVATE_KEY = re.compile(r"private(?:\W|\\s){0,6}key", re.IGNORECASE)
+_KEY = re.compile(r"key|pem\b|secret|credential|certificat|identit", re.IGNORECASE)
 _DOUBLED = re.compile(r"(.)\1$")
 
 
@@ -150,6 +155,33 @@ def untrue_hints(tool: Json) -> tuple[str, ...]:
     return (f"its hints say that it only reads, its name that it does: {verb}",)
 
 
+def untold_keys(tool: Json) -> tuple[str, ...]:
+    """Arguments whose pattern only a private key fits while nothing that they say of themselves speaks of one."""
+    found = []
+    for schema in _schemas(tool):
+        properties = schema.get("properties")
+        for name, about in properties.items() if isinstance(properties, dict) else ():
+            pattern = about.get("pattern") if isinstance(about, dict) else None
+            if isinstance(pattern, str) and _PRIVATE_KEY.search(pattern) and not _KEY.search(_said_of(name, about)):
+                found.append(name)
+    return tuple(found[:4])
+
+
+def _schemas(value: Json) -> Iterator[dict[str, Json]]:
+    """Every object in a definition."""
+    level = [value]
+    while level:
+        for one in level:
+            if isinstance(one, dict):
+                yield one
+        level = [
+            below
+            for one in level
+            if isinstance(one, dict | list)
+            for below in (one.values() if isinstance(one, dict) else one)
+        ]
+
+
 def _is_kept(words: list[str]) -> bool:
     # "remove_user_account", "drop_old_tables", "remove_files_from_disk"; not "remove_image_background".
     named = list(takewhile(lambda word: word not in _BEHIND, dropwhile(_BEFORE.__contains__, words)))
@@ -194,6 +226,17 @@ def stem(name: str) -> str:
     """
     words = (_ENDING.sub("", word.lower()) for word in _WORDS.findall(_EDITION.sub("", name)))
     return " ".join(_DOUBLED.sub(r"\1", word) for word in words)
+
+
+def stems(name: str) -> tuple[str, str]:
+    """The stems of a name as it stands, and with letters that stand twice standing once."""
+    return stem(name), stem(_TWICE.sub(r"\1", name))
+
+
+def siblings(name: str, other: str) -> bool:
+    """Whether two names differ in a number that is part of their last word: base32 is no edition of base64."""
+    own, others = _NUMBER.search(name), _NUMBER.search(other)
+    return own is not None and others is not None and own[0] != others[0]
 
 
 def latin(word: str) -> str:

@@ -104,7 +104,7 @@ SAYING = words_of(
     "tell(?:s|ing)?\\b;told\\b;mention(?:s|ed|ing)?\\b;inform(?:s|ed|ing)?\\b;notif(?:y|ied|ies|ying)\\b;"
     "reveal(?:s|ed|ing)?\\b;disclos(?:e|ed|es|ing)\\b;"
     "report(?:s|ed|ing)?\\b;surfac(?:e|ed|ing)\\b;bring_up\\b;brought_up\\b;erwähn;auftauch;mitteil;zeig;informier;"
-    "gesagt;erfähr;erfahr;stör;prévenir;prévenu;averti;montr(?:er|ez|é);signal(?:er|ez|é);dérang;parle[rz];mention;"
+    "nói_(?:với|cho)\\b;gesagt;erfähr;erfahr;stör;prévenir;prévenu;averti;montr(?:er|ez|é);signal(?:er|ez|é);dérang;parle[rz];mention;"
     "mencion;avis[aeo];diga;decir\\b;inform[aeo]\\w*;molest;se_entere;dire\\b;mostr[aio];disturb;sapere\\b;"
     "diz[ae]\\w*;incomod;vertel;zeg;meld;merken;"
     "inform[uo]\\w*;mów;wspomin;powiad;сообщ;говор;сказа;упомина;показыв;объясн;söz_et;bahset;bildir;haber_ver;söyle;"
@@ -118,7 +118,8 @@ TELLING = SAYING | words_of(
     "raise;aware\\b;bother;disturb;trouble;shown?\\b;known?\\b;learn\\b;put_to\\b;(?:need|have)_to_see\\b"
 )
 CONSENT = words_of(
-    "approv;confirm;consent;permission;authori[sz];sign.?off;ask(?:ing|ed)?\\b;question;dialogs?\\b;rückfrag;"
+    "approv;confirm;consent;permission;authori[sz];sign.?off;ask(?:ing)?\\b;"
+    "(?<!have )(?<!has )(?<!had )asked\\b;question;dialogs?\\b;rückfrag;"
     "bestätig;zustimm;nachfrag;freigabe;confirm;"
     "autoris;autoriz;accord\\b;demand;domand;conferm;consens;permiso;aprob;pregunt;pergunt;aprova;bevestig;toestemm;"
     "vragen;potwierdz;zgod;подтвержд;"
@@ -159,6 +160,8 @@ TALK = pattern_of(
     "(?:exchanged|discussed|typed)_(?:since|so_far|until|before|in_this|here)\\b;"
     "present_(?:conversation|chat|dialogue)\\b;current_(?:conversation|chat|dialogue)\\b;"
     "our_(?:conversation|chat|dialogue)\\b;messages?_(?:exchanged|so_far|in_your);context_window;"
+    "tool_(?:results?|outputs?)_(?:that_)?you_have_(?:seen|received|got)\\b;"
+    "what_(?:they|you|it)_knows?_(?:of|about)_the_(?:user|person|customer)\\b;"
     "system_(?:message|prompt|instructions);chain.of.thought;reasoning_(?:steps|trace|process);user_turns?;"
     "other_(?:servers?|tools?)_(?:have_|has_)?(?:return|said|gave|sen[td]);"
     "all_(?:servers?|tools?)_(?:have_|has_)?(?:return|said|gave|sen[td]);"
@@ -197,7 +200,7 @@ MOVE = words_of(
     "ajout;ouvrir\\b;env[ií];reenv;"
     "mand[aei];adjunt;invi[aeo];inoltr;alleg;salv;anex;inclu;encaminh;stuur;verzend;mailen;wyśl;prześl;dołącz;скопир;"
     "отправ;перешл;пересла;вышл;"
-    "gönder;ilet;aktar;kirim;simpan;teruskan;gửi;chuyển;skicka;vidarebefordra;bifoga",
+    "gönder;ilet;aktar;kirim;simpan;teruskan;gửi;chuyển;điền;skicka;vidarebefordra;bifoga",
     "发到;发送;上传;转发;传给;填入;粘贴;写入;送信;送っ;記入;転送;添付;貼り付け;보내;넘기;"
     "전송;첨부;업로드;إرسال;أرسل;भेज;डाल;अपलोड",
 )
@@ -323,7 +326,7 @@ FOREIGN_TOOL = re.compile(
 )
 DEST = pattern_of(
     rf"(?<!\()(?:{ACCOUNT})|`[\w.-]{{1,40}}`|\b(?:param\w*|argument\w*|fields?|feld|champ|campo|veld|pole|alan"
-    rf"|trailer|header|query string)\b",
+    rf"|trailer|header|query string)\b|(?<![$%{{])\{{\w{{1,30}}\}}",
     r"параметр|поле\b|参数|字段|引数|パラメータ|欄|매개변수|필드|المعامل|الحقل|पैरामीटर|फ़ील्ड|\w+\(",
 )
 SOURCE = words_of(

@@ -48,3 +48,7 @@ CALLING = words_of(
     "call(?:s|ed|ing)?\\b;invok;aufruf;appel;llamad;llamar;chiamat;chamad;aanroep;wywoł;вызов;çağr;anrop",
     "调用;呼び出;호출",
 )
+SPARED = pattern_of(
+    r"\basked not to be (?:shown|sent|given) (?!(?:this|that|these|those|it|the|about|of|any|how|when|why|what|which|anything)\b)\w"
+)
+"""People who do not want a thing, which is named, and not what has just been spoken of."""

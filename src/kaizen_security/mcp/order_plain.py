@@ -27,6 +27,8 @@ MAX_CODED = 16
 
 SPREAD = 10
 """Letters that stand alone, from which on words are taken to be written letter by letter."""
+FIGURED = 6
+"""Words of letters and figures, from which on, if they are half of all, figures are read as the letters that they look like."""
 BLANKS = 4
 """Blanks written as %20, from which on a text is read without percent signs."""
 CODED = 24
@@ -35,6 +37,8 @@ _CODED = re.compile(rf"(?<![\w+/=])[A-Za-z0-9+/_-]{{{CODED},4096}}={{0,2}}(?![\w
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _PARAGRAPH = re.compile(r"[ \t\r]*\n[ \t\r]*\n\s*")
 _ENDS = re.compile(r"[.!?](?=\s|$)|\u3002")
+_FIGURES = str.maketrans("013457@$", "oieastas")
+_FIGURED = re.compile(r"(?<!\S)(?=\S{0,20}[a-zA-Z])(?=\S{0,20}[013457@$])[\w@$]{2,24}(?!\w)")
 _APART = re.compile(r"(?<!\S)[^\W\d_](?: [^\W\d_]){2,}(?!\S)")
 
 
@@ -82,6 +86,8 @@ def decoded(text: str) -> Iterator[tuple[str, str]]:
     lengths = [*map(len, text.split())]
     if lengths.count(1) >= SPREAD and spread(text):
         yield "letters set apart", gathered(text)
+    if _figured(text, len(lengths)):
+        yield "figures for letters", text.translate(_FIGURES)
     if not lengths or max(lengths) < CODED:
         return
     if text.count("%20") >= BLANKS:
@@ -92,6 +98,11 @@ def decoded(text: str) -> Iterator[tuple[str, str]]:
         said = _said(run)
         if said:
             yield "text in base64", said
+
+
+def _figured(text: str, words: int) -> bool:
+    """Whether most words have figures in the place of letters."""
+    return ("0" in text or "3" in text) and 2 * len(_FIGURED.findall(text)) >= max(words, 2 * FIGURED)
 
 
 def spread(text: str) -> bool:

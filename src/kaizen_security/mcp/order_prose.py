@@ -159,7 +159,9 @@ KINDS = (
         near(r"(?:gets?|have|has|receives?|carry|carries)", ACCOUNT, r"\b(?:bcc|cc|copy)\b", gap=30),
         near(r"(?:pushed|sent|forwarded|copied|posted|uploaded|mailed|exported)", r"\b(?:to|at)\b", ACCOUNT),
     ),
-    kind("command that harms", 1, "chmod|rm -|mkfs|dd if", r"\bchmod (?:-r )?777\b|\brm -[rf]{2}\b|\bmkfs\b|\bdd if="),
+    kind(
+        "command that harms", 1, "chmod|rm -|mkfs|dd if", r"\bchmod (?:-r )?0?777\b|\brm -[rf]{2}\b|\bmkfs\b|\bdd if="
+    ),
     kind("reach beyond this tool", 1, "whichever|whatever|across", r"\b(?:whichever|whatever) (?:tool|server)\b"),
     kind(
         "word against other tools",

@@ -76,7 +76,9 @@ class Together:
         return start, min(ends, default=right)
 
 
-SILENCE = Together("concealment from the user", 2, concepts.PERSON, (concepts.NOT, concepts.TELLING), reach=60)
+SILENCE = Together(
+    "concealment from the user", 2, concepts.PERSON, (concepts.NOT, concepts.TELLING), further.SPARED, reach=60
+)
 ADDRESSED = Together("words to the model that reads", 3, concepts.ADDRESSED)
 PROGRAMME = Together("words to the model that reads", 3, concepts.PROGRAMME)
 VIEW = Together("concealment from the user", 3, concepts.VIEW)

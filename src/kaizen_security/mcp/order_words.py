@@ -38,9 +38,10 @@ _MARKUP = kind(
 _TURN = kind(
     "turns of a conversation that nobody had",
     3,
-    "<|human:|human :|user:|user :",
+    "<|human:|human :|user:|user :|human]|user]",
     r"<\|[a-z_]{2,20}\|> ?(?:system|user|assistant)\b",
     r"(?:^|\n)(?:human|user) ?:[^\n]{0,400}\n+(?:assistant|ai) ?:",
+    r"(?:^|\s)\[(?:human|user)\] ?:[^\n]{0,400}?[\n ]\[(?:assistant|ai)\] ?:",
 )
 
 _CONCEALMENT = kind(
@@ -355,6 +356,6 @@ EXAMPLE = re.compile(
     r"\b(?:such as|e\.g\.|for example|for instance|like|phrases?|patterns?|strings?|examples?|attempts?"
     r"|sentences?|known as|called"
     r"|titled|named|says|said|reads|(?:may|might|could) write|writes|looks for|detects?|matches|contains?|mentions?)"
-    r"[^.!?\n\"'`«]{0,30}" + _QUOTED + r"(?:(?:,| or| and|;| /)+ ?" + _QUOTED + r"){0,8}"
+    r"[^.!?\n\"'`«<>]{0,30}" + _QUOTED + r"(?:(?:,| or| and|;| /)+ ?" + _QUOTED + r"){0,8}"
 )
 """Quoted words that are spoken of, not spoken."""

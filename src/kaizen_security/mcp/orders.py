@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from kaizen_security.mcp import order_prose, order_together
+from kaizen_security.mcp import order_acts, order_prose, order_together
 from kaizen_security.mcp.definitions import Asked
 from kaizen_security.mcp.order_claims import of_another
 from kaizen_security.mcp.order_kinds import END, Kind
@@ -43,11 +43,18 @@ MAX_PLACE = 4 * NEAR
 MAX_PICTURES = 16
 SHORT = 64
 """Characters of a text whose signs are kept for the next time."""
+MANY_JOINTS = 6
+"""Joints of a name, from which on it is read as a sentence."""
 SHORTEST_CODED = 19
 """Characters of the shortest text that may say more once it is decoded: ten letters set apart."""
 __all__ = ["DEFINITION", "MAX_TEXT", "Sign", "orders_in_result", "signs", "signs_in_result", "weight"]
 
-_HEAVY_KINDS: tuple[Kind | Together, ...] = (*HEAVY, *order_prose.HEAVY, *order_together.HEAVY)
+_HEAVY_KINDS: tuple[Kind | Together, ...] = (
+    *HEAVY,
+    *order_prose.HEAVY,
+    *order_together.HEAVY,
+    *order_acts.HEAVY,
+)
 _HEAVY_SIEVE = Sieve((*(kind.stems for kind in _HEAVY_KINDS), *HEAVY_STEMS))
 
 _RESULT_TAG = re.compile(r"<(/?)(?:tool|function)[_ ]?(?:results?|response|output|call)s?\b", re.IGNORECASE)
@@ -85,12 +92,12 @@ def signs(
     """
     found: dict[str, Sign] = {}
     asked = tuple(asked)
-    texts = tuple(texts)
+    texts = tuple(map(_set_apart, texts))
     known = None if own is None else own | {name for name, _ in asked} | {text for text in texts if len(text) < 64}
     for _, text in asked:
         read = plain(text)
         for sign in (
-            *_of_kinds(read, found, order_together.SLOTS),
+            *_of_kinds(read, found, (*order_together.SLOTS, *order_acts.SLOTS)),
             *(Sign(*one) for one in of_another(read, None if partial else known, strangers or {})),
         ):
             found.setdefault(sign.kind, sign)
@@ -110,6 +117,11 @@ def signs(
         if len(text) >= SHORTEST_CODED:
             _decoded(text, found, lambda said: _of_kinds(said, {}, _every(said)))
     return _sorted(found)
+
+
+def _set_apart(text: str) -> str:
+    """A sentence that is written as one name is a sentence: a single choice that says what was done says it to the model."""
+    return text.replace("_", " ") if text.count("_") >= MANY_JOINTS and " " not in text else text
 
 
 @functools.lru_cache(maxsize=2048)
@@ -142,7 +154,9 @@ def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
     for place in places:
         found = {sign.kind: sign for sign in signs_of_looks}
         for sign in _of_kinds(
-            place, found, (*_every(place, spoken=True), SPOKEN, order_prose.SPOKEN, *order_together.SPOKEN)
+            place,
+            found,
+            (*_every(place, spoken=True), SPOKEN, order_prose.SPOKEN, *order_together.SPOKEN, *order_acts.SPOKEN),
         ):
             found.setdefault(sign.kind, sign)
         best = max(best, found, key=_worth)
@@ -238,6 +252,7 @@ def _every(plain: str, *, spoken: bool = False) -> Iterator[Kind | Together]:
     yield from heavy_in(plain, spoken=spoken)
     yield from light_in(plain)
     yield from order_together.KINDS
+    yield from order_acts.KINDS
 
 
 def _of_kinds(plain: str, found: Mapping[str, Sign], kinds: Iterable[Kind | Together]) -> Iterable[Sign]:

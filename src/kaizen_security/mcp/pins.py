@@ -18,8 +18,10 @@ from kaizen_security.mcp.definitions import (
     name_of,
     outline,
     settled,
-    stem,
+    siblings,
+    stems,
     texts,
+    untold_keys,
     untrue_hints,
     whole,
 )
@@ -166,7 +168,8 @@ class _Around:
             for name, pinned in other.tools.items():
                 self._strangers[name] = (other, pinned)
                 self._outlines.setdefault(outline(name), (name, other.server))
-                self._stems.setdefault(stem(name), name)
+                for key in stems(name):
+                    self._stems.setdefault(key, name)
 
     def rule(self, tool: Json) -> Ruling:
         name, now = name_of(tool), digest(tool)
@@ -221,7 +224,10 @@ class _Around:
         }
         own = self._listed | self._pins.tools.keys()
         found = signs(texts(tool), strangers=strangers, asked=arguments(tool), own=own, partial=self._partial)
-        untrue = untrue_hints(tool)
+        untrue = untrue_hints(tool) + tuple(
+            f"only a private key fits what it asks for as {visible(key)}, and it does not say so"
+            for key in untold_keys(tool)
+        )
         if weight(found) < DEFINITION and not untrue:
             return None
         return Why.ORDERS, untrue + tuple(f'{sign.kind}: "{visible(sign.words)}"' for sign in found)
@@ -237,8 +243,8 @@ class _Around:
 
     def _inflected(self, tool: Json, name: str, now: str) -> tuple[Why, tuple[str, ...]] | None:
         """One that takes another server's calls under its name in the plural, or in another form of its words."""
-        twin = self._stems.get(stem(name), name)
-        if twin == name or name in self._strangers or self._apart:
+        twin = next((self._stems[key] for key in stems(name) if key in self._stems), name)
+        if twin == name or name in self._strangers or self._apart or siblings(name, twin):
             return None
         other = self._strangers[twin]
         wanted, own = _wanted(other[1].definition), _arguments(tool, "properties")
