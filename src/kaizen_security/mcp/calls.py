@@ -6,6 +6,7 @@ A method that is not in the tables is judged under its own name: an extension th
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -61,6 +62,15 @@ def actions_of(message: Message, *, server: str, run_id: str, ids: Callable[[], 
     act = said(message, META_ACT)
     found = _actions_of(message, server, run_id, ids)
     return tuple(replace(action, act_id=act) for action in found) if act else found
+
+
+def one_folded(message: Message) -> frozenset[str]:
+    """Arguments of which a decoder that folds case makes one of several: it would take the last, and what was judged be another."""
+    arguments = message.params.get("arguments") if isinstance(message.params, dict) else None
+    if not isinstance(arguments, dict) or len({name.casefold() for name in arguments}) == len(arguments):
+        return frozenset()
+    times = Counter(name.casefold() for name in arguments)
+    return frozenset(name for name in arguments if times[name.casefold()] > 1)
 
 
 def _actions_of(message: Message, server: str, run_id: str, ids: Callable[[], str]) -> tuple[Action, ...]:

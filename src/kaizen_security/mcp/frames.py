@@ -206,10 +206,8 @@ def _message(body: Json, raw: bytes, limits: Limits) -> Message:
         if not isinstance(method, str) or "result" in body or "error" in body:
             raise Unreadable(INVALID_REQUEST, "a message is either a request or a reply", id_)
         params = body.get("params")
-        if isinstance(params, dict):
-            if not params.keys() <= _PARAMS:
-                _check_names(params, "params", id_, known=_PARAMS)
-            _check_apart(params.get("arguments"), id_)
+        if isinstance(params, dict) and not params.keys() <= _PARAMS:
+            _check_names(params, "params", id_, known=_PARAMS)
         shape = Shape.REQUEST if id_ is not None else Shape.NOTIFICATION
         return _made(shape, raw, body, method, id_, False)
     if ("result" in body) == ("error" in body) or "id" not in body:
@@ -229,12 +227,6 @@ def _check_names(names: Iterable[str], where: str, id_: Id | None, known: frozen
     for name in names:
         if name not in known and name.casefold() in _FOLDED[known]:
             raise Unreadable(INVALID_REQUEST, f"{where} has a key that differs from another only in case", id_)
-
-
-def _check_apart(arguments: Json, id_: Id | None) -> None:
-    """No two arguments of which a decoder that folds case would take the last: what was judged would be the other one."""
-    if isinstance(arguments, dict) and len({name.casefold() for name in arguments}) < len(arguments):
-        raise Unreadable(INVALID_REQUEST, "arguments has a key that differs from another only in case", id_)
 
 
 def _id(body: dict[str, Json], limits: Limits) -> Id | None:

@@ -52,6 +52,9 @@ class Ward(Protocol):
     def held(self, action: Action) -> Finding | None:
         """Why this call may not be made though no verdict forbids it; None when it may."""
 
+    def takes(self, call: Message, arguments: frozenset[str]) -> bool:
+        """Whether the tool that is called is known to have all of these arguments."""
+
     def marked(self, action: Action) -> Action:
         """The call with the digest of the definition that its tool has, where it is known."""
 
@@ -74,6 +77,10 @@ class Nothing:
     def held(self, action: Action) -> Finding | None:
         """Nothing is held back."""
         return None
+
+    def takes(self, call: Message, arguments: frozenset[str]) -> bool:
+        """Of no tool is anything known."""
+        return False
 
     def marked(self, action: Action) -> Action:
         """Definitions are not looked at."""

@@ -302,6 +302,11 @@ def _wanted(tool: Json) -> frozenset[str]:
     return _arguments(tool, "required") or _arguments(tool, "properties")
 
 
+def arguments_of(tool: Json) -> frozenset[str]:
+    """The names of the arguments that a definition has."""
+    return _arguments(tool, "properties")
+
+
 def _takes_its_place(old: Json, new: Json) -> bool:
     """Whether a tool that came as another one went takes the same arguments, and at least one."""
     return bool(_arguments(old, "properties")) and _arguments(old, "properties") == _arguments(new, "properties")

@@ -16,7 +16,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.mcp import answers
-from kaizen_security.mcp.calls import FROM_SERVER, NotUnderstood, actions_of
+from kaizen_security.mcp.calls import FROM_SERVER, NotUnderstood, actions_of, one_folded
 from kaizen_security.mcp.frames import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -44,6 +44,7 @@ UNREADABLE, TOO_LARGE, UNASKED, TOO_MANY, TOO_FAST, REUSED, STRANGE = (
     "request that this side may not send",
 )
 """Why a message went nowhere: the keys of ``Relay.lost``."""
+ONE_FOLDED = "arguments has a key that differs from another only in case, and the tool is not known to have both"
 MOST_CANCELLED = 64
 """Cancelled requests, of both sides, whose late replies still go on."""
 
@@ -240,6 +241,9 @@ class Relay:
             if message.method == "notifications/cancelled":
                 self._cancel(Side.CLIENT, message)
             return _Part(message=message)
+        folded = one_folded(message)
+        if folded and not self._ward.takes(message, folded):
+            return self._refuse(message, UNREADABLE, INVALID_PARAMS, ONE_FOLDED)
         try:
             found = actions_of(message, server=self.server, run_id=self._run(message), ids=self._ids)
         except NotUnderstood as err:

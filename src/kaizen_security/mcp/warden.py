@@ -20,7 +20,19 @@ from kaizen_security.mcp.frames import Message
 from kaizen_security.mcp.hidden import hidden, visible
 from kaizen_security.mcp.inbound import Arrival, Nothing, Report, as_one, brought
 from kaizen_security.mcp.orders import DEFINITION, orders_in_result, signs, weight
-from kaizen_security.mcp.pins import INSTRUCTIONS, SERVER, Held, Pins, Ruling, Why, accept, introduced, judged, settle
+from kaizen_security.mcp.pins import (
+    INSTRUCTIONS,
+    SERVER,
+    Held,
+    Pins,
+    Ruling,
+    Why,
+    accept,
+    arguments_of,
+    introduced,
+    judged,
+    settle,
+)
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.whose import KEEP_APART, client_of
 
@@ -86,6 +98,15 @@ class Warden(Nothing):
         if self._locked and action.tool not in self._pinned:
             return self._finding(Why.UNDECLARED, action.tool, ("only pinned tools are let through (locked)",))
         return None
+
+    def takes(self, call: Message, arguments: frozenset[str]) -> bool:
+        """Whether the pinned definition has all of these arguments: then its server tells them apart."""
+        name = call.params.get("name") if call.method == "tools/call" and isinstance(call.params, dict) else None
+        try:
+            pinned = self._shelf.pins(self._server).tools.get(name) if isinstance(name, str) else None
+        except Misconfigured:
+            return False
+        return pinned is not None and arguments <= arguments_of(pinned.definition)
 
     def _refresh(self) -> None:
         mark = self._shelf.mark(self._server)

@@ -79,3 +79,35 @@ def test_all_pages_of_the_first_list_are_the_first_list():
     server = Beside().opened_by("claude-code")
     assert server.lists(GET, more="2") == ["receive"]
     assert server.lists(FAX, cursor="2") == ["send"]
+
+
+PLOT = {
+    "name": "plot",
+    "description": "Draws a line.",
+    "inputSchema": {"type": "object", "properties": {"x": {}, "X": {}, "y": {"properties": {"Y": {}}}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passes"),
+    [
+        ({"x": 1, "X": 2}, True),
+        ({"x": 1, "y": 2}, True),
+        ({"y": 1, "Y": 2}, False),
+        ({"x": 1, "X": 2, "y": 3, "Y": 4}, False),
+    ],
+)
+def test_arguments_that_differ_only_in_case_pass_where_the_pinned_tool_has_both(arguments, passes):
+    beside = Beside()
+    asked = request(9, "tools/call", name="plot", arguments=arguments)
+    before, _ = beside.talk.client(asked)
+    assert bool(before) == (arguments.keys() == {"x", "y"})
+    assert beside.lists(PLOT) == ["plot"]
+    to_server, to_client = beside.talk.client({**asked, "id": 10})
+    assert bool(to_server) == passes
+    assert passes or "differs from another only in case" in to_client[0].decode()
+
+
+def test_arguments_of_a_prompt_that_differ_only_in_case_go_nowhere():
+    to_server, _ = Beside().talk.client(request(1, "prompts/get", name="greet", arguments={"a": "1", "A": "2"}))
+    assert to_server == []
