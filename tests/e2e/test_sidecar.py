@@ -321,6 +321,7 @@ def test_silent_connections_to_the_loopback_port_do_not_take_the_agent_s_way_in(
         assert sidecar.inspect(tool="search")["decision"] == "allow"
         assert sidecar.ask("GET", "/healthz", loopback=True)[0] == 200
         assert is_open(silent[-1])
+        assert sidecar.ask("GET", "/healthz")[1]["turned_away"]["silent_longest"] >= 1
     finally:
         for one in silent:
             one.close()

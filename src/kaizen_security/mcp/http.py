@@ -59,6 +59,7 @@ from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup, Upstream
 from kaizen_security.mcp.warden import Warden
 from kaizen_security.mcp.whose import keep_apart
+from kaizen_security.net.inbound import turned_away
 
 SESSION = "mcp-session-id"
 MAX_SESSIONS = 10_000
@@ -121,12 +122,13 @@ class Gateway:
         )
 
     async def healthz(self, request: Request) -> Response:
-        """``GET /healthz``: that it lives, and what went nowhere, by reason."""
+        """``GET /healthz``: that it lives, and what went nowhere and who was turned away, by reason."""
         lost = dict(self.lost)
         for desk in self._sessions.values():
             for why, n in desk.relay.lost.items():
                 lost[why] = lost.get(why, 0) + n
-        return JSONResponse({"status": "ok", "sessions": len(self._sessions), "lost": lost})
+        said = {"status": "ok", "sessions": len(self._sessions), "lost": lost, "turned_away": {**turned_away}}
+        return JSONResponse(said)
 
     async def endpoint(self, request: Request) -> Response:
         """``/NAME/mcp``."""

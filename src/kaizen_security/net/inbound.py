@@ -8,6 +8,7 @@ has been silent longest, not the one that comes: who has something to say says i
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from itertools import count
 from typing import Any
 
@@ -19,6 +20,9 @@ HEAD_DEADLINE = 10.0
 """Seconds in which the head of a request must have come, from the connection or from its first byte on."""
 CONNECTIONS = 512
 """Connections at a time."""
+FULL, SILENT, LATE = "no_room", "silent_longest", "no_head_in_time"
+turned_away: Counter[str] = Counter({FULL: 0, SILENT: 0, LATE: 0})
+"""Connections of this process that were ended before they had said anything, by reason, since its start."""
 _TURNS = count()
 """Who began to wait before whom: within one turn of the loop its clock does not tell."""
 
@@ -38,6 +42,7 @@ class Arrival:
     def finds_room(self) -> bool:
         """Whether there is room for it; then it has its time from now on."""
         if self.is_one_too_many() and not self._takes_the_place_of_one():
+            turned_away[FULL] += 1
             return False
         self.wait_for_head()
         return True
@@ -58,13 +63,14 @@ class Arrival:
             return False
         oldest = min(waiting, key=lambda one: one._turn)
         oldest.stop_waiting()
+        turned_away[SILENT] += 1
         oldest.put_out()
         return True
 
     def wait_for_head(self) -> None:
         """It has its time from now on."""
         self.stop_waiting()
-        self._timer = self.loop.call_later(self.head_deadline, self.put_out)
+        self._timer = self.loop.call_later(self.head_deadline, self._late)
         self._turn = next(_TURNS)
 
     def stop_waiting(self) -> None:
@@ -72,6 +78,10 @@ class Arrival:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _late(self) -> None:
+        turned_away[LATE] += 1
+        self.put_out()
 
     def put_out(self) -> None:
         """It has had its time."""

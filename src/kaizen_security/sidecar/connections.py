@@ -30,8 +30,9 @@ def user_of(transport: asyncio.BaseTransport) -> int | None:
 
 
 class Protocol(inbound.Protocol):
-    """One connection."""
+    """One connection. ``loopback`` connections at a time on the loopback port."""
 
+    loopback = LOOPBACK_CONNECTIONS
     _peer: int | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -41,7 +42,7 @@ class Protocol(inbound.Protocol):
 
     def is_one_too_many(self) -> bool:
         """Of those on loopback; the Unix socket is not counted."""
-        return _is_tcp(self) and sum(map(_is_tcp, self.connections)) > LOOPBACK_CONNECTIONS
+        return _is_tcp(self) and sum(map(_is_tcp, self.connections)) > self.loopback
 
     def on_message_begin(self) -> None:
         """A request: it carries who is at the other end, as the kernel says it."""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kaizen_security.net.inbound import turned_away
 from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.sidecar.holding import Holding
@@ -53,6 +54,7 @@ def routes(
                 "bundles_refused": uplink.bundles_refused,
                 "broken_files": shelf.broken,
                 "restarted": {**restarted},
+                "turned_away": {**turned_away},
                 "disk": shelf.problem or uplink.spool.problem or "ok",
             }
         )

@@ -230,7 +230,8 @@ def serve(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket]) -> None:
-    make_room(4 * LOOPBACK_CONNECTIONS)
+    # A quarter of what there is for loopback, however little that is: the agents' socket has the rest.
+    Protocol.loopback = max(1, make_room(4 * LOOPBACK_CONNECTIONS) // 4)
     config = uvicorn.Config(
         parts.app(),
         http=Protocol,

@@ -240,6 +240,7 @@ def test_who_opens_connections_and_says_nothing_does_not_keep_the_agents_out(gat
         assert silent[0].recv(1) == b""
         assert running.post(request(1, "ping")).status_code == 200
         assert is_open(silent[-1])
+        assert running.call.get("/healthz").json()["turned_away"]["silent_longest"] >= 1
     finally:
         for one in silent:
             one.close()

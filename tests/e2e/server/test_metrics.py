@@ -38,6 +38,7 @@ def test_counts_follow_what_happens_and_no_agent_names_a_series(tmp_path):
     assert found['kaizen_verdicts_total{decision="allow",origin="claim"}'] == "2"
     assert found["kaizen_duplicate_reports_total"] == "1"
     assert found["kaizen_sign_in_failures_total"] == "1"
+    assert found['kaizen_connections_turned_away_total{why="no_room"}'] == "0"
     assert found['kaizen_store_seconds_count{operation="append"}'] == "3"
     assert int(found["process_resident_memory_bytes"]) > 1 << 20
     assert int(found["process_open_fds"]) > 3

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import uvicorn
 
-from kaizen_security.net.inbound import is_over_its_share
+from kaizen_security.net.inbound import FULL, LATE, SILENT, is_over_its_share, turned_away
 from kaizen_security.server import serve
 
 
@@ -66,7 +67,9 @@ async def _serving(app, path, protocol=serve.Protocol):
 
 def test_who_was_answered_does_not_keep_the_connection_by_a_body_that_nobody_reads(tmp_path, monkeypatch):
     monkeypatch.setattr(serve.Protocol, "head_deadline", 0.05)
+    before = Counter(turned_away)
     assert asyncio.run(_talk(tmp_path / "s")) == b""
+    assert turned_away - before == {LATE: 1}
 
 
 def test_a_head_that_came_in_one_piece_with_the_rest_of_such_a_body_has_its_time_to_be_answered(tmp_path):
@@ -92,7 +95,9 @@ async def _crowded(path):
 
 
 def test_of_silent_connections_the_oldest_goes_when_there_is_no_room_and_who_speaks_is_heard(tmp_path):
+    before = Counter(turned_away)
     silent, heard = asyncio.run(_crowded(tmp_path / "s"))
+    assert turned_away - before == {SILENT: 1}
     assert silent == b""
     assert heard.startswith(b"HTTP/1.1 401")
 
@@ -121,7 +126,9 @@ async def _busy(path):
 
 
 def test_whose_request_is_being_answered_is_never_let_go(tmp_path):
+    before = Counter(turned_away)
     refused, answered = asyncio.run(_busy(tmp_path / "s"))
+    assert turned_away - before == {FULL: 1}
     assert refused.startswith(b"HTTP/1.1 503")
     assert answered.startswith(b"HTTP/1.1 401")
 

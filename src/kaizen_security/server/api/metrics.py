@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kaizen_security.net.inbound import turned_away
 from kaizen_security.runtime import usage
 from kaizen_security.server.context import Context
 from kaizen_security.server.metrics import CONTENT_TYPE, counts, family, process, sample
@@ -63,6 +64,9 @@ def _requests(context: Context) -> list[str]:
     lines += family(name, "counter", "Requests refused for their rate.", counts(name, ("by",), limited.refused))
     name = "kaizen_sign_in_failures_total"
     lines += family(name, "counter", "Sign-ins that failed.", [sample(name, {}, context.auth.sign_in_failures)])
+    name = "kaizen_connections_turned_away_total"
+    help_ = "Connections that were ended before they had said anything: no room, silent longest, no head in time."
+    lines += family(name, "counter", help_, [sample(name, {"why": why}, n) for why, n in turned_away.items()])
     name = "kaizen_live_streams"
     return lines + family(name, "gauge", "Pages that watch live rows.", [sample(name, {}, context.live.readers)])
 
