@@ -69,7 +69,7 @@ class Desk:
         """A large reply from the server: whether it passes as it came, else what the client gets instead (empty: nothing)."""
         try:
             skeleton = large.skeleton()
-            frame = frames.read_cut(skeleton, lined=self.relay.lined)
+            frame = frames.read_cut(skeleton, lined=self.relay.lined, words=large.words())
         except Unreadable as err:
             self.relay.lost[UNREADABLE] = self.relay.lost.get(UNREADABLE, 0) + 1
             return False, self._dropped(err)

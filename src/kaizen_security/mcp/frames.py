@@ -64,7 +64,7 @@ class Message:
     """One message. ``raw``: its own bytes, without the line's end. ``body``: the whole object as read.
 
     ``id`` is None for a notification, and for the reply to a message whose id nobody could read. ``cut``: what is nested in it was
-    left out, because it is too large to be read whole (``large``).
+    left out, because it is too large to be read whole (``large``); ``words``: of such a one, the text of its beginning and its end.
     """
 
     shape: Shape
@@ -73,6 +73,7 @@ class Message:
     method: str = ""
     id: Id | None = None
     cut: bool = False
+    words: str = ""
 
     @property
     def params(self) -> Json:
@@ -146,13 +147,16 @@ def read(line: bytes, limits: Limits = LIMITS, *, lined: bool = True) -> Frame:
     return _frame((_message(body, raw, limits),), raw, False)
 
 
-def read_cut(skeleton: bytes, *, lined: bool = True) -> Frame:
-    """The frame of a large message of which only the skeleton is there. Raises Unreadable; also for anything but a reply."""
+def read_cut(skeleton: bytes, *, lined: bool = True, words: str = "") -> Frame:
+    """The frame of a large message of which only the skeleton and some words are there.
+
+    Raises Unreadable; also for anything but a reply.
+    """
     frame = read(skeleton, lined=lined)
     [message] = frame.messages
     if message.shape is not Shape.REPLY:
         raise Unreadable(INVALID_REQUEST, "only a reply may be of this size", message.id)
-    return Frame((replace(message, cut=True),), frame.raw)
+    return Frame((replace(message, cut=True, words=words),), frame.raw)
 
 
 def _skip(text: str, at: int) -> int:
@@ -209,10 +213,10 @@ def _message(body: Json, raw: bytes, limits: Limits) -> Message:
         if isinstance(params, dict) and not params.keys() <= _PARAMS:
             _check_names(params, "params", id_, known=_PARAMS)
         shape = Shape.REQUEST if id_ is not None else Shape.NOTIFICATION
-        return _made(shape, raw, body, method, id_, False)
+        return _made(shape, raw, body, method, id_, False, "")
     if ("result" in body) == ("error" in body) or "id" not in body:
         raise Unreadable(INVALID_REQUEST, "a reply has an id and either a result or an error", id_)
-    return _made(Shape.REPLY, raw, body, "", id_, False)
+    return _made(Shape.REPLY, raw, body, "", id_, False, "")
 
 
 _PARAMS = frozenset("name arguments uri ref argument task requestState inputResponses cursor _meta".split())

@@ -16,8 +16,13 @@ SKELETON = 64 << 10
 """Bytes at the top level of a large message."""
 AT_ONCE = 256 << 10
 
+AT_FIRST, AT_LAST = 128 << 10, 96 << 10
+"""Bytes at the beginning and at the end of a large message that are read for what they say."""
+
 _PLAIN = re.compile(rb'[^"{}\[\]\r]*')
 _QUOTED = re.compile(rb'[^"\\\r]*')
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
+_SIGNS = {"n": "\n", "t": "\t", "r": "\n", "f": "\n", "b": " "}
 
 
 class Large:
@@ -113,6 +118,11 @@ class Large:
             raise Unreadable(INVALID_REQUEST, self.problem)
         return bytes(self._skeleton)
 
+    def words(self) -> str:
+        """The text of its beginning and of its end, with what JSON writes for a sign as that sign: what is most likely read."""
+        self._file.seek(max(AT_FIRST, self.size - AT_LAST))
+        return _read(self.first[:AT_FIRST]) + "\n\n" + _read(self._file.read(AT_LAST))
+
     def chunks(self) -> Iterator[bytes]:
         """The frame as it came, in pieces of at most ``AT_ONCE`` bytes."""
         self._file.seek(0)
@@ -122,6 +132,16 @@ class Large:
     def close(self) -> None:
         """Forget it."""
         self._file.close()
+
+
+def _read(raw: bytes) -> str:
+    said = _ESCAPED.sub(_sign, raw.decode("utf-8", "replace"))
+    # Two escapes may be one sign (RFC 8259, section 7).
+    return said.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _sign(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16)) if found[1] else _SIGNS.get(found[2], found[2])
 
 
 def _end(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:

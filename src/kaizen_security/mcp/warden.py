@@ -156,7 +156,7 @@ class Warden(Nothing):
         if call.method == "tools/list":
             return self._tools(call, reply, result)
         if reply.cut:
-            return self._cut(call)
+            return self._cut(call, reply)
         if call.method in ("initialize", "server/discover"):
             self._speaks_for(call)
             return self._introduced(reply, result)
@@ -164,9 +164,9 @@ class Warden(Nothing):
             return self._entries(reply, result, LISTS[call.method])
         return self._content(call, reply, server)
 
-    def _cut(self, call: Message) -> Arrival:
+    def _cut(self, call: Message, reply: Message) -> Arrival:
         if call.method in BRINGS:
-            return Arrival()
+            return self._said(Arrival(), call.method, self._wrong((reply.words,), definition=False))
         return Arrival(reason=f"the reply to {call.method} is too large to be looked at")
 
     def _speaks_for(self, call: Message) -> None:
