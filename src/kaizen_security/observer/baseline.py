@@ -180,11 +180,13 @@ class Baseline:
         parts = tuple(taught)
         self._outflow.teach(lambda part: part.learn(parts))
 
-    def ratify(self, marks: Iterable[int]) -> None:
-        """A person called an act normal, of which these are kept (``ratified.marks``)."""
-        kept = tuple(marks)
+    def ratify(self, marks: Iterable[int], *, instead: Iterable[int] = ()) -> None:
+        """A person called an act normal, of which these are kept (``ratified.marks``), ``instead`` of others."""
+        kept, over = tuple(marks), tuple(instead)
 
         def lesson(part: Habits) -> None:
+            for mark in over:
+                part.ratified.discard(mark)
             for mark in kept:
                 part.ratified.add(mark)
 

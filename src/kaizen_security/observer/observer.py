@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from kaizen_security.contract import canonical, reasons
 from kaizen_security.contract.action import Action
+from kaizen_security.contract.boundary import outward
 from kaizen_security.contract.bundle import Fold
 from kaizen_security.contract.compiled_correlation import Correlation
 from kaizen_security.contract.finding import Finding
@@ -29,7 +30,7 @@ from kaizen_security.observer.outflow import Taught
 from kaizen_security.observer.peers import NOBODY, offered
 from kaizen_security.observer.question import RELEASES, Answer, Question, Word, signature
 from kaizen_security.observer.raising import raised
-from kaizen_security.observer.ratified import comes_again, is_ratified, marks, taken_up
+from kaizen_security.observer.ratified import called_normal, comes_again, is_ratified, marks, taken_up
 from kaizen_security.observer.rules import Rules, no_rules
 from kaizen_security.observer.run import Limits, Losses, Run, Runs, Waiting, waiting_of
 from kaizen_security.observer.score import Scored, arguments, counted, is_call, score
@@ -114,7 +115,7 @@ class Observer:
             if len(step.delegation) > len(run.delegation):
                 run.delegation = step.delegation
             if self.learning and comes_again(step, self.baseline.habits.ratified, self.rules.suppressed.key):
-                self._take_up(step, signature(step))
+                self._take_up(step, signature(step), seen=signature(outward(step, self.rules.suppressed.key)))
             self._scored, self._carried = None, None
             if step.run_id:
                 run.marks.reading(step)
@@ -367,14 +368,14 @@ class Observer:
         self.baseline.ratify(marks(action, act))
         self._take_up(action, act)
 
-    def _take_up(self, action: Action, act: str) -> None:
+    def _take_up(self, action: Action, act: str, *, seen: str = "") -> None:
         # What its values are and where they came from: known only of the whole act, and while its run is.
         self.baseline.carry((self._load(action).taught,))
         run = self._runs.get(action.run_id) if action.run_id else None
         scored = self._read(action)
         if run is not None and scored is not None and signature(action) == act:
             self.baseline.habituate(run.origins.asked.stems, [scored.deed], None, offered(self.rules.declaration))
-            self.baseline.ratify((taken_up(act),))
+            self.baseline.ratify((taken_up(act),), instead=(called_normal(act), called_normal(seen)))
 
     def wake(self, now: float) -> tuple[Verdict, ...]:
         """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more.

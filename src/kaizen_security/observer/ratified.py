@@ -1,7 +1,7 @@
 """Acts that a person called normal: what a baseline keeps of them, and how one is recognised when it comes again.
 
-Kept are hashes (``habits.Habits.ratified``): of the act, that its values were learned, and that there is an act of its tool, which
-tells cheaply what is none.
+Kept are hashes (``habits.Habits.ratified``): of the act, whose last bit says that its values were learned, and that there is an act
+of its tool, which tells cheaply what is none.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from kaizen_security.observer.rooms import Few
 
 def marks(action: Action, act: str) -> tuple[int, int]:
     """What is kept of an action, perhaps not whole any more, of which a person called ``act`` (``question.signature``) normal."""
-    return fingerprint(act), _of_its_tool(action)
+    return called_normal(act), _of_its_tool(action)
 
 
 def is_ratified(action: Action, ratified: Few) -> bool:
     """Whether a person called this very act normal."""
-    return len(ratified) > 0 and fingerprint(signature(action)) in ratified
+    if not ratified:
+        return False
+    act = signature(action)
+    return called_normal(act) in ratified or taken_up(act) in ratified
 
 
 def comes_again(action: Action, ratified: Few, key: bytes) -> bool:
@@ -39,9 +42,14 @@ def comes_again(action: Action, ratified: Few, key: bytes) -> bool:
     return is_ratified(action, ratified) or ("facts_omitted" not in seen.metadata and is_ratified(seen, ratified))
 
 
+def called_normal(act: str) -> int:
+    """What is kept of an act whose values were not learned yet."""
+    return fingerprint(act) & ~1
+
+
 def taken_up(act: str) -> int:
-    """What is kept of an act whose values were learned."""
-    return fingerprint(f"values of {act}")
+    """What is kept of it instead once they were."""
+    return fingerprint(act) | 1
 
 
 def _of_its_tool(action: Action) -> int:

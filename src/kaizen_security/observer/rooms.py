@@ -89,6 +89,12 @@ class Few:
             self._kept.pop()
         self._kept.insert(at, one)
 
+    def discard(self, one: int) -> None:
+        """Take it out, if it is in."""
+        at = bisect_left(self._kept, one)
+        if at < len(self._kept) and self._kept[at] == one:
+            self._kept.pop(at)
+
     def merge(self, other: Few) -> Few:
         """The union."""
         return Few(self.room, (*self._kept, *other._kept))

@@ -13,7 +13,7 @@ from kaizen_security.detections import BUILTIN, provenance
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.observer.observer import Observer
 from kaizen_security.observer.question import signature
-from kaizen_security.observer.ratified import comes_again, marks, taken_up
+from kaizen_security.observer.ratified import comes_again, is_ratified, marks, taken_up
 from kaizen_security.observer.rooms import Few
 from kaizen_security.observer.rules import RulesMaker
 
@@ -137,3 +137,17 @@ def test_an_act_of_which_a_part_was_left_out_is_not_recognised_by_the_rest(known
     assert later(known, whole, name="before").flagged
     known.catch_up(0, [Fold(number=1, action=seen)])
     assert later(known, whole).flagged
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["in the console", "beside the agent"])
+def test_eighty_acts_that_were_called_normal_are_known_and_their_values_are_not_learned_anew(known, shown):
+    pays = [replace(FLAGGED.action, metadata=_paid(f"PT5000020123123456789{n:04}")) for n in range(80)]
+    for n, act in enumerate(pays):
+        known.catch_up(0, [Fold(number=n + 1, action=outward(act, KEY) if shown else act)])
+        later(known, act, name=f"again {n}")
+    kept = known.baseline.habits.ratified
+    assert all(is_ratified(act, kept) and not comes_again(act, kept, KEY) for act in pays)
+
+
+def _paid(account):
+    return {"source": "sdk", "arguments": {**FLAGGED.action.metadata["arguments"], "recipient": account}}
