@@ -5,12 +5,14 @@ A method that is not in the tables is judged under its own name: an extension th
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from kaizen_security.contract import canonical
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.fields import MAX_NAME, MAX_TEXT
@@ -40,6 +42,10 @@ def _letters(method: str) -> str:
 
 
 _FOLDED = frozenset(map(_letters, (*LOOKS, *ACTS)))
+_SPECIAL = re.compile(r"(?:https?|wss?|ftp):", re.IGNORECASE)
+_GONE = str.maketrans("", "", "\t\n\r")
+_FOR_URLS = ("url", "uri", "href", "link", "endpoint", "webhook", "callback", "src")
+"""How the names of arguments end that are for URLs, in the singular."""
 MAX_PLACES = 8
 """Further places in the arguments of one call that are judged one by one."""
 
@@ -148,29 +154,44 @@ def _kind(uri: str) -> str:
 
 
 def _places(value: Json) -> Iterator[str]:
-    """URLs with a host that stand as whole values anywhere in the arguments, one for each host."""
+    """Places that stand as whole values anywhere in the arguments, one for each host."""
     seen: set[str] = set()
-    level = [value]
+    level = [("", value)]
     while level:
-        below: list[Json] = []
-        for one in level:
+        below: list[tuple[str, Json]] = []
+        for key, one in level:
             if isinstance(one, dict):
-                below += one.values()
+                below += one.items()
             elif isinstance(one, list):
-                below += one
-            elif isinstance(one, str) and (host := _host(one)) and host not in seen:
-                seen.add(host)
-                yield one.strip()
+                below += [(key, entry) for entry in one]
+            elif isinstance(one, str) and ":" in one[:MAX_TEXT]:
+                for text in _urls(key, one):
+                    if (host := _host(text)) and host not in seen:
+                        seen.add(host)
+                        yield text
         level = below
 
 
+def _urls(key: str, text: str) -> Iterable[str]:
+    """The URLs that a value is: one, a list of some, or, in an argument for a URL, whatever its reader makes one of."""
+    if len(text) > MAX_TEXT:
+        return ()
+    words = text.split()
+    if len(words) > 1 and key.lower().rstrip("s").endswith(_FOR_URLS):
+        # A browser and Node take tabs and line ends out of a URL, and code a space in it.
+        words = words if all(map(_is_url, words)) else [text.translate(_GONE).strip()]
+    return words if all(map(_is_url, words)) else ()
+
+
+def _is_url(word: str) -> bool:
+    return "://" in word[:16] or _SPECIAL.match(word) is not None
+
+
 def _host(text: str) -> str:
-    if "://" not in text[:MAX_TEXT]:
-        return ""
-    if "://" not in text.lstrip()[:16] or len(text) > MAX_TEXT or len(text.split()) != 1:
-        return ""
     try:
-        return urlsplit(text.strip()).netloc.rpartition("@")[2].lower()
+        found = urlsplit(text).netloc.rpartition("@")[2].lower()
     except ValueError:
         # What we cannot take apart the policy still has to see.
-        return text.strip()
+        return text
+    # Browsers and Node need no slashes after these schemes: https:host, https:/host, https:\\host.
+    return found or (canonical.target(text).host if _SPECIAL.match(text) else "")

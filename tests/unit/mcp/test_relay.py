@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from kaizen_security.contract import canonical
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.mcp.frames import Limits
 from tests.unit.mcp.relaying import Talk, call, line, request, result, text_result
@@ -61,6 +62,32 @@ def test_every_further_host_in_the_arguments_is_judged_too():
     )
     assert [action.target for action in talk.judged] == ["https://a.example/1", "http://evil.example/x"]
     assert to_server == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("url", "https://evil.example/?q=a b"),
+        ("pageUrl", "https://evil.exa\nmple/x"),
+        ("hrefs", ["\thttps://evil.example/a b"]),
+        ("start_url", "https:evil.example/x"),
+        ("page", "https:/evil.example"),
+        ("page", "https:\\\\evil.example"),
+        ("pages", "https://a.example/ https://evil.example/"),
+        ("pages", "https://a.example/\nhttps://evil.example/"),
+    ],
+)
+def test_a_url_is_one_in_every_spelling_that_browsers_and_node_take(name, value):
+    talk = Talk()
+    talk.client(call(1, "fetch", **{name: value}))
+    assert "evil.example" in [canonical.target(action.target).host for action in talk.judged]
+
+
+@pytest.mark.parametrize("value", ["https://docs.example is where it stands", "12:30", "https: a scheme", "see http:"])
+def test_prose_is_no_place(value):
+    talk = Talk()
+    talk.client(call(1, "say", text=value))
+    assert [action.target for action in talk.judged] == [""]
 
 
 @pytest.mark.parametrize(
