@@ -17,6 +17,7 @@ from kaizen_security.collectors.kernel.files import FileEvent, FileWatch
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
 from kaizen_security.collectors.kernel.programs import ProgramWatch
 from kaizen_security.collectors.kernel.reporting import Reporting, stand_back
+from kaizen_security.collectors.kernel.seal import Seal, undone
 from kaizen_security.collectors.kernel.shapes import Agent
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.bundle import Bundle
@@ -30,6 +31,10 @@ from kaizen_security.launch.space import NAMES, PROXY, TRANSPARENT
 
 log = logging.getLogger(__name__)
 
+SEAL = 1.0
+"""Seconds between two looks whether all that holds the agent is as it was put."""
+MOST_UNDONE = 20
+"""Reports of one such look at the most; the number is counted."""
 NUMBER = 0
 """The agent's number: a run has programs and tables of its own."""
 
@@ -64,6 +69,8 @@ class KernelRung:
             own={*([proxy] if proxy else []), *(("127.0.0.1", port) for port in (*local, PROXY, TRANSPARENT))},
         )
         self._reporting = Reporting(translator, self._collector.event, report)
+        self._seal, self._sealed = Seal(self._collector, NUMBER), 0.0
+        self._report, self._run_id, self._undoings = report, run_id, 0
         self._cgroup: Path | None = None
         self._thread = threading.Thread(target=self._work, name="kernel-rung", daemon=True)
         self._policies: Policies | None = None
@@ -174,6 +181,16 @@ class KernelRung:
         self._look(0.0)
 
     def _look(self, seconds: float) -> None:
+        if monotonic() - self._sealed >= SEAL and not self._stopping.is_set():
+            self._sealed = monotonic()
+            try:
+                found = self._seal.look()
+            except (OSError, NotHere) as err:
+                found = [f"what holds the agent cannot be put back: {err}"]
+            self._undoings += len(found)
+            for what in found[:MOST_UNDONE]:
+                log.error("%s", what)
+                self._report(*undone(what, agent=self._plan.agent, run_id=self._run_id, id_=new_id(), at=now()))
         for record in self._collector.records(seconds=seconds):
             self._reporting.take(record, monotonic())
         while not self._changed.empty():
@@ -185,6 +202,7 @@ class KernelRung:
         found = {"events": counted["told"], "refused in the kernel": counted["refused"]}
         found |= {f"lost: {name.removeprefix('lost_')} full": counted[name] for name in ("lost_ring", "lost_mark")}
         found["names that could not be read"] = counted["lost_name"]
+        found["what holds the agent undone, and put back"] = self._undoings
         if self._files is not None:
             counts = self._files.counts
             found |= {"watched files": counts["seen"], "files refused": counts["refused"]}

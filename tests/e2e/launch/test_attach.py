@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from kaizen_security.collectors.kernel import bpf
 from kaizen_security.collectors.kernel.collector import Collector, NotHere, left_behind, root_cgroup
 from tests.e2e.launch.agents import clean
+from tests.e2e.sidecar_process import until
 from tests.kernel.world import listener
 
 try:
@@ -128,6 +132,24 @@ def test_the_collector_prints_what_is_done(agent, tmp_path: Path):
     assert kinds[0] == "exec"
     connect = reports[-1]["action"]
     assert (connect["kind"], connect["target"], connect["metadata"]["source"]) == ("connect", "127.0.0.2:81", "ebpf")
+
+
+def test_who_detaches_a_program_is_seen_and_the_agent_is_held_again(agent, tmp_path: Path):
+    process = kaizen(tmp_path, "collector", "--pid", str(agent.pid), "--agent", "undone", "--enforce")
+    attached(process)
+    (pins,) = pins_of("undone")
+    path = ctypes.create_string_buffer(os.fsencode(pins / "link-connect4"))
+    link = bpf.command(7, struct.pack("=QII", ctypes.addressof(path), 0, 0))  # BPF_OBJ_GET
+    bpf.command(34, struct.pack("=I", link))  # BPF_LINK_DETACH
+    os.close(link)
+    until(lambda: turn(agent) == 1, "the program that was put back")
+    process.send_signal(signal.SIGTERM)
+    printed, said = process.communicate(timeout=120)
+    assert "1 what holds the agent undone, and put back" in said
+    found = [json.loads(line) for line in printed.splitlines() if "unprotected" in line]
+    assert [row["action"]["target"] for row in found] == ["kaizen:kernel-rung"]
+    assert "the program connect4 was detached" in found[0]["action"]["metadata"]["what"]
+    assert pins_of("undone") == []
 
 
 def test_a_process_that_is_not_there_is_said(tmp_path: Path):

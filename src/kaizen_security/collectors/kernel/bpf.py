@@ -15,7 +15,7 @@ from importlib.resources import files
 from kaizen_security.collectors.kernel.linux import syscall
 
 _MAP_CREATE, _LOOKUP, _UPDATE, _DELETE, _NEXT_KEY, _PROG_LOAD, _OBJ_PIN = 0, 1, 2, 3, 4, 5, 6
-_RUN, _RAW_TRACEPOINT, _LINK_CREATE = 10, 17, 28
+_RUN, _INFO, _RAW_TRACEPOINT, _LINK_CREATE = 10, 15, 17, 28
 _TYPE_ARRAY, _TYPE_SYSCALL, _SLEEPABLE = 2, 31, 16
 _LOG = 1 << 24
 
@@ -178,6 +178,14 @@ def attach(name: str, program: int, cgroup: int) -> int:
     if name in ATTACH:
         return command(_LINK_CREATE, struct.pack("=IIII", program, cgroup, ATTACH[name], 0))
     return command(_RAW_TRACEPOINT, struct.pack("=QI", 0, program))
+
+
+def held(link: int) -> tuple[int, int]:
+    """The program of a link, by its number, and where it is attached: for one of a control group 0 when it is so no more."""
+    about = ctypes.create_string_buffer(64)
+    command(_INFO, struct.pack("=IIQ", link, len(about), ctypes.addressof(about)))
+    _, _, program, _, where = struct.unpack_from("=IIIIQ", about)
+    return program, where
 
 
 def pin(fd: int, path: str) -> None:

@@ -21,6 +21,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from mmap import mmap
 from pathlib import Path
+from threading import Lock
 from time import monotonic
 from types import TracebackType
 
@@ -94,6 +95,9 @@ class Collector:
         self._pause = LOOK
         self._seed, self._prime = random64(), random64() | 1
         self._pins: Path | None = None
+        self._held = {name: bpf.held(link) for name, link in links.items()}
+        self._served: dict[bytes, bytes] = {}
+        self._serving = Lock()
         self.malformed = 0
         """Records that were no event: always 0 while program and reader are of one build."""
         self.attend()
@@ -144,7 +148,10 @@ class Collector:
 
     def serve(self, number: int, *, flags: Agent, generation: int = 0) -> None:
         """From now on agent ``number`` (0 to 63) has these flags and the policy of that generation, both at once."""
-        self.map("agents").put(struct.pack("=I", number), AGENT.pack(flags | Agent.LIVE, generation))
+        key, value = struct.pack("=I", number), AGENT.pack(flags | Agent.LIVE, generation)
+        with self._serving:
+            self.map("agents").put(key, value)
+            self._served[key] = value
 
     def mark(self, pid: int, number: int) -> None:
         """Process ``pid``, and whatever it starts from now on, is agent ``number``'s."""
@@ -257,15 +264,49 @@ class Collector:
             if not os.path.ismount(PINS):
                 linux.mount("bpf", str(PINS), "bpf", 0, "mode=0700")
             folder.mkdir(mode=0o700)
-            for link, fd in self._links.items():
-                bpf.pin(fd, str(folder / f"link-{link}"))
-            for table in ("marks", "agents", "settings"):
-                bpf.pin(self._maps[table], str(folder / f"map-{table}"))
+            for name, fd in self._pinned():
+                bpf.pin(fd, str(folder / name))
         except OSError as err:
             unpin(folder)
             raise NotHere(f"the programs cannot be pinned: {err}") from err
         self._pins = folder
         return folder
+
+    def _pinned(self) -> Iterator[tuple[str, int]]:
+        yield from ((f"link-{link}", fd) for link, fd in self._links.items())
+        yield from ((f"map-{table}", self._maps[table]) for table in ("marks", "agents", "settings"))
+
+    def put_back(self) -> list[str]:
+        """Programs, flags and pins as they were put, where somebody changed them; what that was, in words.
+
+        Raises OSError, NotHere.
+        """
+        pins = self._pins
+        unpinned = [name for name, _ in self._pinned() if pins is not None and not (pins / name).exists()]
+        gone = [name for name, link in self._links.items() if bpf.held(link) != self._held[name]]
+        for name in gone:
+            self._attach(name)
+        if pins is not None and (unpinned or gone):
+            unpin(pins)
+            self.pin(pins.name.removeprefix("kaizen-"))
+        found = [f"the program {name} was detached or replaced" for name in gone]
+        found += [f"the pins {', '.join(unpinned)} were removed"] if unpinned else []
+        with self._serving:
+            for key, value in self._served.items():
+                if self.map("agents").get(key) != value:
+                    self.map("agents").put(key, value)
+                    found.append("the agent's flags were changed")
+        return found
+
+    def _attach(self, name: str) -> None:
+        """Once more, at the root of the control groups."""
+        cgroup = os.open(root_cgroup(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            link = bpf.attach(name, self._programs[name], cgroup)
+        finally:
+            os.close(cgroup)
+        os.close(self._links[name])
+        self._links[name], self._held[name] = link, bpf.held(link)
 
     def close(self) -> None:
         """Let go of everything; nothing stays behind."""
