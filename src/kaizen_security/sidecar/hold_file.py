@@ -6,6 +6,7 @@ It is not flushed to the device: what a power failure takes of it is a question,
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -24,6 +25,9 @@ from kaizen_security.runtime.hold_table import MOST, RUN_GRANT, SETTLED
 from kaizen_security.runtime.holds import Holds
 
 log = logging.getLogger(__name__)
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""A disk that takes no more."""
 
 MOST_LINES = 4 * (MOST + SETTLED)
 """Lines after which the file is written anew with what still counts."""
@@ -44,11 +48,13 @@ class HoldFile:
         self._boundary = boundary
         self._lock = threading.Lock()
         self._lines = 0
+        self._torn = False
+        """The file may end within a line, to which the next one must not be joined."""
 
     def load(self) -> None:
         """Put back what was held. A line that cannot be read is left out, and said. Raises Misconfigured when the file is none."""
         found: dict[str, tuple[str, Hold, str]] = {}
-        for line in self._read():
+        for line in filter(None, self._read()):
             try:
                 doc = obj(parse(line), "line")
                 hold = decode_hold(doc.get("hold"))
@@ -67,7 +73,11 @@ class HoldFile:
             with self._lock:
                 self._anew()
         except OSError as err:
-            raise Misconfigured(f"{self._path} cannot be written: {err.strerror}") from err
+            if err.errno not in FULL:
+                raise Misconfigured(f"{self._path} cannot be written: {err.strerror}") from err
+            # Whoever can fill the disk must not be able to keep the sidecar from coming back: what is there stays as it is.
+            self._torn = True
+            log.warning("held actions are not written anew: %s", err.strerror)
 
     def _read(self) -> list[bytes]:
         try:
@@ -88,10 +98,12 @@ class HoldFile:
                     self._anew()
                 file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
                 with os.fdopen(file, "w", encoding="utf-8") as lines:
-                    lines.write(self._line(hold))
+                    lines.write("\n" * self._torn + self._line(hold))
                 self._lines += 1
+                self._torn = False
             except OSError as err:
                 self.lost += 1
+                self._torn = True
                 log.warning("a held action is not kept on disk: %s", err.strerror or err)
 
     def _line(self, hold: Hold) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 
 import pytest
@@ -71,6 +73,37 @@ def test_a_broken_line_costs_itself_and_nothing_else(path):
     path.write_bytes(b'{"hold": {"id": "x"}}\n\xff\n' + path.read_bytes() + path.read_bytes()[:40])
     again = Kept(path)
     assert [one.id for one in again.holds.listing()] == [hold.id]
+
+
+def test_on_a_full_disk_it_starts_with_what_was_held(path, monkeypatch):
+    hold = Kept(path).ask()
+    with monkeypatch.context() as full:
+
+        def refused(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr(hold_file, "write_whole", refused)
+        again = Kept(path, now=1100.0)
+    assert again.holds.get(hold.id).state is HoldState.WAITING
+    again.say(hold, Word.BLOCK)
+    assert Kept(path, now=1100.0).holds.get(hold.id).state is HoldState.BLOCKED
+
+
+def test_a_line_that_the_disk_took_half_of_costs_no_further_one(path, monkeypatch):
+    kept = Kept(path)
+    first = kept.ask(1)
+    with monkeypatch.context() as full:
+
+        def half(file, *_, **__):
+            os.write(file, b'{"act":"half')
+            os.close(file)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr(hold_file.os, "fdopen", half)
+        kept.ask(2)
+    kept.say(first, Word.BLOCK)
+    assert kept.file.lost == 1
+    assert Kept(path, now=1100.0).holds.get(first.id).state is HoldState.BLOCKED
 
 
 def test_the_file_is_written_anew_when_it_has_grown(path, monkeypatch):
