@@ -179,7 +179,7 @@ UNTIL_CLOSE = -2
 
 def request_body(head: Request) -> int:
     """Bytes of the body, or CHUNKED (RFC 9112 section 6). Raises Bad."""
-    length = _content_length(head)
+    length = content_length(head)
     if b"transfer-encoding" not in head.fields.index:
         return length or NONE
     # In any case of letters, but without a comma: an empty member (``chunked,``) means nothing here and something elsewhere.
@@ -196,7 +196,7 @@ def request_body(head: Request) -> int:
 def response_body(head: Response, method: bytes) -> int:
     """Bytes of the body, CHUNKED or UNTIL_CLOSE (RFC 9112 section 6.3). Raises Bad (status 502)."""
     try:
-        length = _content_length(head)
+        length = content_length(head)
     except Bad as err:
         raise Bad(f"in the origin's answer: {err}", status=502) from err
     if method == b"HEAD" or head.status < 200 or head.status in (204, 304):
@@ -211,7 +211,8 @@ def response_body(head: Response, method: bytes) -> int:
     return UNTIL_CLOSE if length is None else length
 
 
-def _content_length(head: Head) -> int | None:
+def content_length(head: Head) -> int | None:
+    """What the field says, None where there is none. Raises Bad."""
     values = head.fields.index.get(b"content-length")
     if values is None:
         return None

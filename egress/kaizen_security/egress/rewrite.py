@@ -46,9 +46,9 @@ def request(
         host = (name.removesuffix(":80") if destination.port == 80 else name).encode("ascii")
     first = b"%b %b HTTP/1.%d\r\nHost: %b\r\n" % (head.method, destination.path, head.minor, host)
     lines = _onward(head.fields) if head.lines is None else head.lines
-    lengths = head.fields.index.get(b"content-length")
-    if lengths:
-        first += b"Content-Length: %d\r\n" % int(lengths[0])  # 010 is 8 where somebody reads octal
+    length = http1.content_length(head)
+    if length is not None:
+        first += b"Content-Length: %d\r\n" % length  # 010 is 8 where somebody reads octal
     if head.minor == 0:
         # Sent on as HTTP/1.0, so that the origin does not answer in chunks, which the client would not understand.
         lines = http1.joined(entry for entry in _kept(head.fields) if entry[0] != b"expect")

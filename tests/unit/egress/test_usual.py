@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kaizen_security.egress import http1, rewrite, usual
@@ -84,6 +84,7 @@ def onward(head: http1.Request, where: http1.Destination) -> object:
 
 
 @given(HEADS)
+@example(b"GET http://api.example/ HTTP/1.1\r\nHost: api.example\r\nContent-Length: api.example")
 def test_a_usual_request_is_read_as_any_other(data):
     try:
         quick = usual.request(data)
