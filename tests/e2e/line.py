@@ -20,20 +20,21 @@ READY = 60.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """``environment`` is what `kaizen up` writes for the user's shell; ``process`` is `kaizen up` itself; ``sign_in`` is the link
-    that signs its administrator in, once.
+    that signs its administrator in, once, and ``password`` does so as often as wanted.
     """
 
     data: Path
     environment: dict[str, str]
     sign_in: str
+    password: str
     process: subprocess.Popen[str]
 
     @classmethod
     @contextlib.contextmanager
-    def started(cls, data: Path) -> Iterator[Self]:
+    def started(cls, data: Path, *options: str) -> Iterator[Self]:
         """Start, wait until it says that it is up, and end it in order."""
         ports = ("--port", "0", "--sidecar-port", "0", "--proxy-port", "0")
-        words = [sys.executable, "-m", "kaizen_security.cli", "up", "--json", "--data", str(data), *ports]
+        words = [sys.executable, "-m", "kaizen_security.cli", "up", "--json", "--data", str(data), *ports, *options]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         said: list[str] = []
         ready = threading.Event()
@@ -51,7 +52,14 @@ class Line:
             assert ready.wait(READY), "not up in time"
             assert process.poll() is None, "".join(said)
             up = next(json.loads(text) for text in said if '"console"' in text)
-            yield cls(data=data, environment=_environment(data / "env"), sign_in=up["sign_in"], process=process)
+            first = next(json.loads(text) for text in said if '"password"' in text)
+            yield cls(
+                data=data,
+                environment=_environment(data / "env"),
+                sign_in=up["sign_in"],
+                password=first["password"],
+                process=process,
+            )
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(15)

@@ -64,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model-config", metavar="FILE", help="the sidecar's reasoning model (without it nobody is asked)"
     )
+    parser.add_argument(
+        "--permit-export",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="an internal destination that exports may reach (may be repeated)",
+    )
     parser.add_argument("--corpus", type=Path, help="folder of the red-team corpus (default: the checkout's)")
     parser.add_argument(
         "--json", action="store_true", help="one JSON document a line; a demonstration's last is its summary"
@@ -83,7 +90,10 @@ def run(args: argparse.Namespace) -> int:
     data = (args.data or Path(os.environ.get("KAIZEN_DATA") or ".kaizen")).absolute()
     view = _view(as_json=args.json)
     line = Line(
-        data=data, ports=choose_ports(args.port, args.sidecar_port, args.proxy_port), environ=inherited(os.environ)
+        data=data,
+        ports=choose_ports(args.port, args.sidecar_port, args.proxy_port),
+        environ=inherited(os.environ),
+        permitted=tuple(args.permit_export),
     )
     try:
         return Up(args, line, view).run()

@@ -58,11 +58,14 @@ def socket_path(data: Path) -> Path:
 
 @dataclass(slots=True)
 class Line:
-    """Starts the parts and knows where they are. ``environ``: what children inherit, without what is ours to set."""
+    """Starts the parts and knows where they are. ``environ``: what children inherit, without what is ours to set; ``permitted``:
+    internal destinations that exports may reach.
+    """
 
     data: Path
     ports: Ports
     environ: Mapping[str, str]
+    permitted: tuple[str, ...] = ()
     household: Household = field(default_factory=Household)
     socket: Path = field(init=False)
 
@@ -91,6 +94,7 @@ class Line:
     def start_control(self) -> Child:
         """The control plane."""
         words = ["server", "--host", "127.0.0.1", "--port", str(self.ports.control.number), "--data", str(self.data)]
+        words += [word for place in self.permitted for word in ("--permit-export", place)]
         return self._kaizen(CONTROL, words, {})
 
     def start_sidecar(self, key: str, *, model: str = "", asking: bool = True) -> Child:

@@ -40,10 +40,14 @@ def attributes(notice: Notice) -> list[Json]:
         "server.address": place.host if place is not None else "",
     }
     pairs: list[Json] = [{"key": key, "value": {"stringValue": value}} for key, value in stated.items() if value]
-    names = dict.fromkeys(one.detection for one in notice.verdict.evidence if one.detection)
-    found: list[Json] = [{"stringValue": name} for name in names]
-    if found:
-        pairs.append({"key": "kaizen.detections", "value": {"arrayValue": {"values": found}}})
+    lists = {
+        "kaizen.detections": tuple(dict.fromkeys(one.detection for one in notice.verdict.evidence if one.detection)),
+        "kaizen.notes": notice.verdict.notes,
+    }
+    for key, values in lists.items():
+        if values:
+            found: list[Json] = [{"stringValue": value} for value in values]
+            pairs.append({"key": key, "value": {"arrayValue": {"values": found}}})
     if place is not None and place.port:
         pairs.append({"key": "server.port", "value": {"intValue": str(place.port)}})
     pairs.append({"key": "kaizen.severity", "value": {"stringValue": notice.verdict.severity.value}})

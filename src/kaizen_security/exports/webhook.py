@@ -33,6 +33,7 @@ def document(notice: Notice) -> dict[str, Json]:
             "evidence": verdict["evidence"],
             "severity": notice.verdict.severity.value,
             "rung": int(notice.action.rung),
+            **({"notes": list(notice.verdict.notes)} if notice.verdict.notes else {}),
         },
     }
 

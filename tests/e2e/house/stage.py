@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kaizen_security.client.http import Connection
 from kaizen_security.testing.models import Call, Heard, ModelServer, Turn
+from tests.e2e.exports.receiving import Receiver
 from tests.e2e.line import Line
 from tests.e2e.sandbox.sandboxed import TOKEN, Sandboxed
 from tests.e2e.sidecar_process import until
@@ -66,12 +67,32 @@ def answer(heard: Heard) -> Turn:
     return Turn(text=f"Order {order} is on its way.")
 
 
+def _export(line: Line, url: str) -> None:
+    """Send every verdict to a webhook and to an OpenTelemetry collector."""
+    connection = Connection(line.environment["KAIZEN_API_URL"])
+    try:
+        said = {"user": "admin", "password": line.password}
+        token = connection.json("POST", "/v1/sessions", said, {}, 20.0)["token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        for kind, place in (("webhook", f"{url}/hook"), ("otlp", url)):
+            made = {"kind": kind, "url": place, "verdicts": "all"}
+            connection.json("POST", "/v1/exports", made, headers, 20.0)
+    finally:
+        connection.close()
+
+
+def source(row: dict) -> str:
+    """Who saw it; the SDK does not say that it is the SDK."""
+    return row["action"].get("metadata", {}).get("source", "sdk")
+
+
 @dataclass
 class House:
     """What is up. ``python`` has the framework, ``attacker`` is a port that nobody declared."""
 
     line: Line
     sandbox: Sandboxed
+    receiver: Receiver
     models: ModelServer
     attacker: str
     data: Path
@@ -114,7 +135,7 @@ class House:
 
         def found() -> list[dict]:
             rows = [row for row in self.rows() if row["act_id"] == name]
-            return rows if {row["action"]["metadata"]["source"] for row in rows} >= sources else []
+            return rows if {source(row) for row in rows} >= sources else []
 
         return until(found, f"the rows of {name} from {sources}", patience=60.0)
 
@@ -123,7 +144,10 @@ class House:
 def house(data: Path, python: Path) -> Iterator[House]:
     """All of it, until the context ends."""
     with ExitStack() as stack:
-        line = stack.enter_context(Line.started(data / "line"))
+        receiver = stack.enter_context(Receiver())
+        permitted = f"127.0.0.1:{receiver.port}"
+        line = stack.enter_context(Line.started(data / "line", "--permit-export", permitted))
+        _export(line, f"http://{permitted}")
         models = stack.enter_context(ModelServer())
         models.otherwise = answer
         place, attacker = stack.enter_context(origin()), stack.enter_context(origin())
@@ -150,4 +174,4 @@ def house(data: Path, python: Path) -> Iterator[House]:
             "OPENAI_API_KEY": "none",
             "ATTACKER": attacker,
         }
-        yield House(line, sandbox, models, attacker, data, python, environ)
+        yield House(line, sandbox, receiver, models, attacker, data, python, environ)

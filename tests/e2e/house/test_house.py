@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -9,9 +11,10 @@ from collections import defaultdict
 
 import pytest
 
+from kaizen_security import Kaizen
 from kaizen_security.collectors.kernel.collector import Collector, NotHere
 from tests.e2e.console.test_browser import CHROMIUM, FLAGS
-from tests.e2e.house.stage import EXAMPLES, ROOT, house
+from tests.e2e.house.stage import EXAMPLES, ROOT, house, source
 from tests.e2e.sidecar_process import until
 from tests.e2e.typescript.conftest import sdk  # noqa: F401 - a fixture
 from tests.integrations.__main__ import environment
@@ -35,10 +38,6 @@ def told(tmp_path_factory):
         done = up.run(7, 13, 14)
         assert done.returncode == 0, done.stderr
         yield up, done
-
-
-def source(row):
-    return row["action"]["metadata"]["source"]
 
 
 def test_the_agent_notices_nothing(told):
@@ -117,6 +116,82 @@ def test_each_call_is_one_entry_that_says_how_its_accounts_agree(told, name, joi
     (act,) = (one for one in acts if one["verdict"]["act_id"] == name)
     assert (act["joined"], act["verdict"]["flagged"]) == (joined, flagged)
     assert max(act["rows"], key=lambda row: DEPTH.index(source(row)))["action"]["metadata"]["source"] == deepest
+
+
+ROW = {"at": "created_at", "rung": "rung_number"}
+"""What a webhook calls otherwise than the API."""
+
+
+def span(number):
+    """The span that tells of a row in OpenTelemetry: derived, so a repeated delivery is the same."""
+    return hashlib.sha256(f"span:{number}".encode()).hexdigest()[:16]
+
+
+def plain(value):
+    """An attribute of OTLP."""
+    (held,) = value.values()
+    return [plain(one) for one in held["values"]] if isinstance(held, dict) else held
+
+
+def exported(receiver, rows):
+    """What a webhook was sent by row, and a collector by span; None while something of these rows is still to come."""
+    found = defaultdict(dict)
+    for path, headers, body, _ in receiver.taken():
+        document = json.loads(body)
+        if path == "/hook":
+            found[path][headers["X-Kaizen-Delivery"]] = document["data"]
+        for kind, scope, name in (
+            ("resourceSpans", "scopeSpans", "spans"),
+            ("resourceLogs", "scopeLogs", "logRecords"),
+        ):
+            for one in (one for part in document.get(kind, ()) for below in part[scope] for one in below[name]):
+                found[path][one["spanId"]] = {pair["key"]: plain(pair["value"]) for pair in one["attributes"]}
+    spans = {span(number) for number in rows}
+    there = rows.keys() <= found["/hook"].keys() and all(
+        spans <= found[path].keys() for path in ("/v1/traces", "/v1/logs")
+    )
+    return found if there else None
+
+
+def late(said, row):
+    """What was sent before its call was known has a number and a run of its own; what is kept was put right since."""
+    if said["act_id"] == row["action_id"]:
+        said |= {name: row[name] for name in ("act_id", "run_id") if name in row}
+
+
+def test_each_row_of_every_rung_reaches_each_export_in_the_same_words(told):
+    up, _ = told
+    up.act("call_look_14", {"ebpf", "sandbox"})
+    client = Kaizen(
+        agent="desk",
+        api_key=up.line.environment["KAIZEN_API_KEY"],
+        base_url=up.line.environment["KAIZEN_API_URL"],
+        sidecar=up.environ["KAIZEN_SIDECAR"],
+        in_tenant=True,
+    )
+    client.inspect(tool="send_mail", target="attacker.example:443", id="call_direct")
+    client.close()
+    up.act("call_direct", {"sdk"})
+    rows = {row["id"]: row for row in up.rows()}
+    assert {source(row) for row in rows.values()} >= {*DEPTH, "sdk"}
+    heard = until(lambda: exported(up.receiver, rows), "all of them at each receiver", patience=60.0)
+    for number, row in rows.items():
+        sent = heard["/hook"][number]
+        late(sent["action"], row)
+        assert {name: row[ROW.get(name, name)] for name in sent} == sent
+        assert ("notes" in sent) == ("notes" in row)
+        facts = {
+            **{name: row.get(name) for name in ("decision", "reason", "severity", "notes", "run_id", "act_id")},
+            **{name: row["action"].get(name) for name in ("kind", "tool", "target")},
+            "detections": list(dict.fromkeys(one["detection"] for one in row["evidence"])),
+            "source": source(row),
+            "rung": str(row["rung_number"]),
+        }
+        for path in ("/v1/traces", "/v1/logs"):
+            said = {name.removeprefix("kaizen."): value for name, value in heard[path][span(number)].items()}
+            late(said, row)
+            assert {name: said.get(name) for name in facts} == {name: one or None for name, one in facts.items()}
+            assert said["gen_ai.agent.name"] == "desk"
 
 
 @pytest.fixture(scope="module")
