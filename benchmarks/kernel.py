@@ -1,4 +1,4 @@
-"""What the kernel rung costs: ``python -m benchmarks.kernel`` (root; about four minutes), of which ``--only`` measures a part.
+"""What the kernel rung costs: ``python -m benchmarks.kernel`` (root; about three minutes), of which ``--only`` measures a part.
 
 Calls: one process makes short rounds of one call, bare, as a bystander and as an agent in turn; the figure is the fastest round
 of each, for that is the one that nobody else on the machine disturbed, and the ratio is of these. Whole programs: CPU time (theirs
@@ -350,7 +350,12 @@ PARTS = ("calls", "programs", "kernel", "reader")
 def main(argv: list[str] | None = None) -> int:
     """0 when every event was read or counted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="fewer turns, and nothing is written")
+    parser.add_argument("--quick", action="store_true", help="fewer turns")
+    parser.add_argument(
+        "--keep",
+        action=argparse.BooleanOptionalAction,
+        help="store the figures and write the page (without either, unless --quick)",
+    )
     parser.add_argument("--only", choices=PARTS, help="that part, the others as they were stored")
     args = parser.parse_args(argv)
     if shutil.which("git") is None:
@@ -364,7 +369,7 @@ def main(argv: list[str] | None = None) -> int:
     before = stored("kernel") if args.only else {}
     found = {**before, **about("kernel", COMMAND), **measure((args.only,) if args.only else PARTS, args.quick)}
     print(page(found))
-    if not args.quick:
+    if not args.quick if args.keep is None else args.keep:
         keep("kernel", COMMAND, found)
         PAGE.write_text(page(found))
     reading = found.get("reader")

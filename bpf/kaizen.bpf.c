@@ -139,12 +139,14 @@ static __always_inline void own(struct owner *owner, struct task_struct *task, _
 	__builtin_memcpy(owner->comm, task->comm, sizeof(owner->comm));
 }
 
-/* Whether that is what ``own`` would say: by the task and what it calls itself. */
+/* Whether that is what ``own`` would say: by the task, its user and what it calls itself. */
 static __always_inline bool is_current(struct owner *owner, struct task_struct *task, __u32 agent)
 {
 	__u64 *noted = (void *)owner->comm, comm[2];
 	__builtin_memcpy(comm, task->comm, sizeof(comm));
-	return owner->agent == agent && owner->tid == (__u32)task->pid && noted[0] == comm[0] && noted[1] == comm[1];
+	if (owner->agent != agent || owner->tid != (__u32)task->pid || owner->tgid != (__u32)task->tgid)
+		return false;
+	return owner->uid == task->cred->uid.val && noted[0] == comm[0] && noted[1] == comm[1];
 }
 
 /* In an skb hook the current task may be anybody: who owns the socket was noted when it was made. */

@@ -66,6 +66,24 @@ for n in range(1000): sock.sendto(b"x", ("127.0.0.2", 9))
 
 
 @pytest.mark.root
+def test_who_sends_is_told_as_it_is_at_each_datagram(agent):
+    agent.python(
+        """
+import ctypes, os, socket
+sock, other = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+port = iter(range(9, 20))
+def send(): sock.sendto(b"x", ("127.0.0.2", next(port)))
+send(); send()
+ctypes.CDLL(None).prctl(15, b"renamed", 0, 0, 0); send()
+if not os.fork(): send(); os._exit(0)
+os.wait(); next(port); os.setuid(12345); send()
+"""
+    )
+    told = [(event.comm == "renamed", event.uid) for event in agent.events() if event.kind is Kind.SEND]
+    assert told == [(False, 0), (False, 0), (True, 0), (True, 0), (True, 12345)]
+
+
+@pytest.mark.root
 def test_a_storm_of_ten_thousand_processes_is_marked_to_the_last_and_leaves_no_marks(agent):
     storm = """
 import os, socket
