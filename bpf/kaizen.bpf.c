@@ -57,6 +57,10 @@ struct owner {
 	__u32 uid;
 	__u32 hello; /* 0: not awaited, 1: awaited, 2: must name a declared host, 3: good, 4: refused */
 	char comm[16];
+	__u64 told; /* when the first place was told of to which datagrams were sent; 0: none was */
+	__u8 address[16];
+	__u16 port;
+	__u16 pad[3];
 };
 
 /* Connections of TCP and UDP by the cookies of their sockets, until these are gone: to put something on a socket takes memory of the
@@ -316,6 +320,12 @@ static __always_inline void place_of(struct place *place, struct bpf_sock_addr *
 	}
 }
 
+static __always_inline struct owner *noted_before(struct bpf_sock_addr *ctx, struct place *place)
+{
+	struct owner *noted = bpf_map_lookup_elem(&connections, &place->cookie);
+	return noted || !ctx->sk ? noted : bpf_sk_storage_get(&owners, ctx->sk, 0, 0);
+}
+
 /* Whether it could be noted: a socket can be made to have no room for more, and the table of connections can be full. */
 static __always_inline bool note(struct bpf_sock_addr *ctx, struct place *place, struct owner *owner)
 {
@@ -335,6 +345,25 @@ static __always_inline bool note(struct bpf_sock_addr *ctx, struct place *place,
 	return true;
 }
 
+/* One datagram after the other to one place is one thing to tell: the first place of a socket is kept with whose it is. */
+static __always_inline bool told_just_now(struct owner *owner, struct place *place, __u64 now)
+{
+	__u64 *first = (void *)owner->address, *this = (void *)place->address;
+	if (!owner->told || (owner->port == place->port && first[0] == this[0] && first[1] == this[1])) {
+		if (owner->told && now - owner->told < SECOND)
+			return true;
+		owner->told = now;
+		owner->port = place->port;
+		__builtin_memcpy(owner->address, place->address, sizeof(owner->address));
+		return false;
+	}
+	__u64 *last = bpf_map_lookup_elem(&recent, place);
+	if (last && now - *last < SECOND)
+		return true;
+	bpf_map_update_elem(&recent, place, &now, BPF_ANY);
+	return false;
+}
+
 static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six)
 {
 	struct task_struct *task = (void *)bpf_get_current_task_btf();
@@ -350,30 +379,31 @@ static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six
 	struct place place = {};
 	place_of(&place, ctx, six);
 	__u32 reason = decide(ctx, agent, number, &place, now);
-	struct owner owner;
-	struct owner *noted = kind == SEND ? bpf_map_lookup_elem(&connections, &place.cookie) : 0;
-	if (noted && is_current(noted, task, number)) {
+	struct owner owner = {};
+	struct owner *noted = kind == SEND ? noted_before(ctx, &place) : 0;
+	bool current = noted && is_current(noted, task, number), again = false;
+	if (noted)
 		owner = *noted;
-	} else {
+	if (!current) {
 		own(&owner, task, number, true);
 		owner.hello = place.port != 443 || place.protocol == UDP ? 0 : reason == PASSED_NAMED ? 2 : 1;
-		if (!note(ctx, &place, &owner)) {
-			/* Nobody would read what it sends, whose names are to be read. */
-			count(LOST_MARK);
-			if (reason < REFUSED_DENIED && agent->flags & ENFORCE)
-				reason = REFUSED_PROTOCOL;
-		}
+	}
+	if (kind == SEND)
+		again = told_just_now(&owner, &place, now);
+	if (current) {
+		if (!again)
+			*noted = owner;
+	} else if (!note(ctx, &place, &owner)) {
+		/* Nobody would read what it sends, whose names are to be read. */
+		count(LOST_MARK);
+		if (reason < REFUSED_DENIED && agent->flags & ENFORCE)
+			reason = REFUSED_PROTOCOL;
 	}
 	if (reason >= REFUSED_DENIED)
 		count(REFUSED);
-	if (kind == SEND) {
-		/* One datagram after the other to one place is one thing to tell. */
-		__u64 *last = bpf_map_lookup_elem(&recent, &place);
-		if (last && now - *last < 1000000000ULL) {
-			count(REPEATED);
-			return reason < REFUSED_DENIED;
-		}
-		bpf_map_update_elem(&recent, &place, &now, BPF_ANY);
+	if (again) {
+		count(REPEATED);
+		return reason < REFUSED_DENIED;
 	}
 	struct net_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
 	if (event) {

@@ -104,6 +104,7 @@ struct linux_binprm {
  * compiler takes for granted it leaves out, and Linux 6.1 learns nothing of a comparison with 0. */
 #define BETWEEN(one, length, most) ({ __u32 less = (length) - (one); barrier_var(less); (less & ((most) - 1)) + (one); })
 
+#define SECOND 1000000000ULL
 #define AF_INET 2
 #define AF_INET6 10
 #define SOCK_RAW 3

@@ -99,7 +99,7 @@ static __always_inline __u32 detour(struct owner *owner, struct agent *agent, st
 	__u64 now = bpf_ktime_get_ns(), *last = bpf_map_lookup_elem(&recent, place);
 	__builtin_memcpy(key.address, place->address, 16);
 	__u32 reason = bpf_map_lookup_elem(&denied, &key) ? REFUSED_DENIED : agent->flags & ENFORCE ? REFUSED_PROTOCOL : PASSED;
-	if (last && now - *last < 1000000000ULL) {
+	if (last && now - *last < SECOND) {
 		count(REPEATED);
 		return reason;
 	}

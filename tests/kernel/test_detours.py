@@ -284,7 +284,7 @@ ask({question("api.example")!r}); said(front)
 
 def connections(agent) -> Map:
     """The programs' table of connections: cookie of the socket, whose it is."""
-    return Map(agent.collector._maps["connections"], value=48)
+    return Map(agent.collector._maps["connections"], value=80)
 
 
 def fill(agent) -> None:
@@ -292,7 +292,7 @@ def fill(agent) -> None:
     table, placed = connections(agent), 0
     with contextlib.suppress(OSError):
         for cookie in range(1 << 62, (1 << 62) + (1 << 16)):
-            table.put(struct.pack("=Q", cookie), bytes(48))
+            table.put(struct.pack("=Q", cookie), bytes(80))
             placed += 1
     assert 4000 < placed < 1 << 16
 

@@ -66,6 +66,29 @@ for n in range(1000): sock.sendto(b"x", ("127.0.0.2", 9))
 
 
 @pytest.mark.root
+def test_datagrams_of_two_processes_by_one_socket_and_to_two_places_are_told_once_a_second(agent):
+    """A flood that takes turns is no flood of events."""
+    agent.python(
+        """
+import os, socket, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); r, w = os.pipe(); back, there = os.pipe()
+child = os.fork()
+for n in range(200):
+    if not child: os.read(r, 1)
+    for port in (9, 10): sock.sendto(b"x", ("127.0.0.2", port))
+    if child: os.write(w, b"x"); os.read(back, 1)
+    else: os.write(there, b"x")
+"""
+    )
+    told = [event for event in agent.events() if event.kind is Kind.SEND]
+    assert len(told) + agent.collector.counters()["repeated"] == 800
+    for port in (9, 10):
+        times = [event.at for event in told if event.port == port]
+        assert times
+        assert all(later - earlier >= 1.0 for earlier, later in pairwise(times))
+
+
+@pytest.mark.root
 def test_who_sends_is_told_as_it_is_at_each_datagram(agent):
     agent.python(
         """
