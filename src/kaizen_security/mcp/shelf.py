@@ -110,8 +110,12 @@ class Shelf:
 
     @staticmethod
     def _write(path: str, document: Json) -> None:
+        data = json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
+        if len(data) > MAX_FILE:
+            # It could not be read again, and what cannot be read holds back the tools of every server.
+            raise Misconfigured(f"the pins in {path} would be more than {MAX_FILE >> 20} MB")
         try:
-            write_whole(path, json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n")
+            write_whole(path, data)
         except OSError as err:
             raise Misconfigured(f"cannot write the pins in {path}: {err.strerror}") from err
 

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kaizen_security.contract.errors import Misconfigured
+from kaizen_security.mcp import shelf
 from kaizen_security.mcp.definitions import digest, outline
 from kaizen_security.mcp.differences import differences
 from kaizen_security.mcp.pins import INSTRUCTIONS, SERVER, Pins, Why, accept, introduced, judged, settle
@@ -45,6 +46,16 @@ def test_what_only_reads_by_its_hints_and_takes_away_by_its_name_is_held_back(na
 )
 def test_what_is_taken_out_of_a_calls_own_argument_is_gone_nowhere(name):
     assert hinted(name).why is not Why.ORDERS
+
+
+def test_a_server_of_endless_definitions_holds_back_nobody_elses_tools(tmp_path, monkeypatch):
+    monkeypatch.setattr(shelf, "MAX_FILE", 20_000)
+    kept = Shelf(str(tmp_path))
+    kept.change("files", lambda pins: pinned(TOOL))
+    endless = [{**TOOL, "name": f"read_{n}", "description": f"Reads file {n}. " * 100} for n in range(20)]
+    with pytest.raises(Misconfigured, match="would be more than"):
+        kept.change("endless", lambda pins: pinned(*endless, server="endless"))
+    assert [one.server for one in kept.all()] == ["files"]
 
 
 def test_a_first_use_is_pinned_whole():
