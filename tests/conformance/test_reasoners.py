@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kaizen_security.contract.action import Json
-from kaizen_security.reasoners import bedrock, google
+from kaizen_security.reasoners import bedrock
 from kaizen_security.reasoners.bedrock import BedrockRole
 from kaizen_security.reasoners.choice import judge_of, read_choice
 from kaizen_security.testing.judging import DEADLINE, SOON, a_question, check_reasoner
@@ -87,10 +87,6 @@ def test_vertex_ai_is_asked_with_a_token():
         (heard,) = server.heard
         assert heard.headers["authorization"] == f"Bearer {key}"
         assert heard.path.endswith("/publishers/google/models/gemini-x:generateContent")
-    assert (
-        google.vertex_url("global", "p")
-        == "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google"
-    )
 
 
 def test_boto3_signs_what_it_asks(a_role):

@@ -57,6 +57,18 @@ class Came:
     tool: str = ""
     path: str = ""
 
+    @property
+    def words(self) -> str:
+        """Where it came from, for people. Tool and path are an agent's words: whoever shows them keeps them from doing harm."""
+        inside = self.path.strip(".*$[]")
+        place = f"a result of {self.tool or 'a tool'}" + (f" ({inside})" if inside else "")
+        return {
+            "user": "the user said it",
+            "used": "used here before, unflagged",
+            "field": f"a field of {place}",
+            "text": f"only free text of {place}",
+        }.get(self.origin, "nowhere that is known")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:

@@ -20,12 +20,6 @@ MOST_THOUGHT = 2048
 """Tokens that a model may use: those that reason count their thoughts as output."""
 
 
-def vertex_url(region: str, project: str) -> str:
-    """Where Vertex AI is asked for that project."""
-    host = "aiplatform.googleapis.com" if region == "global" else f"{region}-aiplatform.googleapis.com"
-    return f"https://{host}/v1/projects/{quote(project, safe='')}/locations/{region}{VERTEX}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Google:
     """``base_url`` up to and without ``/models``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
@@ -42,24 +41,6 @@ class Ledger(Protocol):
     def since(self, day: int) -> Mapping[int, Mapping[str, int]]:
         """The counters of ``day`` and of every later one."""
         ...
-
-
-class MemoryLedger:
-    """Counts for as long as the process lives: for tests, and for trying a model out."""
-
-    def __init__(self) -> None:
-        self._days: dict[int, Counter[str]] = {}
-        self._lock = threading.Lock()
-
-    def add(self, day: int, counts: Mapping[str, int]) -> None:
-        """Add."""
-        with self._lock:
-            self._days.setdefault(day, Counter()).update(counts)
-
-    def since(self, day: int) -> Mapping[int, Mapping[str, int]]:
-        """Those from ``day`` on."""
-        with self._lock:
-            return {one: dict(counts) for one, counts in self._days.items() if one >= day}
 
 
 def day_of(at: float) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -16,12 +17,25 @@ from kaizen_security.reasoners.choice import Budget
 from kaizen_security.reasoners.speech import refusal
 from kaizen_security.runtime import usage
 from kaizen_security.runtime.reasoning import FAILURES, FRESH, REMEMBERED, REST, Reasoning, Shares, shape_of
-from kaizen_security.runtime.usage import MemoryLedger, report, total
+from kaizen_security.runtime.usage import report, total
 from kaizen_security.store.base import StoreFull
 from kaizen_security.testing.judging import a_question
 
 KEY = b"k" * 32
 NOW = 1_000_000_000.0
+
+
+class MemoryLedger:
+    """Counts for as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._days: dict[int, Counter[str]] = {}
+
+    def add(self, day: int, counts: Mapping[str, int]) -> None:
+        self._days.setdefault(day, Counter()).update(counts)
+
+    def since(self, day: int) -> Mapping[int, Mapping[str, int]]:
+        return {one: dict(counts) for one, counts in self._days.items() if one >= day}
 
 
 def says(word: Word = Word.MALICIOUS, confidence: float = 0.9) -> Attempt:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kaizen_security.cli.terminal.paint import BOLD, DIM, GREEN, RED, YELLOW, painted, shortened
-from kaizen_security.cli.terminal.verdict import came_from, clean
+from kaizen_security.cli.terminal.verdict import clean
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.runtime.retained import Joining, Retained
@@ -51,7 +51,7 @@ def _step(one: Retained, is_here: bool, colour: bool, width: int) -> Iterator[st
     if score is not None and verdict.flagged:
         for came in score.came:
             if came.origin in ("text", "field", "unknown"):
-                said = f"{'':<13}{clean(came.field)} from {came_from(came)}"
+                said = f"{'':<13}{clean(came.field)} from {clean(came.words)}"
                 yield painted(shortened(said, width), DIM, colour)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from kaizen_security.cli.terminal.paint import DIM, GREEN, RED, YELLOW, painted, shortened
 from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.finding import Finding
-from kaizen_security.contract.score import Came, Score
+from kaizen_security.contract.score import Score
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.observer.weigh import TABLE, UNKNOWN, Blocks
 from kaizen_security.runtime.counterfactual import part_of
@@ -86,17 +86,4 @@ def contributions(score: Score, *, colour: bool) -> Iterator[str]:
 def origins(score: Score, *, width: int) -> Iterator[str]:
     """Where each value of the call came from."""
     for one in score.came:
-        yield shortened(f"  {clean(one.field):<22} {one.kind:<12} {came_from(one)}", width)
-
-
-def came_from(came: Came) -> str:
-    """Where one value came from, in words."""
-    place = f"a result of {clean(came.tool) or 'a tool'}"
-    if came.path.strip(".*$[]"):
-        place += f" ({clean(came.path.strip('.'))})"
-    return {
-        "user": "the user said it",
-        "used": "used here before, unflagged",
-        "field": f"a field of {place}",
-        "text": f"only free text of {place}",
-    }.get(came.origin, "nowhere that is known")
+        yield shortened(f"  {clean(one.field):<22} {one.kind:<12} {clean(one.words)}", width)

@@ -10,7 +10,7 @@ from typing import Final
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.finding import Finding
-from kaizen_security.contract.score import Came, Score
+from kaizen_security.contract.score import Score
 from kaizen_security.contract.suppression import can_accept, can_suppress
 from kaizen_security.server.acts import Act
 from kaizen_security.server.console.lines import Line, act_line, line, text_of
@@ -155,19 +155,8 @@ def _score(score: Score) -> ScoreView:
             if score.parts
             else ""
         ),
-        came=tuple((one.field, f"{one.kind}: {_came_from(one)}") for one in score.came),
+        came=tuple((one.field, f"{one.kind}: {one.words}") for one in score.came),
     )
-
-
-def _came_from(came: Came) -> str:
-    inside = came.path.strip(".*$[]")
-    place = f"a result of {came.tool or 'a tool'}" + (f" ({inside})" if inside else "")
-    return {
-        "user": "the user said it",
-        "used": "used here before, unflagged",
-        "field": f"a field of {place}",
-        "text": f"only free text of {place}",
-    }.get(came.origin, "nowhere that is known")
 
 
 def _silence(state: Shown) -> str:
