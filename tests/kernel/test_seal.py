@@ -84,6 +84,26 @@ def test_a_program_that_was_put_back_stays_when_the_collector_dies(agent, held: 
 
 
 @pytest.mark.root
+def test_who_leaves_no_room_for_a_program_is_seen_and_the_others_hold_again(agent, held: Seal, monkeypatch):
+    for place in ("connect4", "connect6"):
+        bpf.command(LINK_DETACH, struct.pack("=I", agent.collector._links[place]))
+    attach = bpf.attach
+
+    def crowded(name: str, program: int, cgroup: int) -> int:
+        if name == "connect4":
+            raise OSError(7, "Argument list too long")  # E2BIG: 64 programs of others are there
+        return attach(name, program, cgroup)
+
+    monkeypatch.setattr(bpf, "attach", crowded)
+    lost = "the program connect4 was detached or replaced, and cannot be put back: [Errno 7] Argument list too long"
+    assert held.look() == [lost, "the program connect6 was detached or replaced"]
+    assert held.look() == [lost]
+    monkeypatch.undo()
+    held.look()
+    assert agent.python(REACH) == "1\n"
+
+
+@pytest.mark.root
 def test_a_mark_that_was_taken_away_is_given_again_and_no_other_process_gets_it(agent, held: Seal):
     process = agent.start(sys.executable, "-S", "-c", "import sys; sys.stdin.read()")
     try:

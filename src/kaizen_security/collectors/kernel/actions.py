@@ -319,7 +319,8 @@ def redacted(words: tuple[str, ...]) -> tuple[str, ...]:
             continue
         for hit in find(word):
             word = word.replace(hit.value, "[redacted]")
-        word = _HEADER.sub(r"\1 [redacted]", word)
+        if ":" in word:
+            word = _HEADER.sub(r"\1 [redacted]", word)
         name, sign, value = word.partition("=")
         if _SECRET.search(name) and name.startswith("-"):
             hide = not sign

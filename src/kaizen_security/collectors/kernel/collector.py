@@ -284,12 +284,10 @@ class Collector:
         pins = self._pins
         unpinned = [name for name, _ in self._pinned() if pins is not None and not (pins / name).exists()]
         gone = [name for name, link in self._links.items() if bpf.held(link) != self._held[name]]
-        for name in gone:
-            self._attach(name)
+        found = [self._attached_again(name) for name in gone]
         if pins is not None and (unpinned or gone):
             unpin(pins)
             self.pin(pins.name.removeprefix("kaizen-"))
-        found = [f"the program {name} was detached or replaced" for name in gone]
         found += [f"the pins {', '.join(unpinned)} were removed"] if unpinned else []
         with self._serving:
             for key, value in self._served.items():
@@ -298,15 +296,20 @@ class Collector:
                     found.append("the agent's flags were changed")
         return found
 
-    def _attach(self, name: str) -> None:
-        """Once more, at the root of the control groups."""
-        cgroup = os.open(root_cgroup(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    def _attached_again(self, name: str) -> str:
+        """What happened to a program, which is attached once more; and why it is not, where it cannot be."""
+        said = f"the program {name} was detached or replaced"
         try:
-            link = bpf.attach(name, self._programs[name], cgroup)
-        finally:
-            os.close(cgroup)
+            cgroup = os.open(root_cgroup(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                link = bpf.attach(name, self._programs[name], cgroup)
+            finally:
+                os.close(cgroup)
+        except (OSError, NotHere) as err:
+            return f"{said}, and cannot be put back: {err}"
         os.close(self._links[name])
         self._links[name], self._held[name] = link, bpf.held(link)
+        return said
 
     def close(self) -> None:
         """Let go of everything; nothing stays behind."""

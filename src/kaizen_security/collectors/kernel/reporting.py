@@ -99,10 +99,10 @@ class Reporting:
             self._report(*found)
 
     def _new(self, action: Action, verdict: Verdict, at: float) -> bool:
-        # A flood of refusals hides nothing that passed.
+        # A flood of refusals hides nothing that passed, and a program is another one when it was replaced.
         facts = action.metadata
         how = str(facts.get("argv") or facts.get("transport") or facts.get("method"))
-        return self._once.new((action.kind, verdict.blocked), (action.target, how), at)
+        return self._once.new((action.kind, verdict.blocked), (action.target, how, action.hash), at)
 
 
 def stand_back() -> None:

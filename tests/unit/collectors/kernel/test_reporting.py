@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from kaizen_security.collectors.kernel.reporting import Reporting
 from kaizen_security.collectors.kernel.shapes import EXEC_LENGTHS, HEAD, NAME_LENGTH, NAME_MAX, PLACE, Kind, Reason
 from kaizen_security.contract.action import Action
 
+NOBODY = 1 << 22
+"""The number of no process."""
 HOST = bytes.fromhex("00000000000000000000ffffc0000207")
 OTHER = bytes.fromhex("00000000000000000000ffffc0000208")
 
@@ -34,15 +38,20 @@ def named(kind: Kind, name: str, cookie: int = 5, reason: Reason = Reason.PASSED
 
 def executed(n: int) -> bytes:
     """The bytes of an execution that are as long as those of a connection."""
-    words = f"/bin/tool-{n:014}".encode()
-    data = HEAD.pack(1_000_000_000, 7, Kind.EXEC, 0, 11, 11, 10, 1000, Reason.PASSED, 0, b"python")
+    return execution(f"/bin/tool-{n:014}", 11)
+
+
+def execution(path: str, pid: int) -> bytes:
+    """The bytes of an execution without arguments."""
+    words = path.encode()
+    data = HEAD.pack(1_000_000_000, 7, Kind.EXEC, 0, pid, pid, 10, 1000, Reason.PASSED, 0, b"python")
     return data + EXEC_LENGTHS.pack(len(words), 0) + words
 
 
 class World:
     """A Reporting, what it reported, and the names that addresses have."""
 
-    def __init__(self, **settings: int) -> None:
+    def __init__(self, *, resolve: bool = False, **settings: int) -> None:
         ids = count(1)
         self.names = {"192.0.2.7": "api.example"}
         self.reported: list[Action] = []
@@ -52,7 +61,7 @@ class World:
             ids=lambda: f"id-{next(ids)}",
             name_of=lambda address: self.names.get(address, ""),
             own={("192.0.2.8", 8080)},
-            resolve=False,
+            resolve=resolve,
         )
         self.reporting = Reporting(translator, decode, lambda action, verdict: self.reported.append(action), **settings)
 
@@ -120,3 +129,12 @@ def test_tls_of_a_flood_is_joined_with_its_hello_still():
     world.take(placed(port=1), placed(at=HOST, cookie=9))
     assert world.take(named(Kind.HELLO, "api.example", cookie=9)) == []
     assert world.reporting.counts == {"lost: flood": 1}
+
+
+def test_a_program_that_was_replaced_is_no_repetition(tmp_path: Path):
+    world, tool, hashes = World(resolve=True), tmp_path / "tool", []
+    for content in (b"one", b"another", b"one"):
+        tool.write_bytes(content)
+        world.take(execution(str(tool), NOBODY))
+        hashes += [action.hash for action in world.reported]
+    assert hashes == [sha256(content).hexdigest() for content in (b"one", b"another")]
