@@ -76,3 +76,15 @@ def test_who_sends_too_much_is_told_when_to_come_back(tmp_path):
         assert [anybody.get("/v1/whoami").status_code for _ in range(3)] == [401, 401, 429]
         assert anybody.get("/healthz").status_code == 200
     assert running.stop()[0] == 0
+
+
+def test_an_agents_own_key_reads_no_sums_of_the_whole_server(server):
+    for (scope, agent), status in {
+        ("agent", "one"): 403,
+        ("sdk", ""): 403,
+        ("agent", ""): 200,
+        ("collector", ""): 200,
+        ("observer", ""): 200,
+    }.items():
+        with server.call(scope, agent) as key:
+            assert key.get("/metrics", headers={"Host": "kaizen.example"}).status_code == status, (scope, agent)

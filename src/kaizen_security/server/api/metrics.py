@@ -10,9 +10,12 @@ from starlette.routing import Route
 
 from kaizen_security.net.inbound import turned_away
 from kaizen_security.runtime import usage
+from kaizen_security.server.auth import Principal
 from kaizen_security.server.context import Context
+from kaizen_security.server.http import forbidden
 from kaizen_security.server.metrics import CONTENT_TYPE, counts, family, process, sample
 from kaizen_security.server.operation import HEALTH, Answer, Nothing, Operation
+from kaizen_security.store.base import Scope
 
 PAGE = Operation(
     "GET /metrics",
@@ -21,7 +24,8 @@ PAGE = Operation(
     Nothing,
     (Answer(description="Prometheus' text exposition format 0.0.4", media="text/plain"),),
     tags=(HEALTH,),
-    description="without a key from loopback (unless the server runs behind a proxy); from elsewhere with any key or session",
+    description="without a key from loopback (unless the server runs behind a proxy); from elsewhere with a session, "
+    "or any key that is not an agent's own (bound to a name, or of scope sdk)",
 )
 _LOCAL = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -31,7 +35,7 @@ def routes(context: Context) -> list[Route]:
 
     async def metrics(request: Request) -> Response:
         if not (_from_here(request) and not context.settings.behind_proxy):
-            await context.auth.principal(request)
+            _may_count_all(await context.auth.principal(request))
         lines = [
             *_requests(context),
             *_rows(context),
@@ -43,6 +47,12 @@ def routes(context: Context) -> list[Route]:
         return Response("\n".join(lines) + "\n", media_type=CONTENT_TYPE)
 
     return [PAGE.route(metrics)]
+
+
+def _may_count_all(who: Principal) -> None:
+    """These are sums over the whole server: no business of an agent's. Raises ApiError (403)."""
+    if who.key is not None and (who.bound_agent or who.key.scope is Scope.SDK):
+        raise forbidden("this API key is an agent's, and these counts are of all of them")
 
 
 def _from_here(request: Request) -> bool:
