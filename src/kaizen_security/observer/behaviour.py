@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from math import log1p
 from typing import Self
 
@@ -40,7 +41,12 @@ def amounts(trait: Trait) -> list[Amount]:
 
 def amount(tool: int, figure: Figure) -> Amount:
     """A number among the arguments of a tool."""
-    return Amount(fingerprint(f"{tool:x}|{figure.field}"), figure.number)
+    return Amount(_argument(tool, figure.field), figure.number)
+
+
+@lru_cache(maxsize=1024)
+def _argument(tool: int, field: str) -> int:
+    return fingerprint(f"{tool:x}|{field}")
 
 
 def parties(trait: Trait) -> Amount:
@@ -131,15 +137,20 @@ class Behaviour:
         return _session(self._added(Sums(), done), novelty, at)
 
     def going_on(self, conduct: Conduct, trait: Trait, at: float) -> Session:
-        """What a run would look like with one more action. What was added up for the action before is gone on with, as long as
-        nothing was learned in between.
+        """What a run would look like with one more action."""
+        return _session(self._added(self.add_up(conduct), (trait,)), conduct.novelty, at)
+
+    def add_up(self, conduct: Conduct) -> Sums:
+        """What the completed actions of a run add up to. What was added up before is gone on with, as long as nothing was learned
+        in between.
         """
         table, total = self.size.whole, self.size.whole.total
         known = conduct.sums
         if known is None or known.of is not table or known.total != total or known.traits > len(conduct.done):
             known = Sums(table, total)
-        conduct.sums = known = self._added(known, conduct.done[known.traits :])
-        return _session(self._added(known, (trait,)), conduct.novelty, at)
+        if len(conduct.done) > known.traits or conduct.sums is not known:
+            conduct.sums = known = self._added(known, conduct.done[known.traits :])
+        return known
 
     def _added(self, sums: Sums, done: Sequence[Trait]) -> Sums:
         ratios, number, sent = sums.ratios, sums.number, sums.sent

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from kaizen_security.contract.action import Action
 from kaizen_security.contract.score import MAX_PARTS, MAX_VALUES, Came, Part, Score
 from kaizen_security.observer.detection import Context
-from kaizen_security.observer.facts import NO_FACTS, Traced, gather
+from kaizen_security.observer.facts import Traced, named, traced
 from kaizen_security.observer.score import Scored
 from kaizen_security.observer.weights import BIAS, WEIGHTS
 
@@ -16,13 +15,16 @@ NEAR: Final = 2.0
 _LONGEST = 200
 
 
-def score_of(action: Action, context: Context) -> Score | None:
+def score_of(context: Context) -> Score | None:
     """The score of an action that was read; None for one that was not. In parts where something was found, or nearly."""
     scored = context.reading
     if scored is None:
         return None
     apart = scored.threshold is not None and scored.logit > scored.threshold - NEAR
-    facts = gather(action, context) if apart else NO_FACTS
+    # Of the facts of the action only what a score says: the rest is for who is asked about it.
+    call, run = scored.call if apart else None, context.run
+    origins = None if run is None else run.origins
+    values = () if call is None else traced(call, origins, context.baseline.habits, MAX_VALUES)
     return Score(
         value=scored.logit,
         threshold=scored.threshold,
@@ -32,9 +34,9 @@ def score_of(action: Action, context: Context) -> Score | None:
         steered=scored.steered,
         asked=min(1.0, scored.asked),
         told=min(1.0, scored.told),
-        came=tuple(_came(one) for one in facts.values[:MAX_VALUES]),
-        wanted=facts.wanted,
-        effects=facts.effects,
+        came=tuple(map(_came, values)),
+        wanted=() if call is None or origins is None else named(origins.asked.effects),
+        effects=() if call is None else named(call.effects),
     )
 
 

@@ -15,6 +15,7 @@ from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.finding import Finding
 from kaizen_security.observer.detection import Context
+from kaizen_security.observer.effects import Effect
 from kaizen_security.observer.entities import PLACES, Kind
 from kaizen_security.observer.habits import Habits
 from kaizen_security.observer.origins import Call, Origin, Origins
@@ -143,15 +144,25 @@ def gather(action: Action, context: Context) -> Facts:
 
 def of_call(call: Call, origins: Origins | None, habits: Habits) -> Facts:
     """What the values of a call and the results before it tell; nothing of how they were scored."""
-    values = tuple(_traced(value, slot, origins, habits) for value, slot, _ in call.values[:MOST_VALUES])
+    values = traced(call, origins, habits, MOST_VALUES)
     return Facts(
         values=values,
         omitted=len(call.values) - len(values),
         traced=origins is not None and bool(origins.asked.words or origins.sources),
-        effects=tuple(sorted(one.value for one in call.effects)),
-        wanted=() if origins is None else tuple(sorted(one.value for one in origins.asked.effects)),
+        effects=named(call.effects),
+        wanted=() if origins is None else named(origins.asked.effects),
         reads=() if origins is None else tuple(dict.fromkeys(one.tool for one in origins.sources))[-MOST_READS:],
     )
+
+
+def traced(call: Call, origins: Origins | None, habits: Habits, most: int) -> tuple[Traced, ...]:
+    """The first values of a call, and where they came from."""
+    return tuple([_traced(value, slot, origins, habits) for value, slot, _ in call.values[:most]])
+
+
+def named(effects: frozenset[Effect]) -> tuple[str, ...]:
+    """Classes of effect, by name, in order."""
+    return tuple(sorted(one.value for one in effects))
 
 
 def _traced(value: Value, slot: int, origins: Origins | None, habits: Habits) -> Traced:

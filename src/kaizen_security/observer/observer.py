@@ -132,6 +132,7 @@ class Observer:
             self._brought(run, step)
             run.conduct.answered(step.action_id, step.content, failed=step.failed)
             self._completed(run, step.action_id, failed=step.failed)
+            self.baseline.behaviour.add_up(run.conduct)
         elif isinstance(step, Effect):
             self._completed(run, run.by_act(step.action.act_id) or step.action.id, failed=False)
 
@@ -221,7 +222,7 @@ class Observer:
         """``assess``, and beside the verdict whether the action is clean enough to be learned from."""
         context = self.context(action)
         heard = [Heard(one.ABOUT, said) for one in self.detections if (said := tuple(one.detect(action, context)))]
-        score = score_of(action, context)
+        score = score_of(context)
         found = weigh(action, heard, self.rules, now, asking=self.limits.hold > 0, score=score)
         if found.asks and is_ratified(action, self.baseline.habits.ratified):
             found = weigh(action, heard, self.rules, now, ratified=True, score=score)

@@ -68,8 +68,9 @@ def values(arguments: Json) -> list[Value]:
 
 
 def _inside(field: str, text: str) -> list[Value]:
-    rows = integers(text)
-    return [Value(field, word, kind, (hash(word),), True, row=word in rows) for word, kind in places_in(text)]
+    found = places_in(text)
+    rows = integers(text) if found else ()
+    return [Value(field, word, kind, (hash(word),), True, row=word in rows) for word, kind in found]
 
 
 def _flat(document: Json, path: str, depth: int) -> Iterable[tuple[str, str]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from kaizen_security.contract.score import MAX_VALUES
 from kaizen_security.contract.step import Request, Result
 from kaizen_security.detections import BUILTIN, provenance
+from kaizen_security.observer.facts import gather
 from kaizen_security.observer.observer import Observer
 
 
@@ -54,3 +56,19 @@ def test_a_call_far_from_any_finding_carries_its_score_and_nothing_else():
     young = judged(provenance.SILENT[2])
     assert young.score.threshold is None
     assert young.score.parts == ()
+
+
+@pytest.mark.parametrize("example", [*provenance.FIRES, *provenance.SILENT], ids=lambda example: example.name)
+def test_it_says_of_the_values_what_somebody_who_is_asked_would_be_shown(example):
+    observer, at = Observer(detections=BUILTIN), 0.0
+    for step in (one for run in (*example.runs, example.run) for one in run):
+        at += 1.0
+        observer.note(step, at)
+        if not isinstance(step, Request | Result):
+            observer.learn(step, observer.weighed(step, at), at, completed=False)
+    observer.note(example.action, at)
+    score = observer.weighed(example.action, at).verdict.score
+    facts = gather(example.action, observer.context(example.action))
+    told = [(one.path, one.kind.value) for one in facts.values[:MAX_VALUES]]
+    assert not score.parts or [(one.field, one.kind) for one in score.came] == told
+    assert not score.parts or (score.wanted, score.effects) == (facts.wanted, facts.effects)
