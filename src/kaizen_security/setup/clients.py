@@ -71,7 +71,7 @@ def places(environment: Mapping[str, str], folder: str) -> tuple[Place, ...]:
         data = environment.get("APPDATA", os.path.join(home, "AppData", "Roaming"))
     else:
         data = environment.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-    return (
+    found = (
         Place("Claude Desktop", os.path.join(data, "Claude", "claude_desktop_config.json")),
         Place("Claude Code", os.path.join(home, ".claude.json")),
         Place("Claude Code", os.path.join(folder, ".mcp.json")),
@@ -80,6 +80,8 @@ def places(environment: Mapping[str, str], folder: str) -> tuple[Place, ...]:
         Place("VS Code", os.path.join(data, "Code", "User", "mcp.json"), "servers"),
         Place("VS Code", os.path.join(folder, ".vscode", "mcp.json"), "servers"),
     )
+    # In the home folder, the user's file is the project's as well.
+    return tuple({os.path.normpath(place.path): place for place in found}.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,12 @@ def test_a_shim_that_starts_nothing_is_left_as_it_is(tmp_path):
     assert unwrapping(Place("file", str(file)), kept(tmp_path)).servers == ()
 
 
+def test_in_the_home_folder_each_file_is_there_once():
+    found = [place.path for place in places({"HOME": "/home/a"}, "/home/a")]
+    assert found.count("/home/a/.cursor/mcp.json") == 1
+    assert len(found) == len(places({"HOME": "/home/a"}, "/srv/p")) - 1
+
+
 def test_the_files_of_common_clients_are_known(tmp_path):
     found = places({"HOME": "/home/a"}, "/srv/p")
     assert {place.client for place in found} == {"Claude Desktop", "Claude Code", "Cursor", "VS Code"}
