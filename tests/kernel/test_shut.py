@@ -44,6 +44,7 @@ def told(agent) -> list[tuple[str, Reason]]:
 @pytest.mark.root
 def test_what_is_below_a_shut_directory_is_not_opened_removed_renamed_or_cut(agent, shut: Path):
     (shut / "later").write_text("made after it was shut")
+    (shut.parent / "mine").write_text("what it would rather have there")
     code = SAID + "\n".join(
         f"said(lambda: {one})"
         for one in (
@@ -52,7 +53,7 @@ def test_what_is_below_a_shut_directory_is_not_opened_removed_renamed_or_cut(age
             f"os.unlink({str(shut / 'key')!r})",
             f"os.rename({str(shut / 'key')!r}, {str(shut.parent / 'moved')!r})",
             f"os.truncate({str(shut / 'key')!r}, 0)",
-            f"os.replace({str(shut.parent / 'other')!r}, {str(shut / 'key')!r})",
+            f"os.replace({str(shut.parent / 'mine')!r}, {str(shut / 'key')!r})",
             f"open({str(shut.parent / 'other')!r}, 'w')",
         )
     )
