@@ -33,6 +33,11 @@ class Stated:
     target: str = ""
     sensitive: bool = False
 
+    def target_in(self, arguments: object) -> str:
+        """What the argument of that name says, in arguments that are a document."""
+        found = arguments.get(self.target) if self.target and isinstance(arguments, dict) else None
+        return found if isinstance(found, str) else "" if found is None else str(found)
+
 
 def stated_of(fn: object) -> Stated | None:
     """What was said of ``fn`` by ``guard``, None when it is not guarded. An attachment further out judges the call by it."""

@@ -30,14 +30,14 @@ class Later:
 
     def _reset(self) -> None:
         self._wake = threading.Event()
+        self.is_awake = self._wake.is_set
         self._stop = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """There is something to take over. Microseconds."""
-        if not self._wake.is_set():
-            self._wake.set()
+        """There is something to take over; needless while ``is_awake()``. Microseconds."""
+        self._wake.set()
         if self._thread is None and not self._stop.is_set():
             self._start()
 
@@ -47,7 +47,8 @@ class Later:
                 return
             self._thread = own.thread(self._work, "kaizen-steps")
             if not own.start(self._thread):
-                self._thread = None  # ``close`` sends
+                self._thread = None  # ``close`` sends, unless the next step can start one
+                self._wake.clear()
 
     def _work(self) -> None:
         pause = FIRST_PAUSE

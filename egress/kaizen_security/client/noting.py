@@ -74,12 +74,14 @@ class Noting:
 
     def _passed(self, action: Action) -> Verdict:
         """``report`` for one who only wants to know whether it is allowed: such a verdict may be shared by all actions like it."""
-        if self._later is None:
+        later = self._later
+        if later is None:
             return self.inspect(action)
         verdict, full = self._judging.observe(action, action.at or now(), action.run_id or RUN.get())
         if full is not None and self._link is not None:
             self._link.note(full)
-            self._later.wake()
+            if not later.is_awake():
+                later.wake()
         if self.on_verdict is not None:
             done = full or action
             self._show(restated(verdict, action_id=done.id), done)
@@ -94,7 +96,7 @@ class Noting:
 
     def _keep(self, link: Link, step: Step) -> None:
         link.note(step)
-        if self._later is not None:
+        if self._later is not None and not self._later.is_awake():
             # In enforce mode too: by the time the model has thought of its next call, the question goes alone.
             self._later.wake()
 
@@ -111,7 +113,7 @@ class Noting:
             self._link.note(
                 _result(action.run_id or RUN.get(), action.id, document, failed, self.settings.agent, now())
             )
-            if self._later is not None:
+            if self._later is not None and not self._later.is_awake():
                 self._later.wake()
 
     def hand_over(self, timeout: float = 1.0) -> bool:

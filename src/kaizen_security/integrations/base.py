@@ -17,7 +17,7 @@ from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.arguments import Plain, plain
 from kaizen_security.client.client import Kaizen
 from kaizen_security.client.clock import now
-from kaizen_security.client.guard import Stated, stated_of
+from kaizen_security.client.guard import STATED, stated_of
 from kaizen_security.client.noting import RUN
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.canonical_values import builder
@@ -228,13 +228,16 @@ class AttachPoint:
             return kaizen, action, Allowed(action=action, kaizen=kaizen, run=call.run, told=True)
         if self.always_ask or not kaizen.observes:
             return kaizen, action, None
-        return kaizen, action, self._settled(call, kaizen, action, kaizen._passed(action))
+        verdict = kaizen._passed(action)
+        if verdict.decision is Decision.ALLOW and not REPORTED.wanted:
+            return kaizen, action, _allowed(action, kaizen, call.run or RUNNING.get(), False)
+        return kaizen, action, self._settled(call, kaizen, action, verdict)
 
     def _begun(self, call: Call) -> tuple[Kaizen, Action]:
         run, agents = call.run or RUNNING.get(), call.agents
         kaizen = self.agent(agents) if agents else self.kaizen
-        stated = stated_of(call.fn) if call.fn is not None else None
-        arguments = _arguments(call.arguments)
+        stated = stated_of(call.fn) if call.fn is not None and hasattr(call.fn, STATED) else None
+        arguments = plain(call.arguments) if type(call.arguments) is dict else _arguments(call.arguments)
         metadata = Plain(source=self.source, arguments=arguments)
         if call.sensitive or (stated is not None and stated.sensitive):
             metadata["sensitive"] = True
@@ -242,7 +245,7 @@ class AttachPoint:
             stated.kind if stated is not None else call.kind,
             call.tool,
             call.publisher,
-            call.target if call.target or stated is None else _target(stated, arguments),
+            call.target if call.target or stated is None else stated.target_in(arguments),
             "",
             metadata,
             kaizen.ids.new(),
@@ -254,7 +257,7 @@ class AttachPoint:
             (self.kaizen.settings.agent, *agents[:-1]) if agents else (),
             (),
         )
-        if run is not None:
+        if run is not None and run.alone is not kaizen:
             run.hear(kaizen)
         return kaizen, action
 
@@ -333,7 +336,11 @@ class Noted(_Body):
             content = self.content if err is None else {"error": type(err).__name__, "args": err.args}
             self._point.after(self._allowed, content, failed=self.failed or err is not None)
         finally:
-            _Body.__exit__(self, kind, err)
+            if self._act is not None:
+                ACT.reset(self._act)
+            if self._run is not None:
+                RUN.reset(self._run[0])
+                RUNNING.reset(self._run[1])
 
 
 _allowed = builder(Allowed)
@@ -391,10 +398,3 @@ def _arguments(given: object) -> Json:
     if not isinstance(given, dict):
         return {"input": plain(given)}
     return plain(given)
-
-
-def _target(stated: Stated, arguments: Json) -> str:
-    if not stated.target or not isinstance(arguments, dict):
-        return ""
-    found = arguments.get(stated.target)
-    return found if isinstance(found, str) else "" if found is None else str(found)

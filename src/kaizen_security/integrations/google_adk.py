@@ -18,7 +18,7 @@ from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any
 
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point, call_of
+from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Noted, Refused, attach_point, call_of
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
@@ -89,7 +89,8 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
 
     async def before_tool_callback(self, *, tool: Any, tool_args: dict[str, Any], tool_context: Any) -> None:
         """A tool is about to run: see that it is guarded."""
-        guard_tool(tool)
+        if not getattr(tool.run_async, "_kaizen", False):
+            guard_tool(tool)
 
     async def on_event_callback(self, *, invocation_context: Any, event: Any) -> None:
         """Words of an agent, once they are whole; and of the user, where they are spoken."""
@@ -224,7 +225,7 @@ def guard_tool(tool: Any) -> None:
             return _refused(said, tool_context)
         within = _WITHIN.set((plugin, (*call.agents, call.tool)))
         try:
-            with plugin.point.noted(said) as kept:
+            with Noted(plugin.point, said) as kept:
                 kept.content = result = await inner(args=args, tool_context=tool_context)
                 if isinstance(result, dict):
                     kept.failed = len(result) == 1 and "error" in result

@@ -7,24 +7,27 @@ as well.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from kaizen_security.client.acts import ACT
 from kaizen_security.client.aio import AsyncKaizen
+from kaizen_security.client.arguments import plain
 from kaizen_security.client.client import Kaizen
 from kaizen_security.client.noting import RUN
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point, call_of, in_order
+from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point, call_of, in_order
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
     from pydantic_ai import Agent, RunContext
-    from pydantic_ai.capabilities import AbstractCapability
+    from pydantic_ai.capabilities import AbstractCapability, CombinedCapability
     from pydantic_ai.capabilities.abstract import CapabilityOrdering
-    from pydantic_ai.exceptions import ModelRetry, SkipModelRequest
+    from pydantic_ai.exceptions import ModelRetry, SkipModelRequest, SkipToolExecution
     from pydantic_ai.messages import ModelResponse, TextPart, ToolReturnPart, UserPromptPart
 except ImportError as err:
     raise HookUnavailable("Pydantic AI is not installed, or older than 2: pip install 'pydantic-ai-slim>=2'") from err
@@ -48,6 +51,8 @@ class _Frame:
 
 
 _FRAME: ContextVar[_Frame | None] = ContextVar("kaizen_pydantic_ai", default=None)
+_CHANGED: ContextVar[Allowed | None] = ContextVar("kaizen_pydantic_ai_changed", default=None)
+"""The call as another capability has changed it after it was judged, judged again."""
 _GLOBAL: list[KaizenCapability] = []
 
 
@@ -101,16 +106,39 @@ class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI
         self, ctx: Any, *, call: Any, tool_def: Any, args: Any, handler: Callable[[Any], Awaitable[Any]]
     ) -> Any:
         """Judge the call; a refusal is the tool's result."""
-        frame = _FRAME.get()
-        agents, run = ((), None) if frame is None else (frame.agents, frame.running)
-        asked = call_of(str(tool_def.name), args, str(call.tool_call_id or ""), agents, run)
+        return await self._judged(call, tool_def, handler, args)
 
-        def refuse(refused: Refused) -> Any:
-            if frame is not None and refused.ends:
-                frame.ended = refused.text
-            return refused.text
+    def _judged(self, call: Any, tool_def: Any, handler: Callable[[Any], Awaitable[Any]], args: Any) -> Awaitable[Any]:
+        asked, frame = _asked(call, tool_def, args)
 
-        return await self.point.athrough(asked, lambda: handler(args), refuse, _shown)
+        def shown(found: Any) -> object:
+            content = _shown(found)
+            changed = _CHANGED.get()
+            if changed is not None and changed.action.act_id == asked.id:
+                _CHANGED.set(None)
+                self.point.after(changed, content)
+            return content
+
+        return self.point.athrough(asked, lambda: handler(args), lambda refused: _told(refused, frame), shown)
+
+    async def before_tool_execute(self, ctx: Any, *, call: Any, tool_def: Any, args: Any) -> Any:
+        """Last of all: newer versions let others change the arguments here, within ``wrap_tool_execute``: another call then."""
+        act = ACT.get()
+        if act is None or (act.source, act.tool, act.act_id) != (SOURCE, tool_def.name, call.tool_call_id or ""):
+            return args  # older versions: it is judged after this
+        if act.metadata.get("arguments") == plain(args):
+            return args
+        asked, frame = _asked(call, tool_def, args)
+        token = ACT.set(None)
+        try:
+            said = await self.point.abefore(asked)
+        finally:
+            ACT.reset(token)
+        if isinstance(said, Refused):
+            raise SkipToolExecution(_told(said, frame))
+        _CHANGED.set(said)
+        ACT.set(said.action)
+        return args
 
     async def wrap_output_process(
         self, ctx: Any, *, output_context: Any, output: Any, handler: Callable[[Any], Awaitable[Any]]
@@ -139,10 +167,58 @@ class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI
         frame = _FRAME.get()
         if frame is not None:
             frame.running.asked()
+        _spare(ctx, self)
         words = getattr(getattr(ctx, "agent", None), "output_type", None) is str
         if frame is not None and frame.ended and frame.capability is self and words:
             raise SkipModelRequest(ModelResponse(parts=[TextPart(frame.ended)]))
         return request_context
+
+
+class _Sparing(CombinedCapability):  # type: ignore[misc]  # see KaizenCapability
+    """A run's capabilities as its tools meet them: ours stands at one place, where a tool is executed, instead of at all.
+
+    Pydantic AI copies the run's context for each capability at each of eight places around a call, whether that has anything to say
+    there or not; that would be two thirds of what an allowed call costs.
+    """
+
+    _ours: KaizenCapability
+    _all: Any
+    _changes: bool
+    """Whether any of the others is asked before a tool is executed."""
+
+    async def before_tool_execute(self, ctx: Any, **about: Any) -> Any:
+        """The others, and then ours, if any of them may have changed something."""
+        args = await super().before_tool_execute(ctx, **about)
+        return await self._ours.before_tool_execute(ctx, **{**about, "args": args}) if self._changes else args
+
+    async def wrap_tool_execute(self, ctx: Any, *, call: Any, tool_def: Any, args: Any, handler: Any) -> Any:
+        """Innermost, as in the order of all of them."""
+        judged = functools.partial(self._ours._judged, call, tool_def, handler)
+        return await super().wrap_tool_execute(ctx, call=call, tool_def=tool_def, args=args, handler=judged)
+
+    async def wrap_output_process(self, ctx: Any, **about: Any) -> Any:
+        """As before: there is one output in a run."""
+        return await self._all.wrap_output_process(ctx, **about)
+
+
+def _spare(ctx: Any, ours: KaizenCapability) -> None:
+    """Let the tools of this run's step, and of those after it, meet ``_Sparing``. One that is not as we know it stays as it is."""
+    tools: Any = getattr(ctx, "tool_manager", None)
+    whole: Any = getattr(tools, "root_capability", None)
+    # Somebody's own kind of either may do more at the other places.
+    if type(whole) is not CombinedCapability or type(ours) is not KaizenCapability:
+        return
+    order = "_dispatch" if hasattr(whole, "_dispatch") else "capabilities"
+    others = [one for one in getattr(whole, order) if one is not ours]
+    if len(others) + 1 != len(getattr(whole, order)):
+        return
+    sparing: Any = copy.copy(whole)
+    sparing.__class__ = _Sparing
+    sparing._ours, sparing._all = ours, whole
+    plainly = AbstractCapability.before_tool_execute
+    sparing._changes = any(type(one).before_tool_execute is not plainly for one in others)
+    setattr(sparing, order, others)
+    tools.root_capability = sparing
 
 
 def guard(kaizen: Kaizen | AsyncKaizen | None, tool: Any = None, *, always_ask: bool = False) -> Any:
@@ -232,6 +308,20 @@ def _leaves(capability: Any) -> Iterator[Any]:
         yield from _leaves(capability.wrapped)
     else:
         yield capability
+
+
+def _asked(call: Any, tool_def: Any, args: Any) -> tuple[Call, _Frame | None]:
+    """The call as it is judged, and in which run."""
+    frame = _FRAME.get()
+    agents, run = ((), None) if frame is None else (frame.agents, frame.running)
+    return call_of(str(tool_def.name), args, str(call.tool_call_id or ""), agents, run), frame
+
+
+def _told(refused: Refused, frame: _Frame | None) -> str:
+    """The tool's result in place of its own."""
+    if frame is not None and refused.ends:
+        frame.ended = refused.text
+    return refused.text
 
 
 def _text(refused: Refused) -> Any:

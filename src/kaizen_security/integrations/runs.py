@@ -85,6 +85,8 @@ class Running:
         self._numbers = count(1)
         self._heard: dict[str, int] = {}
         self._known: dict[str, Kaizen] = {}
+        self.alone: Kaizen | None = None
+        """The one agent in it, which has nothing to hear of others; None before the first and after the second one."""
         self._lock = Lock()
         self._tokens: tuple[Token[str], Token[Running | None]] | None = None
         self._ended = False
@@ -192,6 +194,7 @@ class Running:
     def _join(self, kaizen: Kaizen) -> None:
         name = kaizen.settings.agent
         self._known[name] = kaizen
+        self.alone = kaizen if len(self._known) == 1 else None
         if self._request and not self.joined:
             kaizen.note(Request(run_id=self.id, text=self._request, agent=name, at=now()))
 
