@@ -13,15 +13,12 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "./crc.js";
+import { FRAME, framedSize, frames, HEAD, headed, MAX_RECORD, numbersIn, readAt } from "./framing.js";
 import { count, type Lost } from "./lost.js";
 import { isGone, LEFT, self } from "./owner.js";
 
-/** Bytes of one record. */
-export const MAX_RECORD = 4 << 20;
 const OWNER = "KZOWNER1";
 const SPOOL = "KZSPOOL1";
-const HEAD = 16;
-const FRAME = 8;
 const CHUNK = 256 << 10;
 const FLAGS = fs.constants.O_RDWR | (fs.constants.O_NOFOLLOW ?? 0);
 const OWN = /^([0-9a-f]{16})\.([0-9a-z-]{1,48})\.own$/;
@@ -40,11 +37,6 @@ interface Segment {
   readonly path: string;
   readonly first: number;
   size: number;
-}
-
-/** Bytes that a record takes on disk. */
-export function framedSize(record: Uint8Array): number {
-  return FRAME + record.length;
 }
 
 /** See the module. `gaps` counts records that are missing, by reason, since it was last looked at. */
@@ -358,44 +350,4 @@ function readSegment(segment: Segment, mark: Mark, most: number, maxBytes: numbe
     fs.closeSync(fd);
   }
   return [records, { ...mark, index, offset }];
-}
-
-/** Whole records at the start of `data`, at most `most`, and the bytes they take. */
-function frames(data: Buffer, index: number, most: number): [found: Buffer[], used: number] {
-  const found: Buffer[] = [];
-  let at = 0;
-  while (found.length < most && at + FRAME <= data.length) {
-    const end = at + FRAME + data.readUInt32LE(at);
-    if (end - at - FRAME > MAX_RECORD || end > data.length) break;
-    const record = data.subarray(at + FRAME, end);
-    if (crc32(record, (index + found.length) >>> 0) !== data.readUInt32LE(at + 4)) break;
-    found.push(record);
-    at = end;
-  }
-  return [found, at];
-}
-
-/** A file's first bytes: its magic, then numbers. */
-function headed(magic: string, ...numbers: number[]): Uint8Array {
-  const head = Buffer.alloc(8 + 8 * numbers.length, magic);
-  for (const [at, number] of numbers.entries()) head.writeBigUInt64LE(BigInt(number), 8 + 8 * at);
-  return head;
-}
-
-/** The numbers behind the magic; none when it is another one. */
-function numbersIn(fd: number, magic: string, count: number): number[] {
-  const head = readAt(fd, 8 + 8 * count, 0);
-  if (head.length < 8 + 8 * count || head.toString("latin1", 0, 8) !== magic) return [];
-  return Array.from({ length: count }, (_, at) => Number(head.readBigUInt64LE(8 + 8 * at)));
-}
-
-function readAt(fd: number, size: number, offset: number): Buffer {
-  const data = Buffer.allocUnsafe(Math.max(size, 0));
-  let filled = 0;
-  while (filled < size) {
-    const got = fs.readSync(fd, data, filled, size - filled, offset + filled);
-    if (got === 0) break;
-    filled += got;
-  }
-  return data.subarray(0, filled);
 }

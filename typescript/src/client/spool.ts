@@ -7,7 +7,8 @@
  * A tenth of the space is kept for urgent records (blocks and flags).
  */
 import fs from "node:fs";
-import { framedSize, Journal, leftovers, MAX_RECORD, type Mark } from "./journal.js";
+import { framedSize, MAX_RECORD } from "./framing.js";
+import { Journal, leftovers, type Mark } from "./journal.js";
 import { count, type Lost } from "./lost.js";
 
 const MAX_MEMORY = 8 << 20;
