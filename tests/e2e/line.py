@@ -20,7 +20,7 @@ READY = 60.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """``environment`` is what `kaizen up` writes for the user's shell; ``process`` is `kaizen up` itself; ``sign_in`` is the link
-    that signs its administrator in, once, and ``password`` does so as often as wanted.
+    that signs its administrator in, once, and ``password`` (of its first start) does so as often as wanted.
     """
 
     data: Path
@@ -52,12 +52,12 @@ class Line:
             assert ready.wait(READY), "not up in time"
             assert process.poll() is None, "".join(said)
             up = next(json.loads(text) for text in said if '"console"' in text)
-            first = next(json.loads(text) for text in said if '"password"' in text)
+            first = next((json.loads(text) for text in said if '"password"' in text), {})
             yield cls(
                 data=data,
                 environment=_environment(data / "env"),
                 sign_in=up["sign_in"],
-                password=first["password"],
+                password=first.get("password", ""),
                 process=process,
             )
         finally:
