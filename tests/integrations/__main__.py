@@ -42,6 +42,7 @@ ENVIRONMENTS = {
         "bedrock",
         "bedrock_hostile",
         "conversations",
+        "otel_instrumented",
         "auto",
         "examples",
     ),

@@ -1,4 +1,4 @@
-"""CrewAI around tools of LangChain, both attached. langchain-core stands beside CrewAI in none of the pinned environments."""
+"""CrewAI around tools of LangChain, both attached."""
 
 from __future__ import annotations
 

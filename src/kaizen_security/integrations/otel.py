@@ -3,7 +3,8 @@ verdict into a span.
 
 A span is told when it is over, so this only observes: nothing is prevented. A call that an attachment of this process has reported
 already is not told again, by its id. Conventions: OpenTelemetry GenAI 1.37 and newer (``gen_ai.*`` attributes of ``execute_tool``,
-``invoke_agent`` and ``chat`` spans); earlier ones are read by ``kaizen convert`` from what was exported.
+``invoke_agent`` and ``chat`` spans), and what OpenInference and OpenLLMetry write of tools (``otel_foreign``); earlier ones are
+read by ``kaizen convert`` from what was exported.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.integrations.base import REPORTED, AttachPoint, Call, Refused, attach_point
+from kaizen_security.integrations.otel_foreign import translated
 from kaizen_security.integrations.runs import Running
 
 try:
@@ -72,6 +74,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         trace = self._trace(context.trace_id, context.span_id)
         parent = NOBODY if span.parent is None else self._open.get((context.trace_id, span.parent.span_id), NOBODY)
         above = parent[0]
+        span = _Read(span)
         if _said(span, "gen_ai.operation.name") == "invoke_agent":
             name = _said(span, "gen_ai.agent.name") or "agent"
             if trace.asked is None:
@@ -92,6 +95,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         if trace is None:
             return
         agents, act = self._open.pop((context.trace_id, context.span_id), NOBODY)
+        span = _Read(span)
         match _said(span, "gen_ai.operation.name"):
             case "execute_tool":
                 self._called(trace, span, agents, act)
@@ -186,6 +190,17 @@ def record_verdict(span: Span, verdict: Verdict, action: Action | None = None) -
 
 
 # --- attributes
+
+
+class _Read:
+    """A span whose attributes are in the words of the conventions."""
+
+    __slots__ = ("attributes", "end_time", "name", "start_time", "status")
+
+    def __init__(self, span: Any) -> None:
+        self.name, self.status = str(span.name), getattr(span, "status", None)
+        self.start_time, self.end_time = span.start_time, span.end_time
+        self.attributes = translated(self.name, span.attributes or {})
 
 
 def _value(span: Any, key: str) -> Any:
