@@ -55,7 +55,9 @@ _CODE = re.compile(
     r"(?:code|pass(?:codes?|words?|phrases?|wort|wörter)?\b|kennwort|código|codice))"
 )
 """A code for this once, which somebody else sent so that only this person has it."""
-_USERINFO = re.compile(r"\s*(?i:https?):[\\/]*([^/?#\\\s]{1,400})@")
+_USERINFO = re.compile(r"[\x00-\x20]*(?i:https?):[\\/]*([^/?#\\]+)@")
+_GONE = str.maketrans("", "", "\t\n\r")
+"""What browsers take out of a URL; further signs before it and blanks within they let pass."""
 _LETTERS_ONLY = re.compile(r"[\W_]+")
 
 
@@ -89,7 +91,7 @@ def _wallet_words(params: Json) -> list[str]:
 def _disguised(params: Json) -> list[str]:
     """A page that a person is sent to whose address begins with another host's name, as one that signs in there."""
     url = params.get("url") if isinstance(params, dict) else None
-    shown = _USERINFO.match(url) if isinstance(url, str) else None
+    shown = _USERINFO.match(url.translate(_GONE)) if isinstance(url, str) else None
     return [f"a visit to a page that is not at {shown[1][:80]}"] if shown else []
 
 

@@ -43,7 +43,11 @@ def _letters(method: str) -> str:
 
 _FOLDED = frozenset(map(_letters, (*LOOKS, *ACTS)))
 _SPECIAL = re.compile(r"(?:https?|wss?|ftp):", re.IGNORECASE)
+_LISTED = re.compile(r"(?:https?|wss|ftp|s3|gs)://", re.IGNORECASE)
+"""How each of a list of URLs begins: with what, joined to the one before it, is the end of no host's name."""
 _GONE = str.maketrans("", "", "\t\n\r")
+_AROUND = "".join(map(chr, range(0x21)))
+"""Signs that browsers and Node leave out at a URL's beginning and end."""
 _FOR_URLS = ("url", "uri", "href", "link", "endpoint", "webhook", "callback", "src")
 """How the names of arguments end that are for URLs, in the singular."""
 MAX_PLACES = 8
@@ -176,10 +180,12 @@ def _urls(key: str, text: str) -> Iterable[str]:
     """The URLs that a value is: one, a list of some, or, in an argument for a URL, whatever its reader makes one of."""
     if len(text) > MAX_TEXT:
         return ()
+    text = text.strip(_AROUND)
     words = text.split()
-    if len(words) > 1 and key.lower().rstrip("s").endswith(_FOR_URLS):
+    if len(words) > 1 and not all(map(_LISTED.match, words)):
         # A browser and Node take tabs and line ends out of a URL, and code a space in it.
-        words = words if all(map(_is_url, words)) else [text.translate(_GONE).strip()]
+        is_one = key.lower().rstrip("s").endswith(_FOR_URLS) or all(map(_is_url, words))
+        words = [text.translate(_GONE)] if is_one else words
     return words if all(map(_is_url, words)) else ()
 
 
@@ -188,10 +194,12 @@ def _is_url(word: str) -> bool:
 
 
 def _host(text: str) -> str:
+    special = _SPECIAL.match(text) is not None
     try:
-        found = urlsplit(text).netloc.rpartition("@")[2].lower()
+        # A backslash is a slash after these schemes: of https://host\@other the host is the first.
+        found = urlsplit(text.replace("\\", "/") if special else text).netloc.rpartition("@")[2].lower()
     except ValueError:
         # What we cannot take apart the policy still has to see.
         return text
-    # Browsers and Node need no slashes after these schemes: https:host, https:/host, https:\\host.
-    return found or (canonical.target(text).host if _SPECIAL.match(text) else "")
+    # Browsers and Node need no slashes after these schemes: https:host, https:/host.
+    return found or (canonical.target(text).host if special else "")

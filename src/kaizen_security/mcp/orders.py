@@ -92,8 +92,9 @@ def signs(
     """
     found: dict[str, Sign] = {}
     asked = tuple(asked)
-    texts = tuple(map(_set_apart, texts))
+    texts = tuple(texts)
     known = None if own is None else own | {name for name, _ in asked} | {text for text in texts if len(text) < 64}
+    texts = tuple(map(_set_apart, texts))
     for _, text in asked:
         read = plain(text)
         for sign in (

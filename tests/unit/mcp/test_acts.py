@@ -132,6 +132,10 @@ def test_people_who_do_not_want_a_thing_keep_nothing_from_anybody():
         ("https://accounts.example.com@signin.example.org/x", True),
         ("HTTPS:accounts.example.com@signin.example.org", True),
         ("https:\\\\accounts.example.com@signin.example.org", True),
+        ("https://accounts.example.com:" + 4096 * "0" + "@signin.example.org", True),
+        ("https://accounts.example.com\t@signin.example.org", True),
+        ("https://accounts.example.com @signin.example.org", True),
+        ("\x01ht\ntps://accounts.example.com@signin.example.org", True),
         ("https://signin.example.org/@accounts.example.com", False),
         ("https://signin.example.org/oauth?login=me@example.org", False),
         ("mailto:me@example.org", False),
@@ -193,3 +197,9 @@ def test_what_the_names_are_compared_by():
     assert stems("transfer_fundss")[1] == stems("transfer_funds")[0]
     assert siblings("to_base64", "to_base32")
     assert not siblings("send_mail2", "send_mail")
+
+
+def test_a_long_choice_of_its_own_is_no_tool_of_another():
+    name = "get_rows_of_all_open_bills_this_year"
+    found = signs((name, f"Choose {name} to fill `query` with its rows."), own=frozenset({"query"}))
+    assert "data put into an argument or sent away" not in {sign.kind for sign in found}

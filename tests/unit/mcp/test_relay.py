@@ -75,12 +75,29 @@ def test_every_further_host_in_the_arguments_is_judged_too():
         ("page", "https:\\\\evil.example"),
         ("pages", "https://a.example/ https://evil.example/"),
         ("pages", "https://a.example/\nhttps://evil.example/"),
+        ("page", "\x01https:\\\\evil.example"),
     ],
 )
 def test_a_url_is_one_in_every_spelling_that_browsers_and_node_take(name, value):
     talk = Talk()
     talk.client(call(1, "fetch", **{name: value}))
     assert "evil.example" in [canonical.target(action.target).host for action in talk.judged]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "host"),
+    [
+        ("url", "https://evil.example\\@a.example", "evil.example"),
+        ("url", "\x01https://evil.example\\@a.example", "evil.example"),
+        ("url", "https://a.example\n.evil.io/?://", "a.example.evil.io"),
+        ("url", "https://a.example\nx.evil.io://", "a.examplex.evil.io"),
+        ("page", "https://a.example @evil.io/://", "evil.io"),
+    ],
+)
+def test_a_url_that_begins_like_another_is_a_place_of_its_own(name, value, host):
+    talk = Talk()
+    talk.client(call(1, "fetch", first="https://a.example", **{name: value}))
+    assert host in [canonical.target(action.target).host for action in talk.judged]
 
 
 @pytest.mark.parametrize("value", ["https://docs.example is where it stands", "12:30", "https: a scheme", "see http:"])
