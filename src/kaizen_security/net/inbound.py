@@ -84,8 +84,8 @@ class Arrival:
         self.put_out()
 
     def put_out(self) -> None:
-        """It has had its time."""
-        self.transport.close()
+        """It has had its time, or somebody else needs the place."""
+        self.transport.abort()  # to close TLS waits half a minute for the other end
 
 
 class Protocol(Arrival, HttpToolsProtocol):

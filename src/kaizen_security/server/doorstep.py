@@ -63,9 +63,9 @@ class Doorstep(inbound.Arrival, asyncio.Protocol):
         self.connections.discard(self)
 
     def put_out(self) -> None:
-        """It has had its time, or somebody else needs the place."""
+        """It is one no longer, and ends."""
         self.leave()
-        self.transport.abort()
+        super().put_out()
 
     shutdown = put_out
     """The server ends."""

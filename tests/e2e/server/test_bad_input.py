@@ -293,7 +293,7 @@ def secured(tmp_path, files=0):
     return Running(tmp_path / "data", *options, files=files), context
 
 
-def test_half_tls_handshakes_keep_nobody_out(tmp_path):
+def test_tls_handshakes_half_and_whole_that_nothing_follows_keep_nobody_out(tmp_path):
     running, context = secured(tmp_path, files=256)
     out = ssl.MemoryBIO()
     hello = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="127.0.0.1")
@@ -305,6 +305,9 @@ def test_half_tls_handshakes_keep_nobody_out(tmp_path):
         silent.enter_context(one)
         with contextlib.suppress(ConnectionError):
             one.sendall((b"", began[:1], began[:100], began, b"GET / HTTP/1.1\r\n\r\n")[number % 5])
+    for _ in range(260):  # more than there are descriptors
+        one = socket.create_connection(("127.0.0.1", running.port), timeout=60)
+        silent.enter_context(context.wrap_socket(one, server_hostname="127.0.0.1"))
     with (
         silent,
         httpx.Client(
