@@ -160,6 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
             agent = path.removeprefix("/v1/agents/").removesuffix("/manifest")
             self.up.set(agent, declaration=decode_declaration(document))
             self._answer(200, {})
+        else:
+            # Told at once: a sidecar that ends waits for the answer to what it reports, as long as it may.
+            self._answer(404, {"error": {"code": "not_found", "message": "no"}})
 
     def _batch(self, reports):
         rejected = []

@@ -99,7 +99,9 @@ def wipe(path: str) -> str:
 
 
 def here(module: str) -> bool:
-    """Whether this environment has it."""
+    """Whether this environment has it, and what its agent needs."""
+    if module == "langchain_core" and importlib.util.find_spec("langchain") is None:
+        return False
     top, _, rest = module.partition(".")
     return importlib.util.find_spec(top) is not None and (not rest or importlib.util.find_spec(module) is not None)
 
