@@ -391,8 +391,13 @@ static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six
 	if (kind == SEND)
 		again = told_just_now(&owner, &place, now);
 	if (current) {
-		if (!again)
-			*noted = owner;
+		if (!again) {
+			/* No more than was looked at: of a place that another thread's call has set free meanwhile, whose it is and which
+			 * names it must say are another connection's by now. */
+			noted->told = owner.told;
+			noted->port = owner.port;
+			__builtin_memcpy(noted->address, owner.address, sizeof(owner.address));
+		}
 	} else if (!note(ctx, &place, &owner)) {
 		/* Nobody would read what it sends, whose names are to be read. */
 		count(LOST_MARK);
