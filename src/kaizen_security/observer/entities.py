@@ -250,11 +250,12 @@ def places_in(text: str) -> list[tuple[str, Kind]]:
 
 def whole(value: str, kind: Kind | None = None) -> tuple[str, ...]:
     """The tokens that must stand together where a canonical value (of that ``kind``) came from: an entity is one, words are
-    several.
+    several, and so is a place with signs in it at which a text is parted, as a URL with a comma.
     """
-    if " " not in value and (kind or kind_of(value)) not in (Kind.WORD, Kind.TEXT):
-        return (value,)
-    return tuple(tokens(value))
+    kind = kind or kind_of(value)
+    if " " in value or kind in (Kind.WORD, Kind.TEXT) or (kind in PLACES and not _WORD.fullmatch(value)):
+        return tuple(tokens(value))
+    return (value,)
 
 
 @lru_cache(maxsize=2048)

@@ -281,11 +281,11 @@ class Origins:
         copy = Origins()
         copy.asked, copy.cut = self.asked, self.cut
         called = {hash(value.text) for value, _, _ in call.values}
-        copy._beyond = {one: origin for one in called if (origin := self._beyond.get(one))}
         copy.own = self.own & called
         copy.sources = list(self.sources)
         copy._spot = list(self._spot)
         words = {hash(word) for word in call.words} | {part for value, _, _ in call.values for part in value.parts}
+        copy._beyond = {one: origin for one in called | words if (origin := self._beyond.get(one))}
         copy._words = {word: list(spots) for word in words if (spots := self.spots(word))}
         copy._fields = {hash(value.text): list(found) for value, _, _ in call.values if (found := self.fields(value))}
         return copy
@@ -309,7 +309,9 @@ class Origins:
 
     def beyond(self, value: Value) -> Origin | None:
         """Where a place that stands nowhere that was indexed may have been read: in a text that was too long, or was not kept."""
-        return self._beyond.get(hash(value.text), self.cut)
+        # Of a URL with a comma in it, say, one part is what names the place.
+        found = map(self._beyond.get, (hash(value.text), *value.parts))
+        return next(filter(None, found), self.cut)
 
     def holds(self, text: str) -> bool:
         """Whether a field of a result holds exactly this (canonical) value."""
