@@ -20,7 +20,7 @@ MAX_OPEN = 10_000
 MAX_SETTLED = 10_000
 """Settled ones that are kept; the oldest go first."""
 MAX_NOTES = 32
-"""That are added to a hold after it was asked."""
+"""Notes of one hold, to which further ones are added; all that came with the question are kept."""
 
 Run = Callable[[Callable[[Connection], Any]], Any]
 _H = schema.holds
