@@ -69,7 +69,8 @@ def _call(
     attributes: Mapping[str, object], tool: str, given: object, brought: object, call_id: object = None
 ) -> Mapping[str, object]:
     if isinstance(given, dict) and given.keys() <= {"args", "kwargs"} and isinstance(given.get("kwargs"), dict):
-        given = given["kwargs"]
+        # LlamaIndex gives a tool of one argument that one without its name: then both are what was given.
+        given = given if given.get("args") else given["kwargs"]
     if isinstance(brought, dict) and "raw_output" in brought:
         brought = brought["raw_output"]
     found = {_OPERATION: "execute_tool", _TOOL: tool, _GIVEN: given, _BROUGHT: brought}
