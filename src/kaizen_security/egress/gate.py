@@ -198,7 +198,7 @@ class Gate:
         if _in(address, NOWHERE):
             return _built_in("unusable address", host, "This address names no single other machine.")
         # One that a network may carry to another address (6to4, Teredo, a NAT64 of its own) is refused as that one is.
-        inner = embedded(int(address)) if isinstance(address, IPv6Address) else ()
+        inner = (*embedded(int(address)), *_split(int(address))) if isinstance(address, IPv6Address) else ()
         found = (self._reserved(one, host) for one in (address, *map(IPv4Address, inner)))
         return next((refusal for refusal in found if refusal is not None), None)
 
@@ -240,6 +240,16 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _split(value: int) -> tuple[int, ...]:
+    """The IPv4 addresses that an IPv6 address of ``64:ff9b:1::/48`` leads to where a network cuts shorter prefixes than /96 out of
+    it: /48, /56, /64 (RFC 8215; RFC 6052 section 2.2, where bits 64 to 71 stand between).
+    """
+    if value >> 80 != 0x0064_FF9B_0001:
+        return ()
+    behind = value >> 24 & 0xFFFF_FFFF
+    return (value >> 64 & 0xFFFF) << 16 | behind >> 16, (value >> 64 & 0xFF) << 24 | behind >> 8, behind
 
 
 def _is_of_this_machine(host: str) -> bool:

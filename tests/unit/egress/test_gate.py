@@ -95,6 +95,10 @@ def test_a_proxy_that_listens_everywhere_is_reached_at_no_address_of_its_machine
         ("2001:0:a9fe:a9fe::1", "cloud-metadata-address"),  # Teredo: its server
         ("2001:0:c000:201::5601:5601", "cloud-metadata-address"),  # and its client, whose bits are turned round
         ("64:ff9b:1::a9fe:a9fe", "cloud-metadata-address"),  # a NAT64 of the network's own (RFC 8215)
+        ("64:ff9b:1:a9fe:a9:fe00::", "cloud-metadata-address"),  # of the prefixes that it may have (RFC 6052), /48
+        ("64:ff9b:1:a9:fe:a9fe::", "cloud-metadata-address"),  # /56
+        ("64:ff9b:1:0:a9:fea9:fe00::", "cloud-metadata-address"),  # /64
+        ("64:ff9b:1:7f00:0:100::", "loopback-address"),
         ("::ffff:0:a9fe:a9fe", "cloud-metadata-address"),  # IPv4-translated
         ("fd00::5efe:169.254.1.1", "link-local-address"),  # ISATAP
         ("2002:c633:640a::1", ""),
