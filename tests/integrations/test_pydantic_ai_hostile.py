@@ -266,6 +266,24 @@ def test_a_call_that_another_capability_turns_into_a_blocked_one_does_not_run(ki
     assert BLOCKED in str(models.heard[-1].document["messages"][-1])
 
 
+@pytest.mark.parametrize("kind", [KaizenCapability, OfItsOwnKind])
+def test_a_changed_call_that_fails_is_told_as_failed_too(kind, models, attach, monkeypatch):
+    def transfer_money(iban: str) -> str:
+        raise ConnectionError(iban)
+
+    ours, told = kind(attach("observe")), []
+    monkeypatch.setattr(
+        type(ours.point),
+        "after",
+        lambda *about, failed=False: told.append((about[1].action.metadata["arguments"], failed)),
+    )
+    agent = Agent(model(models.url), tools=[transfer_money], capabilities=[ours, Changes("before")])
+    models.say(asks(Call(tool="transfer_money", arguments={"iban": OWN[0]}, id="call_1")), "Done.")
+    with pytest.raises(ConnectionError):
+        run(agent, PROMPT)
+    assert told == [({"iban": FOREIGN}, True), ({"iban": OWN[0]}, True)]
+
+
 def test_an_allowed_call_meets_ours_at_one_place_only(models, attach):
     """Each further one is a copy of the run's context, which costs as much as all that we do."""
     places = {"before_tool_validate", "wrap_tool_validate", "after_tool_validate", "after_tool_execute"}

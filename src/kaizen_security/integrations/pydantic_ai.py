@@ -111,15 +111,21 @@ class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI
     def _judged(self, call: Any, tool_def: Any, handler: Callable[[Any], Awaitable[Any]], args: Any) -> Awaitable[Any]:
         asked, frame = _asked(call, tool_def, args)
 
-        def shown(found: Any) -> object:
-            content = _shown(found)
+        def over(found: Any, *, failed: bool) -> None:
             changed = _CHANGED.get()
             if changed is not None and changed.action.act_id == asked.id:
                 _CHANGED.set(None)
-                self.point.after(changed, content)
-            return content
+                self.point.after(changed, _shown(found), failed=failed)
 
-        return self.point.athrough(asked, lambda: handler(args), lambda refused: _told(refused, frame), shown)
+        async def ran() -> Any:
+            try:
+                found = await handler(args)
+                over(found, failed=False)
+                return found
+            finally:
+                over(None, failed=True)  # unless that was told: what leaves this by an exception has failed
+
+        return self.point.athrough(asked, ran, lambda refused: _told(refused, frame), _shown)
 
     async def before_tool_execute(self, ctx: Any, *, call: Any, tool_def: Any, args: Any) -> Any:
         """Last of all: newer versions let others change the arguments here, within ``wrap_tool_execute``: another call then."""
