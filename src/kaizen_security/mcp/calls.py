@@ -43,6 +43,7 @@ def _letters(method: str) -> str:
 
 _FOLDED = frozenset(map(_letters, (*LOOKS, *ACTS)))
 _SPECIAL = re.compile(r"(?:https?|wss?|ftp):", re.IGNORECASE)
+_AUTHORITY = re.compile(r"[^:]{1,16}:[\\/]*[^\\/?#]+[\\/?#]")
 _LISTED = re.compile(r"(?:https?|wss|ftp|s3|gs)://", re.IGNORECASE)
 """How each of a list of URLs begins: with what, joined to the one before it, is the end of no host's name."""
 _GONE = str.maketrans("", "", "\t\n\r")
@@ -178,15 +179,24 @@ def _places(value: Json) -> Iterator[str]:
 
 def _urls(key: str, text: str) -> Iterable[str]:
     """The URLs that a value is: one, a list of some, or, in an argument for a URL, whatever its reader makes one of."""
-    if len(text) > MAX_TEXT:
-        return ()
     text = text.strip(_AROUND)
+    if len(text) > MAX_TEXT and not _is_url(text[:64].translate(_GONE)):
+        return ()  # a long text, which is not taken apart for nothing
     words = text.split()
     if len(words) > 1 and not all(map(_LISTED.match, words)):
         # A browser and Node take tabs and line ends out of a URL, and code a space in it.
         is_one = key.lower().rstrip("s").endswith(_FOR_URLS) or all(map(_is_url, words))
         words = [text.translate(_GONE)] if is_one else words
-    return words if all(map(_is_url, words)) else ()
+    return map(_beginning, words) if all(map(_is_url, words)) else ()
+
+
+def _beginning(url: str) -> str:
+    """What of a long one there is room for in an action's target: it says where it goes, and the arguments hold the rest."""
+    if len(url) <= MAX_TEXT:
+        return url
+    if not _AUTHORITY.match(url, 0, MAX_TEXT):
+        raise NotUnderstood("a URL in the arguments has no end of its host within its first 4,096 signs")
+    return url[:MAX_TEXT]
 
 
 def _is_url(word: str) -> bool:

@@ -76,6 +76,9 @@ def test_every_further_host_in_the_arguments_is_judged_too():
         ("pages", "https://a.example/ https://evil.example/"),
         ("pages", "https://a.example/\nhttps://evil.example/"),
         ("page", "\x01https:\\\\evil.example"),
+        ("page", "https://evil.example/?" + 5000 * "a"),
+        ("url", "ht\ntps://evil.example/?" + 5000 * "a b"),
+        ("pages", 300 * "https://a.example/ " + "https://evil.example/"),
     ],
 )
 def test_a_url_is_one_in_every_spelling_that_browsers_and_node_take(name, value):
@@ -98,6 +101,12 @@ def test_a_url_that_begins_like_another_is_a_place_of_its_own(name, value, host)
     talk = Talk()
     talk.client(call(1, "fetch", first="https://a.example", **{name: value}))
     assert host in [canonical.target(action.target).host for action in talk.judged]
+
+
+def test_a_url_whose_host_is_too_far_behind_goes_nowhere():
+    talk = Talk()
+    to_server, _ = talk.client(call(1, "fetch", url=f"https://{5000 * 'a'}@evil.example/"))
+    assert (to_server, talk.judged) == ([], [])
 
 
 @pytest.mark.parametrize("value", ["https://docs.example is where it stands", "12:30", "https: a scheme", "see http:"])
