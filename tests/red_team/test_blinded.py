@@ -145,14 +145,17 @@ def based(said):
     return base64.b64encode(said if isinstance(said, bytes) else said.encode()).decode()
 
 
-def sent(body, *, after=(), used_to=()):
+MUCH = PROSE * 6000
+
+
+def sent(body, *, after=(), used_to=(), sending=MUCH):
     """What is found in an action that sends ``body`` to a stranger, ``after`` a sensitive reading, by an agent that is ``used_to``
-    send as much to these places.
+    ``sending`` that to these places.
     """
     inspector = Inspector(Agents(), clock=lambda: 1_000_000_000.0)
     inspector.configure("agent", Bundle(agent="agent", version=1, mode=Mode.ENFORCE))
     for number, place in enumerate(used_to):
-        metadata = {"source": "sdk", "arguments": plain({"body": nested(PROSE, 30)})}
+        metadata = {"source": "sdk", "arguments": plain({"body": sending})}
         often = Action(kind="http", tool="post", target=place, id=f"o{number}", run_id=f"o{number}", agent="agent")
         inspector.observe(replace(often, metadata=metadata))
         inspector.note(End(run_id=often.run_id, agent="agent"))
@@ -239,7 +242,17 @@ def test_a_sensitive_reading_leaves_behind_no_padding(body):
     ],
 )
 def test_more_than_is_looked_at_may_leave_where_the_agent_always_sends_as_much(place, runs, found):
-    assert sent(PROSE * 6000, after=[SALARIES], used_to=[place] * runs) == found
+    assert sent(MUCH, after=[SALARIES], used_to=[place] * runs) == found
+
+
+@pytest.mark.parametrize("little", [nested(PROSE, 30), "\u2026", ["x", "\u2026"]])
+def test_what_only_says_that_something_is_left_out_teaches_nobody_to_send_much(little):
+    place = "https://paste.example/"
+    assert "taint" in sent(MUCH, after=[SALARIES], used_to=[place] * 12, sending=little)
+
+
+def test_what_is_only_nested_too_deep_is_not_as_much():
+    assert "taint" in sent(nested(PROSE, 30), after=[SALARIES], used_to=["https://paste.example/"] * 12)
 
 
 def test_what_can_be_seen_of_a_sensitive_reading_leaves_nowhere_for_that():

@@ -72,6 +72,13 @@ class Carried(NamedTuple):
     leaves: bool
     cut: bool
 
+    @property
+    def much(self) -> bool:
+        """Whether not all was looked at for its length: a sign that says that something is left out, and what is nested too
+        deep, cost nobody a byte, and would teach an agent to send much.
+        """
+        return self.cut and sum(len(piece.text) for piece in self.pieces if not piece.form) > LONGEST
+
 
 def carried(action: Action) -> Carried:
     """Everything that the action carries, bounded. ``cut`` when the bounds left something out."""

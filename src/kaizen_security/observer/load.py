@@ -103,7 +103,7 @@ def load(action: Action, marks: Marks, outflow: Outflow, canaries: Canaries = NO
     leaks, secrets = _leaks(seen, place, marks, outflow)
     ledger, split = _ledger(seen, place, marks)
     copies, flows, pairs, odd = _copies(seen, tool, marks, outflow)
-    if seen.cut and seen.leaves:
+    if seen.leaves and seen.much:
         pairs = (*pairs, _much(place))
     named = tenants(action)
     strangers = tuple(_strangers(named, marks, outflow)) if named else ()
@@ -115,8 +115,9 @@ def load(action: Action, marks: Marks, outflow: Outflow, canaries: Canaries = NO
 
 
 def sent_as_much(action: Action, load: Load, outflow: Outflow) -> int:
-    """In how many harmless runs this agent's tool sent more than is looked at to where it sends this."""
-    return outflow.pairs[_much((canonical.tool(action.tool) or action.kind) + "|" + load.carried.host)]
+    """In how many harmless runs this agent's tool sent more than is looked at to where it sends this, which is as much."""
+    place = (canonical.tool(action.tool) or action.kind) + "|" + load.carried.host
+    return outflow.pairs[_much(place)] if load.carried.much else 0
 
 
 @lru_cache(maxsize=1024)
