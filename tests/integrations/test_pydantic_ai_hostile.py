@@ -281,7 +281,9 @@ def test_a_changed_call_that_fails_is_told_as_failed_too(kind, models, attach, m
     models.say(asks(Call(tool="transfer_money", arguments={"iban": OWN[0]}, id="call_1")), "Done.")
     with pytest.raises(ConnectionError):
         run(agent, PROMPT)
-    assert told == [({"iban": FOREIGN}, True), ({"iban": OWN[0]}, True)]
+    assert told[0] == ({"iban": FOREIGN}, True)
+    # Older versions let others change the arguments before they ask ours: one call then.
+    assert told[1:] in ([], [({"iban": OWN[0]}, True)])
 
 
 def test_an_allowed_call_meets_ours_at_one_place_only(models, attach):
