@@ -154,9 +154,10 @@ def exported(receiver, rows):
 
 
 def late(said, row):
-    """What was sent before its call was known has a number and a run of its own; what is kept was put right since."""
+    """What was sent before its call was known has a number and a run of its own; what is kept was put right since,
+    and says who else saw it."""
     if said["act_id"] == row["action_id"]:
-        said |= {name: row[name] for name in ("act_id", "run_id") if name in row}
+        said |= {name: row[name] for name in ("act_id", "run_id", "seen_by") if name in row}
 
 
 def test_each_row_of_every_rung_reaches_each_export_in_the_same_words(told):
@@ -175,6 +176,7 @@ def test_each_row_of_every_rung_reaches_each_export_in_the_same_words(told):
     rows = {row["id"]: row for row in up.rows()}
     assert {source(row) for row in rows.values()} >= {*DEPTH, "sdk"}
     heard = until(lambda: exported(up.receiver, rows), "all of them at each receiver", patience=60.0)
+    rows = {row["id"]: row for row in up.rows() if row["id"] in rows}  # as they are now: later than what was sent
     for number, row in rows.items():
         sent = heard["/hook"][number]
         late(sent["action"], row)
