@@ -36,7 +36,9 @@ MAX_WAITING = 2000
 PACE = 0.05
 """Seconds between two looks of our thread at what waits."""
 LOOKED_UP = 5.0
-"""Seconds for which a connection takes the name that its thread has looked up for the same port."""
+"""Seconds for which a connection takes the name that its thread has looked up for the same port, and in which further datagrams of
+a thread to one place are no news.
+"""
 OVER, BROKEN = "audit: over the rate", "audit errors"
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -180,6 +182,12 @@ def _connect(args: tuple[object, ...]) -> _Seen | None:
     return "connect", shown, {}
 
 
+def _send(args: tuple[object, ...]) -> _Seen | None:
+    """A datagram to a place: what a thread goes on sending there was heard with the first."""
+    address, at = getattr(_busy, "sent_to", (None, 0.0))
+    return None if address == args[1] and monotonic() - at < LOOKED_UP else _connect(args)
+
+
 def _start(args: tuple[object, ...]) -> _Seen | None:
     words = args[1] if len(args) > 1 else None
     argv: list[Json] = [_path(word) for word in words[:100]] if isinstance(words, list | tuple) else []
@@ -191,7 +199,10 @@ _ACTIONS: dict[str, Callable[[tuple[object, ...]], _Seen | None]] = {
     "open": _open,
     "socket.getaddrinfo": _lookup,
     "socket.gethostbyname": _lookup,
+    "socket.gethostbyaddr": _lookup,
     "socket.connect": _connect,
+    "socket.sendto": _send,
+    "socket.sendmsg": _send,
     "subprocess.Popen": _start,
     "os.exec": _start,
     "os.posix_spawn": _start,
@@ -252,3 +263,5 @@ def _report(translate: Callable[[tuple[object, ...]], _Seen | None], args: tuple
         except Exception:  # noqa: BLE001  # a listed boundary
             # We stand in the middle of the host's own call: our mistake is counted, and the call goes on.
             audit.lose(BROKEN)
+    if translate is _send and len(args) > 1:
+        _busy.sent_to = args[1], monotonic()  # nobody has denied it

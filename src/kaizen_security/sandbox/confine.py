@@ -22,6 +22,8 @@ FRESH = 30.0
 """Seconds for which the addresses of a name are believed."""
 _SENDS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _NAMES = frozenset({"socket.getaddrinfo", "socket.gethostbyname"})
+_TURNED = frozenset({"socket.gethostbyaddr", "socket.getnameinfo"})
+"""Looks a name up by an address, or by a name: nothing here needs that, and what is asked may say anything to whoever answers."""
 _CHILDREN = frozenset(
     {"subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"}
 )
@@ -40,7 +42,6 @@ class Fence:
         self.places = frozenset((host.lower().rstrip("."), port) for host, port in places)
         self._names = frozenset(host for host, _ in self.places)
         self._addresses: dict[str, tuple[float, frozenset[str]]] = {}
-        self._asking = False
         self.refused = 0
 
     def hook(self, event: str, args: tuple[object, ...]) -> None:
@@ -49,8 +50,10 @@ class Fence:
             self._send(args[0], args[-1])
         elif event in _NAMES:
             host = _text(args[0])
-            if not self._asking and host not in self._names and not _numeric(host):
+            if host not in self._names and not _numeric(host):
                 self._refuse(f"the name {host[:64]}")
+        elif event in _TURNED:
+            self._refuse("a name by its address")
         elif event in _CHILDREN:
             self._refuse("another process")
 
@@ -69,13 +72,11 @@ class Fence:
         known = self._addresses.get(name)
         if known is not None and monotonic() - known[0] < FRESH:
             return known[1]
-        self._asking = True
         try:
+            # Itself one of the names that may be looked up.
             found = frozenset(str(entry[4][0]) for entry in socket.getaddrinfo(name, None))
         except OSError:
             found = known[1] if known is not None else frozenset()
-        finally:
-            self._asking = False
         if found:  # a name that could not be resolved just now is asked for again at the next connection
             self._addresses[name] = (monotonic(), found)
         return found

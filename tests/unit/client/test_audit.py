@@ -143,6 +143,32 @@ def test_a_denied_event_raises_only_in_enforce(upstream, tmp_path, mode, words):
     assert {report["action"]["target"] for report in blocked} == {"x.evil.example", "127.9.9.9:9"}
 
 
+def test_a_datagram_without_a_connection_and_a_name_asked_for_the_other_way_are_heard(upstream, tmp_path):
+    ran(
+        "kaizen = client(audit=True)\nwire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "for n in range(3): wire.sendto(b'x', ('127.0.0.1', 9)); wire.sendmsg([b'x'], [], 0, ('127.0.0.1', 9))\n"
+        "wire.sendto(b'x', ('127.0.0.2', 9)); wire.close()\n"
+        "socket.gethostbyaddr('localhost')\n"
+        "assert kaizen.flush(50), kaizen.problem\nassert kaizen.lost == {}, kaizen.lost",
+        upstream,
+        tmp_path,
+    )
+    assert seen(upstream) == [("connect", "127.0.0.1:9"), ("connect", "127.0.0.2:9"), ("dns", "localhost")]
+
+
+def test_every_datagram_to_a_denied_place_is_blocked_in_enforce(upstream, tmp_path):
+    ran(
+        "kaizen = client(audit=True, mode='enforce')\nwire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "for n in range(3):\n"
+        "    try: wire.sendto(b'x', ('127.9.9.9', 9))\n"
+        "    except KaizenBlocked: continue\n"
+        "    sys.exit('it was sent')\n"
+        "wire.close()",
+        upstream,
+        tmp_path,
+    )
+
+
 def test_an_allowlist_of_tools_does_not_forbid_the_process_its_files(upstream, tmp_path):
     ran(
         "kaizen = Kaizen(policies=[Policy('allowlist', {'tools': ['search']})], mode='enforce', audit=True, data=DATA)\n"
@@ -184,9 +210,10 @@ def test_strange_events_break_nothing(upstream, tmp_path):
         "kaizen = client(audit=True, mode='enforce')\n"
         "sys.audit('open'); sys.audit('socket.connect', None, 3); sys.audit('subprocess.Popen', object(), object())\n"
         "sys.audit('open', b'\\xff\\x00', 'w', 0); sys.audit('socket.getaddrinfo', 'a' * 5000, 'http')\n"
+        "sys.audit('socket.sendto', None)\n"
         "class Bad(os.PathLike):\n    def __fspath__(self): raise SystemExit('called')\n"
         "sys.audit('open', Bad(), 'w', 0)\n"
-        "assert kaizen.flush(50)\nassert kaizen.lost == {'audit errors': 1}, kaizen.lost",
+        "assert kaizen.flush(50)\nassert kaizen.lost == {'audit errors': 2}, kaizen.lost",
         upstream,
         tmp_path,
     )

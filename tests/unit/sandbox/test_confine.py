@@ -61,6 +61,34 @@ def test_no_name_is_looked_up_and_no_process_started():
     )
 
 
+def test_no_name_is_looked_up_by_an_address_or_by_another_way_of_asking():
+    assert (
+        case(
+            "print(tried(lambda: socket.gethostbyaddr('data.attacker.example')))\n"
+            "print(tried(lambda: socket.gethostbyaddr('192.0.2.1')))\n"
+            "print(tried(lambda: socket.getnameinfo(('192.0.2.1', 80), 0)))\n"
+            "print(tried(lambda: socket.gethostbyname_ex('data.attacker.example')))\n"
+        )
+        == ["refused"] * 4
+    )
+
+
+def test_a_name_is_refused_while_another_thread_looks_a_listed_one_up():
+    """The fence itself asks for the addresses of what is listed. Meanwhile nobody else may ask for anything."""
+    assert case(
+        "entered, over = threading.Event(), threading.Event()\n"
+        "def hanging(event, args):\n"
+        "    if event == 'socket.getaddrinfo' and threading.current_thread().name == 'slow':\n"
+        "        entered.set(); over.wait(20)\n"
+        "sys.addaudithook(hanging)\n"
+        "fence._addresses.clear()\n"
+        "slow = threading.Thread(target=fence._of, args=('localhost',), name='slow')\n"
+        "slow.start(); entered.wait(20)\n"
+        "print(tried(lambda: socket.getaddrinfo('data.attacker.example', 80)))\n"
+        "over.set(); slow.join()\n"
+    ) == ["refused"]
+
+
 def test_who_connects_to_us_is_still_answered():
     assert case(
         "import asyncio\n"
