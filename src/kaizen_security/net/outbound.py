@@ -123,7 +123,7 @@ def public(address: str) -> bool:
 
 
 def send(exchange: Exchange, *, permitted: Collection[str] = (), deadline: float = 10.0) -> Answer:
-    """Check, connect, send, read: all within ``deadline`` seconds.
+    """Check, connect, send, read: all within ``deadline`` seconds, but for the system's resolver, which has its own patience.
 
     A redirect is an answer like any other (its status is 3xx), never followed. Raises Misconfigured for a destination that
     may not be reached, Unreachable when there is no answer in time or the certificate is wrong.
@@ -149,6 +149,7 @@ def _connect(place: Place, ends: float) -> http.client.HTTPConnection:
     try:
         raw = socket.create_connection((place.address, place.port), timeout=_left(ends))
         if place.scheme == "https":
+            raw.settimeout(_left(ends))  # what connecting took is not given to the handshake once more
             raw = ssl.create_default_context().wrap_socket(raw, server_hostname=place.host)
     except ssl.SSLCertVerificationError as err:
         raise Unreachable(f"the certificate of {place.host}:{place.port} is not valid: {err.verify_message}") from err
@@ -195,4 +196,4 @@ def _left(ends: float) -> float:
 
 def _seconds(header: str | None) -> float:
     # The date form of Retry-After (RFC 9110 10.2.3) is left to the caller's own back-off.
-    return float(header) if header and header.isdigit() and len(header) < 7 else 0.0
+    return float(header) if header and header.isascii() and header.isdigit() and len(header) < 7 else 0.0

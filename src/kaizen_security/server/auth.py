@@ -167,6 +167,7 @@ class Auth:
         self._executor = executor
         self.secure = secure
         self._keys: OrderedDict[str, tuple[Key | None, float]] = OrderedDict()
+        self._forgotten = 0
         self._used: dict[str, float] = {}
         # From one address, whoever it says to be; and for one name from one address, so that nobody else is locked out.
         self._by_address = Limiter(burst=30, seconds=10.0)
@@ -200,11 +201,13 @@ class Auth:
         now = self._clock()
         cached = self._keys.get(hash_)
         if cached is None or now - cached[1] > KEY_CACHE_SECONDS or now < cached[1]:
+            before = self._forgotten
             key = await self._call(lambda: self._store.key_by_hash(hash_))
-            self._keys[hash_] = (key, now)
-            self._keys.move_to_end(hash_)
-            if len(self._keys) > _CACHED:
-                self._keys.popitem(last=False)
+            if before == self._forgotten:  # else it may have been read before it was revoked
+                self._keys[hash_] = (key, now)
+                self._keys.move_to_end(hash_)
+                if len(self._keys) > _CACHED:
+                    self._keys.popitem(last=False)
         else:
             key = cached[0]
         if key is None or key.revoked_at:
@@ -225,6 +228,7 @@ class Auth:
 
     def forget_keys(self) -> None:
         """A key was made or revoked: ask the store again."""
+        self._forgotten += 1
         self._keys.clear()
 
     # --- people ---

@@ -95,19 +95,29 @@ class Evaluator:
         )
         self._loaded: set[AgentKey] = set()
         self._organisations: dict[int, _Organisation] = {}
+        self._changing: dict[int, threading.Lock] = {}
         self._saving = threading.Lock()
 
     async def prepare(self, organisation: int, agent: str) -> None:
         """Fetch what judging this agent needs. Raises StoreUnavailable."""
         loop = asyncio.get_running_loop()
         if organisation not in self._organisations:
-            self._organisations[organisation] = await loop.run_in_executor(self._executor, self._facts, organisation)
+            await loop.run_in_executor(self._executor, self._meet, organisation)
         key = AgentKey(str(organisation), agent)
         if key not in self._loaded:
             await loop.run_in_executor(self._executor, self.inspector.agents.lane, key)
             if len(self._loaded) >= AGENTS_IN_MEMORY:
                 self._loaded.clear()
             self._loaded.add(key)
+
+    def _meet(self, organisation: int) -> None:
+        with self._lock_of(organisation):
+            if organisation not in self._organisations:
+                self._organisations[organisation] = self._facts(organisation)
+
+    def _lock_of(self, organisation: int) -> threading.Lock:
+        """Held from reading what is in force until it has been put in place: what was read before a change must not undo it."""
+        return self._changing.setdefault(organisation, threading.Lock())
 
     def _facts(self, organisation: int) -> _Organisation:
         document = self._store.org_policy(organisation)
@@ -152,12 +162,12 @@ class Evaluator:
 
     def changed(self, organisation: int, agent: str = "") -> None:
         """Put what is in force now into every lane that it is about. Blocks on the store: for ``Context.call``."""
-        self._organisations.pop(organisation, None)
-        self._organisations[organisation] = self._facts(organisation)
-        for key, _ in self.inspector.agents:
-            if key.organisation == str(organisation) and agent in ("", key.agent):
-                made = bundles.bundle(self._store, organisation, key.agent, self._clock())
-                self.inspector.configure(key.agent, made, organisation=key.organisation)
+        with self._lock_of(organisation):
+            self._organisations[organisation] = self._facts(organisation)
+            for key, _ in self.inspector.agents:
+                if key.organisation == str(organisation) and agent in ("", key.agent):
+                    made = bundles.bundle(self._store, organisation, key.agent, self._clock())
+                    self.inspector.configure(key.agent, made, organisation=key.organisation)
 
     def save(self) -> None:
         """Write what was learned since the last time. Blocks on the store. Raises StoreFull, StoreUnavailable."""

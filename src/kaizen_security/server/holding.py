@@ -23,17 +23,17 @@ LONGEST = 86_400.0
 async def relayed(context: Context, organisation: int, sidecar: str, holds: Sequence[Hold]) -> None:
     """Keep how holds stand at their sidecar, in boundary form, whatever it sent. Raises LimitReached, StoreFull."""
     key = await context.boundary_key(organisation)
-    latest = context.clock() + LONGEST
+    now = context.clock()
     cut = [
         replace(
             hold,
             action=outward(hold.action, key),
             verdict=outward_verdict(hold.verdict, key),
-            expires_at=min(hold.expires_at, latest),
+            expires_at=min(hold.expires_at, now + LONGEST),
         )
         for hold in holds
     ]
-    await context.call(context.store.holds.put, organisation, sidecar, cut)
+    await context.call(context.store.holds.put, organisation, sidecar, cut, now=now)
     context.holds.happened(organisation)
 
 

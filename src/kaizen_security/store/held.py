@@ -16,9 +16,9 @@ from kaizen_security.store import agents, schema
 from kaizen_security.store.base import LimitReached
 
 MAX_OPEN = 10_000
-"""Holds of one organisation that are not settled."""
+"""Holds of one organisation that wait; one whose time is over waits no longer, whether or not its sidecar has said so."""
 MAX_SETTLED = 10_000
-"""Settled ones that are kept; the oldest go first."""
+"""Those that wait no longer that are kept; the oldest go first."""
 MAX_NOTES = 32
 """Notes of one hold, to which further ones are added; all that came with the question are kept."""
 
@@ -34,7 +34,7 @@ class Settled(KaizenError):
 class HeldActions(Protocol):
     """As of ``store.base.Store``: blocking, from any thread, committed on return; may raise StoreFull, StoreUnavailable."""
 
-    def put(self, organisation: int, sidecar: str, holds: Sequence[Hold]) -> None: ...
+    def put(self, organisation: int, sidecar: str, holds: Sequence[Hold], *, now: float) -> None: ...
     def of(
         self, organisation: int, *, now: float, state: HoldState | None = None, agent: str = "", limit: int = 100
     ) -> tuple[Hold, ...]: ...
@@ -51,9 +51,9 @@ class SqlHeld:
         self._read = read
         self._write = write
 
-    def put(self, organisation: int, sidecar: str, holds: Sequence[Hold]) -> None:
+    def put(self, organisation: int, sidecar: str, holds: Sequence[Hold], *, now: float) -> None:
         """Keep how holds of a sidecar stand there; an answer from here that it has not heard yet stays. Raises LimitReached."""
-        self._write(lambda connection: _put(connection, organisation, sidecar, holds))
+        self._write(lambda connection: _put(connection, organisation, sidecar, holds, now))
 
     def of(
         self, organisation: int, *, now: float, state: HoldState | None = None, agent: str = "", limit: int = 100
@@ -129,7 +129,7 @@ def _hold(row: Row[Any], now: float) -> Hold:
     )
 
 
-def _put(connection: Connection, organisation: int, sidecar: str, holds: Sequence[Hold]) -> None:
+def _put(connection: Connection, organisation: int, sidecar: str, holds: Sequence[Hold], now: float) -> None:
     for hold in holds:
         known = connection.execute(
             select(_H.c.sidecar, _H.c.answer, _H.c.document).where(
@@ -137,7 +137,7 @@ def _put(connection: Connection, organisation: int, sidecar: str, holds: Sequenc
             )
         ).first()
         if known is None:
-            _new(connection, organisation, sidecar, hold)
+            _new(connection, organisation, sidecar, hold, now)
         elif known.sidecar == sidecar:
             kept = _as_asked(json.loads(known.document), hold)
             values: dict[str, Any] = {"document": json.dumps(encode_hold(kept))}
@@ -145,7 +145,7 @@ def _put(connection: Connection, organisation: int, sidecar: str, holds: Sequenc
                 values |= _said(hold, known.answer)
             chosen = (_H.c.organisation_id == organisation, _H.c.id == hold.id)
             connection.execute(update(_H).where(*chosen).values(**values))
-    _forget(connection, organisation)
+    _forget(connection, organisation, now)
 
 
 def _as_asked(document: Json, hold: Hold) -> Hold:
@@ -175,11 +175,10 @@ def _said(hold: Hold, here: str = "") -> dict[str, Any]:
     return {**settled, "answer": answer, "answered_by": by, "answered_at": hold.answered_at}
 
 
-def _new(connection: Connection, organisation: int, sidecar: str, hold: Hold) -> None:
+def _new(connection: Connection, organisation: int, sidecar: str, hold: Hold, now: float) -> None:
     if hold.waiting:
-        counted = select(func.count()).where(
-            _H.c.organisation_id == organisation, _H.c.state == HoldState.WAITING.value
-        )
+        # Of a sidecar that is gone nobody says any more that its holds are over: they must not keep out others' for ever.
+        counted = select(func.count()).where(_H.c.organisation_id == organisation, _is(HoldState.WAITING, now))
         if connection.execute(counted).scalar_one() >= MAX_OPEN:
             raise LimitReached(f"the organisation has {MAX_OPEN} actions waiting, as many as it may have")
     said = _said(hold) if not hold.waiting else {"answer": "", "answered_by": "", "answered_at": 0.0}
@@ -201,13 +200,13 @@ def _new(connection: Connection, organisation: int, sidecar: str, hold: Hold) ->
     )
 
 
-def _forget(connection: Connection, organisation: int) -> None:
-    mine = _H.c.organisation_id == organisation
-    kept = connection.execute(select(func.count()).where(mine)).scalar_one()
-    if kept <= MAX_OPEN + MAX_SETTLED:
+def _forget(connection: Connection, organisation: int, now: float) -> None:
+    over = (_H.c.organisation_id == organisation, ~_is(HoldState.WAITING, now))
+    kept = connection.execute(select(func.count()).where(*over)).scalar_one()
+    if kept <= MAX_SETTLED:
         return
-    oldest = select(_H.c.id).where(mine).order_by(_H.c.created_at).limit(kept - MAX_OPEN - MAX_SETTLED)
-    connection.execute(delete(_H).where(mine, _H.c.id.in_(oldest.scalar_subquery())))
+    oldest = select(_H.c.id).where(*over).order_by(_H.c.created_at).limit(kept - MAX_SETTLED)
+    connection.execute(delete(_H).where(over[0], _H.c.id.in_(oldest.scalar_subquery())))
 
 
 def _answer(

@@ -179,6 +179,7 @@ def test_rows_are_filtered_paged_and_newest_first(call):
         ("limit=x", "limit"),
         ("offset=-1", "offset"),
         ("since=yesterday", "since"),
+        ("since=%C2%B2", "since"),
         ("flagged=maybe", "flagged"),
         ("q=%00", "q"),
         ("agent=" + "x" * 300, "agent"),

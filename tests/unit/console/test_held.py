@@ -43,7 +43,7 @@ def admin(site):
 
 
 def put(site, *holds):
-    site.store.holds.put(site.organisation, "sidecar", holds)
+    site.store.holds.put(site.organisation, "sidecar", holds, now=clock.now())
     return holds[0]
 
 

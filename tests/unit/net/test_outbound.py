@@ -22,13 +22,13 @@ class Recorder(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.server.seen.append((self.path, dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
-        status = {"/redirect": 302, "/busy": 429}.get(self.path, 200)
+        status = {"/redirect": 302, "/busy": 429, "/odd": 429}.get(self.path, 200)
         body = b"x" * (MAX_ANSWER * 3) if self.path == "/long" else b"fine"
         self.send_response(status)
         if status == 302:
             self.send_header("Location", "http://169.254.169.254/")
         if status == 429:
-            self.send_header("Retry-After", "7")
+            self.send_header("Retry-After", "\xb2" if self.path == "/odd" else "7")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         with contextlib.suppress(OSError):
@@ -82,6 +82,8 @@ def test_a_redirect_is_an_answer_and_is_not_followed():
 def test_retry_after_is_read_in_seconds():
     with serving() as server:
         assert send(Exchange(url=url(server, "/busy"), body=b""), permitted=["127.0.0.1"]).retry_after == 7
+        odd = send(Exchange(url=url(server, "/odd"), body=b""), permitted=["127.0.0.1"])
+        assert odd.retry_after == 0, "a digit that is no number of seconds (superscript two)"
 
 
 def test_a_long_answer_is_cut_at_its_bound():

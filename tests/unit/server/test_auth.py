@@ -105,6 +105,38 @@ def test_a_sign_in_link_signs_in_once_and_for_ten_minutes(store, clock, auth):
         setup.sign_in_link(store, user="nobody", clock=clock)
 
 
+def test_a_key_that_is_revoked_while_it_is_looked_up_is_refused_from_then_on(store, clock):
+    organisation = setup.first_start(store, clock).organisation.id
+    token = setup.mint_key(store, name="k", clock=clock)
+    [key] = store.keys(organisation)
+
+    class Late(SqliteStore):
+        """Answers with what was there when it was asked, after the key has been revoked."""
+
+        def __init__(self):
+            pass
+
+        def key_by_hash(self, hash_):
+            found = store.key_by_hash(hash_)
+            store.revoke_key(organisation, key.id, at=clock())
+            auth.forget_keys()
+            return found
+
+        def key_used(self, key_id, *, at):
+            pass
+
+    with ThreadPoolExecutor(2) as executor:
+        auth = Auth(Late(), clock, executor)
+        caller = asking(authorization=f"Bearer {token}")
+
+        async def twice():
+            await auth.principal(caller)
+            with pytest.raises(ApiError, match="revoked"):
+                await auth.principal(caller)
+
+        asyncio.run(twice())
+
+
 def test_failed_links_are_slowed(store, clock, auth):
     async def try_many():
         for _ in range(40):

@@ -224,7 +224,8 @@ def _query(request: Request, principal: Principal) -> VerdictQuery:
 
 
 def _since(said: str) -> float:
+    seconds = said.isascii() and said.replace(".", "", 1).isdigit()
     try:
-        return float(said) if said and said.replace(".", "", 1).isdigit() else instant({"since": said}, "since")
+        return float(said) if seconds else instant({"since": said}, "since")
     except InvalidInput as err:
         raise InvalidInput("since", "must be an RFC 3339 instant with its offset, or Unix seconds") from err
