@@ -71,6 +71,8 @@ class KaizenHooks:
             self._begin(said.run_id, said.text)
         elif said.what == coding.CALL:
             return await self._asked(said)
+        elif said.what == coding.RESULT and said.name == "UserPromptSubmit":
+            self._begin(said.run_id, "").read(said.content)  # a task in the background has something to tell
         elif said.what == coding.RESULT:
             allowed = self._under_way.pop(said.id, None)
             if allowed is not None:

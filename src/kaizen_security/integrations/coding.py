@@ -30,6 +30,7 @@ _KINDS = {
     "read_file": ("file", ("file_path", "absolute_path")),
     "write_file": ("file", ("file_path",)),
     "replace": ("file", ("file_path",)),
+    "apply_patch": ("file", ()),
     "WebFetch": ("http", ("url",)),
 }
 """Built-in tools: the kind of action, and the arguments of which one names its target."""
@@ -64,6 +65,7 @@ class Event:
 
     ``id``     the assistant's own id of the call, empty where it has none
     ``agent``  the sub-agent that acts, empty for the one that the user talks to
+    ``content``  what a call brought; with a call, what it will bring, where that is known before
     ``transcript``  the file that the assistant writes the session to, where it says so with a request or an end
     """
 
@@ -104,13 +106,17 @@ def event(document: "Document") -> Event:
     run_id = _text(document.get("session_id")) or _text(document.get("conversation_id"))
     transcript = _text(document.get("transcript_path"))
     if what == REQUEST:
-        return Event(what, name, run_id, text=_text(document.get("prompt")), transcript=transcript)
+        return _said(document, name, run_id, transcript)
     if what not in (CALL, RESULT):
         return Event(what, name, run_id, transcript=transcript)
     tool, arguments = _called(name, document)
     kind, fields = _KINDS.get(tool, ("tool_call", ()))
     named = [arguments[field] for field in fields if field in arguments] if isinstance(arguments, dict) else []
+    if tool == "apply_patch" and isinstance(arguments, dict):
+        named = _patched(_text(arguments.get("command")))
     content = next((document[key] for key in _BROUGHT if document.get(key) is not None), None)
+    if name == "beforeReadFile":
+        content = document.get("content")  # Cursor shows what the file holds, and no event after it does
     return Event(
         what,
         name,
@@ -125,6 +131,20 @@ def event(document: "Document") -> Event:
         content=content,
         failed=name.endswith("Failure") or (name == "AfterTool" and isinstance(content, dict) and "error" in content),
     )
+
+
+_OTHERS = ("<task-notification", "<teammate-message", "<cross-session-message", "<agent-message")
+"""How a prompt begins with which Claude Code hands on what another agent or a task in the background said."""
+
+
+def _said(document: "Document", name: str, run_id: str, transcript: str) -> Event:
+    """A prompt, if it is the user's. Words of other agents come in the same event, and what they have read may speak in them."""
+    text = _text(document.get("prompt"))
+    if document.get("agent_id"):
+        return Event(OTHER, name, run_id)  # Codex: what a sub-agent is told by the agent that started it
+    if text.lstrip().startswith(_OTHERS):
+        return Event(RESULT, name, run_id, id=_text(document.get("prompt_id")) or name, content=text)
+    return Event(REQUEST, name, run_id, text=text, transcript=transcript)
 
 
 _BROUGHT = ("tool_response", "tool_result", "tool_output", "error", "error_message", "result_json", "output")
@@ -144,10 +164,22 @@ def _called(name: str, document: "Document") -> tuple[str, object]:
     return _text(document.get("tool_name")) or "unnamed", document.get("tool_input")
 
 
+_PATCHED = ("*** Add File: ", "*** Update File: ", "*** Delete File: ", "*** Move to: ")
+
+
+def _patched(patch: str) -> list[object]:
+    """The file that one of Codex's patches changes; nothing where these are several, of which none is the target."""
+    names = [line[len(head) :] for line in patch.split("\n") for head in _PATCHED if line.startswith(head)]
+    return [names[0].strip()] if len(names) == 1 else []
+
+
 def _server(document: "Document") -> str:
-    """The MCP server that Gemini CLI names beside the call."""
-    context = document.get("mcp_context")
-    return _text(context.get("server_name")) if isinstance(context, dict) else ""
+    """The MCP server that Gemini CLI, or a newer Claude Code, names beside the call."""
+    for beside, name in (("mcp_context", "server_name"), ("mcp_server", "name")):
+        said = document.get(beside)
+        if isinstance(said, dict):
+            return _text(said.get(name))
+    return ""
 
 
 def publisher(tool: str) -> str:

@@ -96,6 +96,11 @@ def _judged(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:
         verdict = _post(settings, "/v1/inspect", document, DEADLINE)
         pending = verdict.get("pending")
     if verdict.get("decision") == "allow":
+        if said.content is not None:
+            try:
+                _post(settings, "/v1/steps", {"agent": agent, "steps": [_brought(said, agent)]}, DEADLINE)
+            except (NoAnswer, OSError, ValueError) as err:
+                print(f"kaizen: {err}", file=sys.stderr)  # the call itself was allowed
         return coding.consent(said)
     return coding.denial(said, _refusal(verdict))
 
@@ -113,8 +118,13 @@ def _step(said: coding.Event, agent: str) -> dict[str, object] | None:
     if said.what == coding.REQUEST:
         return {"step": "request", **head, "text": said.text}
     if said.what == coding.RESULT:
-        return {"step": "result", **head, "action_id": _id(said), "content": said.content, "failed": said.failed}
+        return _brought(said, agent)
     return {"step": "end", **head, "completed": True} if said.what == coding.END else None
+
+
+def _brought(said: coding.Event, agent: str) -> dict[str, object]:
+    head: dict[str, object] = {"run_id": said.run_id, "agent": agent}
+    return {"step": "result", **head, "action_id": _id(said), "content": said.content, "failed": said.failed}
 
 
 def _sign(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:

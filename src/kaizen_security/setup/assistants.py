@@ -39,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
         command=_command(args, settings),
         events=assistant.events,
     )
-    _put(attaching(assistant, path, entered.command, patience=args.hold + 10), folder, args)
+    change = attaching(assistant, path, entered.command, patience=args.hold + 10, closed=args.enforce)
+    _put(change, folder, args)
     if args.write:
         keep(notes, entered)
         print(assistant.then, end="\n" if assistant.then else "")

@@ -23,6 +23,7 @@ MARK = os.path.join("integrations", "hook.py")
 @dataclass(frozen=True, slots=True)
 class Assistant:
     """``events`` in its own words; ``nested``: they hold groups of hooks with a matcher; ``seconds``: times are in seconds.
+    ``closing``: those of which it can be told that a hook that breaks is a denial; elsewhere it goes on.
     ``then``: what its user still has to do.
     """
 
@@ -32,6 +33,7 @@ class Assistant:
     events: tuple[str, ...]
     nested: bool
     seconds: bool
+    closing: tuple[str, ...] = ()
     then: str = ""
 
 
@@ -40,7 +42,7 @@ ASSISTANTS = {
         "Claude Code",
         ".claude/settings.json",
         ".claude/settings.local.json",
-        ("PreToolUse", "PostToolUse", "UserPromptSubmit", "SessionEnd"),
+        ("PreToolUse", "PostToolUse", "PostToolUseFailure", "UserPromptSubmit", "SessionEnd"),
         nested=True,
         seconds=True,
     ),
@@ -79,6 +81,8 @@ ASSISTANTS = {
         ),
         nested=False,
         seconds=True,
+        # Not preToolUse: there our consent is an answer without a decision, which may count as none.
+        closing=("beforeShellExecution", "beforeMCPExecution", "beforeReadFile"),
     ),
     "gemini-cli": Assistant(
         "Gemini CLI",
@@ -98,8 +102,9 @@ def command(python: str, hook: str, settings: Mapping[str, str]) -> str:
     return shlex.join([python, "-I", "-S", hook, *flags])
 
 
-def attaching(assistant: Assistant, path: str, command: str, *, patience: int) -> Change:
+def attaching(assistant: Assistant, path: str, command: str, *, patience: int, closed: bool = False) -> Change:
     """What entering ``command`` would change; writes nothing. ``patience``: seconds that the assistant is to wait for it.
+    ``closed``: where it can be told so, a hook that breaks or is too late is a denial.
 
     Raises Misconfigured for a file that cannot be read, or whose comments would be lost.
     """
@@ -110,12 +115,13 @@ def attaching(assistant: Assistant, path: str, command: str, *, patience: int) -
     if not assistant.nested:
         document.setdefault("version", 1)
     hook: dict[str, Json] = {"command": command, "timeout": patience if assistant.seconds else patience * 1000}
-    entry: Json = {"hooks": [{"type": "command", **hook}]} if assistant.nested else hook
+    entry: dict[str, Json] = {"hooks": [{"type": "command", **hook}]} if assistant.nested else hook
     for event in assistant.events:
         there = hooks.get(event, [])
         if not isinstance(there, list):
             raise Misconfigured(f"{path}: hooks.{event} is no list: it is left alone")
-        hooks[event] = [entry, *(one for one in there if not _ours(one))]
+        entered = {**entry, "failClosed": True} if closed and event in assistant.closing else entry
+        hooks[event] = [entered, *(one for one in there if not _ours(one))]
     return Change(Place(assistant.name, path), (), (), data, written(document, data))
 
 

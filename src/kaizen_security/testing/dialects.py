@@ -16,11 +16,17 @@ from kaizen_security.contract.action import Json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A tool that the model asks to be run."""
+    """A tool that the model asks to be run.
+
+    OpenAI's responses also have ``namespace``, the group of tools that it is of, and ``text``, which a tool without a schema of
+    arguments gets in their place.
+    """
 
     tool: str
     arguments: Mapping[str, Json] = field(default_factory=dict)
     id: str = "call_1"
+    namespace: str = ""
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,18 +114,7 @@ def _responses(model: str, turn: Turn) -> dict[str, Json]:
         output.append(
             {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": content}
         )
-    for call in turn.calls:
-        said = json.dumps(call.arguments)
-        output.append(
-            {
-                "type": "function_call",
-                "id": f"fc_{call.id}",
-                "call_id": call.id,
-                "name": call.tool,
-                "arguments": said,
-                "status": "completed",
-            }
-        )
+    output += [_responses_call(one) for one in turn.calls]
     return {
         "id": "resp_1",
         "object": "response",
@@ -140,6 +135,19 @@ def _responses(model: str, turn: Turn) -> dict[str, Json]:
     }
 
 
+def _responses_call(call: Call) -> dict[str, Json]:
+    named: dict[str, Json] = {"call_id": call.id, "name": call.tool, "status": "completed"}
+    if call.namespace:
+        named["namespace"] = call.namespace
+    if call.text is not None:
+        return {"type": "custom_tool_call", "id": f"ctc_{call.id}", **named, "input": call.text}
+    return {"type": "function_call", "id": f"fc_{call.id}", **named, "arguments": json.dumps(call.arguments)}
+
+
+_STREAMED = {"message": "content", "function_call": "arguments", "custom_tool_call": "input"}
+"""What of an item comes piece by piece."""
+
+
 def _responses_stream(model: str, turn: Turn) -> Iterable[bytes]:
     whole = _responses(model, turn)
     numbers = count()
@@ -153,9 +161,11 @@ def _responses_stream(model: str, turn: Turn) -> Iterable[bytes]:
     for index, item in enumerate(items if isinstance(items, list) else []):
         assert isinstance(item, dict)
         place: dict[str, Json] = {"output_index": index, "item_id": item["id"]}
-        empty: Json = {**item, "status": "in_progress", **({"content": []} if "content" in item else {"arguments": ""})}
+        kind = str(item["type"])
+        slow = _STREAMED[kind]
+        empty: Json = {**item, "status": "in_progress", slow: [] if slow == "content" else ""}
         yield event("response.output_item.added", {"output_index": index, "item": empty})
-        if item["type"] == "message":
+        if kind == "message":
             part: Json = {"type": "output_text", "text": "", "annotations": []}
             place = {**place, "content_index": 0}
             yield event("response.content_part.added", {**place, "part": part})
@@ -163,9 +173,10 @@ def _responses_stream(model: str, turn: Turn) -> Iterable[bytes]:
                 yield event("response.output_text.delta", {**place, "delta": word, "logprobs": []})
             yield event("response.output_text.done", {**place, "text": turn.text, "logprobs": []})
         else:
-            said = item["arguments"]
-            yield event("response.function_call_arguments.delta", {**place, "delta": said})
-            yield event("response.function_call_arguments.done", {**place, "arguments": said, "name": item["name"]})
+            said, name = item[slow], f"response.{kind}_{slow}"
+            yield event(f"{name}.delta", {**place, "delta": said})
+            more: dict[str, Json] = {"name": item["name"]} if kind == "function_call" else {}
+            yield event(f"{name}.done", {**place, slow: said, **more})
         yield event("response.output_item.done", {"output_index": index, "item": item})
     yield event("response.completed", {"response": whole})
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
+import sys
 from collections import deque
 
 import pytest
@@ -14,6 +16,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.testing.models import Call, ModelServer, Turn
+from tests.e2e.deployed import mcp_server
 from tests.e2e.mcp import official
 from tests.e2e.sidecar_process import Process, until
 from tests.e2e.sidecar_upstream import OWN, Upstream
@@ -53,13 +56,18 @@ class Codex:
     """Its hooks are told of ``exec_command`` as ``Bash``, and run only when its user has trusted them."""
 
     name, shell, argument = "codex", "exec_command", "cmd"
+    model = "m"
 
-    @staticmethod
-    def command(programs, home, model):
+    @classmethod
+    def command(cls, programs, home, model):
         provider = f'name = "local"\nbase_url = "{model.url}/v1"\nwire_api = "responses"\nenv_key = "LOCAL_KEY"\n'
+        desk = (
+            f"command = {json.dumps(sys.executable)}\nargs = {json.dumps([mcp_server.__file__, str(home / 'desk')])}\n"
+        )
         (home / ".codex").mkdir(exist_ok=True)
         (home / ".codex/config.toml").write_text(
-            f'model = "m"\nmodel_provider = "local"\n[model_providers.local]\n{provider}'
+            f'model = "{cls.model}"\nmodel_provider = "local"\n[model_providers.local]\n{provider}'
+            f"[mcp_servers.desk]\n{desk}"
         )
         trust = ["--dangerously-bypass-approvals-and-sandbox", "--dangerously-bypass-hook-trust"]
         return [str(programs / ".bin/codex"), "exec", "--skip-git-repo-check", *trust, PROMPT], {"LOCAL_KEY": "k"}
@@ -67,6 +75,18 @@ class Codex:
     @staticmethod
     def brought(document):
         return [one["output"] for one in document["input"][-1:] if one["type"].endswith("_output")]
+
+
+class CodexPatches(Codex):
+    """With a model that Codex gives its tool for patches."""
+
+    model = "gpt-5.5"
+
+
+class CodexPrograms(Codex):
+    """With a model that Codex gives one tool, which runs a program that calls all others."""
+
+    model = "gpt-6.2-sol"
 
 
 class Copilot:
@@ -123,15 +143,18 @@ class Session:
             document = {"agent": self.assistant.name, "steps": steps}
             assert self.sidecar.ask("POST", "/v1/steps", document)[0] == 200
 
-    def run(self, *commands):
-        """The model asks for these commands, one after the other, and ends."""
-        left = deque(commands)
+    def run(self, *asked):
+        """The model asks for these, one after the other, and ends; a text is a command for its shell."""
+        left = deque(asked)
 
         def line(heard):
             self.answers += self.assistant.brought(heard.document)
             if not left:
                 return Turn(text="done")
-            arguments = {self.assistant.argument: left.popleft()}
+            one = left.popleft()
+            if isinstance(one, Call):
+                return Turn(calls=[one])
+            arguments = {self.assistant.argument: one}
             return Turn(calls=[Call(id=f"call_{len(left)}", tool=self.assistant.shell, arguments=arguments)])
 
         with ModelServer() as model:
@@ -159,18 +182,23 @@ class Session:
         self.upstream.stop()
 
 
-@pytest.fixture(params=[Gemini, Codex, Copilot], ids=lambda one: one.name)
-def session(request, programs, tmp_path, monkeypatch):
+@pytest.fixture
+def begin(programs, tmp_path, monkeypatch):
     monkeypatch.setenv("KAIZEN_DATA", str(tmp_path / "data"))
     made = []
 
-    def start(mode, *declared):
-        made.append(Session(request.param, programs, tmp_path, mode, declared))
+    def start(assistant, mode, *declared):
+        made.append(Session(assistant, programs, tmp_path, mode, declared))
         return made[-1]
 
     yield start
     for one in made:
         one.stop()
+
+
+@pytest.fixture(params=[Gemini, Codex, Copilot], ids=lambda one: one.name)
+def session(request, begin):
+    return functools.partial(begin, request.param)
 
 
 def test_in_observe_every_call_runs_and_is_a_row_of_the_session_s_run(session):
@@ -215,3 +243,52 @@ def test_an_order_out_of_a_file_is_refused_when_the_assistant_follows_it(session
     assert "milk" in str(one.answers[0])
     assert not (one.project / "ran").exists()
     assert "Blocked by Kaizen" in str(one.answers[1])
+
+
+PATCH = "*** Begin Patch\n*** Add File: note.txt\n+hello\n*** End Patch\n"
+PROGRAM = f"""
+const calls = [
+  () => tools.exec_command({{ cmd: "touch ran" }}),
+  () => tools.apply_patch({json.dumps(PATCH)}),
+  () => tools.mcp__desk__look({{ at: "door" }}),
+  () => tools.mcp__desk__delete_all({{}}),
+];
+for (const call of calls) {{
+  try {{ text(await call()); }} catch (err) {{ text(String(err)); }}
+}}
+"""
+
+
+def reached(one):
+    """The tools that Codex called at the MCP server."""
+    said = [json.loads(line) for line in (one.home / "desk").read_text().splitlines()]
+    return [message["params"]["name"] for message in said if message["method"] == "tools/call"]
+
+
+def test_codex_asks_before_a_patch_and_before_a_tool_of_an_mcp_server(begin):
+    one = begin(CodexPatches, "enforce", "Read")
+    one.attach("--enforce")
+    one.run(
+        Call(tool="apply_patch", text=PATCH, id="call_a"),
+        Call(tool="delete_all", namespace="mcp__desk", id="call_b"),
+    )
+    assert not (one.project / "note.txt").exists()
+    assert reached(one) == []
+    assert ["Blocked by Kaizen: undeclared" in str(said) for said in one.answers] == [True, True]
+    told = [(row.action.kind, row.action.tool, row.action.publisher) for row in one.rows(2)]
+    assert told == [("file", "apply_patch", ""), ("tool_call", "mcp__desk__delete_all", "desk")]
+
+
+def test_codex_asks_before_each_call_that_a_program_of_its_model_makes(begin):
+    one = begin(CodexPrograms, "enforce", "Bash", "mcp__desk__look")
+    one.attach("--enforce")
+    one.run(Call(tool="exec", namespace="functions", text=PROGRAM))
+    assert (one.project / "ran").exists()
+    assert not (one.project / "note.txt").exists()
+    assert reached(one) == ["look"]
+    said = [part["text"] for part in one.answers[0]][1:]
+    assert ["Blocked by Kaizen: undeclared" in part for part in said] == [False, True, False, True]
+    decisions = {row.action.tool: row.verdict.decision.value for row in one.rows(4)}
+    assert decisions == {
+        "Bash": "allow", "apply_patch": "block", "mcp__desk__look": "allow", "mcp__desk__delete_all": "block",
+    }  # fmt: skip

@@ -58,6 +58,14 @@ def test_without_write_nothing_is_written_and_the_change_is_shown(attach, assist
     assert "Nothing was written" in shown
 
 
+@pytest.mark.parametrize("flags", [(), ("--enforce",)])
+def test_in_enforce_cursor_is_told_that_a_hook_which_breaks_is_a_denial_where_ours_always_decides(attach, flags):
+    assert attach("cursor", "--write", *flags) == 0
+    hooks = json.loads(attach.path("cursor").read_text())["hooks"]
+    closed = {event for event, entries in hooks.items() if entries[0].get("failClosed")}
+    assert closed == ({"beforeShellExecution", "beforeMCPExecution", "beforeReadFile"} if flags else set())
+
+
 def test_our_hook_stands_before_those_that_are_there_and_undo_is_to_the_byte(attach, assistant, capsys):
     path = attach.path(assistant)
     before = given(path, OWN[assistant])

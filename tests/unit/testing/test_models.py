@@ -38,6 +38,31 @@ def test_a_turn_with_a_tool_in_each_dialect():
     assert messages["content"][1] == {"type": "tool_use", "id": "c1", "name": "weather", "input": {"place": "Ulm"}}
 
 
+def test_a_tool_of_a_group_and_one_that_takes_plain_text_in_openai_s_responses():
+    turn = Turn(
+        calls=(
+            Call(tool="wipe", namespace="mcp__desk", arguments={"path": "/"}, id="c1"),
+            Call(tool="apply_patch", text="*** Begin Patch", id="c2"),
+        )
+    )
+    with ModelServer() as server:
+        server.otherwise = turn
+        whole = json.loads(post(server.url + "/v1/responses", {"model": "m"})[1])["output"]
+        body = post(server.url + "/v1/responses", {"model": "m", "stream": True})[1]
+    assert [(one["type"], one["name"], one.get("namespace")) for one in whole] == [
+        ("function_call", "wipe", "mcp__desk"),
+        ("custom_tool_call", "apply_patch", None),
+    ]
+    assert (whole[0]["arguments"], whole[1]["input"]) == ('{"path": "/"}', "*** Begin Patch")
+    events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: {")]
+    done = [one for one in events if one["type"].endswith(".done") and "item" not in one]
+    assert [one["type"] for one in done] == [
+        "response.function_call_arguments.done",
+        "response.custom_tool_call_input.done",
+    ]
+    assert events[-1]["response"]["output"] == whole
+
+
 def test_boto3_takes_a_turn_with_a_tool():
     limits = Config(retries={"total_max_attempts": 1})
     with ModelServer(aws=("AKIDEXAMPLE", "s")) as server:
