@@ -114,21 +114,15 @@ def _mode(value: object) -> Mode | None:
     return Mode(text) if text else None
 
 
-def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("must be a number of seconds")  # noqa: TRY004  # one kind of error for every setting
-    seconds = float(value)
-    if not 0.001 <= seconds <= 600:
-        raise ValueError("must be a number of seconds from 0.001 to 600")
-    return seconds
+def _within(least: float, most: float) -> Callable[[object], float]:
+    def seconds(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError("must be a number of seconds")  # noqa: TRY004  # one kind of error for every setting
+        found = float(value)
+        if not least <= found <= most:
+            raise ValueError(f"must be a number of seconds from {least:g} to {most:g}")
+        return found
 
-
-def _patience(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("must be a number of seconds")  # noqa: TRY004  # one kind of error for every setting
-    seconds = float(value)
-    if not 0 <= seconds <= 86_400:
-        raise ValueError("must be a number of seconds from 0 to 86400")
     return seconds
 
 
@@ -158,8 +152,8 @@ _READ: dict[str, tuple[tuple[str, ...], Callable[[object], object]]] = {
     "fail_open": (("KAIZEN_FAIL_OPEN",), _switch),
     "report": (("KAIZEN_REPORT",), _switch),
     "sync": (("KAIZEN_SYNC",), _switch),
-    "deadline": (("KAIZEN_DEADLINE",), _seconds),
-    "hold_seconds": (("KAIZEN_HOLD_SECONDS",), _patience),
+    "deadline": (("KAIZEN_DEADLINE",), _within(0.001, 600)),
+    "hold_seconds": (("KAIZEN_HOLD_SECONDS",), _within(0, 86_400)),
     "data": (("KAIZEN_DATA",), _text),
     "spool_bytes": (("KAIZEN_SPOOL_BYTES",), _bytes),
     "audit": (("KAIZEN_AUDIT",), _switch),

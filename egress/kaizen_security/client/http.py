@@ -7,15 +7,13 @@ deadline holds for the whole exchange, and a forked child never writes into its 
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from kaizen_security.client import wire
+from kaizen_security.client import forks, wire
 from kaizen_security.client.dial import dial_tcp, dial_unix, left, place
 from kaizen_security.client.imports import settle
 from kaizen_security.contract.errors import InvalidInput, Refused, Unreachable
@@ -289,13 +287,4 @@ def why(err: OSError) -> str:
     return getattr(err, "verify_message", "") or err.strerror or str(err) or type(err).__name__
 
 
-_LIVE: weakref.WeakSet[Connection] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for connection in list(_LIVE):
-        connection._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_LIVE = forks.alive(Connection)

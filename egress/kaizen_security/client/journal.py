@@ -75,7 +75,8 @@ class Journal:
         self._promised = 0
         self._sequence = 0
         self._mark = Mark(owner, 0, 0, _HEAD.size)
-        self._counted: set[int] = set()
+        self._counted = -1
+        """The newest segment before which missing records were counted: what is read again is not counted again."""
 
     # --- opening
 
@@ -239,8 +240,8 @@ class Journal:
             if segment.sequence < mark.sequence:
                 continue
             if segment.sequence > mark.sequence:
-                if segment.sequence not in self._counted:
-                    self._counted.add(segment.sequence)
+                if segment.sequence > self._counted:
+                    self._counted = segment.sequence
                     self._missing(segment.first - mark.index, "corrupt")
                 mark = Mark(self.owner, max(segment.first, mark.index), segment.sequence, _HEAD.size)
             mark = self._read_segment(segment, mark, records, n, max_bytes)

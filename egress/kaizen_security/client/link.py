@@ -6,9 +6,7 @@ action without knowing where its values came from; so a question first sends wha
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -16,6 +14,7 @@ from itertools import islice
 from time import monotonic
 from typing import TypeVar
 
+from kaizen_security.client import forks
 from kaizen_security.client.delivery import Backoff, Fate, fate
 from kaizen_security.client.http import Pool
 from kaizen_security.client.talk import Exchange, Talk, Turn, carried, left
@@ -225,13 +224,4 @@ def _first(steps: Iterable[Step], most: int) -> list[Step]:
     return found
 
 
-_LIVE: weakref.WeakSet[Link] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for link in list(_LIVE):
-        link._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_LIVE = forks.alive(Link)

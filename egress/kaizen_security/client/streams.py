@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import sys
 import threading
@@ -18,7 +17,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import TypeVar
 
-from kaizen_security.client import wire
+from kaizen_security.client import forks, wire
 from kaizen_security.client.dial import KNOCK, NO_UNIX, Place, place
 from kaizen_security.client.http import Pool, understood, why
 from kaizen_security.client.talk import Exchange, Pause, Talk, Turn, Wanted, carried, not_taken
@@ -178,6 +177,10 @@ class Streams:
             self._idle.pop()[1].close()
         self._pool.close()
 
+    def _after_fork(self) -> None:
+        """In the child: the sockets are the parent's, and closing our copies leaves them to it."""
+        self.close()
+
 
 class _Slot:
     """A place among those who may talk at once; given back once, however often that is said."""
@@ -247,14 +250,4 @@ async def _connected(loop: asyncio.AbstractEventLoop, family: int, address: obje
     return held
 
 
-_LIVE: weakref.WeakSet[Streams] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    """In the child: the sockets are the parent's, and closing our copies leaves them to it."""
-    for streams in list(_LIVE):
-        streams.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_LIVE = forks.alive(Streams)

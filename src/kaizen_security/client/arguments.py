@@ -83,37 +83,57 @@ def _is_short(name: str) -> bool:
     return True
 
 
+_SCALARS = (type(None), bool, int, float, str, bytes, bytearray)
+_SEVERAL = (list, tuple, set, frozenset)
+
+
 def _plain(value: object, depth: int, budget: _Budget) -> Json:
+    # By its type: ``isinstance`` asks a proxy what it stands for, which is the host's own code, and may raise.
+    kind = type(value)
     budget.nodes -= 1
-    if isinstance(value, Enum):
-        value = value.value
-    if value is None or isinstance(value, bool | int | float | str | bytes | bytearray):
-        return _scalar(value, budget)
+    if issubclass(kind, Enum):
+        value = object.__getattribute__(value, "_value_")
+        kind = type(value)
+    if issubclass(kind, _SCALARS):
+        return _scalar(value, kind, budget)
     if depth >= MAX_DEPTH or budget.nodes <= 0:
         return "…"
-    if isinstance(value, dict):
-        return _mapping(value, depth, budget)
-    if isinstance(value, list | tuple | set | frozenset):
-        return _several(value, depth, budget)
-    kind = type(value)
-    if isinstance(value, Mapping) and kind.__module__ in ("builtins", "collections"):
-        return _mapping(dict(value), depth, budget)
-    fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__pydantic_fields__", None)
-    if isinstance(fields, dict):
+    if issubclass(kind, dict):
+        return _mapping(value, depth, budget)  # type: ignore[arg-type]  # it is one
+    if issubclass(kind, _SEVERAL):
+        return _several(_items(value, kind), depth, budget)
+    if kind.__module__ in ("builtins", "collections") and issubclass(kind, Mapping):
+        return _mapping(dict(value), depth, budget)  # type: ignore[call-overload]  # it is one
+    fields = _fields_of(kind)
+    if fields is not None:
         return _mapping({name: _stored(value, name) for name in fields}, depth, budget)
     return f"<{kind.__module__}.{kind.__qualname__}>"[:256]
 
 
-def _scalar(value: None | bool | int | float | str | bytes | bytearray, budget: _Budget) -> Json:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
+def _scalar(value: object, kind: type, budget: _Budget) -> Json:
+    if value is None or kind is bool:
+        return value  # type: ignore[return-value]  # it is one of these
+    if issubclass(kind, str):
         return _text(str.__str__(value), budget)
-    if isinstance(value, int):
-        return int.__int__(value) if value.bit_length() < 1024 else "…"
-    if isinstance(value, float):
-        return float.__float__(value) if math.isfinite(value) else float.__repr__(value)
-    return _text(bytes(value[:MAX_TEXT]).decode("utf-8", "backslashreplace"), budget)
+    if issubclass(kind, int):
+        number = int.__int__(value)  # type: ignore[arg-type]
+        return number if number.bit_length() < 1024 else "…"
+    if issubclass(kind, float):
+        number_ = float.__float__(value)  # type: ignore[arg-type]
+        return number_ if math.isfinite(number_) else float.__repr__(number_)
+    return _text(bytes(memoryview(value)[:MAX_TEXT]).decode("utf-8", "backslashreplace"), budget)  # type: ignore[arg-type]
+
+
+def _fields_of(kind: type) -> dict[str, object] | None:
+    """The fields of a dataclass, or of a model of pydantic's."""
+    for name in ("__dataclass_fields__", "__pydantic_fields__"):
+        try:
+            found = type.__getattribute__(kind, name)
+        except AttributeError:
+            continue
+        if type(found) is dict and found:
+            return found
+    return None
 
 
 def _stored(value: object, name: str) -> object:
@@ -134,11 +154,9 @@ def _mapping(value: dict[object, object], depth: int, budget: _Budget) -> Json:
     return found
 
 
-def _several(
-    value: list[object] | tuple[object, ...] | set[object] | frozenset[object], depth: int, budget: _Budget
-) -> Json:
+def _several(items: list[object], depth: int, budget: _Budget) -> Json:
     found: list[Json] = []
-    for below in _items(value):
+    for below in items:
         if budget.nodes <= 0:
             found.append("…")
             break
@@ -146,13 +164,12 @@ def _several(
     return found
 
 
-def _items(value: list[object] | tuple[object, ...] | set[object] | frozenset[object]) -> list[object]:
+def _items(value: object, kind: type) -> list[object]:
     """By the type's own iteration, not the one that a subclass may have put in its place."""
-    if isinstance(value, list):
-        return [*list.__iter__(value)]
-    if isinstance(value, tuple):
-        return [*tuple.__iter__(value)]
-    return [*(set.__iter__(value) if isinstance(value, set) else frozenset.__iter__(value))]
+    for own in _SEVERAL:
+        if issubclass(kind, own):
+            return [*own.__iter__(value)]  # type: ignore[arg-type]  # it is one
+    return []
 
 
 def _text(text: str, budget: _Budget) -> str:

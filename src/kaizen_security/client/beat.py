@@ -60,7 +60,7 @@ class Beat:
             self._wake.wait(EVERY)
 
     def _say(self, within: float, *, leaving: bool) -> None:
-        points: list[Json] = [{"source": source} for source in self._sources]
+        points: list[Json] = [{"source": source} for source in list(self._sources)]
         said: Json = {"agent": self._agent, "process": self.process, "points": points, "leaving": leaving}
         connection = Connection(self._link.url)
         try:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import atexit
 import os
-import weakref
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
+from kaizen_security.client import forks
 from kaizen_security.client.clock import Ids, now
 from kaizen_security.client.config import Settings, load
 from kaizen_security.client.fields import action_of, declaration_of, policies_of
@@ -117,8 +118,8 @@ class Kaizen(Noting):
             self._audit.wake()
         # After a fork threads are gone; the first verdict of the child starts them again.
         self._asleep = True
+        self._rousing = threading.Lock()
         _LIVE.add(self)
-        atexit.register(_close, weakref.ref(self))
 
     # --- verdicts
 
@@ -307,7 +308,10 @@ class Kaizen(Noting):
     # --- life
 
     def _rouse(self) -> None:
-        self._asleep = False
+        with self._rousing:
+            if not self._asleep:
+                return  # another thread was first
+            self._asleep = False
         if self._renewal is not None and not self._closed:
             self._renewal.start()
         self._attached.manifest.wake()
@@ -366,6 +370,7 @@ class Kaizen(Noting):
         self.close()
 
     def _after_fork(self) -> None:
+        self._rousing = threading.Lock()
         self.ids.renew()
         self._judging.sequence.after_fork()
         self._attached.manifest.after_fork()
@@ -382,19 +387,11 @@ class Kaizen(Noting):
         close_with_worker(self)
 
 
-def _close(ref: weakref.ref[Kaizen]) -> None:
-    kaizen = ref()
-    if kaizen is not None:
-        kaizen.close()
+_LIVE = forks.alive(Kaizen)
 
 
-_LIVE: weakref.WeakSet[Kaizen] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
+@atexit.register
+def _close() -> None:
+    # One for all: what is registered stays registered, and an agent may make clients without end.
     for kaizen in list(_LIVE):
-        kaizen._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+        kaizen.close()

@@ -8,16 +8,14 @@ spool first and is then delivered for as long as the deadline allows. A fork lea
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Mapping
 from json import JSONEncoder
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from kaizen_security.client import own
+from kaizen_security.client import forks, own
 from kaizen_security.client.delivery import Backoff, Fate, fate, rejected
 from kaizen_security.client.fields import completed
 from kaizen_security.client.http import Connection
@@ -253,13 +251,4 @@ class Reporter:
         self._reset()
 
 
-_LIVE: weakref.WeakSet[Reporter] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for reporter in list(_LIVE):
-        reporter._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_LIVE = forks.alive(Reporter)

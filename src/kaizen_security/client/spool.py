@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 
+from kaizen_security.client import forks
 from kaizen_security.client.journal import MAX_RECORD, Journal, Mark, framed_size, leftovers
 
 MAX_BYTES = 64 << 20
@@ -386,13 +386,4 @@ def _private_directory(directory: str) -> None:
         os.chmod(directory, 0o700)
 
 
-_LIVE: weakref.WeakSet[Spool] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for spool in list(_LIVE):
-        spool._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_LIVE = forks.alive(Spool)
