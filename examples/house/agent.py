@@ -1,9 +1,10 @@
-"""An agent that every rung sees: it answers customers with the OpenAI Agents SDK, one tool of its own and one MCP server.
+"""An agent that every rung sees: it answers customers with the OpenAI Agents SDK, a tool of its own and two MCP servers.
 
     kaizen run --agent desk --proxy URL -- python examples/house/agent.py "Where is order 7?"
 
-Three lines attach it: the client, the hooks, and the shim's command in front of the server's. Where its traces go
-(``KZ_SANDBOX_URL``, ``KZ_TOKEN``) the sandbox reads its account of the run; what it does, proxy and kernel see for themselves.
+Three lines attach it: the client, the hooks, and the shim's command in front of the first server's. The second is reached through
+the gateway, at ``PARCELS_URL`` with ``PARCELS_KEY``, if there is one. Where its traces go (``KZ_SANDBOX_URL``, ``KZ_TOKEN``) the
+sandbox reads its account of the run; what it does, proxy and kernel see for themselves.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import os
 import socket
 import sys
 import urllib.request
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from agents import Agent, OpenAIResponsesModel, Runner, function_tool, set_trace_processors
-from agents.mcp import MCPServerStdio
+from agents.mcp import MCPServerStdio, MCPServerStreamableHttp
 from agents.tracing.processors import BackendSpanExporter, BatchTraceProcessor
 from openai import AsyncOpenAI
 
@@ -45,16 +46,28 @@ def beside(order: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
+def servers() -> list[MCPServerStdio | MCPServerStreamableHttp]:
+    """Its MCP servers: notes behind the shim, parcels behind the gateway."""
+    shim = ["-m", "kaizen_security.mcp", "--name", "notes", "--", sys.executable, str(HERE / "notes_server.py")]
+    found: list[MCPServerStdio | MCPServerStreamableHttp] = [
+        MCPServerStdio({"command": sys.executable, "args": shim, "env": dict(os.environ)})
+    ]
+    if at := os.environ.get("PARCELS_URL"):
+        key = {"Authorization": f"Bearer {os.environ['PARCELS_KEY']}"}
+        found.append(MCPServerStreamableHttp({"url": at, "headers": key}))
+    return found
+
+
 async def main(requests: list[str]) -> None:
     """Answer each request in a run of its own."""
     url, token = os.environ.get("KZ_SANDBOX_URL", ""), os.environ.get("KZ_TOKEN", "")
     told = BatchTraceProcessor(BackendSpanExporter(api_key=token, endpoint=f"{url}/v1/traces"), schedule_delay=0.2)
     set_trace_processors([told] if url else [])
-    shim = ["-m", "kaizen_security.mcp", "--name", "notes", "--", sys.executable, str(HERE / "notes_server.py")]
     model = OpenAIResponsesModel("gpt-5", AsyncOpenAI(max_retries=0))
     with Kaizen(agent=os.environ.get("KAIZEN_AGENT", "desk")) as kaizen:
-        async with MCPServerStdio({"command": sys.executable, "args": shim, "env": dict(os.environ)}) as notes:
-            agent = Agent(name="desk", model=model, tools=[function_tool(lookup_order)], mcp_servers=[notes])
+        async with AsyncExitStack() as stack:
+            mcp = [await stack.enter_async_context(server) for server in servers()]
+            agent = Agent(name="desk", model=model, tools=[function_tool(lookup_order)], mcp_servers=mcp)
             for request in requests:
                 result = await Runner.run(agent, request, hooks=KaizenHooks(kaizen))
                 print(result.final_output, flush=True)

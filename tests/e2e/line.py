@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -31,11 +32,12 @@ class Line:
 
     @classmethod
     @contextlib.contextmanager
-    def started(cls, data: Path, *options: str) -> Iterator[Self]:
-        """Start, wait until it says that it is up, and end it in order."""
+    def started(cls, data: Path, *options: str, environ: Mapping[str, str] | None = None) -> Iterator[Self]:
+        """Start, wait until it says that it is up, and end it in order. ``environ`` is set for it beside what is."""
         ports = ("--port", "0", "--sidecar-port", "0", "--proxy-port", "0")
         words = [sys.executable, "-m", "kaizen_security.cli", "up", "--json", "--data", str(data), *ports, *options]
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        given = {**os.environ, **(environ or {})}
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=given)
         said: list[str] = []
         ready = threading.Event()
 

@@ -150,5 +150,5 @@ def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     demonstration is the same for everybody.
     """
     names = ("KAIZEN_", "KZ_", "OBSERVER_")
-    ours = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "port")
+    ours = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "port")
     return {name: value for name, value in environ.items() if not name.startswith(names) and name.lower() not in ours}

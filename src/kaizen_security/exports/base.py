@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -14,18 +15,24 @@ from kaizen_security.net.outbound import Exchange
 
 
 class Kind(StrEnum):
-    """Why a verdict is sent: blocked, held for a person, flagged, one of all, or somebody pressed the button."""
+    """Why a verdict is sent: blocked, held for a person, flagged, one of all, told already and joined to its call since, or
+    somebody pressed the button.
+    """
 
     BLOCK = "verdict.block"
     HOLD = "hold"
     ANOMALY = "anomaly"
     ALLOW = "verdict.allow"
+    JOINED = "verdict.joined"
     TEST = "test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One verdict to send. ``action`` is in boundary form already; ``at`` is in Unix seconds."""
+    """One verdict to send. ``action`` is in boundary form already; ``at`` is in Unix seconds.
+
+    ``joined``: this destination was told of it before its act was known, and is told again.
+    """
 
     id: str
     at: float
@@ -33,12 +40,23 @@ class Notice:
     action: Action
     verdict: Verdict
     test: bool = False
+    joined: bool = False
+
+    @property
+    def delivery(self) -> str:
+        """What names the delivery: the verdict's id, and of one that is told again the act with it. Repeated, it is the same."""
+        if not self.joined:
+            return self.id
+        said = f"{self.action.act_id}\0{self.action.run_id}".encode("utf-8", "surrogatepass")
+        return f"{self.id}-{hashlib.sha256(said).hexdigest()[:16]}"
 
     @property
     def kind(self) -> Kind:
         """Blocked wins over flagged; what is held is blocked for now."""
         if self.test:
             return Kind.TEST
+        if self.joined:
+            return Kind.JOINED
         if reasons.HELD in self.verdict.notes:
             return Kind.HOLD
         if self.verdict.blocked:
@@ -54,6 +72,7 @@ class Notice:
             Kind.HOLD: "Held",
             Kind.ANOMALY: "Flagged",
             Kind.ALLOW: "Allowed",
+            Kind.JOINED: "Joined",
         }[self.kind]
 
 

@@ -1,6 +1,6 @@
 """OpenTelemetry: OTLP/HTTP in its JSON encoding (opentelemetry-proto 1.x), a span and a log record for each notice.
 
-The span is ``kaizen.inspect`` with the attributes ``kaizen.decision .reason .kind .tool .publisher .target`` and what a webhook
+The span is ``kaizen.inspect`` with the attributes ``kaizen.id .decision .reason .kind .tool .publisher .target`` and what a webhook
 has of it as well (``.severity .rung .detections``). Beside them stand the semantic conventions' own names
 (``gen_ai.agent.name``, ``gen_ai.tool.name``, ``server.address``, ``server.port``), so that existing dashboards find them.
 """
@@ -26,6 +26,7 @@ def attributes(notice: Notice) -> list[Json]:
     action = notice.action
     place = canonical.destination(action.kind, action.target)
     stated = {
+        "kaizen.id": notice.id,
         "kaizen.decision": notice.verdict.decision.value,
         "kaizen.reason": notice.verdict.reason,
         "kaizen.kind": action.kind,

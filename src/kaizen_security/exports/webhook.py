@@ -1,8 +1,8 @@
 """Webhook: one signed JSON document a notice.
 
 ``X-Kaizen-Signature: sha256=<hex>`` is HMAC-SHA256 (RFC 2104) of the raw body under the destination's secret. The receiver
-compares it in constant time, over the bytes as they came. ``X-Kaizen-Delivery`` is the verdict's id: the same delivery may
-come twice, and means the same.
+compares it in constant time, over the bytes as they came. ``X-Kaizen-Delivery`` names the delivery: the same may come twice, and
+means the same. What is told again because its act is known now (``verdict.joined``) is a delivery of its own about the same ``id``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Webhook:
             **destination.headers,
             "Content-Type": "application/json",
             "User-Agent": "kaizen",
-            "X-Kaizen-Delivery": notice.id,
+            "X-Kaizen-Delivery": notice.delivery,
         }
         if destination.secret:
             headers["X-Kaizen-Signature"] = signature(body, destination.secret)

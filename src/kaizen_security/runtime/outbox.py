@@ -5,7 +5,8 @@ holds up no other. A row is behind us only after its receiver said so and that w
 under the same delivery id.
 
 - no answer, 408, 429, 5xx: tried again for as long as it takes, with exponential back-off and jitter, ``Retry-After`` respected
-- any other status that is not 2xx: tried ``TRIES`` times, then the row is put aside with its reason, and the next one has its turn
+- any other status that is not 2xx: tried ``TRIES`` times, then the row is put aside with its reason, and the next one has its turn;
+  one that is told again because it was joined to its act (ADR 0029) is left at the first such answer
 - a destination that may not be reached, or whose secret cannot be opened: it waits, and says why
 """
 
@@ -27,8 +28,8 @@ from kaizen_security.exports.destinations import EXPORTERS, TOGETHER, unseal
 from kaizen_security.exports.vault import Vault
 from kaizen_security.net import outbound
 from kaizen_security.runtime.clock import Clock, chance, new_id
-from kaizen_security.store.base import StoreFull, StoreUnavailable, VerdictRow
-from kaizen_security.store.exported import Export, Exports
+from kaizen_security.store.base import StoreFull, StoreUnavailable
+from kaizen_security.store.exported import Due, Export, Exports
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,9 @@ class Outcome:
     wait: float = 0.0
 
 
-def notice_of(row: VerdictRow) -> Notice:
+def notice_of(due: Due) -> Notice:
     """A row as exporters take it."""
+    row = due.row
     verdict = Verdict(
         decision=row.decision,
         reason=row.reason,
@@ -77,6 +79,7 @@ def notice_of(row: VerdictRow) -> Notice:
         agent=row.agent,
         action=decode_action(dict(row.action), agent=row.agent),
         verdict=verdict,
+        joined=due.joined,
     )
 
 
@@ -112,7 +115,7 @@ class Outbox:
         self.backoff = backoff
         self.deadline = deadline
         self.outcomes: Counter[tuple[str, str]] = Counter()
-        """How often, by kind and ``delivered``, ``failed`` or ``parked``, since the start."""
+        """How often, by kind and ``delivered``, ``failed``, ``parked`` or ``not joined``, since the start."""
         self._lanes: dict[str, _Lane] = {}
         self._by_organisation: dict[int, tuple[_Lane, ...]] = {}
         self._lock = threading.Lock()
@@ -232,7 +235,7 @@ class _Lane:
             return 0.0
         return self._tell_all(export, destination, rows)
 
-    def _tell_all(self, export: Export, destination: Destination, rows: Sequence[VerdictRow]) -> float:
+    def _tell_all(self, export: Export, destination: Destination, rows: Sequence[Due]) -> float:
         size = 1 if self._alone else TOGETHER.get(export.kind, 1)
         attempts = export.attempts
         for start in range(0, len(rows), size):
@@ -245,18 +248,24 @@ class _Lane:
         self._alone = False
         return 0.0
 
-    def _tell(self, destination: Destination, rows: Sequence[VerdictRow], attempts: int) -> bool:
+    def _tell(self, destination: Destination, rows: Sequence[Due], attempts: int) -> bool:
         outbox = self._outbox
-        outcome = outbox.attempt(destination, [notice_of(row) for row in rows])
-        ids = [row.id for row in rows]
+        outcome = outbox.attempt(destination, [notice_of(due) for due in rows])
+        ids = [due.row.id for due in rows]
         if outcome.delivered:
             outbox.outcomes[destination.kind, "delivered"] += len(ids)
-            self._written(lambda: outbox.exports.delivered(destination.id, ids, at=outbox.clock()))
+            told = [due.row for due in rows]
+            self._written(lambda: outbox.exports.delivered(destination.id, told, at=outbox.clock()))
             return True
         outbox.outcomes[destination.kind, "failed"] += 1
         if outcome.refused and len(rows) > 1:
             # One of them may be what is refused: find out which, and let the others pass.
             self._alone = True
+        elif outcome.refused and rows[0].joined:
+            # The receiver has the verdict; one that takes no such event must not fall behind for it.
+            outbox.outcomes[destination.kind, "not joined"] += 1
+            self._written(lambda: outbox.exports.left(destination.id, ids))
+            return True
         elif (
             outcome.refused
             and attempts + 1 >= TRIES

@@ -23,6 +23,7 @@ PIECE = 2000
 """Rows deleted in one transaction."""
 _PATIENCE = 1.0
 _V = schema.verdicts
+_J = schema.joined
 
 
 @contextmanager
@@ -41,6 +42,7 @@ def piece(connection: Connection, organisation: int, name: str) -> int:
         return 0
     oldest = select(_V.c.id).where(_V.c.agent_id == found).order_by(_V.c.id).limit(PIECE)
     with _overwriting(connection):
+        connection.execute(delete(_J).where(_J.c.verdict_number.in_(oldest.scalar_subquery())))
         return connection.execute(delete(_V).where(_V.c.id.in_(oldest.scalar_subquery()))).rowcount
 
 

@@ -2,6 +2,7 @@
 
 There is no second queue. Rows are numbered in the order in which they are committed, so a destination needs only to remember the
 last row that it has dealt with: a verdict is on its way with the very commit that acknowledges it, and a kill loses nothing.
+A row that was told before it was known which act it is of is entered to be told again by the very commit that joins it (ADR 0029).
 """
 
 from __future__ import annotations
@@ -22,6 +23,10 @@ MAX_PENDING = 10_000
 """Up to here rows that wait are counted."""
 
 
+TOLD_ONCE = frozenset({"slack"})
+"""Kinds of destinations that people read as it comes: what they were told of is not told again when it is joined to its act."""
+
+
 class Which(StrEnum):
     """Which verdicts a destination gets. FLAGS: with findings, or blocked. What a person called a false positive only ALL gets."""
 
@@ -36,7 +41,7 @@ class Export:
 
     ``shown``     what may be shown of ``sealed`` (address, names of headers)
     ``sealed``    URL, secret and headers, which only ``exports.vault`` opens
-    ``cursor``    the number of the last row that it has dealt with
+    ``cursor``    the number of the last row that it has dealt with; ``since``: that of the last one before it was made
     ``attempts``  failed ones of the row that is next; ``next_at``: not before; ``problem``: of the last one, ``""`` after a success
     """
 
@@ -50,6 +55,7 @@ class Export:
     enabled: bool = True
     created_at: float = 0.0
     cursor: int = 0
+    since: int = 0
     attempts: int = 0
     next_at: float = 0.0
     problem: str = ""
@@ -57,6 +63,14 @@ class Export:
     failures: int = 0
     delivered_at: float = 0.0
     parked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A row that is to be told. ``joined``: it was told already, before its act was known."""
+
+    row: VerdictRow
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +110,10 @@ class Exports(Protocol):
         shown: dict[str, Json] | None = None,
     ) -> Export | None: ...
     def delete(self, organisation: int, export_id: str) -> bool: ...
-    def waiting(self, export: Export, *, limit: int) -> tuple[VerdictRow, ...]: ...
+    def waiting(self, export: Export, *, limit: int) -> tuple[Due, ...]: ...
     def lag(self, export: Export) -> Lag: ...
-    def delivered(self, export_id: str, verdict_ids: Sequence[str], *, at: float) -> None: ...
+    def delivered(self, export_id: str, rows: Sequence[VerdictRow], *, at: float) -> None: ...
+    def left(self, export_id: str, verdict_ids: Sequence[str]) -> None: ...
     def failed(self, export_id: str, *, problem: str, next_at: float) -> None: ...
     def park(self, export_id: str, verdict_ids: Sequence[str], *, reason: str, at: float) -> bool: ...
     def parked(self, organisation: int, export_id: str, *, limit: int) -> tuple[Parked, ...]: ...

@@ -17,7 +17,7 @@ from kaizen_security.contract.codec import encode_finding
 from kaizen_security.contract.depth import rung_of
 from kaizen_security.contract.score import encode_score
 from kaizen_security.contract.verdict import Verdict
-from kaizen_security.store.base import Appended, NewVerdict, Origin
+from kaizen_security.store.base import Appended, NewVerdict, Origin, Status
 from kaizen_security.store.codes import (
     DECISION_CODE,
     ORIGIN_CODE,
@@ -28,6 +28,7 @@ from kaizen_security.store.codes import (
     content_key,
     public_id,
 )
+from kaizen_security.store.exported import TOLD_ONCE
 
 _COLUMNS = (
     "id organisation_id agent_id created_at origin source rung kind tool publisher target hash metadata more action_id run_id "
@@ -52,6 +53,16 @@ def _statement(rows: int) -> str:
 
 
 _INSERT = {rows: _statement(rows) for rows in _CHUNKS}
+_TELL_AGAIN = f"""
+INSERT OR IGNORE INTO joined_exports (export_id, verdict_number)
+SELECT e.id, v.id FROM verdicts v JOIN exports e ON e.organisation_id = v.organisation_id
+WHERE v.id = ? AND v.id > e.since AND v.id <= e.cursor
+  AND e.kind NOT IN ({", ".join(f"'{kind}'" for kind in sorted(TOLD_ONCE))})
+  AND (e.which = 'all' OR (
+    v.severity > 0 AND v.status <> {STATUS_CODE[Status.FALSE_POSITIVE]} AND (e.which = 'flags' OR v.decision > 0)))
+  AND NOT EXISTS (SELECT 1 FROM parked_exports p WHERE p.export_id = e.id AND p.verdict_number = v.id)
+"""  # noqa: S608 - constants only
+"""Destinations that were told of a row, and want it: what they have not come to yet, or refused, is told as it is by then."""
 
 
 class Prepared(NamedTuple):
@@ -226,6 +237,7 @@ class Ingest:
                 "UPDATE verdicts SET act_id = ?, run_id = ?, more = ? WHERE id = ?",
                 (columns[_AT["act_id"]], columns[_AT["run_id"]], columns[_AT["more"]], number),
             )
+            self._connection.execute(_TELL_AGAIN, (number,))
         return int(number)
 
     def _other(self, organisation: int, agent: int, id_: int, row: Prepared) -> tuple[int, bool]:

@@ -12,12 +12,23 @@ from kaizen_security.contract.action import Json
 from kaizen_security.store import rows, schema
 from kaizen_security.store.base import LimitReached, Status, VerdictRow
 from kaizen_security.store.codes import STATUS_CODE, public_id, row_number
-from kaizen_security.store.exported import MAX_EXPORTS, MAX_PARKED, MAX_PENDING, Export, Lag, Parked, Which
+from kaizen_security.store.exported import (
+    MAX_EXPORTS,
+    MAX_PARKED,
+    MAX_PENDING,
+    TOLD_ONCE,
+    Due,
+    Export,
+    Lag,
+    Parked,
+    Which,
+)
 
 T = TypeVar("T")
 Run = Callable[[Callable[[Connection], Any]], Any]
 
 _E = schema.exports
+_J = schema.joined
 _P = schema.parked
 _V = schema.verdicts
 
@@ -78,9 +89,11 @@ class OutgoingExports:
         done: bool = self._write(lambda connection: _delete(connection, organisation, export_id))
         return done
 
-    def waiting(self, export: Export, *, limit: int) -> tuple[VerdictRow, ...]:
-        """The rows that are next for a destination, in the order in which they were committed; those to be tried again first."""
-        found: tuple[VerdictRow, ...] = self._read(lambda connection: _waiting(connection, export, limit))
+    def waiting(self, export: Export, *, limit: int) -> tuple[Due, ...]:
+        """The rows that are next for a destination, in the order in which they were committed; those to be tried again first, and
+        behind the new ones up to as many that are told again because they were joined.
+        """
+        found: tuple[Due, ...] = self._read(lambda connection: _waiting(connection, export, limit))
         return found
 
     def lag(self, export: Export) -> Lag:
@@ -88,9 +101,13 @@ class OutgoingExports:
         found: Lag = self._read(lambda connection: _lag(connection, export))
         return found
 
-    def delivered(self, export_id: str, verdict_ids: Sequence[str], *, at: float) -> None:
-        """These rows have arrived."""
-        self._write(lambda connection: _delivered(connection, export_id, verdict_ids, at))
+    def delivered(self, export_id: str, rows: Sequence[VerdictRow], *, at: float) -> None:
+        """These rows have arrived as they stand here; one that was joined to its act meanwhile is told again."""
+        self._write(lambda connection: _delivered(connection, export_id, rows, at))
+
+    def left(self, export_id: str, verdict_ids: Sequence[str]) -> None:
+        """These rows, which were told, are not told again."""
+        self._write(lambda connection: _left(connection, export_id, [row_number(one) for one in verdict_ids]))
 
     def failed(self, export_id: str, *, problem: str, next_at: float) -> None:
         """An attempt failed; the next is at ``next_at``."""
@@ -140,6 +157,7 @@ def _export(row: Row[Any]) -> Export:
         enabled=row.enabled,
         created_at=row.created_at,
         cursor=row.cursor,
+        since=row.since,
         attempts=row.attempts,
         next_at=row.next_at,
         problem=row.problem,
@@ -167,6 +185,7 @@ def _create(connection: Connection, export: Export) -> Export:
             enabled=export.enabled,
             created_at=export.created_at,
             cursor=newest,
+            since=newest,
             attempts=0,
             next_at=0.0,
             problem="",
@@ -190,6 +209,7 @@ def _delete(connection: Connection, organisation: int, export_id: str) -> bool:
     if _one(connection, organisation, export_id) is None:
         return False
     connection.execute(delete(_P).where(_P.c.export_id == export_id))
+    connection.execute(delete(_J).where(_J.c.export_id == export_id))
     connection.execute(delete(_E).where(_E.c.id == export_id))
     return True
 
@@ -202,19 +222,26 @@ def _wanted(which: Which) -> list[ColumnElement[bool]]:
     return [*wanted, _V.c.decision > 0] if which is Which.BLOCKS else wanted
 
 
-def _waiting(connection: Connection, export: Export, limit: int) -> tuple[VerdictRow, ...]:
+def _waiting(connection: Connection, export: Export, limit: int) -> tuple[Due, ...]:
+    def due(*conditions: ColumnElement[bool], joined: bool = False) -> tuple[Due, ...]:
+        found = rows.oldest_first(connection, export.organisation, conditions, limit)
+        return tuple(Due(row=row, joined=joined) for row in found)
+
     again = select(_P.c.verdict_number).where(_P.c.export_id == export.id, _P.c.again)
-    found = rows.oldest_first(connection, export.organisation, [_V.c.id.in_(again)], limit)
-    if found:
-        return found
-    wanted = [_V.c.id > export.cursor, *_wanted(export.which)]
-    return rows.oldest_first(connection, export.organisation, wanted, limit)
+    joined = select(_J.c.verdict_number).where(_J.c.export_id == export.id)
+    # What is new goes first, and as much of the rest with it: neither keeps the other waiting for good.
+    return due(_V.c.id.in_(again)) or (
+        *due(_V.c.id > export.cursor, *_wanted(export.which)),
+        *due(_V.c.id.in_(joined), joined=True),
+    )
 
 
 def _lag(connection: Connection, export: Export) -> Lag:
     wanted = [_V.c.organisation_id == export.organisation, _V.c.id > export.cursor, *_wanted(export.which)]
     some = select(_V.c.created_at).where(*wanted).order_by(_V.c.id).limit(MAX_PENDING).subquery()
-    pending = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    again = select(_J.c.verdict_number).where(_J.c.export_id == export.id).limit(MAX_PENDING).subquery()
+    counted = [connection.execute(select(func.count()).select_from(one)).scalar_one() for one in (some, again)]
+    pending = min(MAX_PENDING, sum(counted))
     oldest = connection.execute(select(_V.c.created_at).where(*wanted).order_by(_V.c.id).limit(1)).scalar()
     return Lag(pending=pending, oldest_at=oldest or 0.0)
 
@@ -224,11 +251,30 @@ def _forward(connection: Connection, export_id: str, numbers: Sequence[int], **v
     connection.execute(update(_E).where(_E.c.id == export_id).values(**values))
 
 
-def _delivered(connection: Connection, export_id: str, verdict_ids: Sequence[str], at: float) -> None:
-    numbers = [row_number(one) for one in verdict_ids]
+def _delivered(connection: Connection, export_id: str, told: Sequence[VerdictRow], at: float) -> None:
+    numbers = [row_number(one.id) for one in told]
     connection.execute(delete(_P).where(_P.c.export_id == export_id, _P.c.verdict_number.in_(numbers)))
+    connection.execute(delete(_J).where(_J.c.export_id == export_id, _J.c.verdict_number.in_(numbers)))
+    _joined_meanwhile(connection, export_id, told)
     done = {"problem": "", "delivered": _E.c.delivered + len(numbers), "delivered_at": at}
     _forward(connection, export_id, numbers, **done)
+
+
+def _left(connection: Connection, export_id: str, numbers: Sequence[int]) -> None:
+    connection.execute(delete(_J).where(_J.c.export_id == export_id, _J.c.verdict_number.in_(numbers)))
+    connection.execute(update(_E).where(_E.c.id == export_id).values(attempts=0, next_at=0.0))
+
+
+def _joined_meanwhile(connection: Connection, export_id: str, told: Sequence[VerdictRow]) -> None:
+    """Enter those that were joined between being read and being told."""
+    said = {row_number(one.id): (one.act_id, one.run_id) for one in told}
+    kind = connection.execute(select(_E.c.kind).where(_E.c.id == export_id)).scalar()
+    if kind is None or kind in TOLD_ONCE:
+        return
+    now = connection.execute(select(_V.c.id, _V.c.act_id, _V.c.run_id).where(_V.c.id.in_(said)))
+    other = [row.id for row in now if said[row.id] != (row.act_id, row.run_id)]
+    if other:
+        connection.execute(insert(_J), [{"export_id": export_id, "verdict_number": number} for number in other])
 
 
 def _park(connection: Connection, export_id: str, verdict_ids: Sequence[str], reason: str, at: float) -> bool:

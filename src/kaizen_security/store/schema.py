@@ -195,6 +195,7 @@ exports = Table(
     Column("delivered", BigInteger, nullable=False),
     Column("failures", BigInteger, nullable=False),
     Column("delivered_at", Double, nullable=False),
+    Column("since", BigInteger, nullable=False, server_default="0"),
     Index("exports_by_organisation", "organisation_id"),
 )
 
@@ -206,6 +207,14 @@ parked = Table(
     Column("reason", Text, nullable=False),
     Column("parked_at", Double, nullable=False),
     Column("again", Boolean, nullable=False),
+)
+
+joined = Table(
+    "joined_exports",
+    metadata,
+    Column("export_id", String(32), ForeignKey("exports.id"), primary_key=True),
+    Column("verdict_number", BigInteger, primary_key=True),
+    Index("joined_exports_by_verdict", "verdict_number"),
 )
 
 holds = Table(

@@ -1,9 +1,12 @@
-"""The whole house around one agent: control plane, sidecar, sandbox with proxy and trace receiver, kernel collector, a model."""
+"""The whole house around one agent: control plane, sidecar, sandbox with proxy and trace receiver, MCP gateway, kernel collector,
+and a model.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -13,9 +16,14 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import trustme
+
 from kaizen_security.client.http import Connection
+from kaizen_security.exports.destinations import EXPORTERS
+from kaizen_security.mcp.upstreams import key_hash
 from kaizen_security.testing.models import Call, Heard, ModelServer, Turn
 from tests.e2e.exports.receiving import Receiver
+from tests.e2e.exports.slack import Incoming
 from tests.e2e.line import Line
 from tests.e2e.sandbox.sandboxed import TOKEN, Sandboxed
 from tests.e2e.sidecar_process import until
@@ -23,10 +31,10 @@ from tests.e2e.sidecar_process import until
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples" / "house"
 DESK = {
-    "tools": ["lookup_order", "find_note"],
+    "tools": ["lookup_order", "find_note", "find_parcel"],
     "destinations": ["api.internal"],
     "purpose": "answer customers about their orders",
-    "infrastructure": ["model.internal"],
+    "infrastructure": ["model.internal", "127.0.0.2"],
     "reach": {"lookup_order": {"hosts": ["api.internal"], "always": True}},
 }
 
@@ -54,7 +62,9 @@ def origin() -> Iterator[str]:
 
 
 def answer(heard: Heard) -> Turn:
-    """The model: look the order up, find its note, answer. What it was asked last says which order, and what came back how far."""
+    """The model: look the order up, find its note, of order 7 its parcel too, answer. What it was asked last says which order, and
+    what came back how far.
+    """
     items = heard.document.get("input")
     if not heard.document.get("tools") or not isinstance(items, list):
         return Turn(text="fine")
@@ -64,17 +74,30 @@ def answer(heard: Heard) -> Turn:
         return Turn(calls=(Call(tool="lookup_order", arguments={"order": order}, id=f"call_look_{order}"),))
     if done == 1:
         return Turn(calls=(Call(tool="find_note", arguments={"about": order}, id=f"call_note_{order}"),))
+    if done == 2 and order == "7":
+        return Turn(calls=(Call(tool="find_parcel", arguments={"order": order}, id=f"call_parcel_{order}"),))
     return Turn(text=f"Order {order} is on its way.")
 
 
-def _export(line: Line, url: str) -> None:
-    """Send every verdict to a webhook and to an OpenTelemetry collector."""
+def _slack(data: Path) -> ssl.SSLContext:
+    """The certificate of a server that takes Slack's messages; ``data/ca.pem`` vouches for it."""
+    data.mkdir(parents=True, exist_ok=True)
+    ca, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("localhost").configure_cert(context)
+    ca.cert_pem.write_to_path(str(data / "ca.pem"))
+    return context
+
+
+def _export(line: Line, url: str, slack: str) -> None:
+    """Send every verdict by each kind of export that there is."""
     connection = Connection(line.environment["KAIZEN_API_URL"])
     try:
         said = {"user": "admin", "password": line.password}
         token = connection.json("POST", "/v1/sessions", said, {}, 20.0)["token"]
         headers = {"Authorization": f"Bearer {token}"}
-        for kind, place in (("webhook", f"{url}/hook"), ("otlp", url)):
+        places = {"webhook": f"{url}/hook", "otlp": url, "slack": f"{slack}/services/T0/B0/x"}
+        assert places.keys() == EXPORTERS.keys()
+        for kind, place in places.items():
             made = {"kind": kind, "url": place, "verdicts": "all"}
             connection.json("POST", "/v1/exports", made, headers, 20.0)
     finally:
@@ -93,6 +116,7 @@ class House:
     line: Line
     sandbox: Sandboxed
     receiver: Receiver
+    slack: Receiver
     models: ModelServer
     attacker: str
     data: Path
@@ -134,10 +158,29 @@ class House:
         """The rows of one act, once all of these sources are among them."""
 
         def found() -> list[dict]:
-            rows = [row for row in self.rows() if row["act_id"] == name]
+            rows = [row for row in self.rows() if row.get("act_id") == name]
             return rows if {source(row) for row in rows} >= sources else []
 
         return until(found, f"the rows of {name} from {sources}", patience=60.0)
+
+
+@contextmanager
+def gateway(data: Path, python: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """`kaizen mcp gateway` before the server of parcels: where the agent finds that. ``environ`` says where it reports."""
+    command = json.dumps([str(python), str(EXAMPLES / "parcels_server.py")])
+    (data / "gateway.toml").write_text(
+        f'[servers.parcels]\ncommand = {command}\n[agents]\ndesk = "{key_hash(TOKEN)}"\n'
+    )
+    words = [sys.executable, "-m", "kaizen_security.cli", "mcp", "gateway", "--config", str(data / "gateway.toml")]
+    process = subprocess.Popen(
+        [*words, "--host", "127.0.0.2", "--port", "0"], env=dict(environ), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().split()[-1].rstrip("/") + "/parcels/mcp"
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
 
 
 @contextmanager
@@ -145,9 +188,13 @@ def house(data: Path, python: Path) -> Iterator[House]:
     """All of it, until the context ends."""
     with ExitStack() as stack:
         receiver = stack.enter_context(Receiver())
-        permitted = f"127.0.0.1:{receiver.port}"
-        line = stack.enter_context(Line.started(data / "line", "--permit-export", permitted))
-        _export(line, f"http://{permitted}")
+        slack = stack.enter_context(Receiver(_slack(data)))
+        slack.answer = Incoming()
+        permitted, channel = f"127.0.0.1:{receiver.port}", f"localhost:{slack.port}"
+        options = ("--permit-export", permitted, "--permit-export", channel)
+        trusted = {"SSL_CERT_FILE": str(data / "ca.pem")}
+        line = stack.enter_context(Line.started(data / "line", *options, environ=trusted))
+        _export(line, f"http://{permitted}", f"https://{channel}")
         models = stack.enter_context(ModelServer())
         models.otherwise = answer
         place, attacker = stack.enter_context(origin()), stack.enter_context(origin())
@@ -174,4 +221,6 @@ def house(data: Path, python: Path) -> Iterator[House]:
             "OPENAI_API_KEY": "none",
             "ATTACKER": attacker,
         }
-        yield House(line, sandbox, receiver, models, attacker, data, python, environ)
+        environ["PARCELS_URL"] = stack.enter_context(gateway(data, python, environ))
+        environ["PARCELS_KEY"] = TOKEN
+        yield House(line, sandbox, receiver, slack, models, attacker, data, python, environ)

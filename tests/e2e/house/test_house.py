@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import subprocess
 from collections import defaultdict
 
@@ -16,6 +14,7 @@ from kaizen_security.collectors.kernel.collector import Collector, NotHere
 from tests.e2e.console.test_browser import CHROMIUM, FLAGS
 from tests.e2e.house.stage import EXAMPLES, ROOT, house, source
 from tests.e2e.sidecar_process import until
+from tests.e2e.typescript.conftest import environment as node
 from tests.e2e.typescript.conftest import sdk  # noqa: F401 - a fixture
 from tests.integrations.__main__ import environment
 
@@ -38,6 +37,22 @@ def told(tmp_path_factory):
         done = up.run(7, 13, 14)
         assert done.returncode == 0, done.stderr
         yield up, done
+
+
+@pytest.fixture(scope="module")
+def typescript(told, sdk, tmp_path_factory):  # noqa: F811
+    """What an agent in TypeScript printed, and its rows."""
+    up, _ = told
+    folder = tmp_path_factory.mktemp("typescript")
+    place = folder / "node_modules" / "kaizen-security"
+    place.parent.mkdir()
+    place.symlink_to(ROOT / "typescript")
+    (folder / "agent.mjs").write_text((EXAMPLES / "agent.mjs").read_text())
+    environ = node() | up.line.environment | {"KAIZEN_DATA": str(folder / "data")}
+    done = subprocess.run(["node", "agent.mjs"], cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    rows = until(lambda: len(found := up.rows("desk-typescript")) >= 2 and found, "its rows", patience=60.0)
+    return *done.stdout.splitlines(), rows
 
 
 def test_the_agent_notices_nothing(told):
@@ -104,6 +119,7 @@ def test_in_enforce_mode_neither_way_is_open_and_the_agent_goes_on(told):
     [
         ("call_look_7", "call and effect", "egress", False),
         ("call_note_7", "call", "mcp", False),
+        ("call_parcel_7", "call", "mcp", False),
         ("call_look_13", "call and effect", "egress", True),
         ("call_look_14", "call and effect", "ebpf", True),
     ],
@@ -120,6 +136,7 @@ def test_each_call_is_one_entry_that_says_how_its_accounts_agree(told, name, joi
 
 ROW = {"at": "created_at", "rung": "rung_number"}
 """What a webhook calls otherwise than the API."""
+ALIKE = ("decision", "reason", "severity", "notes", "run_id", "act_id")
 
 
 def span(number):
@@ -133,34 +150,71 @@ def plain(value):
     return [plain(one) for one in held["values"]] if isinstance(held, dict) else held
 
 
-def exported(receiver, rows):
-    """What a webhook was sent by row, and a collector by span; None while something of these rows is still to come."""
+def hooked(row, sent):
+    """Whether a webhook was told of the row what the API says of it."""
+    return ("notes" in sent) == ("notes" in row) and {name: row[ROW.get(name, name)] for name in sent} == sent
+
+
+def collected(row, said):
+    """Whether a collector's span or record tells of the row what the API says of it."""
+    facts = {
+        **{name: row.get(name) for name in ("id", *ALIKE)},
+        **{name: row["action"].get(name) for name in ("kind", "tool", "target")},
+        "detections": list(dict.fromkeys(one["detection"] for one in row["evidence"])),
+        "source": source(row),
+        "rung": str(row["rung_number"]),
+    }
+    told = {name: said.get(f"kaizen.{name}") for name in facts}
+    return told == {name: one or None for name, one in facts.items()} and said["gen_ai.agent.name"] == row["agent"]
+
+
+def read(row, message):
+    """Whether a message in Slack has the row's words."""
+    head, reason, facts = message["blocks"]
+    words = [row["action"].get(name) for name in ("kind", "tool", "target")]
+    word = "Blocked" if row["decision"] == "block" else "Flagged" if row["flagged"] else "Allowed"
+    told = [f"{word} by Kaizen", row["reason"], f"Agent: {row['agent']}", f"Rung: {row['rung']}"]
+    told.append(f"Action: {' → '.join(filter(None, words))}")
+    shown = [head["text"]["text"], reason["text"]["text"], *(one["text"] for one in facts["fields"][:1])]
+    return [*shown, facts["fields"][2]["text"], facts["fields"][1]["text"]] == told
+
+
+def exported(up):
+    """The last that each receiver was told by row: webhook and Slack by its id, the collector by its span."""
     found = defaultdict(dict)
-    for path, headers, body, _ in receiver.taken():
+    for _, headers, body, _ in up.slack.taken():
+        found["slack"][headers["X-Kaizen-Delivery"]] = json.loads(body)
+    for path, _, body, _ in up.receiver.taken():
         document = json.loads(body)
         if path == "/hook":
-            found[path][headers["X-Kaizen-Delivery"]] = document["data"]
+            found[path][document["data"]["id"]] = document["data"]
         for kind, scope, name in (
             ("resourceSpans", "scopeSpans", "spans"),
             ("resourceLogs", "scopeLogs", "logRecords"),
         ):
             for one in (one for part in document.get(kind, ()) for below in part[scope] for one in below[name]):
                 found[path][one["spanId"]] = {pair["key"]: plain(pair["value"]) for pair in one["attributes"]}
-    spans = {span(number) for number in rows}
-    there = rows.keys() <= found["/hook"].keys() and all(
-        spans <= found[path].keys() for path in ("/v1/traces", "/v1/logs")
-    )
-    return found if there else None
+    return found
 
 
-def late(said, row):
-    """What was sent before its call was known has a number and a run of its own; what is kept was put right since,
-    and says who else saw it."""
-    if said["act_id"] == row["action_id"]:
-        said |= {name: row[name] for name in ("act_id", "run_id", "seen_by") if name in row}
+def apart(up, agents):
+    """The rows that some receiver was not told of yet as the API says them now, each with where."""
+    found = exported(up)
+    return [
+        (where, row, told)
+        for agent in agents
+        for row in up.rows(agent)
+        for where, name, alike in (
+            ("/hook", row["id"], hooked),
+            ("/v1/traces", span(row["id"]), collected),
+            ("/v1/logs", span(row["id"]), collected),
+            ("slack", row["id"], read),
+        )
+        if (told := found[where].get(name)) is None or not alike(row, told)
+    ]
 
 
-def test_each_row_of_every_rung_reaches_each_export_in_the_same_words(told):
+def test_each_row_of_every_rung_reaches_each_export_in_the_same_words(told, typescript):
     up, _ = told
     up.act("call_look_14", {"ebpf", "sandbox"})
     client = Kaizen(
@@ -173,27 +227,16 @@ def test_each_row_of_every_rung_reaches_each_export_in_the_same_words(told):
     client.inspect(tool="send_mail", target="attacker.example:443", id="call_direct")
     client.close()
     up.act("call_direct", {"sdk"})
-    rows = {row["id"]: row for row in up.rows()}
-    assert {source(row) for row in rows.values()} >= {*DEPTH, "sdk"}
-    heard = until(lambda: exported(up.receiver, rows), "all of them at each receiver", patience=60.0)
-    rows = {row["id"]: row for row in up.rows() if row["id"] in rows}  # as they are now: later than what was sent
-    for number, row in rows.items():
-        sent = heard["/hook"][number]
-        late(sent["action"], row)
-        assert {name: row[ROW.get(name, name)] for name in sent} == sent
-        assert ("notes" in sent) == ("notes" in row)
-        facts = {
-            **{name: row.get(name) for name in ("decision", "reason", "severity", "notes", "run_id", "act_id")},
-            **{name: row["action"].get(name) for name in ("kind", "tool", "target")},
-            "detections": list(dict.fromkeys(one["detection"] for one in row["evidence"])),
-            "source": source(row),
-            "rung": str(row["rung_number"]),
-        }
-        for path in ("/v1/traces", "/v1/logs"):
-            said = {name.removeprefix("kaizen."): value for name, value in heard[path][span(number)].items()}
-            late(said, row)
-            assert {name: said.get(name) for name in facts} == {name: one or None for name, one in facts.items()}
-            assert said["gen_ai.agent.name"] == "desk"
+    agents = {"desk": {*DEPTH, "sdk"}, "desk-typescript": {"sdk"}}
+    assert {agent: {source(row) for row in up.rows(agent)} for agent in agents} == agents
+    gateway = up.act("call_parcel_7", {"mcp", "openai-agents"})
+    assert {row["action"]["publisher"] for row in gateway if source(row) == "mcp"} == {"parcels"}
+    # Rows are joined to their acts for as long as somebody still tells of them; what was sent by then is told again.
+    try:
+        until(lambda: not apart(up, agents), "the same words everywhere")
+    except AssertionError as err:
+        raise AssertionError(apart(up, agents)[:3]) from err
+    assert up.slack.answer.errors == []
 
 
 @pytest.fixture(scope="module")
@@ -230,20 +273,9 @@ def test_the_console_shows_it_once_in_the_same_words(told, browser):
     assert all(any(lead["reason"][:60] in text for text in shown) for lead in leads)
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not here")
-def test_an_agent_of_typescript_stands_beside_it(told, sdk, tmp_path):  # noqa: F811
-    up, _ = told
-    place = tmp_path / "node_modules" / "kaizen-security"
-    place.parent.mkdir()
-    place.symlink_to(ROOT / "typescript")
-    (tmp_path / "agent.mjs").write_text((EXAMPLES / "agent.mjs").read_text())
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("KAIZEN_")}
-    environ |= up.line.environment | {"KAIZEN_DATA": str(tmp_path / "data")}
-    done = subprocess.run(["node", "agent.mjs"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    called, judged = done.stdout.splitlines()
+def test_an_agent_of_typescript_stands_beside_it(typescript):
+    called, judged, rows = typescript
     assert called == "order 7 is on its way"
-    rows = until(lambda: len(found := up.rows("desk-typescript")) >= 2 and found, "its rows", patience=60.0)
     said = next(row for row in rows if row["action"]["target"] == "attacker.example:80")
     assert judged == f"{said['decision']} {said['reason']}"
     assert said["flagged"]

@@ -143,7 +143,7 @@ def test_row_numbers_never_fall_behind_what_a_destination_has_dealt_with(tmp_pat
     store.close()
 
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 
 
 def _tables(path):
