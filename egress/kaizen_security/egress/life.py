@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-import select
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from selectors import EVENT_READ, DefaultSelector
 from types import FrameType
 
 from kaizen_security.client.descriptors import make_room
@@ -113,8 +113,10 @@ class Successor:
         command = [sys.executable, *sys.orig_argv[1:], "--listen-fd", str(fd)]
         process = subprocess.Popen(command, pass_fds=[fd], stdout=subprocess.PIPE, start_new_session=True)
         assert process.stdout is not None
-        with process.stdout as out:
-            if select.select([out], [], [], READY)[0] and out.readline().startswith(b"listening on "):
+        # Not select(2), which knows no descriptor above 1023.
+        with process.stdout as out, DefaultSelector() as selector:
+            selector.register(out, EVENT_READ)
+            if selector.select(READY) and out.readline().startswith(b"listening on "):
                 log.info("process %d has taken over", process.pid)
                 return True
         process.kill()

@@ -69,6 +69,9 @@ class Policies:
         self._told = told
         self._held: dict[str, Held] = {}
         self._rules: dict[str, Rules] = {}
+        self._own = ""
+        self._common: Rules | None = None
+        """The organisation's policies alone, as the proxy's own agent has them: what holds for agents that found no place."""
         self._agents: dict[str, None] = {}
         self._settled: set[str] = set()
         self._heap: list[tuple[float, str]] = []
@@ -84,6 +87,7 @@ class Policies:
     def start(self, *agents: str) -> None:
         """Read what is on disk for these agents and begin to fetch."""
         source = self._source()
+        self._own = next(iter(agents), "")
         for agent in agents:
             if len(self._agents) < MAX_AGENTS:
                 self._load(source, agent)
@@ -103,7 +107,8 @@ class Policies:
         """The rules in force; None when there are none and the proxy fails open; a Refusal when it fails closed."""
         if self._fail_closed and not self._fresh(self._held.get(agent)):
             return UNPROTECTED
-        return self._rules.get(agent)
+        # One that finds no place is not free of what is blocked for all: whoever has a key may call himself as he likes.
+        return self._rules.get(agent) if agent in self._agents else self._common
 
     def settled(self, agent: str) -> bool:
         """Whether its rules are there or cannot be had for now. Where they are not, they are asked for from now on."""
@@ -207,6 +212,8 @@ class Policies:
     def _in_force(self, agent: str, held: Held) -> None:
         self._held[agent] = held
         self._rules[agent] = held.fetched.rules
+        if agent == self._own:
+            self._common = Rules(compiled=held.fetched.rules.compiled)
 
     # --- on disk ------------------------------------------------------------------------------------------------------------
 

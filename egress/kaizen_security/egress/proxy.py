@@ -197,11 +197,13 @@ class Proxy:
             self.sessions.remove(session)
             self._shares.give(session.peer)
         if not self.draining:
-            for door in self.doors:
-                if door.shut:
-                    door.open()
+            self._look_at_doors()
         elif not self.sessions:
             self.loop.stop()
+
+    def _look_at_doors(self) -> None:
+        for door in self.doors:
+            door.look()
 
     def health(self) -> dict[str, Json]:
         """What /healthz tells: counts only, no names."""
@@ -237,7 +239,7 @@ class Proxy:
         self._own += [(name, at) for where, at in own for name in (where, "127.0.0.1", "::1")]
         self._build()
         self.switch.look()
-        self.loop.watch(Regular(SWEEP, self._look_at_switch))
+        self.loop.watch(Regular(SWEEP, self._look_round))
         for door in self.doors:
             door.open()
         return host, port
@@ -276,7 +278,11 @@ class Proxy:
     def _welcome(self, sock: socket.SocketType, peer: str) -> None:
         if self._refuses(sock, peer):
             return
-        session = Session(self, sock, peer) if self._tls is None else self._secured(self._tls, sock, peer)
+        try:
+            session = Session(self, sock, peer) if self._tls is None else self._secured(self._tls, sock, peer)
+        except OSError:
+            self.counts["handshakes failed"] += 1  # it was reset before it could begin
+            return
         self._enter(session)
         if not (self.config.credentials or self.config.api_key or self.config.tls_client_ca or is_private(peer)):
             self.counts["peers refused"] += 1
@@ -288,6 +294,11 @@ class Proxy:
     def _secured(self, context: ssl.SSLContext, sock: socket.SocketType, peer: str) -> Session:
         plain = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
         plain.setblocking(False)
+        try:
+            plain.getpeername()  # of one that is gone, wrap_socket would leave the socket open
+        except OSError:
+            plain.close()
+            raise
         return Secured(self, context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), peer)
 
     def _welcome_redirected(self, sock: socket.SocketType, peer: str) -> None:
@@ -303,7 +314,10 @@ class Proxy:
         self._enter(session)
         session.start()
 
-    def _look_at_switch(self) -> None:
+    def _look_round(self) -> None:
+        if not self.draining:
+            # What shut a door may have ended without a session: queries for names, somebody else's descriptors.
+            self._look_at_doors()
         if self.switch.look():
             for session in list(self.sessions):
                 if session.agent and self.switch.stops(session.agent):

@@ -45,8 +45,13 @@ class Door:
             self.shut = False
             self._loop.add(self.listener.fileno(), READ, self._accept)
 
+    def look(self) -> None:
+        """Open again where there is room by now."""
+        if self.shut and self._room():
+            self.open()
+
     def pause(self, why: str) -> None:
-        """Take nobody new until ``open``; those who wait, wait in the kernel's queue."""
+        """Take nobody new until ``open`` or ``look``; those who wait, wait in the kernel's queue."""
         self._counts[why] += 1
         self._leave()
 

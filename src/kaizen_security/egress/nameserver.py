@@ -149,13 +149,16 @@ class Datagram:
 class Stream:
     """Who asked by TCP: one query after the other, each after its length (RFC 7766)."""
 
-    __slots__ = ("_buffer", "_peer", "_server", "_wire", "due")
+    __slots__ = ("_buffer", "_free", "_judging", "_peer", "_server", "_wire", "due")
 
     def __init__(self, server: NameServer, sock: socket.SocketType, peer: str) -> None:
         self._server = server
         self._wire = Wire(server.loop, sock)
         self._peer = peer
         self._buffer = b""
+        self._free = True
+        """No query of it waits for its answer."""
+        self._judging = False
         self.due = server.loop.now + TIMEOUT
 
     def start(self) -> None:
@@ -165,13 +168,19 @@ class Stream:
         self._next()
 
     def _next(self) -> None:
-        whole, rest = _framed(self._buffer)
-        if whole is None:
-            self._wire.wait(READ, self._read)
+        # What is answered at once comes back here, and the loop goes on with it: a read may hold thousands of queries.
+        if self._judging:
             return
-        self._buffer = rest
-        self._wire.wait(0, self._read)
-        self._server.judge(whole, self._peer, self)
+        self._judging = True
+        while self._free:
+            whole, self._buffer = _framed(self._buffer)
+            if whole is None:
+                self._wire.wait(READ, self._read)
+                break
+            self._free = False
+            self._wire.wait(0, self._read)
+            self._server.judge(whole, self._peer, self)
+        self._judging = False
 
     def _read(self, events: int) -> None:
         try:
@@ -196,6 +205,7 @@ class Stream:
             self.close()
             return
         self.due = self._server.loop.now + TIMEOUT
+        self._free = True
         self._next()
 
     def forward(self, forwarding: Forwarding) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+import trustme
 
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.egress.config import from_values
@@ -68,6 +70,23 @@ def test_a_listener_that_raises_is_counted_and_takes_no_report_with_it(
     proxy.stop()
     thread.join(DEADLINE)
     assert plane.actions("web.internal:80")
+
+
+def test_a_client_that_resets_before_its_handshake_begins_is_no_mistake_of_ours(
+    tmp_path: Path, plane: ControlPlane, origin: Origin, authority: tuple[trustme.CA, Path]
+):
+    pem = tmp_path / "proxy.pem"
+    authority[0].issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+    proxy = Proxy(from_values(settings(tmp_path, plane, origin, tls_cert=str(pem))))
+    where = proxy.start()
+    with socket.create_connection(where, timeout=DEADLINE) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    thread = threading.Thread(target=proxy.run)
+    thread.start()
+    until(lambda: proxy.counts["handshakes failed"] + proxy.counts["internal errors"])
+    proxy.stop()
+    thread.join(DEADLINE)
+    assert proxy.counts["internal errors"] == 0
 
 
 def test_a_process_serves_on_the_socket_that_its_parent_left_open(tmp_path: Path):

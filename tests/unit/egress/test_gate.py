@@ -320,6 +320,20 @@ def test_a_list_on_disk_that_is_not_as_it_was_left_is_not_used(tmp_path: Path, a
     assert held.of("a") is None
 
 
+def test_an_agent_that_finds_no_place_is_still_held_to_what_is_blocked_for_all(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("kaizen_security.egress.policies.MAX_AGENTS", 2)
+    source = Source(document("evil.example"))
+    held = policies(source, tmp_path)
+    held.start("own", "another")
+    assert held.settled("made-up")
+    asked_times(source, 4)
+    held.stop()
+    gate = Gate(rules=held.of)
+    assert code(gate.name("made-up", "evil.example", 443)) == "policy"
+    assert gate.name("made-up", "good.example", 443) is None
+    assert held.left_out == 1
+
+
 def test_a_policy_grows_old(tmp_path: Path):
     now = [0.0]
     source = Source(document("evil.example"), Unreachable("no"))
