@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import socket
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -31,7 +30,7 @@ from kaizen_security.egress.policies import Policies
 from kaizen_security.egress.redirected import Redirected, original
 from kaizen_security.egress.report import Record, Reporter, Sink, Upstream
 from kaizen_security.egress.rules import Refusal, Rules
-from kaizen_security.egress.secured import Secured, server_context
+from kaizen_security.egress.secured import secured, server_context
 from kaizen_security.egress.session import Session
 from kaizen_security.egress.settings import Config
 from kaizen_security.egress.shares import Shares
@@ -197,13 +196,10 @@ class Proxy:
             self.sessions.remove(session)
             self._shares.give(session.peer)
         if not self.draining:
-            self._look_at_doors()
+            for door in self.doors:
+                door.look()
         elif not self.sessions:
             self.loop.stop()
-
-    def _look_at_doors(self) -> None:
-        for door in self.doors:
-            door.look()
 
     def health(self) -> dict[str, Json]:
         """What /healthz tells: counts only, no names."""
@@ -279,7 +275,7 @@ class Proxy:
         if self._refuses(sock, peer):
             return
         try:
-            session = Session(self, sock, peer) if self._tls is None else self._secured(self._tls, sock, peer)
+            session = Session(self, sock, peer) if self._tls is None else secured(self, self._tls, sock, peer)
         except OSError:
             self.counts["handshakes failed"] += 1  # it was reset before it could begin
             return
@@ -290,16 +286,6 @@ class Proxy:
             session.finish(answer.failed(403, "this proxy serves private networks only"))
             return
         session.start()
-
-    def _secured(self, context: ssl.SSLContext, sock: socket.SocketType, peer: str) -> Session:
-        plain = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
-        plain.setblocking(False)
-        try:
-            plain.getpeername()  # of one that is gone, wrap_socket would leave the socket open
-        except OSError:
-            plain.close()
-            raise
-        return Secured(self, context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), peer)
 
     def _welcome_redirected(self, sock: socket.SocketType, peer: str) -> None:
         try:
@@ -315,9 +301,9 @@ class Proxy:
         session.start()
 
     def _look_round(self) -> None:
-        if not self.draining:
-            # What shut a door may have ended without a session: queries for names, somebody else's descriptors.
-            self._look_at_doors()
+        # What shut a door may have ended without a session: queries for names, somebody else's descriptors.
+        for door in self.doors if not self.draining else ():
+            door.look()
         if self.switch.look():
             for session in list(self.sessions):
                 if session.agent and self.switch.stops(session.agent):

@@ -91,6 +91,18 @@ class Secured(Session):
         return self.named or super()._who(head)
 
 
+def secured(proxy: Proxy, context: ssl.SSLContext, sock: socket.SocketType, peer: str) -> Secured:
+    """A session over a connection that was just accepted. Raises OSError for one that is gone already."""
+    plain = socket.socket(sock.family, sock.type, sock.proto, sock.detach())
+    plain.setblocking(False)
+    try:
+        plain.getpeername()  # of one that is gone, wrap_socket would leave the socket open
+    except OSError:
+        plain.close()
+        raise
+    return Secured(proxy, context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), peer)
+
+
 def named(certificate: object) -> str:
     """The agent that a certificate (as ``SSLSocket.getpeercert`` gives it) is for: its common name, ``""`` when there is none."""
     subject = certificate.get("subject", ()) if isinstance(certificate, dict) else ()
