@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 
 import uvicorn
 
@@ -18,6 +17,7 @@ from kaizen_security.mcp.reach import Pool
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup
 from kaizen_security.net.inbound import CONNECTIONS, Protocol
+from kaizen_security.net.loops import runner
 
 
 def serve(setup: Setup, *, host: str, port: int, pins: str, sessions: str, locked: bool) -> int:
@@ -26,8 +26,8 @@ def serve(setup: Setup, *, host: str, port: int, pins: str, sessions: str, locke
         raise Misconfigured(
             f"--host {host}: whoever reaches this port would be believed; give the agents keys ([agents]) first"
         )
-    with _bound(host, port) as bound, asyncio.Runner(loop_factory=_loop()) as runner:
-        runner.run(_serve(setup, bound, pins, sessions, locked))
+    with _bound(host, port) as bound, runner() as loops:
+        loops.run(_serve(setup, bound, pins, sessions, locked))
     return 0
 
 
@@ -83,12 +83,3 @@ class _Server(uvicorn.Server):
         for bound in sockets or ():
             host, port = bound.getsockname()[:2]
             print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", flush=True)
-
-
-def _loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

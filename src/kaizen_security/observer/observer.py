@@ -378,10 +378,10 @@ class Observer:
             self.baseline.habituate(run.origins.asked.stems, [scored.deed], None, offered(self.rules.declaration))
             self.baseline.ratify((taken_up(act),), instead=(called_normal(act), called_normal(seen)))
 
-    def wake(self, now: float) -> tuple[Verdict, ...]:
+    def wake(self, now: float) -> None:
         """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more.
 
-        No verdicts today: nothing that is late is a finding yet.
+        It gives no verdicts: that an effect is late or missing is found where both sides are heard, by ``observer.gap``.
         """
         loose = self._loose.waiting
         while loose:
@@ -391,7 +391,6 @@ class Observer:
             self._alone(loose.pop(first))
         for run in self._runs.idle(now):
             self._settle(run, completed=True)
-        return ()
 
     @property
     def runs(self) -> int:

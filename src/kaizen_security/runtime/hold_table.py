@@ -61,6 +61,14 @@ class NoRun(KaizenError):
     """A release for the run of an action that belongs to none."""
 
 
+class Kept(NamedTuple):
+    """What a file has to know: the hold, the signature of its act, and which call used up its release."""
+
+    hold: Hold
+    act: str
+    redeemed: str
+
+
 class Ruling(NamedTuple):
     """What holds say of a question: ``answer`` settles it, ``pending`` waits for one, else ``note`` says why it stays blocked."""
 
@@ -324,10 +332,10 @@ class HoldTable:
         entry = self._all.get(hold_id)
         return None if entry is None else entry.hold
 
-    def kept(self, hold_id: str) -> tuple[str, str]:
-        """What a file has to know besides the hold: the signature of its act, and which call used up its release."""
-        entry = self._all[hold_id]
-        return entry.act, entry.redeemed
+    def kept(self, hold_id: str) -> Kept | None:
+        """What a file has to know of the hold; None when there is none of that id any more."""
+        entry = self._all.get(hold_id)
+        return None if entry is None else Kept(entry.hold, entry.act, entry.redeemed)
 
     def listing(self, state: HoldState | None = None, agent: str = "", limit: int = 100) -> tuple[Hold, ...]:
         """Holds, those that wait first, and of each kind the newest first."""

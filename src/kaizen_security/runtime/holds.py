@@ -12,7 +12,7 @@ from kaizen_security.observer.question import Answer, Question
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.clock import Clock, new_id
 from kaizen_security.runtime.clock import now as wall
-from kaizen_security.runtime.hold_table import HoldTable, Ruling
+from kaizen_security.runtime.hold_table import HoldTable, Kept, Ruling
 
 
 class Holds:
@@ -88,7 +88,7 @@ class Holds:
         with self._lock:
             return self._table.get(hold_id)
 
-    def kept(self, hold_id: str) -> tuple[str, str]:
+    def kept(self, hold_id: str) -> Kept | None:
         """See ``HoldTable.kept``."""
         with self._lock:
             return self._table.kept(hold_id)

@@ -270,23 +270,21 @@ class Inspector:
             lane.observer.rules = rules
             lane.dirty |= lane.observer.catch_up(bundle.epoch, bundle.folded)
 
-    def wake(self, now: float) -> tuple[Verdict, ...]:
+    def wake(self, now: float) -> None:
         """Settle in every agent what needed time. ``now`` in Unix seconds, by the same clock.
 
         An agent whose steps state times of their own (a late report, a replay) is as far as its last step plus what has passed
         since: so waking it does not move its steps to another time.
         """
-        settled: list[Verdict] = []
         for _, lane in self.agents:
             with lane.lock:
-                settled += lane.observer.wake(lane.now + max(0.0, now - lane.touched))
+                lane.observer.wake(lane.now + max(0.0, now - lane.touched))
                 lane.dirty = True
         with self._memory:
             over = list(self.endings.due(now))
         for question in over:
             if self.review is not None:
                 self.review(question)
-        return tuple(settled)
 
     # --- what a person does ------------------------------------------------------------------------------------------------
 

@@ -272,6 +272,9 @@ class Reasoning:
             return await asyncio.wait_for(aside(lambda: self._work(question, deadline), name="reasoning"), deadline)
         except TimeoutError:
             return Attempt(outcome=Outcome.LATE, problem=f"no answer within {deadline:g} s")
+        except RuntimeError:
+            self._slots.release()  # there is no thread that would
+            return Attempt(outcome=Outcome.FAILED, problem="the system starts no thread more")
 
     def _work(self, question: Question, deadline: float) -> Attempt:
         try:

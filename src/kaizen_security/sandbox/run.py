@@ -30,6 +30,7 @@ from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.step import Step
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.egress.door import bound
+from kaizen_security.net.loops import runner
 from kaizen_security.observer.rules import Rules
 from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.clock import new_id, now
@@ -243,10 +244,8 @@ def serve(settings: Settings) -> int:
         traces = _listener(settings.host, settings.trace_port)
         proxy = Proxy(sandbox.egress(), settings.data, settings.environ)
         try:
-            import uvloop
-
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_serve(sandbox, proxy, local, traces))
+            with runner() as loops:
+                return loops.run(_serve(sandbox, proxy, local, traces))
         finally:
             proxy.stop()
     finally:

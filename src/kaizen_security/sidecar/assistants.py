@@ -49,7 +49,9 @@ class _Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What a look found: when transcripts were last written (Unix seconds), and what is amiss with each hook (empty: nothing)."""
+    """What a look found: when transcripts were last written (Unix seconds), and what is amiss with each hook that is ours (empty:
+    nothing).
+    """
 
     written: dict[str, float]
     entered: tuple[tuple[Entered, str], ...]
@@ -94,7 +96,7 @@ class Assistants:
         """Look at transcripts and settings, beside the event loop, and speak for what is in order."""
         transcripts = tuple({one.transcript for one in self._sessions.values() if one.transcript})
         # A thread of its own: whoever speaks to us names the files, and one on a file system that hangs must not keep the process.
-        self.judge(await aside(lambda: looked(transcripts, self._folder), name="assistants"))
+        self.judge(await aside(lambda: looked(transcripts, self._folder, self._socket), name="assistants"))
 
     def judge(self, seen: Seen) -> None:
         """Speak for what is in order, and say of the rest what is amiss."""
@@ -109,7 +111,7 @@ class Assistants:
             else:
                 session.over = session.over or now - max(session.heard, written) > QUIET
                 self._say(session)
-        self._settings([one for one in seen.entered if os.path.realpath(one[0].socket) == self._socket])
+        self._settings(seen.entered)
 
     def _say(self, session: _Session) -> None:
         if session.over and session.ended:
@@ -117,7 +119,7 @@ class Assistants:
         session.ended = session.over
         self._heartbeats.beat(session.agent, session.id, (session.source,), leaving=session.over)
 
-    def _settings(self, entered: list[tuple[Entered, str]]) -> None:
+    def _settings(self, entered: tuple[tuple[Entered, str], ...]) -> None:
         there = set[tuple[str, str, str]]()
         for one, why in entered:
             key = agent, process, source = one.agent[:MAX_NAME], one.path[-MAX_NAME:], f"{one.assistant} settings"
@@ -131,12 +133,13 @@ class Assistants:
         self._entered = there
 
 
-def looked(transcripts: tuple[str, ...], folder: str) -> Seen:
-    """Look at the files. Blocks."""
+def looked(transcripts: tuple[str, ...], folder: str, socket: str) -> Seen:
+    """Look at the files, of the notes those that name our ``socket``. Blocks."""
     written = dict[str, float]()
     for path in transcripts:
         try:
             written[path] = os.stat(path).st_mtime
         except (OSError, ValueError):
             continue  # not written yet, or another machine's: nothing is said of it
-    return Seen(written=written, entered=tuple((one, amiss(one)) for one in noted(folder)) if folder else ())
+    ours = [one for one in noted(folder) if os.path.realpath(one.socket) == socket] if folder else []
+    return Seen(written=written, entered=tuple((one, amiss(one)) for one in ours))

@@ -140,10 +140,10 @@ class Heartbeats:
                 point.heard = self._clock()
 
     def shown(self) -> list[dict[str, Json]]:
-        """All of them, heard last first."""
+        """All of them, heard last first. From any thread: the list is taken at once, and beats go on meanwhile."""
         return [
             {"agent": one.agent, "process": one.process, "source": one.source, "heard": one.heard, "state": one.state}
-            for one in reversed(self._points.values())
+            for one in reversed(list(self._points.values()))
         ]
 
     async def _beat(self, request: Request) -> Response:

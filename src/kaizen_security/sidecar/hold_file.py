@@ -21,7 +21,7 @@ from kaizen_security.contract.errors import InvalidInput, Misconfigured
 from kaizen_security.contract.fields import MAX_NAME, obj, parse, text
 from kaizen_security.contract.hold import Hold, decode_hold, encode_hold
 from kaizen_security.runtime.agents import AgentKey
-from kaizen_security.runtime.hold_table import MOST, RUN_GRANT, SETTLED
+from kaizen_security.runtime.hold_table import MOST, RUN_GRANT, SETTLED, Kept
 from kaizen_security.runtime.holds import Holds
 
 log = logging.getLogger(__name__)
@@ -90,15 +90,15 @@ class HoldFile:
     def keep(self, hold_id: str) -> None:
         """Write down how the hold stands now."""
         with self._lock:
-            hold = self._holds.get(hold_id)
-            if hold is None:
+            kept = self._holds.kept(hold_id)
+            if kept is None:
                 return
             try:
                 if self._lines >= MOST_LINES:
                     self._anew()
                 file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
                 with os.fdopen(file, "w", encoding="utf-8") as lines:
-                    lines.write("\n" * self._torn + self._line(hold))
+                    lines.write("\n" * self._torn + self._line(kept))
                 self._lines += 1
                 self._torn = False
             except OSError as err:
@@ -106,17 +106,17 @@ class HoldFile:
                 self._torn = True
                 log.warning("a held action is not kept on disk: %s", err.strerror or err)
 
-    def _line(self, hold: Hold) -> str:
-        act, redeemed = self._holds.kept(hold.id)
+    def _line(self, kept: Kept) -> str:
         document: dict[str, Json] = {
-            "act": act,
-            "redeemed": redeemed,
-            "hold": encode_hold(boundary_form(hold, self._boundary)),
+            "act": kept.act,
+            "redeemed": kept.redeemed,
+            "hold": encode_hold(boundary_form(kept.hold, self._boundary)),
         }
         return json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
 
     def _anew(self) -> None:
-        kept = self._holds.listing(limit=MOST + SETTLED)
-        lines = [self._line(hold) for hold in reversed(kept)]
+        listed = reversed(self._holds.listing(limit=MOST + SETTLED))
+        # One may be forgotten between the list and the look at it: another thread settles holds too.
+        lines = [self._line(kept) for hold in listed if (kept := self._holds.kept(hold.id)) is not None]
         write_whole(self._path, "".join(lines).encode())
         self._lines = len(lines)

@@ -27,6 +27,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.step import Step
 from kaizen_security.contract.verdict import Verdict
+from kaizen_security.net.loops import runner
 from kaizen_security.observer.run import Limits
 from kaizen_security.runtime.agents import Agents
 from kaizen_security.runtime.clock import Clock, now
@@ -213,14 +214,8 @@ def serve(settings: Settings) -> int:
     try:
         if settings.port >= 0:
             sockets.append(loopback_socket(settings.host, settings.port))
-        try:
-            import uvloop
-
-            runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        except ImportError:
-            runner = asyncio.Runner()
-        with runner:
-            runner.run(_serve(settings, parts, sockets))
+        with runner() as loops:
+            loops.run(_serve(settings, parts, sockets))
     finally:
         for one in sockets:
             one.close()
@@ -276,6 +271,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
 def last(parts: Parts, settings: Settings) -> None:
     """Begin, in the event loop, what goes on until the sidecar ends: nothing of it waits for another, and each is kept going."""
     for name, work in (
+        ("waking", lambda: _keep_waking(parts)),
         ("saving", lambda: _keep_saving(settings, parts)),
         ("reporting", lambda: _keep_reporting(parts)),
         ("looking", lambda: _keep_looking(parts)),
@@ -301,17 +297,18 @@ async def _keep_settling(parts: Parts) -> None:
         await asyncio.sleep(5.0)
 
 
-async def _keep_saving(settings: Settings, parts: Parts) -> None:
-    loop = asyncio.get_running_loop()
-    elapsed = 0.0
+async def _keep_waking(parts: Parts) -> None:
     while True:
         await asyncio.sleep(1.0)
-        parts.inspector.wake(now())
         parts.holding.wake()
-        elapsed += 1.0
-        if elapsed >= settings.save_seconds:
-            elapsed = 0.0
-            await loop.run_in_executor(None, parts.agents.save)
+        parts.inspector.wake(now())
+
+
+async def _keep_saving(settings: Settings, parts: Parts) -> None:
+    # Beside the waking: one agent that cannot be woken must not keep what the others learned from the disk.
+    while True:
+        await asyncio.sleep(settings.save_seconds)
+        await asyncio.to_thread(parts.agents.save)
 
 
 async def _keep_reporting(parts: Parts) -> None:

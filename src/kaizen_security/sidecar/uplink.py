@@ -217,17 +217,21 @@ class Uplink:
 
         Cheap when it is watched already.
         """
-        if not self.enabled:
-            return
+        if self.enabled:
+            self._watching(agent, known)
+
+    def _watching(self, agent: str, known: int = 0) -> _Watched:
         with self._due:
-            if agent in self._watched:
+            watched = self._watched.get(agent)
+            if watched is not None:
                 self._watched.move_to_end(agent)
-                return
-            self._watched[agent] = _Watched(known, pending=self.shelf.manifest(agent) is not None)
+                return watched
+            watched = self._watched[agent] = _Watched(known, pending=self.shelf.manifest(agent) is not None)
             if len(self._watched) > self._most:
                 self._watched.popitem(last=False)
             heapq.heappush(self._heap, (monotonic(), agent))
             self._due.notify()
+            return watched
 
     def refresh(self, agent: str) -> None:
         """Look for the agent's bundle now: its declaration has just changed."""
@@ -323,8 +327,7 @@ class Uplink:
         self.shelf.keep_manifest(agent, encode_declaration(declaration))
         if not self.enabled:
             return False  # nobody to hand it to: it is in force here, from disk after a restart
-        self.watch(agent)
-        watched = self._watched[agent]
+        watched = self._watching(agent)
         watched.pending = True
         try:
             self._hand_on(agent, watched)

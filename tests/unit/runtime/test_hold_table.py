@@ -207,7 +207,7 @@ def test_answers_hold_over_a_restart_as_long_as_they_would_have(desk, word):
     desk.ask(call(1))
     hold = desk.say("h1", word)
     again = Desk()
-    again.table.restore(KEY, desk.table.kept("h1")[0], hold, "", again.now)
+    again.table.restore(KEY, desk.table.kept("h1").act, hold, "", again.now)
     assert again.ask(call(1)).answer.word is word
     again.now += 3700
     assert again.ask(call(2)).pending
@@ -217,7 +217,7 @@ def test_a_release_that_was_used_up_before_a_restart_is_not_used_again(desk):
     desk.ask(call(1))
     hold = desk.say("h1", Word.ALLOW_ONCE)
     desk.ask(call(1))
-    act, redeemed = desk.table.kept("h1")
+    _, act, redeemed = desk.table.kept("h1")
     again = Desk()
     again.table.restore(KEY, act, hold, redeemed, again.now)
     assert again.ask(call(2)).pending
@@ -226,7 +226,7 @@ def test_a_release_that_was_used_up_before_a_restart_is_not_used_again(desk):
 
 def test_what_waited_before_a_restart_stands_for_its_run_whatever_is_said_of_it_now(desk):
     hold = desk.ask(call(1)).pending
-    act, _ = desk.table.kept("h1")
+    act = desk.table.kept("h1").act
     assert desk.table.standing(KEY, call(1)) is None
     again = Desk()
     again.table.restore(KEY, act, hold, "", again.now)
@@ -268,7 +268,7 @@ def test_a_call_that_was_given_up_takes_its_question_with_it_when_it_was_the_onl
 def test_a_question_that_new_rules_settle_is_withdrawn_and_one_from_before_a_restart_is_not(desk):
     hold = desk.ask(call(1)).pending
     again = Desk()
-    again.table.restore(KEY, desk.table.kept("h1")[0], hold, "", again.now)
+    again.table.restore(KEY, desk.table.kept("h1").act, hold, "", again.now)
     for one in (desk, again):
         one.table.withdraw(KEY, call(1), one.now)
     assert desk.table.get("h1").state is HoldState.EXPIRED

@@ -145,6 +145,19 @@ def test_two_of_one_shape_at_the_same_time_are_one_call(setting):
     assert len(judge.asked) == 1
 
 
+def test_a_system_that_starts_no_thread_costs_no_slot(setting, monkeypatch):
+    one = setting(Scripted(), at_once=1)
+
+    def refuses(thread):
+        raise RuntimeError("can't start new thread")
+
+    one.ask(other(0))  # the thread that counts is there
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuses)
+        assert one.ask(other(1)) == [None]
+    assert one.ask(other(2))[0] is not None
+
+
 def test_what_was_no_answer_is_asked_again(setting):
     judge = Scripted(Attempt(outcome=Outcome.SHAPELESS, problem="no form"))
     one = setting(judge)

@@ -193,6 +193,21 @@ def test_only_what_was_written_is_noted_and_a_note_for_another_sidecar_is_not_ou
     assert [one["agent"] for one in watch.beats.shown()] == ["y"]
 
 
+def test_the_event_loop_never_asks_a_file_system_about_a_note(watch, attach, monkeypatch):
+    """The socket that a note names may lie on one that hangs."""
+    attach("claude-code", "--write")
+    asked, real = set(), os.path.realpath
+
+    def asks(path, **more):
+        asked.add(threading.current_thread().name)
+        return real(path, **more)
+
+    monkeypatch.setattr(os.path, "realpath", asks)
+    watch.after(30)
+    assert watch.states() == {"claude-code settings": "alive"}
+    assert asked == {"assistants"}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

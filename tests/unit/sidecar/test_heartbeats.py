@@ -35,6 +35,27 @@ def watched():
     return Heartbeats(clock, lambda: f"id{len(told)}", report, None, None), clock, told
 
 
+def test_they_can_be_shown_while_signs_of_life_come_in(watched):
+    """The control plane is told of them by another thread than the one that hears them."""
+    beats, _, _ = watched
+    beats.beat("a", "p", ("langchain",), leaving=False)
+
+    def coming(frame, event, arg):
+        if frame.f_code.co_filename == heartbeats.__file__ and frame.f_code.co_name in ("shown", "<listcomp>"):
+            frame.f_trace_opcodes = True
+            if event == "opcode" and len(beats._points) < 40:
+                beats.beat("a", f"p{len(beats._points)}", ("langchain",), leaving=False)
+        return coming
+
+    before = sys.gettrace()
+    sys.settrace(coming)
+    try:
+        shown = beats.shown()
+    finally:
+        sys.settrace(before)
+    assert "p" in {one["process"] for one in shown}
+
+
 def test_one_that_falls_silent_is_reported_once(watched):
     beats, clock, told = watched
     beats.beat("a", "p", ("langchain",), leaving=False)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -124,3 +125,14 @@ def test_a_disk_that_takes_nothing_is_counted_and_the_action_is_held_all_the_sam
     shutil.rmtree(path.parent)
     assert kept.ask()
     assert kept.file.lost == 1
+
+
+def test_a_hold_that_is_forgotten_while_the_file_is_written_anew_is_left_out(path, monkeypatch):
+    kept = Kept(path)
+    hold = kept.ask(1)
+    gone = replace(hold, id="gone")
+    listing = kept.holds.listing
+    monkeypatch.setattr(kept.holds, "listing", lambda **asked: (*listing(**asked), gone))
+    monkeypatch.setattr(hold_file, "MOST_LINES", 0)
+    waits = kept.ask(2)
+    assert {json.loads(line)["hold"]["id"] for line in path.read_text().splitlines()} == {hold.id, waits.id}

@@ -6,9 +6,11 @@ import asyncio
 import ctypes
 import logging
 import threading
+from dataclasses import replace
 
 import pytest
 
+from kaizen_security.contract.declaration import Declaration
 from kaizen_security.runtime import clock as time
 from kaizen_security.sidecar import lasting
 from kaizen_security.sidecar.heartbeats import SILENCE
@@ -17,7 +19,7 @@ from kaizen_security.sidecar.run import Parts, last
 from kaizen_security.sidecar.settings import Settings
 from tests.e2e.sidecar_process import until
 
-TASKS = ("saving", "reporting", "looking", "settling")
+TASKS = ("waking", "saving", "reporting", "looking", "settling")
 THREADS = ("uplink-reports", "uplink-bundles-0", "uplink-bundles-4", "holds-up", "holds-down")
 
 
@@ -65,6 +67,31 @@ def test_a_task_that_was_ended_goes_on(tmp_path, name):
             assert parts.lasting.restarted == {name: 1}
 
     asyncio.run(scene())
+
+
+def test_what_was_learned_is_saved_and_holds_expire_though_an_agent_cannot_be_woken(tmp_path):
+    async def scene():
+        sidecar, saved, expired = Sidecar(tmp_path), [], []
+        sidecar.settings = replace(sidecar.settings, save_seconds=0.01)
+        parts = sidecar.parts
+        parts.inspector.wake = breaks
+        parts.agents.save = lambda: saved.append(1) or 0
+        parts.holding.wake = lambda: expired.append(1)
+        async with sidecar:
+            await later(lambda: saved and len(expired) > 1, "it is saved, and holds expire")
+            assert parts.lasting.restarted["waking"] > 0
+
+    def breaks(now):
+        raise KeyError("one agent")
+
+    asyncio.run(scene())
+
+
+def test_an_agent_that_is_pushed_out_meanwhile_can_still_declare(tmp_path):
+    sidecar = Sidecar(tmp_path)
+    sidecar.parts.uplink._most = 0
+    assert sidecar.parts.uplink.manifest("a", Declaration(tools=("search",))) is False  # kept: nobody is there
+    assert sidecar.parts.shelf.manifest("a")["tools"] == ["search"]
 
 
 def test_silence_is_noticed_after_what_notices_it_was_ended(tmp_path):
