@@ -33,9 +33,11 @@ def detect(action: Action, context: Context) -> tuple[Said, ...]:
         return ()
     if context.run is None or not context.run.origins.asked.words:
         return (Abstention("alignment abstains: no request was heard in this run"),)
+    # What a person calls a false positive is this value: an order for the same tool in what another tool brought is another one.
+    ordered = scored.sentence.tool if scored.sentence is not None else ""
     found = Finding(
         kind="does not follow from the request",
-        value=scored.tool[:512],
+        value=f"{scored.tool[:250]} after {ordered[:250]}" if ordered else scored.tool[:512],
         source="baseline",
         detection="alignment",
         field="tool",

@@ -55,3 +55,26 @@ def test_the_longest_unasked_makes_room_and_an_id_stays_as_long_as_ids_may_be():
     again = calls.asked(of("x" * 255)).id
     assert first != again
     assert len(Occurrences().asked(of("x" * 255)).id) <= 256
+
+
+def named(agent, text):
+    return Action(tool="pay", agent=agent, id=text + UNNAMED)
+
+
+def test_an_agent_that_asks_for_many_makes_no_other_agent_s_waiting_call_another():
+    calls = known(most=8)
+    waiting = calls.asked(named("patient", "held")).id
+    flood = [calls.asked(named("flood", str(one))).id for one in range(100)]
+    assert calls.asked(named("patient", "held")).id == waiting
+    assert calls.asked(named("flood", "99")).id == flood[-1]
+    assert calls.asked(named("flood", "0")).id not in flood
+
+
+def test_calls_and_agents_that_are_remembered_are_bounded_and_none_is_counted_twice():
+    calls = known(most=8, most_agents=4)
+    for agent in range(50):
+        calls.asked(named(str(agent), "x"))
+        calls.asked(named(str(agent), "x"))
+        calls.over(Result(run_id="", action_id="x" + UNNAMED, agent=str(agent % 3)))
+    assert len(calls._open) <= 4
+    assert calls._count == sum(map(len, calls._open.values()))
