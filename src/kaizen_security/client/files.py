@@ -1,11 +1,22 @@
 """Files that are there whole or not at all, whoever reads them meanwhile and whenever we are killed."""
 
 import os
+import re
 import sys
 import threading
 from contextlib import suppress
 
+from kaizen_security.client.clock import now
+
 Name = str | os.PathLike[str]
+
+LEFT = 3600.0
+"""Seconds after which what stands beside a file is a writer's that was killed: nobody writes for so long. Its process may be one of
+another container's, so whether that is alive says nothing.
+"""
+SWEPT = 64
+"""Files of a process around which it looks for such leavings, each before the first time that it writes it."""
+_swept: set[str] = set()
 
 
 def write_whole(path: Name, data: bytes, *, mode: int = 0o600, like: str = "") -> None:
@@ -48,6 +59,7 @@ def write_first(path: Name, data: bytes) -> None:
 
 def _written(path: Name, data: bytes) -> str:
     folder, name = os.path.split(os.fspath(path))
+    _sweep(folder, name)
     made = os.path.join(folder, f".{name}.{os.getpid()}.{threading.get_ident()}")
     fd = _fresh(made)
     try:
@@ -59,6 +71,19 @@ def _written(path: Name, data: bytes) -> str:
         _drop(made)
         raise
     return made
+
+
+def _sweep(folder: str, name: str) -> None:
+    place = os.path.join(folder, name)
+    if place in _swept or len(_swept) >= SWEPT:
+        return
+    _swept.add(place)
+    ours = re.compile(rf"\.{re.escape(name)}\.[0-9]+\.[0-9]+")
+    with suppress(OSError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            known = ours.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            if known and entry.stat(follow_symlinks=False).st_mtime < now() - LEFT:
+                _drop(entry.path)
 
 
 def _fresh(path: str) -> int:

@@ -16,9 +16,9 @@ from kaizen_security.integrations.coding import UNNAMED
 from kaizen_security.runtime.clock import new_id
 
 MOST, MOST_AGENTS = 16_384, 256
-"""Calls that are remembered, and agents. When there are more calls, the agent with the most of them forgets the one that it asked for
-longest ago, which is another when it is asked for again; so no agent makes another's waiting calls new. Of the agents the one that
-asked longest ago makes room.
+"""Calls that are remembered, and agents. When there are more calls, the agent with the most of them forgets the one that it asked
+for longest ago, which is another when it is asked for again; so no agent makes another's waiting calls new. Of the agents the one
+that asked longest ago makes room.
 """
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import kaizen_security
-from kaizen_security.client.files import write_first, write_whole
+from kaizen_security.client import files
+from kaizen_security.client.files import LEFT, write_first, write_whole
 
 SOURCE = Path(kaizen_security.__file__).parent
 
@@ -82,3 +83,37 @@ def places_of(pattern: str) -> set[str]:
         for path in SOURCE.rglob("*.py")
         if re.search(pattern, path.read_text(encoding="utf-8"))
     }
+
+
+@pytest.mark.parametrize("write", [write_whole, write_first])
+def test_what_a_killed_writer_left_beside_the_file_goes_when_it_is_old_and_nothing_else_does(tmp_path, write):
+    path = tmp_path / "bundle.json"
+    old = [".bundle.json.7.140", ".bundle.json.123456.9", ".bundle.json.7.x", ".other.json.7.140", "bundle.json.7.140"]
+    for name in [*old, ".bundle.json.8.140"]:
+        (tmp_path / name).write_text("half")
+    (tmp_path / ".bundle.json.9.9").mkdir()
+    for name in [*old, ".bundle.json.9.9"]:
+        long_ago = path.parent.stat().st_mtime - LEFT - 60
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    write(path, b"new")
+    assert {one.name for one in tmp_path.iterdir()} == {
+        *old[2:],
+        ".bundle.json.8.140",
+        ".bundle.json.9.9",
+        "bundle.json",
+    }
+
+
+def test_it_is_looked_for_once_around_a_file_and_around_a_bounded_number_of_them(tmp_path, monkeypatch):
+    looked = []
+
+    def unreadable(folder):
+        looked.append(folder)
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files, "_swept", set())
+    monkeypatch.setattr(os, "scandir", unreadable)
+    for number in range(files.SWEPT + 10):
+        for _ in range(2):
+            write_whole(tmp_path / str(number), b"new")
+    assert len(looked) == files.SWEPT
