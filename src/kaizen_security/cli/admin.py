@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from kaizen_security.cli.server import DEFAULT_HOST, DEFAULT_PORT, data_directory
+from kaizen_security.cli.server import DEFAULT_HOST, DEFAULT_PORT, data_directory, opened_store
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured, Refused
 from kaizen_security.contract.fields import rfc3339
 
 if TYPE_CHECKING:
     from kaizen_security.server.operations import Contents, NewPassword
-    from kaizen_security.store.sqlite import SqliteStore
 
 _DELETING = 600.0
 """Seconds that the deletion of an agent with millions of rows may take."""
@@ -65,21 +64,6 @@ def run(args: argparse.Namespace) -> int:
 def _say(args: argparse.Namespace, document: dict[str, Json], *lines: str) -> int:
     print(json.dumps(document) if args.json else "\n".join(lines))
     return 0
-
-
-@contextmanager
-def _store(directory: Path, *, exclusive: bool = False) -> Iterator[SqliteStore]:
-    from kaizen_security.store.files import FILE
-    from kaizen_security.store.sqlite import SqliteStore
-
-    # Looked at first: a store that is opened makes what is missing.
-    if not (directory / FILE).is_file():
-        raise Misconfigured(f"there is no Kaizen database in {directory}: start the server once, or give --data")
-    store = SqliteStore(directory, exclusive=exclusive)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def _contents(found: Contents) -> tuple[dict[str, Json], str]:
@@ -144,7 +128,7 @@ def _shown_once(args: argparse.Namespace, made: NewPassword, note: str) -> int:
 def _password(args: argparse.Namespace) -> int:
     from kaizen_security.server import operations
 
-    with _store(data_directory(args.data)) as store:
+    with closing(opened_store(data_directory(args.data))) as store:
         return _shown_once(args, operations.new_password(store, args.user), "Whoever was signed in is signed out.")
 
 
@@ -152,7 +136,7 @@ def _link(args: argparse.Namespace) -> int:
     from kaizen_security.server import operations
     from kaizen_security.server.setup import sign_in_link
 
-    with _store(data_directory(args.data)) as store:
+    with closing(opened_store(data_directory(args.data))) as store:
         user = operations.find(store, args.user).name
         link = f"{args.url.rstrip('/')}/sign-in?token={sign_in_link(store, user=user)}"
     if args.json:
@@ -165,7 +149,7 @@ def _link(args: argparse.Namespace) -> int:
 def _users(args: argparse.Namespace) -> int:
     from kaizen_security.server import operations
 
-    with _store(data_directory(args.data)) as store:
+    with closing(opened_store(data_directory(args.data))) as store:
         found = operations.people(store)
     document: list[Json] = [
         {"name": one.name, "role": one.role.value, "created_at": rfc3339(one.created_at)} for one in found
@@ -183,7 +167,7 @@ def _add_user(args: argparse.Namespace) -> int:
     name = plain(args.name, "name", limit=MAX_NAME).strip()
     if not name:
         raise Misconfigured("name: must say something")
-    with _store(data_directory(args.data)) as store:
+    with closing(opened_store(data_directory(args.data))) as store:
         made = operations.add_user(store, name, Role(args.role), at=now())
     return _shown_once(args, made, f"The role is {args.role}.")
 
@@ -223,7 +207,7 @@ def _deleted_here(args: argparse.Namespace) -> dict[str, Json] | None:
     from kaizen_security.server.api import documents
 
     # Alone: a server that runs has the agent in memory, and would save it again.
-    with _store(data_directory(args.data), exclusive=True) as store:
+    with closing(opened_store(data_directory(args.data), exclusive=True)) as store:
         gone = store.delete_agent(operations.people(store)[0].organisation, args.name)
     return None if gone is None else documents.deleted(args.name, gone)
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from kaizen_security.cli.recorded import work
 from kaizen_security.cli.recorded.lines import MAX_LINE
-from kaizen_security.cli.terminal.paint import json_text, plain
+from kaizen_security.cli.terminal.paint import json_text, plain, told
 from kaizen_security.client.config import load
 from kaizen_security.client.files import write_whole
 from kaizen_security.client.http import Connection
@@ -57,10 +57,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         return {"show": _show, "diff": _diff, "export": _export}.get(args.do, _change)(args)
     except (Misconfigured, InvalidInput, Refused) as err:
-        print(f"kaizen baseline: {err}", file=sys.stderr)
+        print(f"kaizen baseline: {told(err)}", file=sys.stderr)
         return 2
     except Unreachable as err:
-        print(f"kaizen baseline: {err}", file=sys.stderr)
+        print(f"kaizen baseline: {told(err)}", file=sys.stderr)
         return 3
 
 
@@ -241,14 +241,14 @@ def _change(args: argparse.Namespace) -> int:
             raise Misconfigured(f"nothing was written: {shelf.problem}")
     found = difference(before, after)
     if args.json:
-        told: dict[str, Json] = {
+        document: dict[str, Json] = {
             "agent": agent,
             "done": bool(args.yes),
             "observations": {"before": before.seen, "after": after.seen},
             "forgotten": {name: list(sides["only_first"]) for name, sides in found.items()},
             "learned": {name: list(sides["only_second"]) for name, sides in found.items()},
         }
-        print(json_text(told))
+        print(json_text(document))
     else:
         print(f"{plain(agent)}: {before.seen} observations before, {after.seen} after")
         print("\n".join(_signed(found)) or "No value is new or gone.")

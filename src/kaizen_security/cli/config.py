@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from kaizen_security.cli.terminal.paint import json_text
+from kaizen_security.cli.terminal.paint import json_text, told
 from kaizen_security.client.config import ENVIRONMENT, Settings, file_of, load
 from kaizen_security.client.dial import check_key_may_go
 from kaizen_security.contract.action import Json
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         settings = load(_arguments(args.arguments))
         check_key_may_go(settings.sidecar or settings.base_url, settings.api_key)
     except Misconfigured as err:
-        print(f"kaizen config: {err}", file=sys.stderr)
+        print(f"kaizen config: {told(err)}", file=sys.stderr)
         return 2
     path = file_of(os.environ, settings.data)
     rows = [_row(settings, name) for name in ENVIRONMENT]

@@ -7,21 +7,18 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from kaizen_security.cli.terminal.paint import json_text, wants_colour
+from kaizen_security.cli.recorded.served import Served
+from kaizen_security.cli.terminal.paint import json_text, plain, told, wants_colour
 from kaizen_security.cli.terminal.timeline import joined, timeline
-from kaizen_security.cli.terminal.verdict import clean, contributions, origins, shown
-from kaizen_security.client.config import load
-from kaizen_security.client.dial import check_key_may_go
-from kaizen_security.client.http import Connection
+from kaizen_security.cli.terminal.verdict import contributions, origins, shown
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.codec import decode_verdict
 from kaizen_security.contract.errors import InvalidInput, Misconfigured, Refused, Unreachable
 from kaizen_security.contract.fields import obj
 from kaizen_security.runtime.retained import retained
 
-DEADLINE = 10.0
 MOST_ROWS = 1000
 """Rows of one run that are fetched: the latest."""
 
@@ -45,19 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 shown, 1 there is no such verdict, 2 used wrongly, 3 the control plane does not answer."""
     try:
-        settings = load({"base_url": args.api_url})
-        check_key_may_go(settings.base_url, settings.api_key)
-        if not settings.api_key:
-            raise Misconfigured("set KAIZEN_API_KEY: the control plane shows verdicts to the owner of a key only")
-        found = _fetched(settings.base_url, settings.api_key, args.verdict)
+        found = _fetched(args.api_url, args.verdict)
     except Misconfigured as err:
-        return _failed(str(err), 2)
+        return _failed(told(err), 2)
     except Refused as err:
         known = {401: "the control plane does not know this API key", 403: "this API key may not read that verdict"}
-        return _failed(known.get(err.status, f"verdict {clean(args.verdict)}: {err}"), 1)
+        return _failed(known.get(err.status, f"verdict {plain(args.verdict)}: {told(err)}"), 1)
     except Unreachable as err:
         start = "Start it with `kaizen server` (or `kaizen up`), or say where it is with --api-url or KAIZEN_API_URL."
-        return _failed(f"{err}\n{start}", 3)
+        return _failed(f"{told(err)}\n{start}", 3)
     try:
         if args.json:
             print(json_text(_document(found)))
@@ -66,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
             width = max(60, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 80
             print("\n".join(_page(found, colour=wants_colour(sys.stdout), width=width)))
     except InvalidInput as err:
-        return _failed(f"the control plane's answer cannot be read: {err}", 3)
+        return _failed(f"the control plane's answer cannot be read: {told(err)}", 3)
     return 0
 
 
@@ -84,22 +77,20 @@ class _Found(NamedTuple):
     cut: bool
 
 
-def _fetched(url: str, key: str, verdict: str) -> _Found:
-    connection = Connection(url, max_bytes=64 << 20)
-    headers = {"Authorization": f"Bearer {key}"}
+def _fetched(url: str | None, verdict: str) -> _Found:
+    served = Served(url)
 
     def rows(**query: str | int) -> list[dict[str, Json]]:
-        answer = connection.json("GET", f"/v1/verdicts?{urlencode(query)}", None, headers, DEADLINE)
-        found = obj(answer, "verdicts").get("verdicts")
+        found = obj(served.get("/v1/verdicts", **query), "verdicts").get("verdicts")
         return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
     try:
-        row = obj(connection.json("GET", f"/v1/verdicts/{quote(verdict, safe='')}", None, headers, DEADLINE), "verdict")
+        row = obj(served.get(f"/v1/verdicts/{quote(verdict, safe='')}"), "verdict")
         agent, action, run = (_raw(row.get(name)) for name in ("agent", "action_id", "run_id"))
         others = rows(action_id=action, agent=agent) if action else []
         steps = rows(run_id=run, agent=agent, limit=MOST_ROWS) if run else []
     finally:
-        connection.close()
+        served.close()
     return _Found(row, others, steps[::-1], len(steps) == MOST_ROWS)
 
 
@@ -177,4 +168,4 @@ def _word(row: Mapping[str, Json]) -> str:
 
 
 def _text(value: Json) -> str:
-    return "" if value is None else clean(str(value))
+    return "" if value is None else plain(str(value))

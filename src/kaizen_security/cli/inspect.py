@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from kaizen_security.cli.terminal.paint import json_text, wants_colour
+from kaizen_security.cli.terminal.paint import json_text, told, wants_colour
 from kaizen_security.cli.terminal.verdict import contributions, shown
 from kaizen_security.client.attach import Attachment
 from kaizen_security.client.clock import Ids, now
@@ -54,10 +54,10 @@ def run(args: argparse.Namespace) -> int:
         settings = load({"agent": args.agent, "sidecar": args.sidecar})
         verdict, judge = _here(args.policy, action) if args.policy else _asked(settings, action)
     except Misconfigured as err:
-        print(f"kaizen inspect: {err}", file=sys.stderr)
+        print(f"kaizen inspect: {told(err)}", file=sys.stderr)
         return 2
     except (Unreachable, Refused) as err:
-        print(f"kaizen inspect: {err}", file=sys.stderr)
+        print(f"kaizen inspect: {told(err)}", file=sys.stderr)
         return 3
     if args.json:
         print(json_text({**encode_verdict(verdict), "judged_by": judge}))
@@ -112,7 +112,7 @@ def _here(path: str, action: Action) -> tuple[Verdict, str]:
 
 
 def _asked(settings: Settings, action: Action) -> tuple[Verdict, str]:
-    url = settings.sidecar or _socket(settings)
+    url = settings.sidecar or default_sidecar(settings)
     link = Attachment(load({"agent": settings.agent, "sidecar": url, "report": False, "sync": False}), Ids()).link
     assert link is not None
     full = completed(action, action.metadata, id_=Ids().new(), agent=settings.agent, at=now(), run_id="")
@@ -125,8 +125,3 @@ def _asked(settings: Settings, action: Action) -> tuple[Verdict, str]:
         ) from err
     finally:
         link.close()
-
-
-def _socket(settings: Settings) -> str:
-    """The socket of a sidecar with the same data directory."""
-    return default_sidecar(settings)

@@ -7,17 +7,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from kaizen_security.cli.server import data_directory
+from kaizen_security.cli.server import data_directory, opened_store
 from kaizen_security.cli.terminal.paint import plain
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import KaizenError, Misconfigured, Refused
 from kaizen_security.contract.fields import MAX_NAME
-
-if TYPE_CHECKING:
-    from kaizen_security.store.sqlite import SqliteStore
 
 _DEADLINE = 10.0
 
@@ -73,12 +69,7 @@ class _Directory:
     """A server's data directory; the server may be running."""
 
     def __init__(self, directory: Path) -> None:
-        from kaizen_security.store.files import FILE
-        from kaizen_security.store.sqlite import SqliteStore
-
-        if not (directory / FILE).is_file():
-            raise Misconfigured(f"there is no Kaizen database in {directory}: start the server once, or give --data")
-        self._store: SqliteStore = SqliteStore(directory, exclusive=False)
+        self._store = opened_store(directory)
         found = self._store.organisations()
         if not found:
             self._store.close()

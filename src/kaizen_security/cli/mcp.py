@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
-from kaizen_security.cli.terminal.paint import json_text, plain
+from kaizen_security.cli.terminal.paint import json_text, plain, told
 from kaizen_security.client.clock import now
 from kaizen_security.client.config import load
 from kaizen_security.contract.action import Json
@@ -172,7 +172,7 @@ def _wrap(args: argparse.Namespace) -> int:
             if args.write and change.servers:
                 write(change, folder, keep=not args.undo)
         except Misconfigured as err:
-            print(f"kaizen mcp wrap: {err}", file=sys.stderr)
+            print(f"kaizen mcp wrap: {told(err)}", file=sys.stderr)
             status = 1
             continue
         changed += len(change.servers)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kaizen_security import __version__
-from kaizen_security.cli.terminal.paint import json_text
+from kaizen_security.cli.terminal.paint import json_text, told, wants_colour
 from kaizen_security.contract.errors import KaizenError, Misconfigured
 from kaizen_security.redteam import ci, own
 from kaizen_security.redteam.corpus import Place, digest, folder, load, misses
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _run(args)
     except KaizenError as err:
-        print(f"{_name()}: {err}", file=sys.stderr)
+        print(f"{_name()}: {told(err)}", file=sys.stderr)
         return 2
 
 
@@ -96,10 +96,10 @@ def _run(args: argparse.Namespace) -> int:
     measured = Measured(target=name, corpus=digest(place), seed=args.seed, version=__version__, command=_command(args))
     good = card.good and not learned
     if args.json:
-        told = document(card, measured)
+        said = document(card, measured)
         if args.agent is not None:
-            told |= {"ok": good, "agent": args.agent, "learned": list(learned), "left_out": left_out}
-        print(json_text(told, indent=2))
+            said |= {"ok": good, "agent": args.agent, "learned": list(learned), "left_out": left_out}
+        print(json_text(said, indent=2))
     else:
         print("\n".join(summary(card, measured, hard=args.hard)))
     _write(args, card, measured, learned)
@@ -176,7 +176,7 @@ def _all(
             if shown:
                 print("\r\033[K", end="", file=sys.stderr, flush=True)
             card = Scorecard(played=(*card.played, played), misses=card.misses)
-            _say(args, line(played, card, colour=_colour()))
+            _say(args, line(played, card, colour=wants_colour(sys.stdout)))
     return card
 
 
@@ -219,8 +219,8 @@ def _write(args: argparse.Namespace, card: Scorecard, measured: Measured, learne
     if args.junit is not None:
         written[args.junit] = ci.junit(card, measured, learned)
     if args.sarif is not None:
-        told = ci.sarif(card, measured, learned, base=Path.cwd().resolve())
-        written[args.sarif] = json.dumps(told, ensure_ascii=False, indent=2).encode() + b"\n"
+        found = ci.sarif(card, measured, learned, base=Path.cwd().resolve())
+        written[args.sarif] = json.dumps(found, ensure_ascii=False, indent=2).encode() + b"\n"
     for path, content in written.items():
         try:
             path.write_bytes(content)
@@ -258,10 +258,6 @@ def _name() -> str:
 
 def _url() -> str:
     return os.environ.get("KAIZEN_API_URL") or os.environ.get("KAIZEN_BASE_URL") or ""
-
-
-def _colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -16,6 +16,7 @@ from kaizen_security.contract.errors import Misconfigured
 
 if TYPE_CHECKING:
     from kaizen_security.server.serve import Tls
+    from kaizen_security.store.sqlite import SqliteStore
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
@@ -78,6 +79,17 @@ def data_directory(said: Path | None) -> Path:
     from kaizen_security.client.config import data_folder
 
     return said if said is not None else Path(data_folder(os.environ))
+
+
+def opened_store(directory: Path, *, exclusive: bool = False) -> SqliteStore:
+    """The store of a server that was started there once, in use or not; the caller's to close. Raises Misconfigured."""
+    from kaizen_security.store.files import FILE
+    from kaizen_security.store.sqlite import SqliteStore
+
+    # Looked at first: a store that is opened makes what is missing.
+    if not (directory / FILE).is_file():
+        raise Misconfigured(f"there is no Kaizen database in {directory}: start the server once, or give --data")
+    return SqliteStore(directory, exclusive=exclusive)
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,16 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from kaizen_security.client import config
 from kaizen_security.collectors.kernel.collector import PINS, left_behind, root_cgroup, unpin
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.launch.clock import new_id
 from kaizen_security.launch.kernel import KernelRung
-from kaizen_security.launch.outlet import Outlet
-from kaizen_security.launch.plan import COLLECTOR_KEY, Plan
+from kaizen_security.launch.outlet import Outlet, outlet_of, upstream_of
+from kaizen_security.launch.plan import Plan
 from kaizen_security.launch.policies import Policies
 
 LOOK = 0.5
@@ -75,21 +73,17 @@ class Attached:
     def run(self, began: Callable[[int, str], None]) -> Mapping[str, int]:
         """Attach, ``began`` with how many processes and what is not in force, wait, let go; what was counted."""
         plan = self._plan
-        own_key = plan.environ.get(COLLECTOR_KEY, "")
-        settings = config.load({"agent": plan.agent, **({"api_key": own_key} if own_key else {})}, plan.environ)
+        settings = plan.settings()
         with ExitStack() as after:
-            url = settings.sidecar or settings.base_url
-            if settings.api_key or settings.sidecar:
-                in_tenant = settings.in_tenant or url.startswith("unix://")
-                key = None if in_tenant else boundary_key(config.tenant_secret(settings))
-                self._outlet = Outlet(url, settings.api_key, plan.data / "spool", key=key)
+            self._outlet = outlet_of(settings, plan.data / "spool")
+            if self._outlet is not None:
                 self._outlet.start()
                 after.callback(self._outlet.stop, 5.0)
             sidecar = settings.sidecar.removeprefix("unix://")
             rung = KernelRung(plan, new_id(), proxy=None, local=plan.local, sidecar=sidecar, report=self._report)
             after.callback(rung.close)
             if self._outlet is not None:
-                policies = Policies(url, settings.api_key, plan.agent, rung.in_force)
+                policies = Policies(upstream_of(settings), settings.api_key, plan.agent, rung.in_force)
                 rung.begin_with(policies)
                 after.callback(policies.stop)
             self._mark(rung)

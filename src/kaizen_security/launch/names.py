@@ -9,39 +9,12 @@ from __future__ import annotations
 import struct
 from ipaddress import IPv4Address
 
+from kaizen_security.egress.dnswire import SERVFAIL, A, Question
+
 FIRST = int(IPv4Address("198.18.0.1"))
 MOST = 65_536
 """Names in a run; further ones are not answered (SERVFAIL), and counted."""
-_A, _IN = 1, 1
-_MAX_NAME = 255
-
-
-class Malformed(ValueError):
-    """Not a question that a resolver sends."""
-
-
-def question(packet: bytes) -> tuple[str, int, bytes]:
-    """The name (lower case, no final dot), the type, and the bytes of the one question (RFC 1035, 4.1). Raises Malformed."""
-    if len(packet) < 17:
-        raise Malformed("too short")
-    _, flags, asked = struct.unpack_from("!HHH", packet)
-    if flags & 0xF800 or asked != 1:
-        raise Malformed("not one standard question")
-    labels, at = [], 12
-    while True:
-        if at >= len(packet):
-            raise Malformed("the name does not end")
-        size = packet[at]
-        if size == 0:
-            break
-        if size > 63 or at + 1 + size >= len(packet) or at - 12 + size > _MAX_NAME:
-            raise Malformed("a label is too long")
-        labels.append(packet[at + 1 : at + 1 + size])
-        at += 1 + size
-    if at + 5 > len(packet):
-        raise Malformed("no type")
-    name = b".".join(labels).decode("ascii", "backslashreplace").lower()
-    return name, struct.unpack_from("!H", packet, at + 1)[0], packet[12 : at + 5]
+_IN = 1
 
 
 class Names:
@@ -79,13 +52,11 @@ class Names:
         except ValueError:
             return ""
 
-    def answer(self, packet: bytes) -> bytes:
-        """The reply to one question: an address for A, nothing for every other type. Raises Malformed."""
-        name, kind, asked = question(packet)
-        known = self.address(name) if kind == _A else "-"
-        code = 0 if known else 2
+    def answer(self, packet: bytes, asked: Question) -> bytes:
+        """The reply to ``packet``, which asks that: an address for A, nothing for every other type."""
+        known = self.address(asked.name) if asked.kind == A else "-"
         body = b""
-        if kind == _A and known:
-            body = struct.pack("!HHHIH", 0xC00C, _A, _IN, 1, 4) + IPv4Address(known).packed
-        flags = 0x8180 | code
-        return packet[:2] + struct.pack("!HHHHH", flags, 1, 1 if body else 0, 0, 0) + asked + body
+        if asked.kind == A and known:
+            body = struct.pack("!HHHIH", 0xC00C, A, _IN, 1, 4) + IPv4Address(known).packed
+        flags = 0x8180 | (0 if known else SERVFAIL)
+        return packet[:2] + struct.pack("!HHHHH", flags, 1, 1 if body else 0, 0, 0) + packet[12 : asked.ends] + body

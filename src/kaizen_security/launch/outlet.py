@@ -7,10 +7,11 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+from kaizen_security.client.config import Settings, tenant_secret
 from kaizen_security.client.delivery import Backoff
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.boundary import outward, outward_verdict
+from kaizen_security.contract.boundary import boundary_key, outward, outward_verdict
 from kaizen_security.contract.codec import Report, encode_report
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.verdict import Verdict
@@ -81,3 +82,18 @@ class Outlet:
         for reason, number in self._spool.lost.items():
             self.counts[f"lost: {reason}"] += number
         self._spool.close()
+
+
+def upstream_of(settings: Settings) -> str:
+    """Where a run reports to and asks for its policy: the sidecar or the control plane; empty where nobody would know us."""
+    return (settings.sidecar or settings.base_url) if settings.api_key or settings.sidecar else ""
+
+
+def outlet_of(settings: Settings, folder: Path) -> Outlet | None:
+    """What reports to ``upstream_of``, its spool in ``folder``; None where that is nobody."""
+    url = upstream_of(settings)
+    if not url:
+        return None
+    in_tenant = settings.in_tenant or url.startswith("unix://")
+    key = None if in_tenant else boundary_key(tenant_secret(settings))
+    return Outlet(url, settings.api_key, folder, key=key)

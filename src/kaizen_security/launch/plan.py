@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from kaizen_security.client.config import Settings, load
 from kaizen_security.contract.verdict import Mode
 
 COLLECTOR_KEY = "KAIZEN_COLLECTOR_KEY"
@@ -57,6 +58,14 @@ class Plan:
     authority: str = ""
     user: tuple[int, int, tuple[int, ...]] | None = None
     output: str = ""
+
+    def settings(self) -> Settings:
+        """For what reports and asks on the agent's behalf. What is seen from outside is not its word: it may go under a key of its
+        own, which the agent never gets to see.
+        """
+        own_key = self.environ.get(COLLECTOR_KEY, "")
+        environ = {name: value for name, value in self.environ.items() if name != COLLECTOR_KEY}
+        return load({"agent": self.agent, **({"api_key": own_key} if own_key else {})}, environ)
 
     @property
     def enforce(self) -> bool:

@@ -18,15 +18,11 @@ from urllib.parse import unquote, urlsplit
 from kaizen_security.client.http import Connection
 from kaizen_security.contract.errors import KaizenError, Misconfigured
 from kaizen_security.contract.fields import parse
+from kaizen_security.interception import trust
 
 READY = "listening on http://"
 PATIENCE = 30.0
 """Seconds until it must listen."""
-_SYSTEM_STORES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,33 +157,19 @@ class OwnProxy:
                 stream.close()
 
 
-def client_variables(proxy: str, authority: Path | None) -> dict[str, str]:
-    """Variables that lead clients to ``proxy`` (a URL), and let them trust ``authority`` (a bundle, the system's in it)."""
+def client_variables(proxy: str) -> dict[str, str]:
+    """Variables that lead clients to ``proxy`` (a URL)."""
     found = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"), proxy)
     found |= dict.fromkeys(("NO_PROXY", "no_proxy"), "localhost,127.0.0.1,::1")
     found["NODE_USE_ENV_PROXY"] = "1"
-    if authority is not None:
-        names = (
-            "SSL_CERT_FILE",
-            "REQUESTS_CA_BUNDLE",
-            "CURL_CA_BUNDLE",
-            "GIT_SSL_CAINFO",
-            "PIP_CERT",
-            "NODE_EXTRA_CA_CERTS",
-        )
-        found |= {name: str(authority) for name in names}
     return found
 
 
-def extended_store(authority: str, folder: Path, stated: str) -> Path:
-    """A bundle of what is trusted already (``stated``: by SSL_CERT_FILE) and ``authority``. Raises Misconfigured."""
-    try:
-        own = Path(authority).read_text()
-    except (OSError, UnicodeDecodeError) as err:
-        raise Misconfigured(f"the authority {authority} cannot be read: {err}") from err
-    if "-----BEGIN CERTIFICATE-----" not in own:
-        raise Misconfigured(f"the authority {authority} is no PEM certificate")
-    known = next((Path(path) for path in (stated, *_SYSTEM_STORES) if path and Path(path).is_file()), None)
+def trusting(authority: Path, folder: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables that let clients trust ``authority`` besides what they trust in ``environ``; what that comes to is put into
+    ``folder``. Raises Misconfigured.
+    """
     bundle = folder / "authorities.pem"
-    bundle.write_text((known.read_text() + "\n" if known else "") + own)
-    return bundle
+    bundle.write_text(trust.bundle(authority, environ))
+    # Those that only add get the bundle too: the authority's own file need not be one that the agent can read.
+    return trust.variables(bundle, bundle)

@@ -13,12 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
 
-from kaizen_security.client import config
 from kaizen_security.collectors.kernel import linux
 from kaizen_security.collectors.kernel.collector import PINS, NotHere
 from kaizen_security.contract import reasons
 from kaizen_security.contract.action import Action
-from kaizen_security.contract.boundary import boundary_key
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.launch.child import Order, become
@@ -27,10 +25,10 @@ from kaizen_security.launch.hidden import service_sockets
 from kaizen_security.launch.kernel import KernelRung
 from kaizen_security.launch.names import Names
 from kaizen_security.launch.notify import Notices
-from kaizen_security.launch.outlet import Outlet
+from kaizen_security.launch.outlet import Outlet, outlet_of, upstream_of
 from kaizen_security.launch.plan import COLLECTOR_KEY, Outcome, Plan, Reached, Way
 from kaizen_security.launch.policies import Policies
-from kaizen_security.launch.proxy import OwnProxy, ProxyAt, client_variables, extended_store
+from kaizen_security.launch.proxy import OwnProxy, ProxyAt, client_variables, trusting
 from kaizen_security.launch.seccomp import name_of, number_of, socket_kind
 from kaizen_security.launch.space import PROXY
 from kaizen_security.launch.wayout import WayOut
@@ -62,10 +60,8 @@ class Run:
         self.id = new_id()
         self._say = say
         self._heard = heard
-        # Reports of the kernel are not the agent's word: they may go under a key that it never gets to see.
-        self._environ = dict(plan.environ)
-        own_key = self._environ.pop(COLLECTOR_KEY, "")
-        self._settings = config.load({"agent": plan.agent, **({"api_key": own_key} if own_key else {})}, self._environ)
+        self._environ = {name: value for name, value in plan.environ.items() if name != COLLECTOR_KEY}
+        self._settings = plan.settings()
         self._names = Names()
         self._outlet: Outlet | None = None
         self._sockets: list[tuple[str, socket.socket]] = []
@@ -116,10 +112,9 @@ class Run:
             return str(err)
         after.callback(rung.close)
         self._rung = rung
-        settings = self._settings
-        if settings.api_key or settings.sidecar:
-            url = settings.sidecar or settings.base_url
-            policies = Policies(url, settings.api_key, plan.agent, rung.in_force)
+        url = upstream_of(self._settings)
+        if url:
+            policies = Policies(url, self._settings.api_key, plan.agent, rung.in_force)
             rung.begin_with(policies)
             after.callback(policies.stop)
         return ""
@@ -141,14 +136,9 @@ class Run:
     # --- the parts around the agent -----------------------------------------------------------------------------------------
 
     def _open_outlet(self, after: ExitStack) -> None:
-        settings = self._settings
-        url = settings.sidecar or settings.base_url
-        if not settings.api_key and not settings.sidecar:
-            return
-        in_tenant = settings.in_tenant or url.startswith("unix://")
-        key = None if in_tenant else boundary_key(config.tenant_secret(settings))
-        self._outlet = Outlet(url, settings.api_key, self.plan.data / "spool", key=key)
-        after.callback(self._outlet.stop, 5.0)
+        self._outlet = outlet_of(self._settings, self.plan.data / "spool")
+        if self._outlet is not None:
+            after.callback(self._outlet.stop, 5.0)
 
     def _proxy(self, after: ExitStack) -> ProxyAt:
         if self.plan.proxy:
@@ -233,16 +223,15 @@ class Run:
         confined = way is Way.NAMESPACE or plan.enforce
         resolver = folder / "resolv.conf"
         resolver.write_text("nameserver 127.0.0.1\noptions attempts:1 timeout:5\n")
-        authority = None
-        if plan.authority:
-            authority = extended_store(plan.authority, folder, plan.environ.get("SSL_CERT_FILE", ""))
+        trusted = trusting(Path(plan.authority), folder, plan.environ) if plan.authority else {}
         url = proxy.url(("127.0.0.1", PROXY) if inside else None)
         local = self._local()
         return Order(
             command=plan.command,
             env={
                 **self._environ,
-                **client_variables(url, authority),
+                **client_variables(url),
+                **trusted,
                 "KAIZEN_AGENT": plan.agent,
                 "KAIZEN_RUN": plan.environ.get("KAIZEN_RUN") or self.id,
             },

@@ -15,10 +15,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address
 
-from kaizen_security.launch.names import Malformed, Names, question
+from kaizen_security.client.descriptors import make_room
+from kaizen_security.egress.dnswire import AAAA, A, question
+from kaizen_security.egress.redirected import original
+from kaizen_security.launch.names import Names
 from kaizen_security.launch.proxy import ProxyAt
 
-_SO_ORIGINAL_DST = 80
+MOST = 2048
+"""Connections at a time; further ones wait for one to end. Each takes two descriptors of the process that keeps the reports."""
 _CHUNK = 65536
 _HEAD = 16384
 _PATIENCE = 30.0
@@ -34,15 +38,6 @@ Seen = Callable[[str, str, Mapping[str, str]], None]
 """``seen(kind, target, facts)``: something that the proxy will never hear of."""
 
 
-def original(sock: socket.socket) -> tuple[str, int]:
-    """Where a redirected connection wanted to go. Raises OSError."""
-    if sock.family == socket.AF_INET6:
-        data = sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
-        return str(ip_address(data[8:24])), struct.unpack_from("!H", data, 2)[0]
-    data = sock.getsockopt(socket.SOL_IP, _SO_ORIGINAL_DST, 16)
-    return socket.inet_ntoa(data[4:8]), struct.unpack_from("!H", data, 2)[0]
-
-
 class WayOut:
     """Serves until ``stop``, in a thread of its own. ``proxy``: the egress proxy."""
 
@@ -56,6 +51,9 @@ class WayOut:
         """connections, refused connections, questions for names, refused packets: by what they are called."""
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._most = max(1, make_room(2 * MOST) // 2)
+        self._open = 0
+        self._freed = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="way-out", daemon=True)
 
     def start(self) -> None:
@@ -96,6 +94,10 @@ class WayOut:
 
     async def _accept(self, role: str, listener: socket.socket) -> None:
         while True:
+            if self._open >= self._most:
+                self._freed.clear()
+                await self._freed.wait()
+                continue
             try:
                 sock, _ = await self._loop.sock_accept(listener)
             except OSError:
@@ -103,7 +105,15 @@ class WayOut:
                 await asyncio.sleep(0.05)
                 continue
             sock.setblocking(False)
-            self._spawn(self._serve(role, sock))
+            self._open += 1
+            self._spawn(self._served(role, sock))
+
+    async def _served(self, role: str, sock: socket.socket) -> None:
+        try:
+            await self._serve(role, sock)
+        finally:
+            self._open -= 1
+            self._freed.set()
 
     async def _serve(self, role: str, sock: socket.socket) -> None:
         try:
@@ -196,15 +206,15 @@ class WayOut:
     def _asked(self, sock: socket.socket) -> None:
         try:
             packet, peer = sock.recvfrom(4096)
-            name, kind, _ = question(packet)
-            new = not self._names.known(name)
-            reply = self._names.answer(packet)
-        except (Malformed, OSError):
+            asked = question(packet)
+        except (ValueError, OSError):
             self.counts["questions that are none"] += 1
             return
         self.counts["questions for names"] += 1
-        if new or kind not in (1, 28):
-            self._report("dns", name, {"transport": "udp", "query": str(kind)})
+        new = not self._names.known(asked.name)
+        reply = self._names.answer(packet, asked)
+        if new or asked.kind not in (A, AAAA):
+            self._report("dns", asked.name, {"transport": "udp", "query": str(asked.kind)})
         with suppress(OSError):
             sock.sendto(reply, peer)
 

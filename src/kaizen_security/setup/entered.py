@@ -36,7 +36,7 @@ def keep(folder: str, entered: Entered) -> None:
     """Note it in ``folder``, in the place of what was noted for the same file. Raises Misconfigured."""
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        write_whole(_place(folder, entered.path), json.dumps(asdict(entered)).encode())
+        write_whole(file_about(folder, entered.path), json.dumps(asdict(entered)).encode())
     except OSError as err:
         raise Misconfigured(f"cannot write to {folder}: {err.strerror}") from err
 
@@ -44,7 +44,7 @@ def keep(folder: str, entered: Entered) -> None:
 def forget(folder: str, path: str) -> None:
     """It was taken out on purpose: nobody misses it."""
     try:
-        os.unlink(_place(folder, path))
+        os.unlink(file_about(folder, path))
     except FileNotFoundError:
         pass
     except OSError as err:
@@ -113,7 +113,8 @@ def _programs(command: str) -> Iterable[str]:
     return words[:1] + [word for word in words[1:] if word.endswith(".py")][:1]
 
 
-def _place(folder: str, path: str) -> str:
+def file_about(folder: str, path: str) -> str:
+    """Where in ``folder`` stands what is kept of the file at ``path``."""
     return os.path.join(folder, hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:32] + ".json")
 
 

@@ -17,10 +17,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 def amiss(server: Server) -> Iterator[str]:
     """One sentence for each thing. Empty when all is well."""
     if server.url:
-        parts = urlsplit(server.url)
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            yield "it is reached over plain HTTP"
-        yield "nothing stands before it: put `kaizen mcp gateway` there"
+        yield from _reached(server.url)
     elif not server.command:
         yield "it cannot be understood: there is neither a command nor a url"
     else:
@@ -34,6 +31,18 @@ def amiss(server: Server) -> Iterator[str]:
         )
         if secrets:
             yield f"secrets stand in the file: {', '.join(secrets)[:200]}"
+
+
+def _reached(url: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+        plain = parts.scheme == "http" and parts.hostname not in _LOOPBACK
+    except ValueError:
+        yield "its url cannot be read"
+        return
+    if plain:
+        yield "it is reached over plain HTTP"
+    yield "nothing stands before it: put `kaizen mcp gateway` there"
 
 
 def _started(server: Server) -> Iterator[str]:

@@ -19,6 +19,7 @@ from kaizen_security.client.files import write_whole
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.setup.clients import File, Place, Server, of, read, servers
+from kaizen_security.setup.entered import file_about
 
 AGENT = "KAIZEN_AGENT"
 _ENV = re.compile(r',\s*"env"\s*:\s*\Z')
@@ -84,7 +85,7 @@ def write(change: Change, folder: str, *, keep: bool = True) -> None:
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         if keep:
-            write_whole(_kept_at(folder, change.place.path), _record(change))
+            write_whole(file_about(folder, change.place.path), _record(change))
         write_whole(path, change.after, mode=os.stat(path).st_mode & 0o777, like=path)
     except OSError as err:
         raise Misconfigured(f"cannot write {path}: {err.strerror}") from err
@@ -179,14 +180,10 @@ def _record(change: Change) -> bytes:
     return json.dumps({"path": change.place.path, "after": mark, "before64": before}).encode()
 
 
-def _kept_at(folder: str, path: str) -> str:
-    return os.path.join(folder, hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:32] + ".json")
-
-
 def kept(folder: str, path: str) -> tuple[str, bytes] | None:
     """The digest of what was written to ``path``, and what stood there before."""
     try:
-        with open(_kept_at(folder, path), "rb") as file:
+        with open(file_about(folder, path), "rb") as file:
             document = json.load(file)
         before = document.get("before64")
         # Until November 2026 it was kept as text.

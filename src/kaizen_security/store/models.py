@@ -35,7 +35,6 @@ class Models(Protocol):
     """As of ``store.base.Store``: blocking, from any thread, committed on return; may raise StoreFull, StoreUnavailable."""
 
     def every(self) -> tuple[Model, ...]: ...
-    def one(self, organisation: int) -> Model | None: ...
     def put(self, model: Model) -> None: ...
     def count(self, organisation: int, day: int, counts: Mapping[str, int]) -> None: ...
     def counted(self, organisation: int, day: int) -> dict[int, dict[str, int]]: ...
@@ -53,17 +52,6 @@ class SqlModels:
         found: tuple[Model, ...] = self._read(
             lambda connection: tuple(_model(row) for row in connection.execute(select(_M)).mappings())
         )
-        return found
-
-    def one(self, organisation: int) -> Model | None:
-        """An organisation's, None when it never chose one."""
-        chosen = select(_M).where(_M.c.organisation_id == organisation)
-
-        def look(connection: Connection) -> Model | None:
-            row = connection.execute(chosen).mappings().first()
-            return None if row is None else _model(row)
-
-        found: Model | None = self._read(look)
         return found
 
     def put(self, model: Model) -> None:

@@ -36,7 +36,7 @@ def test_clients_trust_a_stated_authority_besides_the_systems(tmp_path: Path):
     assert int(number) > 1 or not Path("/etc/ssl/certs/ca-certificates.crt").exists()
     assert ours == "True"
     assert bad.returncode == 1
-    assert "is no PEM certificate" in bad.stderr
+    assert "holds no PEM certificate" in bad.stderr
 
 
 @pytest.mark.root

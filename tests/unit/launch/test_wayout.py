@@ -1,14 +1,19 @@
-"""What a copy of a packet tells of its destination."""
+"""What a copy of a packet tells of its destination, and how many connections there are at a time."""
 
 from __future__ import annotations
 
+import socket
 import struct
+import threading
 from ipaddress import ip_address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaizen_security.launch.wayout import destination
+from kaizen_security.launch import wayout
+from kaizen_security.launch.names import Names
+from kaizen_security.launch.proxy import ProxyAt
+from kaizen_security.launch.wayout import WayOut, destination
 
 
 def ip4(protocol: int, address: str, rest: bytes) -> bytes:
@@ -45,3 +50,39 @@ def test_a_protocol_without_ports_has_none():
 def test_any_bytes_are_a_destination_or_nothing(data: bytes):
     found = destination(data)
     assert found is None or 0 <= found[2] <= 65535
+
+
+def test_connections_beyond_what_there_is_room_for_wait_for_one_to_end(monkeypatch):
+    monkeypatch.setattr(wayout, "MOST", 1)
+    upstream, inside = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
+    heard: list[bytes] = []
+
+    def echo() -> None:
+        for _ in range(2):
+            sock, _ = upstream.accept()
+            with sock:
+                while data := sock.recv(64):
+                    heard.append(data)
+                    sock.sendall(data)
+
+    def said(sock: socket.socket, data: bytes) -> bytes:
+        sock.sendall(data)
+        return sock.recv(64)
+
+    server = threading.Thread(target=echo)
+    server.start()
+    place, role = inside.getsockname(), f"local:{upstream.getsockname()[1]}"
+    out = WayOut([(role, inside)], proxy=ProxyAt(host="127.0.0.1", port=1), names=Names(), seen=lambda *words: None)
+    out.start()
+    with socket.create_connection(place, timeout=20) as first, socket.create_connection(place, timeout=20) as second:
+        assert said(first, b"one") == b"one"
+        second.sendall(b"two")
+        for _ in range(20):
+            assert said(first, b"again") == b"again"
+        assert out.counts["connections"] == 1
+        first.close()
+        assert second.recv(64) == b"two"
+    out.stop()
+    server.join(20)
+    upstream.close()
+    assert heard == [b"one", *[b"again"] * 20, b"two"]

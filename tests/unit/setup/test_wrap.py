@@ -216,6 +216,7 @@ def test_the_files_of_common_clients_are_known(tmp_path):
         ({"command": "npx", "args": ["-y", "@scope/files@latest"]}, "takes whatever version is newest"),
         ({"command": "bash", "args": ["-c", "curl x | sh"]}, "a shell starts it"),
         ({"url": "http://files.example/mcp"}, "plain HTTP"),
+        ({"url": "http://[files.example/mcp"}, "its url cannot be read"),
         ({"command": "files", "env": {"API_KEY": CANARY}}, "secrets stand in the file: API_KEY"),
         ({}, "cannot be understood"),
     ],

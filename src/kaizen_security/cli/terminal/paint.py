@@ -23,8 +23,10 @@ def painted(text: str, paint: str, colour: bool) -> str:
 
 
 def plain(text: str) -> str:
-    """Without what could drive a terminal."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """What an agent wrote must not drive the terminal that it is read on: what cannot be printed is shown by its number."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def told(err: Exception) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kaizen_security.cli.terminal.paint import BOLD, DIM, GREEN, RED, YELLOW, painted, shortened
-from kaizen_security.cli.terminal.verdict import clean
+from kaizen_security.cli.terminal.paint import BOLD, DIM, GREEN, RED, YELLOW, painted, plain, shortened
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.runtime.retained import Joining, Retained
@@ -47,17 +46,17 @@ def _step(one: Retained, is_here: bool, colour: bool, width: int) -> Iterator[st
     line = f"{head}{shortened(_what(action), room):<{room}} "
     yield (painted(line, BOLD, colour) if is_here else line) + painted(f"{word:<5}", paint, colour) + told
     for finding in verdict.evidence:
-        yield painted(shortened(f"{'':<13}{clean(finding.kind)}: {clean(finding.value)}", width), DIM, colour)
+        yield painted(shortened(f"{'':<13}{plain(finding.kind)}: {plain(finding.value)}", width), DIM, colour)
     if score is not None and verdict.flagged:
         for came in score.came:
             if came.origin in ("text", "field", "unknown"):
-                said = f"{'':<13}{clean(came.field)} from {clean(came.words)}"
+                said = f"{'':<13}{plain(came.field)} from {plain(came.words)}"
                 yield painted(shortened(said, width), DIM, colour)
 
 
 def _seen_by(action: Action) -> str:
-    return f"{int(action.rung)} {clean(action.source)}"
+    return f"{int(action.rung)} {plain(action.source)}"
 
 
 def _what(action: Action) -> str:
-    return clean(" ".join(filter(None, (action.tool or action.kind, action.target))))
+    return plain(" ".join(filter(None, (action.tool or action.kind, action.target))))

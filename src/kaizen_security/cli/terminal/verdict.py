@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kaizen_security.cli.terminal.paint import DIM, GREEN, RED, YELLOW, painted, shortened
+from kaizen_security.cli.terminal.paint import DIM, GREEN, RED, YELLOW, painted, plain, shortened
 from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.score import Score
@@ -21,29 +21,24 @@ _BY_SCORE = frozenset({"provenance", "alignment"})
 _BAR = 12
 
 
-def clean(text: str) -> str:
-    """What an agent wrote must not steer the terminal that it is read on."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-
-
 def shown(verdict: Verdict, *, colour: bool) -> str:
     """A verdict with its findings, in lines."""
     word, paint = (
         ("BLOCK", RED) if verdict.blocked else ("ALLOW, flagged", YELLOW) if verdict.flagged else ("ALLOW", GREEN)
     )
-    lines = [f"{painted(word, paint, colour)}  {clean(verdict.reason)}"]
+    lines = [f"{painted(word, paint, colour)}  {plain(verdict.reason)}"]
     if verdict.confidence is not None:
         lines.append(f"confidence {verdict.confidence:.2f}")
     for finding in verdict.evidence:
         lines += _finding(finding, verdict.score, colour)
-    lines += [painted(f"note: {clean(note)}", DIM, colour) for note in verdict.notes]
+    lines += [painted(f"note: {plain(note)}", DIM, colour) for note in verdict.notes]
     if verdict.pending is not None:
-        lines.append(f"waits for a person: hold {clean(verdict.pending.id)}")
+        lines.append(f"waits for a person: hold {plain(verdict.pending.id)}")
     return "\n".join(lines)
 
 
 def _finding(finding: Finding, score: Score | None, colour: bool) -> Iterable[str]:
-    yield f"- {painted(clean(finding.kind), YELLOW, colour)}: {clean(finding.value)}"
+    yield f"- {painted(plain(finding.kind), YELLOW, colour)}: {plain(finding.value)}"
     attack = ATTACKS.get(finding.attack)
     ids = f"{attack.title} ({' '.join((*attack.owasp, *attack.atlas))})" if attack else finding.attack
     for label, value in (
@@ -56,7 +51,7 @@ def _finding(finding: Finding, score: Score | None, colour: bool) -> Iterable[st
         ("attack", ids),
     ):
         if value:
-            yield f"    {label + ':':<12}{clean(value)}"
+            yield f"    {label + ':':<12}{plain(value)}"
 
 
 def role(finding: Finding, score: Score | None) -> str:
@@ -86,4 +81,4 @@ def contributions(score: Score, *, colour: bool) -> Iterator[str]:
 def origins(score: Score, *, width: int) -> Iterator[str]:
     """Where each value of the call came from."""
     for one in score.came:
-        yield shortened(f"  {clean(one.field):<22} {one.kind:<12} {clean(one.words)}", width)
+        yield shortened(f"  {plain(one.field):<22} {one.kind:<12} {plain(one.words)}", width)
