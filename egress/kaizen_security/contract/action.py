@@ -15,6 +15,9 @@ Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json
 KINDS = ("tool_call", "skill_load", "connect", "http", "file", "exec", "dns", "message")
 """The known kinds. ``kind`` is an open string: an unknown one is judged like any other, by what the agent normally does."""
 
+ARGUMENTS = ("arguments", "input", "params", "query")
+"""Where in an action's metadata clients put what a tool was called with."""
+
 EGRESS_KINDS = frozenset({"connect", "http", "dns"})
 """Kinds that by themselves reach over the network."""
 

@@ -21,8 +21,7 @@ class Correlation:
     """Remembers who read something sensitive. Bounded; what it had to forget is counted in ``forgotten``.
 
     With ``run_id`` a read counts until the end of the run (``end``), however many actions lie between; without, for the agent's
-    next
-    ``WINDOW`` actions. Not safe to share between threads without a lock.
+    next ``WINDOW`` actions. Not safe to share between threads without a lock.
     """
 
     def __init__(self, source: str = "policy:correlation") -> None:

@@ -17,11 +17,10 @@ from kaizen_security.client.config import default_sidecar, load
 from kaizen_security.client.dial import check_key_may_go
 from kaizen_security.client.dial import place as place_of
 from kaizen_security.client.http import Connection
-from kaizen_security.contract.action import Json
+from kaizen_security.contract.action import ARGUMENTS, Json
 from kaizen_security.contract.errors import InvalidInput, Misconfigured, Refused, Unreachable
 from kaizen_security.contract.fields import array, obj, text
 from kaizen_security.contract.hold import Hold, HoldAnswer, decode_hold, encode_hold
-from kaizen_security.observer.score import ARGUMENTS
 
 DEADLINE = 5.0
 LOOK = 1.0

@@ -1,8 +1,7 @@
 """Targets: what an action is done to, taken apart into scheme, host, port and path; and whether it is a place on a network.
 
 Sources: WHATWG URL (how browsers and Node read a URL), RFC 3986 (how most Python clients do). Where the two disagree about the
-host,
-``Target.also`` holds the other reading: a deny looks at all of them, a permission needs all of them. ADR 0002.
+host, ``Target.also`` holds the other reading: a deny looks at all of them, a permission needs all of them. ADR 0002.
 """
 
 from __future__ import annotations
@@ -56,13 +55,11 @@ _WINDOWS = re.compile(r"[A-Za-z]:(?:[\\/]|\Z)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """``scheme`` in lower case; ``host`` canonical or ``""``; ``port`` as stated, else the scheme's, else 0; ``path`` as
-    stated.
+    """``scheme`` in lower case; ``host`` canonical or ``""``; ``port`` as stated, else the scheme's, else 0; ``path`` as stated.
 
     ``is_address``  the host is an IP address
     ``readable``    false: something stands where a host belongs that ``host`` refuses; ``host`` is then the nearest text, good
-    for showing
-                    and for denying, never for permitting
+                    for showing and for denying, never for permitting
     ``also``        other hosts that another client would reach with the same text
     """
 
@@ -154,7 +151,7 @@ def _with_scheme(stated: str, rest: str) -> Target:
     elif rest.startswith("//"):
         rest = rest[2:]
     else:
-        return target(rest)  # jdbc:postgresql://…: the scheme that matters is the inner one
+        return read(rest)  # jdbc:postgresql://…: the scheme that matters is the inner one
     end = (_SPECIAL_ENDS if special else _AUTHORITY_ENDS).search(rest)
     path = rest[end.start() :] if end else ""
     if scheme in _BUCKETS:
@@ -299,8 +296,7 @@ def destination(kind: str, text: str) -> Target | None:
     * ``connect``, ``http``, ``dns``: the target always is one, also a single word, and also when it cannot be read.
     * ``file``, ``skill_load``, ``exec``, ``message``: only a URL with a host (a path, a command line, a person is none).
     * every other kind (``tool_call``): a URL with a host, ``host:port``, a dotted IPv4 or an IPv6 address, or a dotted name
-    under a
-      top-level or special-use domain that is not a file's usual ending. So ``orders``, ``public.users``, ``report.pdf``,
+      under a top-level or special-use domain that is not a file's usual ending. So ``orders``, ``public.users``, ``report.pdf``,
       ``42``, ``3.11`` and ``x@y.example`` are none.
     """
     return reached(kind, text, target(text))

@@ -2,8 +2,7 @@
 
 An address, an account, a URL, a file or a number is one token in canonical form (no scheme, no ``www.``, no trailing slash, letters
 folded, ``1,100.00`` is ``1100``); beside it stand its parts as words. Words are cut to a stem by rule, not by dictionary.
-Everything
-here is bounded by its caller: a text is cut before it is read.
+Everything here is bounded by its caller: a text is cut before it is read.
 """
 
 from __future__ import annotations

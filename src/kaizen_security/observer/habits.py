@@ -13,10 +13,10 @@ from math import log
 from typing import Self
 
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import obj
 from kaizen_security.observer.counts import Counts
 from kaizen_security.observer.entities import fingerprint
+from kaizen_security.observer.learners.parts import number
 from kaizen_security.observer.rooms import Few, Requests, Tools
 from kaizen_security.observer.scores import Scores
 
@@ -201,7 +201,7 @@ class Habits:
         found = cls()
         if not doc:
             return found
-        found.runs, found.calls = (_count(doc, key, name) for key in ("runs", "calls"))
+        found.runs, found.calls = (number(doc, key, name) for key in ("runs", "calls"))
         found.scores = Scores.from_json(doc.get("scores"), name + ".scores")
         found.tools = Tools.from_json(doc.get("tools", []), MOST_TOOLS, name + ".tools")
         found.offered = Tools.from_json(doc.get("offered", []), MOST_OFFERED, name + ".offered")
@@ -212,10 +212,3 @@ class Habits:
         for table, cells in CELLS.items():
             setattr(found, table, Counts.from_json(doc.get(table, ""), cells, f"{name}.{table}"))
         return found
-
-
-def _count(doc: Mapping[str, Json], key: str, name: str) -> int:
-    value = doc.get(key, 0)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidInput(f"{name}.{key}", "must be a whole number from 0")
-    return value

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.action import ARGUMENTS, Action, Json
 from kaizen_security.contract.declaration import DataClass
 from kaizen_security.observer.carried import for_credentials
 from kaizen_security.observer.copies import distinct, rows, words
@@ -253,12 +253,9 @@ def _spellings(value: str) -> Iterator[str]:
         yield whole[(0, 2, 3)[skipped] : len(whole) - (1 if (skipped + len(data)) % 3 else 0)]
 
 
-_ARGUMENTS = ("arguments", "input", "params", "query")
-
-
 def _texts(action: Action) -> Iterator[str]:
     yield action.target
-    for key in _ARGUMENTS:
+    for key in ARGUMENTS:
         if key not in action.metadata:
             continue
         found = action.metadata[key]

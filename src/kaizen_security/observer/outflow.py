@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from kaizen_security.contract.action import Json
-from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.fields import obj
 from kaizen_security.observer.counts import Counts, Owned
 from kaizen_security.observer.entities import fingerprint
 from kaizen_security.observer.habits import YOUNG
+from kaizen_security.observer.learners.parts import number
 from kaizen_security.observer.rooms import Few
 from kaizen_security.observer.rows import Rows
 
@@ -143,7 +143,7 @@ class Outflow:
         found = cls()
         if not doc:
             return found
-        found.runs = _whole(doc.get("runs"), name + ".runs")
+        found.runs = number(doc, "runs", name)
         found.flows = Few.from_json(doc.get("flows", ""), FLOWS, name + ".flows")
         found.secrets = Few.from_json(doc.get("secrets", ""), SECRETS, name + ".secrets")
         found.pairs = Owned.from_json(doc.get("pairs", ""), PAIRS, name + ".pairs")
@@ -155,9 +155,3 @@ class Outflow:
 def mark(*parts: object) -> int:
     """The hash under which a baseline knows something, the same in every process."""
     return fingerprint("|".join(map(str, parts)))
-
-
-def _whole(value: Json, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise InvalidInput(name, "must be a whole number from 0")
-    return value

@@ -13,7 +13,7 @@ from functools import lru_cache
 from math import exp
 from operator import itemgetter, mul
 
-from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.action import ARGUMENTS, Action, Json
 from kaizen_security.contract.canonical_values import builder
 from kaizen_security.observer.habits import YOUNG, Deed, Habits
 from kaizen_security.observer.origins import Call, Origin, Origins, Reached
@@ -37,9 +37,6 @@ from kaizen_security.observer.weights import (
 
 _ORDER = tuple(WEIGHTS[name] for name in NAMES)
 _WEIGHED = tuple((name, WEIGHTS[name]) for name in NAMES if WEIGHTS[name] > 0)
-
-ARGUMENTS = ("arguments", "input", "params", "query")
-"""Where clients put what a tool was called with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,7 @@
 """What speaks for it that a call does not follow from the user's request but from something that the agent read.
 
 Each signal is a number from 0; none of them falls because of anything that came in with a result. Only the request, and what
-the agent
-has done before unflagged, make a call look better.
+the agent has done before unflagged, make a call look better.
 """
 
 from __future__ import annotations

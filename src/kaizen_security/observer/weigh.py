@@ -78,7 +78,10 @@ TABLE = {
 
 def blocks(detection: str, mode: Mode) -> bool:
     """Whether that detection's finding, once it is certain, blocks in that mode."""
-    when = TABLE.get(detection, UNKNOWN).blocks
+    return _holds(TABLE.get(detection, UNKNOWN).blocks, mode)
+
+
+def _holds(when: Blocks, mode: Mode) -> bool:
     return when is Blocks.ALWAYS or (when is Blocks.ENFORCE and mode is Mode.ENFORCE)
 
 
@@ -87,8 +90,6 @@ _OWN_WORDS = frozenset({"policy", "correlation", "declaration", "novelty"})
 
 UNKNOWN = Weight(15, Blocks.NEVER)
 """A detection without a row may flag."""
-
-NO_POLICY_YET = "no policy received yet: judged without policy and declaration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +195,7 @@ def _weight(about: About) -> Weight:
 
 
 def _blocks(entry: Entry, mode: Mode) -> bool:
-    weight = entry.weight
-    if entry.about.status is not Status.STABLE:
-        return False
-    return weight.blocks is Blocks.ALWAYS or (weight.blocks is Blocks.ENFORCE and mode is Mode.ENFORCE)
+    return entry.about.status is Status.STABLE and _holds(entry.weight.blocks, mode)
 
 
 def _asks(entry: Entry) -> bool:
@@ -210,7 +208,7 @@ def _verdict(
     blocked = any(_blocks(entry, rules.mode) for entry in loud)
     reason = reason_of(action, tuple(entry.finding for entry in loud))
     if not rules.received:
-        notes.append(NO_POLICY_YET)
+        notes.append(reasons.NO_POLICY_YET)
         if rules.mode is Mode.ENFORCE:
             blocked, reason = True, reasons.FAILED_CLOSED
     return _said(

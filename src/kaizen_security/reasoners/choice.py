@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from kaizen_security.reasoners.google import Google
 from kaizen_security.reasoners.local import Local
 from kaizen_security.reasoners.openai import OpenAI
 from kaizen_security.reasoners.speech import Speech, Spoken
+from kaizen_security.reasoners.tokens import is_loopback
 
 MAX_KEY = 4096
 MAX_URL = 2048
@@ -223,16 +223,9 @@ def _checked(choice: Choice) -> Choice:
     if needs and not choice.key:
         raise InvalidInput("api_key", "must be stated")
     scheme, host, _, _ = outbound.split(choice.place)
-    if choice.key and scheme == "http" and not _is_loopback(host):
+    if choice.key and scheme == "http" and not is_loopback(host):
         raise InvalidInput("base_url", "must begin with https://: a key would go in the clear")
     return choice
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def shown(choice: Choice) -> dict[str, Json]:

@@ -175,12 +175,13 @@ def granted(document: Json, name: str = "access_token", seconds: float | None = 
 def checked_url(url: str, what: str) -> str:
     """A URL to which a secret may be sent. Raises Misconfigured."""
     scheme, host, _, _ = outbound.split(url)
-    if scheme == "https" or _is_loopback(host):
+    if scheme == "https" or is_loopback(host):
         return url.rstrip("/")
     raise Misconfigured(f"{what} must begin with https://: a secret would go in the clear")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether what goes there stays on this machine, as far as can be told without asking a resolver."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -17,13 +17,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from kaizen_security.contract import reasons
-from kaizen_security.contract.action import Action
+from kaizen_security.contract.action import ARGUMENTS, Action
 from kaizen_security.contract.codec import encode_action
 from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.fields import MAX_NAME
 from kaizen_security.contract.hold import Hold, HoldAnswer, HoldState
 from kaizen_security.observer.question import Answer, Question, Word, signature
-from kaizen_security.observer.score import ARGUMENTS
 from kaizen_security.runtime.agents import AgentKey
 
 MOST = 4096

@@ -11,7 +11,7 @@ import re
 from dataclasses import replace
 
 from kaizen_security.contract import canonical, reasons
-from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.action import ARGUMENTS, Action, Json
 from kaizen_security.contract.attacks import ATTACKS
 from kaizen_security.contract.boundary import HOSTS, NAMES, NUMBERS, SWITCHES, outward, outward_verdict
 from kaizen_security.contract.boundary_target import hashed
@@ -23,7 +23,7 @@ from kaizen_security.observer.gap.words import ADVICE, DETECTION, FORM
 
 METADATA = NUMBERS | SWITCHES | NAMES | HOSTS | {"facts", "facts_omitted"}
 """Keys of an action's metadata that leave; their values have passed ``contract.boundary``."""
-FIELDS = frozenset("arguments input params query target_userinfo target_path target_query target_fragment".split())
+FIELDS = frozenset((*ARGUMENTS, *"target_userinfo target_path target_query target_fragment".split()))
 """Where a fact stood, as far as that is said."""
 OURS = frozenset({DETECTION, "declaration", "policy", "correlation", "novelty"})
 """Detections whose sentences name tools and destinations, and nothing of a run."""

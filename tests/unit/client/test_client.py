@@ -707,9 +707,8 @@ def test_a_declaration_that_the_sidecar_has_not_taken_holds_in_the_client(sideca
 
 
 def test_what_enforce_blocks_is_what_the_observers_table_says():
-    from kaizen_security.observer.weigh import NO_POLICY_YET, TABLE, Blocks
+    from kaizen_security.observer.weigh import TABLE, Blocks
 
-    assert NO_POLICY_YET == reasons.NO_POLICY_YET
     assert {name for name, weight in TABLE.items() if weight.blocks is Blocks.ENFORCE} <= ENFORCED
     assert {name for name, weight in TABLE.items() if weight.blocks is not Blocks.ENFORCE} & ENFORCED == set()
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.action import ARGUMENTS, Action, Json
 from kaizen_security.observer.entities import Kind, fold, places_in, words_of_name
 from kaizen_security.observer.gap.command import direct, reads
 from kaizen_security.observer.gap.expectation import canonical_path
@@ -119,7 +119,7 @@ def told(action: Action, at: float) -> Told:
     names = _Names()
     if action.target:
         names.whole("", action.target)
-    for key in ("arguments", "input", "params", "query"):
+    for key in ARGUMENTS:
         if key in action.metadata:
             names.walk(action.metadata[key])
     words = set(words_of_name(action.tool))
