@@ -1,5 +1,5 @@
-"""Every figure on one page: ``python -m benchmarks.figures`` writes ``docs/reference/figures.md`` of what is stored in
-``benchmarks/results/``; ``--run`` measures all of it first, one after the other (``make figures``; about half an hour).
+"""Every figure on one page: ``python -m benchmarks.figures`` writes ``docs/reference/figures.md``, and pictures, of what is
+stored in ``benchmarks/results/``; ``--run`` measures all of it first, one after the other (``make figures``; about half an hour).
 
 A figure without a stored result is said to be missing, one over its budget to be over it, and where another program of the same run
 is better, that is a row of its own.
@@ -14,10 +14,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from benchmarks import proxy_page, week_page
 from benchmarks.kept import RESULTS, ROOT
 from benchmarks.proxy_page import ROWS as PROXY_ROWS
 
 PAGE = ROOT / "docs" / "reference" / "figures.md"
+IMAGES = ROOT / "docs" / "images"
 COMMANDS = (
     "benchmarks.inspect --keep",
     "benchmarks.observer --keep",
@@ -442,6 +444,12 @@ def page(results: dict[str, Found]) -> str:
     )
 
 
+def pictures(results: dict[str, Found]) -> dict[str, str]:
+    """Every picture of stored results in ``docs/images``, by its name."""
+    drawn = proxy_page.charts(results["proxy"]) if "proxy" in results else {}
+    return drawn | ({"week": week_page.chart(results["soak-week"])} if "soak-week" in results else {})
+
+
 def main() -> int:
     """Measure where asked, and write the page; 1 when a benchmark did not come to its end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -454,7 +462,9 @@ def main() -> int:
             status = subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT).returncode
             worst = max(worst, status if status > 1 else 0)
     PAGE.write_text(page(stored()))
-    print(f"{PAGE.relative_to(ROOT)} is written")
+    for name, drawn in pictures(stored()).items():
+        (IMAGES / f"{name}.svg").write_text(drawn)
+    print(f"{PAGE.relative_to(ROOT)} is written, and its pictures")
     return min(worst, 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.bars import Bar, bars
 from benchmarks.kept import ROOT, conditions, quoted
 
 PAGE = "docs/reference/proxy-figures.md"
@@ -46,32 +47,27 @@ def _shown(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def chart(results: dict[str, dict[str, float]], key: str, title: str) -> str:
-    """Bars as SVG."""
-    bars = [(name, results[name][key]) for name in ORDER if key in results.get(name, {})]
-    most = max(value for _, value in bars) or 1.0
-    height = 34 + 26 * len(bars)
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 620 {height}" role="img" aria-label="{title}">',
-        "<style>text{font:13px sans-serif;fill:#444}.ours{fill:#0a7d5a}.other{fill:#9aa5b1}</style>",
-        f'<text x="0" y="16" font-weight="bold">{title}</text>',
-    ]
-    for row, (name, value) in enumerate(bars):
-        y = 30 + 26 * row
-        kind = "ours" if name == "kaizen" else "other"
-        lines.append(f'<text x="84" y="{y + 14}" text-anchor="end">{name}</text>')
-        lines.append(f'<rect class="{kind}" x="92" y="{y}" width="{max(1.0, 440 * value / most):.1f}" height="19"/>')
-        lines.append(f'<text x="{98 + 440 * value / most:.1f}" y="{y + 14}">{_shown(value)}</text>')
-    return "\n".join([*lines, "</svg>"]) + "\n"
+def charts(document: dict[str, Any]) -> dict[str, str]:
+    """Each picture by its name."""
+    results = document["results"]
+    return {
+        name: bars(
+            title,
+            [
+                Bar(proxy, results[proxy][key], _shown(results[proxy][key]), proxy == "kaizen")
+                for proxy in ORDER
+                if key in results.get(proxy, {})
+            ],
+        )
+        for name, (key, title) in CHARTS.items()
+        if any(key in found for found in results.values())
+    }
 
 
 def write(document: dict[str, Any]) -> None:
-    """Renew page and charts from the stored figures."""
+    """Renew the page from the stored figures; ``benchmarks.figures`` draws the charts."""
     page = ROOT / PAGE
     lines = [f"`{document['command']}`: {conditions(document)}", "", *table(document)]
     if document["skipped"]:
         lines += ["", f"Not installed there: {', '.join(document['skipped'])}."]
     page.write_text(quoted(page.read_text(), "proxy", lines))
-    for name, (key, title) in CHARTS.items():
-        if any(key in found for found in document["results"].values()):
-            (ROOT / "docs/images" / f"{name}.svg").write_text(chart(document["results"], key, title))

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 from benchmarks import detection_page, figures
+from benchmarks.kept import ROOT
+from benchmarks.proxy_page import CHARTS
 
 
 def test_the_page_is_what_the_stored_results_give():
     assert figures.page(figures.stored()) == figures.PAGE.read_text(), "run python -m benchmarks.figures"
+
+
+def test_the_pictures_are_what_the_stored_results_give():
+    drawn = figures.pictures(figures.stored())
+    assert drawn.keys() >= {"week", *CHARTS}
+    kept = {name: (figures.IMAGES / f"{name}.svg").read_text() for name in drawn}
+    assert kept == drawn, "run python -m benchmarks.figures"
+
+
+def test_every_picture_has_a_ground_of_its_own_so_that_dark_pages_show_its_words():
+    for picture in ROOT.glob("docs/**/*.svg"):
+        drawn = picture.read_text()
+        wide, high = re.search(r'viewBox="0 0 (\d+) (\d+)"', drawn).groups()
+        assert re.search(rf'<rect width="{wide}" height="{high}" fill="(#fff|#ffffff|white)"/>', drawn), picture
 
 
 def rows(yardstick):
