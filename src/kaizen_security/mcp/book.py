@@ -24,7 +24,8 @@ class Book:
     def __init__(self, folder: str) -> None:
         self._path = os.path.join(folder, "sessions") if folder else ""
         self._known = self._read()
-        self._write_anew()
+        self._noted = 0
+        self._write_anew(self._known)
 
     def opened(self, agent: str, server: str, session: str) -> None:
         """Remember it."""
@@ -51,11 +52,11 @@ class Book:
                     found[mark] = None
         return dict.fromkeys([*found][-MAX:])
 
-    def _write_anew(self) -> None:
+    def _write_anew(self, known: dict[str, None]) -> None:
         if not os.path.exists(self._path):
             return
         with suppress(OSError):
-            write_whole(self._path, "".join(mark + "\n" for mark in self._known).encode())
+            write_whole(self._path, "".join(mark + "\n" for mark in known).encode())
 
     def _note(self, line: str) -> None:
         if not self._path:
@@ -66,6 +67,11 @@ class Book:
                 os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="ascii"
             ) as file:
                 file.write(line + "\n")
+        self._noted += 1
+        if self._noted >= MAX:
+            # So that the file stays small also where the process runs for months.
+            self._noted = 0
+            self._write_anew(self._read())
 
 
 def _mark(agent: str, server: str, session: str) -> str:

@@ -21,7 +21,7 @@ from kaizen_security.mcp.lines import Line, Lines
 MAX_SESSIONS = 64
 """Processes of one server; the one used longest ago makes room."""
 MAX_KEPT = 256
-"""Messages that a server sent by itself and that no stream has taken yet."""
+"""Messages that a server sent by itself and that nobody has taken yet; what comes on top is lost."""
 AT_ONCE = 64 << 10
 GRACE = 1.5
 """Seconds that a server gets to end after the end of its input."""
@@ -71,7 +71,7 @@ class _Stream:
 
     def close(self) -> None:
         """Take it out of its session."""
-        self._session.streams.discard(self)
+        self._session.left(self)
         while not self.said.empty():
             said = self.said.get_nowait()
             if isinstance(said, Large):
@@ -103,6 +103,12 @@ class _Session:
             stream.said.put_nowait(said)
         self._kept.clear()
         return stream
+
+    def left(self, stream: _Stream) -> None:
+        """Nobody listens there any more: what the server sends by itself is kept for who listens next."""
+        self.streams.discard(stream)
+        if self._listening is stream:
+            self._listening = None
 
     async def write(self, body: bytes) -> None:
         """Send it one message. Raises Unreachable."""
@@ -157,12 +163,11 @@ class _Session:
                     self.streams.discard(stream)
                 return
         open_ = self._listening or next(iter(self.streams), None)
-        if open_ is not None:
+        if open_ is not None and open_.said.qsize() < MAX_KEPT:
             open_.said.put_nowait(said)
-        elif isinstance(said, Large) or len(self._kept) >= MAX_KEPT:
-            if isinstance(said, Large):
-                said.close()
-        else:
+        elif isinstance(said, Large):
+            said.close()
+        elif open_ is None and len(self._kept) < MAX_KEPT:
             self._kept.append(said)
 
     def _end(self) -> None:

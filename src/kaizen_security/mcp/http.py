@@ -27,7 +27,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import InvalidInput, Unreachable
 from kaizen_security.contract.step import End
 from kaizen_security.contract.verdict import Mode
-from kaizen_security.mcp import config
+from kaizen_security.mcp import answers, config
 from kaizen_security.mcp.book import Book
 from kaizen_security.mcp.desk import Desk
 from kaizen_security.mcp.events import Events, LargeEvent, TooLong
@@ -179,9 +179,7 @@ class Gateway:
             return problem(413, f"the message has more than {LIMITS.request} bytes")
         wrong = mismatch(request, body)
         if wrong:
-            return JSONResponse(
-                {"jsonrpc": "2.0", "id": None, "error": {"code": HEADER_MISMATCH, "message": wrong}}, 400
-            )
+            return Response(answers.error(None, HEADER_MISMATCH, wrong), 400, media_type="application/json")
         desk = self._desk(agent, upstream, request.headers.get(SESSION, ""))
         if desk is None:
             return problem(404, "this session is not known here")
@@ -313,7 +311,7 @@ class Gateway:
             return unreachable(desk, b"", err)
         reply.close()
         if reply.status < 400:
-            del self._sessions[agent, upstream.name, session]
+            self._sessions.pop((agent, upstream.name, session), None)
             self._book.ended(agent, upstream.name, session)
             desk.kaizen.note(End(run_id=_run_of(session), agent=agent, at=now()))
         return Response(b"", reply.status, back(reply))
@@ -335,6 +333,8 @@ class Gateway:
 
     async def _known(self, agent: str) -> None:
         """Attach the agent at its first request: that asks for its policy, so it is done aside, and once."""
+        if agent in self._agents:
+            return
         async with self._attaching:
             if agent not in self._agents:
                 self._agents[agent] = _Agent(await asyncio.to_thread(self._attach, agent))

@@ -43,6 +43,8 @@ BRINGS = frozenset("tools/call resources/read prompts/get completion/complete ta
 SERVER_KEY = "io.modelcontextprotocol/serverInfo"
 """Where a server says its name from 2026-07-28 on."""
 ASKS_PEOPLE = frozenset({"sampling/createMessage", "elicitation/create"})
+MAX_TOLD = 10_000
+"""Definitions that are known to be reported; a server with more of them is reported again."""
 
 
 class Warden(Nothing):
@@ -203,6 +205,8 @@ class Warden(Nothing):
             for one in rulings
             if (one.name in self._held or one.why is Why.TWICE or one.why.flags) and self._untold(one)
         )
+        if len(self._told) > MAX_TOLD:
+            self._told.clear()
         self._told |= {(one.name, one.digest) for one in rulings}
         bad = {one.name for one in rulings if one.why is Why.TWICE} | self._held.keys()
         good = [] if SERVER in self._held else [tool for tool in listed if name_of(tool) and name_of(tool) not in bad]

@@ -47,6 +47,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self):
         self.server.peer.reached.append((dict(self.headers), b"DELETE"))
+        self.server.peer.before_ended()
         self._answer(200, b"")
 
 
@@ -67,11 +68,12 @@ def _result(message):
 class HttpPeer:
     """``reached``: headers and body of each request. ``answers``: by method, status, content type and body.
 
-    ``events``: what GET gives.
+    ``events``: what GET gives. ``before_ended``: done before a DELETE is answered.
     """
 
     def __init__(self):
         self.reached, self.answers, self.events = [], {}, b""
+        self.before_ended = lambda: None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.peer = self
         self._server.daemon_threads = True

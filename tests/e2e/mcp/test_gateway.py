@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -92,6 +94,15 @@ def test_a_session_is_the_server_s_own_and_bodies_pass_byte_for_byte(gateway, pe
     ended = running.call.delete("/desk/mcp", headers={"mcp-session-id": SESSION})
     assert (ended.status_code, peer.reached[-1][1]) == (200, b"DELETE")
     assert running.post(request(3, "ping"), mcp_session_id=SESSION).status_code == 404
+
+
+def test_a_session_that_is_ended_twice_at_once_is_ended(gateway, peer):
+    running = gateway()
+    running.post(request(1, "initialize", protocolVersion="2025-06-18"))
+    peer.before_ended = threading.Barrier(2, timeout=10).wait
+    with ThreadPoolExecutor(2) as both:
+        ends = [both.submit(running.call.delete, "/desk/mcp", headers={"mcp-session-id": SESSION}) for _ in range(2)]
+        assert [end.result().status_code for end in ends] == [200, 200]
 
 
 def test_without_sessions_each_request_stands_alone(gateway, peer):

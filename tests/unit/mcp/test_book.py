@@ -37,6 +37,17 @@ def test_it_keeps_the_newest(tmp_path, monkeypatch):
     assert len((tmp_path / "sessions").read_text().splitlines()) == 3
 
 
+def test_its_file_stays_small_while_the_process_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX", 3)
+    book = Book(str(tmp_path))
+    for n in range(100):
+        book.opened("a", "s", str(n))
+        book.ended("a", "s", str(n))
+    book.opened("a", "s", "last")
+    assert len((tmp_path / "sessions").read_text().splitlines()) <= 2 * 3
+    assert Book(str(tmp_path)).knows("a", "s", "last")
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"nonsense\n" * 3, b"-\n-\n", b""])
 def test_a_damaged_file_is_as_good_as_none(tmp_path, content):
     (tmp_path / "sessions").write_bytes(content)
