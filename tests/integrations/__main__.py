@@ -29,6 +29,7 @@ ENVIRONMENTS = {
         "pairs",
         "pairs_mcp",
         "auto",
+        "programs",
         "examples",
     ),
     "b": (
@@ -44,6 +45,7 @@ ENVIRONMENTS = {
         "conversations",
         "otel_instrumented",
         "auto",
+        "programs",
         "examples",
     ),
     "lowest": (

@@ -206,3 +206,29 @@ def test_what_the_framework_injects_is_no_argument_and_more_arguments_are(models
     agent.invoke(given(), config={"callbacks": [KaizenCallbackHandler(kaizen)]})
     assert got == [("tea", "call_1")]
     assert seen == [{"what": "tea"}]
+
+
+def test_a_tool_whose_coroutine_runs_itself_with_the_bare_value_is_one_act(models, attach):
+    """As ``PythonREPLTool`` of langchain-experimental does."""
+    seen, ran = [], []
+
+    class Shell(BaseTool):
+        name: str = "shell"
+        description: str = "Run a program."
+
+        def _run(self, query: str) -> str:
+            ran.append(query)
+            if query == "again":
+                self.run("other")
+            return "done"
+
+        async def _arun(self, query: str) -> Any:
+            return self.run(query)
+
+    kaizen = attach(declare=False, on_verdict=lambda _, action: seen.append(action.metadata["arguments"]))
+    kaizen.declare(tools=["shell"])
+    agent = create_agent(model(models.url), [Shell()])
+    models.say(asks(Call(tool="shell", arguments={"query": "again"})), "Done.")
+    asyncio.run(agent.ainvoke(given(), config={"callbacks": [KaizenCallbackHandler(kaizen)]}))
+    assert ran == ["again", "other"]
+    assert seen == [{"query": "again"}, {"input": "other"}]

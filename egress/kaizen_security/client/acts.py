@@ -50,6 +50,10 @@ ACT: ContextVar[Action | None] = ContextVar("kaizen_act", default=None)
 """The innermost act of the current context: the action that was judged and runs now."""
 
 
+BARE = "input"
+"""What a value is called that a tool is given without a name for it."""
+
+
 def is_told(action: Action) -> bool:
     """Whether the act that runs now is ``action``, and who had it judged speaks for ``action``'s source.
 
@@ -66,7 +70,9 @@ def is_told(action: Action) -> bool:
     if isinstance(outer, dict) and isinstance(inner, dict):
         # Further in there may be more: defaults, and what the framework itself hands the function.
         same = all(name in inner and inner[name] == value for name, value in outer.items())
-        return same and bool(outer or not inner)
+        # A tool of one argument may hand itself the bare value, which then has no name but the one that we give it.
+        bare = inner.keys() == {BARE} and list(outer.values()) == [inner[BARE]]
+        return bare or (same and bool(outer or not inner))
     return outer == inner
 
 

@@ -12,7 +12,7 @@ from contextvars import Token
 from dataclasses import dataclass, field
 from typing import Final, Self, TypeVar
 
-from kaizen_security.client.acts import ACT, Reported, is_told
+from kaizen_security.client.acts import ACT, BARE, Reported, is_told
 from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.arguments import Plain, plain
 from kaizen_security.client.client import Kaizen
@@ -390,11 +390,11 @@ def _arguments(given: object) -> Json:
         try:
             given = json.loads(given)
         except (ValueError, RecursionError):  # as deep as a model likes to write
-            return {"input": plain(given)}
+            return {BARE: plain(given)}
     if given is None:
         return {}
     if isinstance(given, Mapping):
         given = dict(given)
     if not isinstance(given, dict):
-        return {"input": plain(given)}
+        return {BARE: plain(given)}
     return plain(given)

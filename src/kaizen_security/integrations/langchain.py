@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,9 @@ from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import Call, Refused, attach_point, call_of, in_order
 from kaizen_security.integrations.langchain_messages import (
+    brought,
     conversation,
+    handlers,
     last_words,
     own_words,
     request,
@@ -288,20 +291,32 @@ def _install() -> None:
         handler, run_id = _handler(self, args, kwargs)
         if handler is None:
             return run(self, tool_input, *args, **kwargs)
+
+        def body() -> Any:
+            token = _AROUND.set((handler, run_id))
+            try:
+                return run(self, tool_input, *args, **kwargs)
+            finally:
+                _AROUND.reset(token)
+
         call = handler.call(self, tool_input, str(kwargs.get("tool_call_id") or ""), run_id, kwargs.get("config"))
-        return handler.point.through(
-            call, lambda: run(self, tool_input, *args, **kwargs), functools.partial(_refused, self, kwargs), _shown
-        )
+        return handler.point.through(call, body, functools.partial(_refused, self, kwargs), brought)
 
     @functools.wraps(arun)
     async def asking_arun(self: Any, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
         handler, run_id = _handler(self, args, kwargs)
         if handler is None:
             return await arun(self, tool_input, *args, **kwargs)
+
+        async def body() -> Any:
+            token = _AROUND.set((handler, run_id))
+            try:
+                return await arun(self, tool_input, *args, **kwargs)
+            finally:
+                _AROUND.reset(token)
+
         call = handler.call(self, tool_input, str(kwargs.get("tool_call_id") or ""), run_id, kwargs.get("config"))
-        return await handler.point.athrough(
-            call, lambda: arun(self, tool_input, *args, **kwargs), functools.partial(_refused, self, kwargs), _shown
-        )
+        return await handler.point.athrough(call, body, functools.partial(_refused, self, kwargs), brought)
 
     BaseTool.run, BaseTool.arun = asking_run, asking_arun
     _install_models()
@@ -349,7 +364,7 @@ def _last_word(config: Any, kwargs: dict[str, Any]) -> str:
     if not _ENDING or not free or not kwargs.get("tools"):
         return ""
     callbacks = ensure_config(config).get("callbacks")
-    for handler in (*_handlers(callbacks), *_GLOBAL):
+    for handler in (*handlers(callbacks), *_GLOBAL):
         if isinstance(handler, KaizenCallbackHandler):
             return handler.last_word(getattr(callbacks, "parent_run_id", None))
     return ""
@@ -362,38 +377,24 @@ _ENDING: list[bool] = []
 def _refused(tool: Any, kwargs: dict[str, Any], refused: Refused) -> Any:
     if refused.ends:
         _ENDING[:] = [True]
-    call_id = kwargs.get("tool_call_id")
-    if not call_id:
+    if not (call_id := kwargs.get("tool_call_id")):
         return refused.text
     return ToolMessage(content=refused.text, tool_call_id=call_id, name=tool.name, status="error")
 
 
-def _shown(found: Any) -> object:
-    """What a tool brought back, without the message around it."""
-    if isinstance(found, ToolMessage):
-        return found.content if found.artifact is None else {"content": found.content, "artifact": found.artifact}
-    return found
+_AROUND: ContextVar[tuple[Any, UUID | None]] = ContextVar("kaizen_langchain", default=(None, None))
+"""The handler and the run of the judged call whose body runs: what that calls by hand tells its own body of no callbacks at all."""
 
 
-def _handler(
-    tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[KaizenCallbackHandler | None, UUID | None]:
+def _handler(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, UUID | None]:
     """Our handler among the callbacks of a call, and the id of the run that it is part of."""
     given = kwargs["callbacks"] if "callbacks" in kwargs else args[3] if len(args) > 3 else None
-    for handler in (*_handlers(given), *_handlers(tool.callbacks), *_GLOBAL):
+    for handler in (*handlers(given), *handlers(tool.callbacks), *_GLOBAL):
         if isinstance(handler, KaizenCallbackHandler):
             return handler, getattr(given, "parent_run_id", None)
     # A tool's body that calls another one by hand tells it nothing; LangChain keeps the run that it is part of in the context.
     around = (var_child_runnable_config.get() or {}).get("callbacks")
-    for handler in _handlers(around):
+    for handler in handlers(around):
         if isinstance(handler, KaizenCallbackHandler):
             return handler, getattr(around, "parent_run_id", None)
-    return None, None
-
-
-def _handlers(callbacks: Any) -> Iterator[Any]:
-    if isinstance(callbacks, list | tuple):
-        yield from callbacks
-    elif callbacks is not None:
-        yield from getattr(callbacks, "handlers", ())
-        yield from getattr(callbacks, "inheritable_handlers", ())
+    return _AROUND.get()

@@ -9,7 +9,7 @@ from typing import Any
 from kaizen_security.contract.errors import HookUnavailable
 
 try:
-    from langchain_core.messages import BaseMessage
+    from langchain_core.messages import BaseMessage, ToolMessage
 except ImportError as err:
     raise HookUnavailable("LangChain is not installed, or too old: pip install 'langchain-core>=1'") from err
 
@@ -106,3 +106,19 @@ def without_injected(tool: Any, given: dict[str, Any]) -> dict[str, Any]:
             _INJECTED.clear()
         known = _INJECTED[id(tool), names] = (weakref.ref(tool), names - frozenset(left))
     return {name: value for name, value in given.items() if name not in known[1]} if known[1] else given
+
+
+def brought(found: Any) -> object:
+    """What a tool brought back, without the message around it."""
+    if isinstance(found, ToolMessage):
+        return found.content if found.artifact is None else {"content": found.content, "artifact": found.artifact}
+    return found
+
+
+def handlers(callbacks: Any) -> Iterator[Any]:
+    """Those among the callbacks of a call, however they are given."""
+    if isinstance(callbacks, list | tuple):
+        yield from callbacks
+    elif callbacks is not None:
+        yield from getattr(callbacks, "handlers", ())
+        yield from getattr(callbacks, "inheritable_handlers", ())

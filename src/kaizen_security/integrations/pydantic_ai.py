@@ -21,6 +21,7 @@ from kaizen_security.client.client import Kaizen
 from kaizen_security.client.noting import RUN
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point, call_of, in_order
+from kaizen_security.integrations.pydantic_native import ran_elsewhere
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
@@ -178,6 +179,13 @@ class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI
         if frame is not None and frame.ended and frame.capability is self and words:
             raise SkipModelRequest(ModelResponse(parts=[TextPart(frame.ended)]))
         return request_context
+
+    async def after_model_request(self, ctx: Any, *, request_context: Any, response: Any) -> Any:
+        """Tools that the model's provider ran on the way to this answer are told: nobody could be asked about them."""
+        frame = _FRAME.get()
+        if frame is not None and frame.capability is self:
+            ran_elsewhere(self.point, frame.agents, frame.running, response.parts)
+        return response
 
 
 class _Sparing(CombinedCapability):  # type: ignore[misc]  # see KaizenCapability

@@ -30,11 +30,21 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A program that the provider's own interpreter ran before the model answered; in OpenAI's responses only."""
+
+    program: str
+    output: str = ""
+    id: str = "ci_1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """What the model says, and which tools it wants. ``input_tokens`` and ``output_tokens`` are what it is said to have cost."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
+    ran: tuple[Ran, ...] = ()
     input_tokens: int = 100
     output_tokens: int = 20
 
@@ -108,7 +118,7 @@ def _chat_stream(model: str, turn: Turn) -> Iterable[bytes]:
 
 
 def _responses(model: str, turn: Turn) -> dict[str, Json]:
-    output: list[Json] = []
+    output: list[Json] = [_responses_ran(one) for one in turn.ran]
     if turn.text:
         content: list[Json] = [{"type": "output_text", "text": turn.text, "annotations": []}]
         output.append(
@@ -144,7 +154,18 @@ def _responses_call(call: Call) -> dict[str, Json]:
     return {"type": "function_call", "id": f"fc_{call.id}", **named, "arguments": json.dumps(call.arguments)}
 
 
-_STREAMED = {"message": "content", "function_call": "arguments", "custom_tool_call": "input"}
+def _responses_ran(ran: Ran) -> dict[str, Json]:
+    logs: list[Json] = [{"type": "logs", "logs": ran.output}]
+    said: dict[str, Json] = {"container_id": "cntr_1", "code": ran.program, "outputs": logs, "status": "completed"}
+    return {"type": "code_interpreter_call", "id": ran.id, **said}
+
+
+_STREAMED = {
+    "message": "content",
+    "function_call": "arguments",
+    "custom_tool_call": "input",
+    "code_interpreter_call": "code",
+}
 """What of an item comes piece by piece."""
 
 

@@ -22,11 +22,11 @@ from types import TracebackType
 from typing import ClassVar, Self, TypeAlias
 
 from kaizen_security.contract.action import Json
-from kaizen_security.testing.dialects import Call, Raw, Turn
+from kaizen_security.testing.dialects import Call, Ran, Raw, Turn
 from kaizen_security.testing.endpoints import dialect_of, model_in
 from kaizen_security.testing.signed import is_signed
 
-__all__ = ["Call", "Heard", "Late", "Line", "ModelServer", "Raw", "Turn"]
+__all__ = ["Call", "Heard", "Late", "Line", "ModelServer", "Ran", "Raw", "Turn"]
 
 MAX_REQUEST = 4 << 20
 

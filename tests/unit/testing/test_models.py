@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from kaizen_security.testing.models import Call, Heard, ModelServer, Raw, Turn
+from kaizen_security.testing.models import Call, Heard, ModelServer, Ran, Raw, Turn
 
 WEATHER = Turn(text="I look it up.", calls=(Call(tool="weather", arguments={"place": "Ulm"}, id="c1"),))
 
@@ -38,25 +38,29 @@ def test_a_turn_with_a_tool_in_each_dialect():
     assert messages["content"][1] == {"type": "tool_use", "id": "c1", "name": "weather", "input": {"place": "Ulm"}}
 
 
-def test_a_tool_of_a_group_and_one_that_takes_plain_text_in_openai_s_responses():
+def test_a_tool_of_a_group_one_that_takes_plain_text_and_what_the_provider_ran_in_openai_s_responses():
     turn = Turn(
         calls=(
             Call(tool="wipe", namespace="mcp__desk", arguments={"path": "/"}, id="c1"),
             Call(tool="apply_patch", text="*** Begin Patch", id="c2"),
-        )
+        ),
+        ran=(Ran(program="print(1)", output="1"),),
     )
     with ModelServer() as server:
         server.otherwise = turn
         whole = json.loads(post(server.url + "/v1/responses", {"model": "m"})[1])["output"]
         body = post(server.url + "/v1/responses", {"model": "m", "stream": True})[1]
-    assert [(one["type"], one["name"], one.get("namespace")) for one in whole] == [
+    assert [(one["type"], one.get("name"), one.get("namespace")) for one in whole] == [
+        ("code_interpreter_call", None, None),
         ("function_call", "wipe", "mcp__desk"),
         ("custom_tool_call", "apply_patch", None),
     ]
-    assert (whole[0]["arguments"], whole[1]["input"]) == ('{"path": "/"}', "*** Begin Patch")
+    assert (whole[0]["code"], whole[0]["outputs"]) == ("print(1)", [{"type": "logs", "logs": "1"}])
+    assert (whole[1]["arguments"], whole[2]["input"]) == ('{"path": "/"}', "*** Begin Patch")
     events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith(b"data: {")]
     done = [one for one in events if one["type"].endswith(".done") and "item" not in one]
     assert [one["type"] for one in done] == [
+        "response.code_interpreter_call_code.done",
         "response.function_call_arguments.done",
         "response.custom_tool_call_input.done",
     ]
