@@ -32,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Mint or list."""
     path = Path(args.file)
-    document = _document(path)
+    document = _read(path) if args.action == "list" else _document(path)
+    assert isinstance(document, dict)
     rows = document["canaries"]
     assert isinstance(rows, list)
     if args.action == "list":
@@ -65,12 +66,8 @@ def read_canaries(path: str) -> Canaries:
     return from_json(_read(Path(path)))
 
 
-def _document(path: Path) -> dict[str, Json]:
-    if not path.exists():
-        return {"key": secrets.token_hex(32), "canaries": []}
-    document = _read(path)
-    assert isinstance(document, dict)
-    return document
+def _document(path: Path) -> Json:
+    return _read(path) if path.exists() else {"key": secrets.token_hex(32), "canaries": []}
 
 
 def _read(path: Path) -> Json:

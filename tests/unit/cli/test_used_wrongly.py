@@ -57,6 +57,12 @@ def test_a_certificate_cannot_have_any_name(capsys, tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_of_canaries_that_is_not_there_lists_none(capsys, tmp_path):
+    assert f"{tmp_path}/none cannot be read: No such file" in said(
+        capsys, "canary", "list", "--file", f"{tmp_path}/none"
+    )
+
+
 def test_a_file_is_no_folder_of_pins(capsys, tmp_path):
     (tmp_path / "file").write_text("x")
     assert "Not a directory" in said(capsys, "mcp", "pins", "list", "--pins", str(tmp_path / "file"))
