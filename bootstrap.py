@@ -46,6 +46,9 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
+    except NotMade as err:
+        print(f"Setting up failed: {VENV} cannot be made: {err}", file=sys.stderr)
+        return 1
     except NoInstaller:
         print(f"This Python has neither venv nor pip. One command mends it:\n\n    {MEND}\n", file=sys.stderr)
         return 1
@@ -57,8 +60,12 @@ class NoInstaller(Exception):
     """Nothing on this machine can install packages."""
 
 
+class NotMade(Exception):
+    """``.venv`` cannot be made, whatever is installed: the folder is not ours to write, or the disk is full."""
+
+
 def installer() -> list[str]:
-    """The command that installs into ``.venv``, which is created on the way. Raises NoInstaller."""
+    """The command that installs into ``.venv``, which is created on the way. Raises NoInstaller, NotMade."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     # Run it rather than look for it: a .venv whose Python was upgraded away is still a folder full of files.
     if PYTHON.exists() and subprocess.run([PYTHON, "-m", "pip", "--version"], **quiet).returncode == 0:
@@ -66,7 +73,11 @@ def installer() -> list[str]:
     if subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], **quiet).returncode == 0:
         return installer()
     shutil.rmtree(VENV, ignore_errors=True)
-    if subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], **quiet).returncode != 0:
+    made = subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(VENV)], capture_output=True, text=True)
+    if made.returncode != 0:
+        said = (made.stdout + made.stderr).strip().splitlines()
+        if said and "No module named" not in said[-1]:
+            raise NotMade(said[-1].removeprefix("Error: "))
         raise NoInstaller
     if subprocess.run([sys.executable, "-m", "pip", "--version"], **quiet).returncode == 0:
         return [sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "--quiet"]

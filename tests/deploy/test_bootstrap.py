@@ -97,3 +97,19 @@ def test_a_wrong_word_is_a_usage_error():
     done = subprocess.run(["python3", "bootstrap.py", "everything"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "usage" in done.stderr
+
+
+def test_a_checkout_that_cannot_be_written_is_said_to_be_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT)
+    import bootstrap
+
+    # A file in the folder's place is in the way of root as well.
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path / "file" / ".venv")
+    monkeypatch.setattr(bootstrap, "PYTHON", tmp_path / "file" / ".venv" / "bin" / "python")
+    assert bootstrap.main(["run"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"Setting up failed: {tmp_path}/file/.venv cannot be made: ")
+    assert "Not a directory" in err
+    assert "apt-get" not in err
