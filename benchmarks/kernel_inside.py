@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import statistics
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from benchmarks.kernel_loads import Caller, attached, server
+from benchmarks.kernel_nothing import TRACED, nothing
 from kaizen_security.collectors.kernel import bpf
-from kaizen_security.collectors.kernel.collector import root_cgroup
 
 _ENABLE_STATS = 32
-TRACED = ("sched_process_exec", "sched_process_exit", "sched_process_fork")
 _STARTED = ("forked", "executed", "exited", *(f"nothing at {name}" for name in TRACED))
 ROUNDS: tuple[tuple[str, int, tuple[str, ...], str], ...] = (
     ("connect", 50, ("connect4", "nothing at connect4", "sock_create", "gone"), ""),
@@ -33,31 +30,10 @@ A program that did not run once for each call of a round ran for somebody else t
 is not one call.
 """
 _BY_PACKETS = ("egress", "ingress")
-Counts = dict[str, tuple[int, int]]
 
 
-@contextmanager
-def _nothing() -> Iterator[Callable[[], Counts]]:
-    """Programs that do nothing: what the count itself costs, at connect4, and where a process begins or ends, with
-    caches as cold as they are there. Gives nanoseconds and calls so far.
-    """
-    code = ctypes.create_string_buffer(struct.pack("=BBhi", 0xB7, 0, 0, 1) + struct.pack("=BBhi", 0x95, 0, 0, 0), 16)
-    licence = ctypes.create_string_buffer(b"GPL")
-    cgroup = os.open(root_cgroup(), os.O_RDONLY)
-    programs, held = {}, [cgroup]
-    for place, kind, at in (("connect4", 18, bpf.ATTACH["connect4"]), *((name, 17, 0) for name in TRACED)):
-        attributes = struct.pack(
-            "=IIQQIIQII16sII", kind, 2, ctypes.addressof(code), ctypes.addressof(licence), 0, 0, 0, 0, 0, b"nothing", 0, at
-        )  # fmt: skip
-        program = programs[f"nothing at {place}"] = bpf.command(5, attributes)
-        name = ctypes.create_string_buffer(place.encode())
-        traced = struct.pack("=QI", ctypes.addressof(name), program)
-        held += [program, bpf.command(17, traced) if kind == 17 else bpf.attach(place, program, cgroup)]
-    try:
-        yield lambda: {name: _counted(program) for name, program in programs.items()}
-    finally:
-        for fd in held:
-            os.close(fd)
+def _all_counted(empty: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    return {f"nothing at {place}": _counted(program) for place, program in empty.items()}
 
 
 def _counted(program: int) -> tuple[int, int]:
@@ -71,16 +47,16 @@ def in_kernel(rounds: int) -> dict[str, dict[str, float]]:
     took: dict[str, list[float]] = defaultdict(list)
     stats = bpf.command(_ENABLE_STATS, struct.pack("=I", 0))
     try:
-        with server() as port, attached(port) as (collector, _), _nothing() as nothing:
+        with server() as port, attached(port) as (collector, _), nothing(("connect4", *TRACED)) as empty:
             caller = Caller(port)
             for who in ("bystander", "agent"):
                 if who == "agent":
                     collector.mark(caller.pid, 0)
                 for _ in range(rounds):
                     for call, n, programs, more in ROUNDS:
-                        before = {**collector.run_times(), **nothing()}
+                        before = {**collector.run_times(), **_all_counted(empty)}
                         caller.round(call, n)
-                        after = {**collector.run_times(), **nothing()}
+                        after = {**collector.run_times(), **_all_counted(empty)}
                         for name in programs:
                             spent, times = (after[name][i] - before[name][i] for i in (0, 1))
                             if times == n or (name in _BY_PACKETS and times > n and not more):

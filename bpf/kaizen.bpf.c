@@ -63,9 +63,16 @@ struct owner {
 	__u16 pad[3];
 };
 
-/* Connections of TCP and UDP by the cookies of their sockets, until these are gone: to put something on a socket takes memory of the
- * kernel's, twice, and with it as long as all else that is done here. What finds no room is put on its socket all the same. */
-MAP(connections, BPF_MAP_TYPE_HASH, __u64, struct owner, 4096);
+/* Connections of TCP and UDP, until their sockets are gone. Each socket's cookie has one place here, which it takes if nobody else has
+ * it, so nothing is searched for and nothing locked; the kernel gives cookies one after the other. What finds its place taken is put on
+ * its socket, which takes memory of the kernel's, twice, and with it longer than all else that is done here. */
+#define CONNECTIONS 16384
+struct connection {
+	__u64 cookie; /* 0: nobody's */
+	struct owner owner;
+};
+
+MAP(connections, BPF_MAP_TYPE_ARRAY, __u32, struct connection, CONNECTIONS);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -103,6 +110,28 @@ static __always_inline __u64 count(__u32 which)
 	return counted ? ++counted->of[which] : 0;
 }
 
+static __always_inline struct connection *place_for(__u64 cookie)
+{
+	__u32 at = cookie & (CONNECTIONS - 1);
+	return bpf_map_lookup_elem(&connections, &at);
+}
+
+static __always_inline struct owner *connection_of(__u64 cookie)
+{
+	struct connection *place = place_for(cookie);
+	return place && place->cookie == cookie ? &place->owner : 0;
+}
+
+/* The place is the next one's, which has told nothing yet. */
+static __always_inline void give_back(__u64 cookie)
+{
+	struct connection *place = place_for(cookie);
+	if (cookie && place && place->cookie == cookie) {
+		place->owner.told = 0;
+		__sync_val_compare_and_swap(&place->cookie, cookie, 0);
+	}
+}
+
 static __always_inline __u8 *mark_of(__u32 tgid)
 {
 	__u32 at = tgid / MARKS_A_ROW;
@@ -128,17 +157,24 @@ static __always_inline struct agent *agent_of(__u32 number)
 	return agent && agent->flags & LIVE ? agent : 0;
 }
 
-/* ``task`` is the current one, and the agent's. Its fields are read where they stand, which is quicker than by helpers. What stands in
- * further structures is only where it is ``often``: for each of those, in each program, the kernel searches all its types when it loads
- * them, which takes 4 ms and more. */
-static __always_inline void own(struct owner *owner, struct task_struct *task, __u32 agent, bool often)
+static __always_inline __u64 cgroup_of(struct task_struct *current)
 {
-	owner->cgroup = bpf_get_current_cgroup_id();
+#ifdef WITH_UNIX
+	return LOOSE(struct task_struct, current)->cgroups->dfl_cgrp->kn->id;
+#else
+	return bpf_get_current_cgroup_id();
+#endif
+}
+
+/* ``task`` is the current one, and the agent's. Its fields are read where they stand, which is quicker than by helpers. */
+static __always_inline void own(struct owner *owner, struct task_struct *task, __u32 agent)
+{
+	owner->cgroup = cgroup_of(task);
 	owner->agent = agent;
 	owner->tgid = task->tgid;
 	owner->tid = task->pid;
-	owner->parent = task->real_parent->tgid;
-	owner->uid = often ? task->cred->uid.val : (__u32)bpf_get_current_uid_gid();
+	owner->parent = LOOSE(struct task_struct, task)->real_parent->tgid;
+	owner->uid = LOOSE(struct task_struct, task)->cred->uid.val;
 	owner->hello = 0;
 	__builtin_memcpy(owner->comm, task->comm, sizeof(owner->comm));
 }
@@ -148,9 +184,9 @@ static __always_inline bool is_current(struct owner *owner, struct task_struct *
 {
 	__u64 *noted = (void *)owner->comm, comm[2];
 	__builtin_memcpy(comm, task->comm, sizeof(comm));
-	if (owner->agent != agent || owner->tid != (__u32)task->pid || owner->tgid != (__u32)task->tgid)
-		return false;
-	return owner->uid == task->cred->uid.val && noted[0] == comm[0] && noted[1] == comm[1];
+	__u32 uid = LOOSE(struct task_struct, task)->cred->uid.val;
+	__u32 differs = (owner->agent ^ agent) | (owner->tid ^ task->pid) | (owner->tgid ^ task->tgid) | (owner->uid ^ uid);
+	return !(differs | (noted[0] ^ comm[0]) | (noted[1] ^ comm[1]));
 }
 
 /* In an skb hook the current task may be anybody: who owns the socket was noted when it was made. */
@@ -172,7 +208,7 @@ static __always_inline void head_of_owner(struct head *head, __u64 at, __u32 kin
 static __always_inline void head_of(struct head *head, __u64 at, __u32 kind, __u32 agent, __u32 reason)
 {
 	struct owner owner;
-	own(&owner, (void *)bpf_get_current_task_btf(), agent, false);
+	own(&owner, (void *)bpf_get_current_task_btf(), agent);
 	head_of_owner(head, at, kind, &owner, reason);
 }
 
@@ -199,15 +235,18 @@ static __always_inline bool unattended(struct agent *agent, __u64 at)
 #include "files.h"
 #endif
 
+/* Whether the port is one of those, or none is named. Two are compared at a time and nothing is branched for, since the verifier follows
+ * each branch to the end of the program: where one half of ``differs`` is 0, the borrow of the subtraction leaves its highest bit. */
 static __always_inline bool permits(const __u16 *ports, __u16 port)
 {
-	if (!ports[0])
-		return true;
+	const __u32 *pairs = (const void *)ports;
+	__u32 both = port * 0x10001u, met = 0;
 #pragma unroll
-	for (int i = 0; i < PORTS; i++)
-		if (ports[i] == port)
-			return true;
-	return false;
+	for (int i = 0; i < PORTS / 2; i++) {
+		__u32 differs = pairs[i] ^ both;
+		met |= (differs - 0x10001u) & ~differs;
+	}
+	return !ports[0] || met & 0x80008000u;
 }
 
 /* Whether the socket at a loopback address is one of the agent's own. */
@@ -250,7 +289,7 @@ static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *age
 	struct permit *permit;
 
 	__builtin_memcpy(key.address, place->address, 16);
-	permit = bpf_map_lookup_elem(&denied, &key);
+	permit = agent->flags & NONE_DENIED ? 0 : bpf_map_lookup_elem(&denied, &key);
 	if (permit && permits(permit->ports, place->port))
 		return REFUSED_DENIED;
 	if (unattended(agent, at))
@@ -297,19 +336,19 @@ static __always_inline void place_of(struct place *place, struct bpf_sock_addr *
 	place->more = 0;
 	if (six) {
 		__u32 a = ctx->user_ip6[0], b = ctx->user_ip6[1], c = ctx->user_ip6[2], d = ctx->user_ip6[3];
-		if (!a && !b && !c && !d) {
+		if (!(a | b | c | d)) {
 			struct bpf_sock *sk = ctx->sk;
-			bool mapped = sk && !sk->src_ip6[0] && !sk->src_ip6[1] && sk->src_ip6[2] == bpf_htonl(0xffff);
+			bool mapped = sk && !(sk->src_ip6[0] | sk->src_ip6[1] | (sk->src_ip6[2] ^ bpf_htonl(0xffff)));
 			c = mapped ? bpf_htonl(0xffff) : 0;
 			d = mapped ? bpf_htonl(0x7f000001) : bpf_htonl(1);
-		} else if (!a && !b && c == bpf_htonl(0xffff)) {
+		} else if (!(a | b | (c ^ bpf_htonl(0xffff)))) {
 			d = true_ip4(ctx, d);
 		}
 		__builtin_memcpy(place->address, &a, 4);
 		__builtin_memcpy(place->address + 4, &b, 4);
 		__builtin_memcpy(place->address + 8, &c, 4);
 		__builtin_memcpy(place->address + 12, &d, 4);
-		if (a || b || c != bpf_htonl(0xffff))
+		if (a | b | (c ^ bpf_htonl(0xffff)))
 			place->family = AF_INET6;
 	} else {
 		__u32 d = true_ip4(ctx, ctx->user_ip4), c = bpf_htonl(0xffff), zero = 0;
@@ -322,20 +361,20 @@ static __always_inline void place_of(struct place *place, struct bpf_sock_addr *
 
 static __always_inline struct owner *noted_before(struct bpf_sock_addr *ctx, struct place *place)
 {
-	struct owner *noted = bpf_map_lookup_elem(&connections, &place->cookie);
+	struct owner *noted = connection_of(place->cookie);
 	return noted || !ctx->sk ? noted : bpf_sk_storage_get(&owners, ctx->sk, 0, 0);
 }
 
-/* Whether it could be noted: a socket can be made to have no room for more, and the table of connections can be full. */
+/* Whether it could be noted: a socket can be made to have no room for more, and its place among the connections can be taken. */
 static __always_inline bool note(struct bpf_sock_addr *ctx, struct place *place, struct owner *owner)
 {
 	struct owner *noted = 0;
 	if (!ctx->sk)
 		return false;
 	if (place->protocol == TCP || place->protocol == UDP) {
-		if (!bpf_map_update_elem(&connections, &place->cookie, owner, BPF_ANY))
-			return true;
-		noted = bpf_map_lookup_elem(&connections, &place->cookie); /* of this socket's connection before: it would be found first */
+		struct connection *own = place_for(place->cookie);
+		if (own && (own->cookie == place->cookie || !__sync_val_compare_and_swap(&own->cookie, 0, place->cookie)))
+			noted = &own->owner;
 	}
 	if (!noted)
 		noted = bpf_sk_storage_get(&owners, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -349,7 +388,7 @@ static __always_inline bool note(struct bpf_sock_addr *ctx, struct place *place,
 static __always_inline bool told_just_now(struct owner *owner, struct place *place, __u64 now)
 {
 	__u64 *first = (void *)owner->address, *this = (void *)place->address;
-	if (!owner->told || (owner->port == place->port && first[0] == this[0] && first[1] == this[1])) {
+	if (!owner->told || !((owner->port ^ place->port) | (first[0] ^ this[0]) | (first[1] ^ this[1]))) {
 		if (owner->told && now - owner->told < SECOND)
 			return true;
 		owner->told = now;
@@ -375,7 +414,7 @@ static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six
 	if (!agent)
 		return 1;
 	count(HOOKED);
-	__u64 now = bpf_ktime_get_ns(); /* a clock is read once: of all that is done here only the table of connections takes as long */
+	__u64 now = bpf_ktime_get_ns(); /* a clock is read once: hardly anything that is done here takes as long */
 	struct place place = {};
 	place_of(&place, ctx, six);
 	__u32 reason = decide(ctx, agent, number, &place, now);
@@ -385,7 +424,7 @@ static __always_inline int reach(struct bpf_sock_addr *ctx, __u32 kind, bool six
 	if (noted)
 		owner = *noted;
 	if (!current) {
-		own(&owner, task, number, true);
+		own(&owner, task, number);
 		owner.hello = place.port != 443 || place.protocol == UDP ? 0 : reason == PASSED_NAMED ? 2 : 1;
 	}
 	if (kind == SEND)
@@ -433,7 +472,7 @@ static __always_inline int bound(struct bpf_sock_addr *ctx)
 	struct owner *owner;
 	if (mark && agent_of(mark - 1) && ctx->sk && (owner = bpf_sk_storage_get(&owners, ctx->sk, 0, BPF_SK_STORAGE_GET_F_CREATE))) {
 		__u32 hello = owner->hello; /* to bind what is connected is refused, but not before this */
-		own(owner, (void *)bpf_get_current_task_btf(), mark - 1, true);
+		own(owner, (void *)bpf_get_current_task_btf(), mark - 1);
 		owner->hello = hello;
 	}
 	return 1;
@@ -457,7 +496,7 @@ SEC("cgroup/sock_create") int sock_create(struct bpf_sock *ctx)
 	count(HOOKED);
 	struct owner *owner = bpf_sk_storage_get(&owners, ctx, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (owner)
-		own(owner, (void *)bpf_get_current_task_btf(), number, false);
+		own(owner, (void *)bpf_get_current_task_btf(), number);
 	bool refuse = agent->flags & ENFORCE;
 	struct net_event *event = bpf_ringbuf_reserve(&ring, sizeof(*event), 0);
 	if (refuse)

@@ -311,11 +311,14 @@ static __always_inline bool read_hello(struct scratch *s, struct __sk_buff *skb,
 	return true;
 }
 
-static __always_inline __u32 hello(struct __sk_buff *skb, __u32 at, struct owner *owner, struct agent *agent, struct place *place)
+/* ``awaited``: what the owner said of it when it was looked at. A socket's packets come here one at a time, since it is locked while it
+ * sends; but not where something further down held them (NFQUEUE): two may then be read at once, and what is refused stays so. */
+static __always_inline __u32
+hello(struct __sk_buff *skb, __u32 at, struct owner *owner, __u32 awaited, struct agent *agent, struct place *place)
 {
 	__u32 zero = 0, reason;
 	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
-	bool must = owner->hello == 2;
+	bool must = awaited == 2;
 
 	if (!s)
 		return must ? REFUSED_MALFORMED : PASSED;
@@ -328,7 +331,10 @@ static __always_inline __u32 hello(struct __sk_buff *skb, __u32 at, struct owner
 		s->length = 0;
 		reason = must ? REFUSED_MALFORMED : PASSED;
 	}
-	owner->hello = reason >= REFUSED_DENIED ? 4 : 3;
+	if (reason >= REFUSED_DENIED)
+		owner->hello = 4;
+	else
+		__sync_val_compare_and_swap(&owner->hello, awaited, 3);
 	tell_name(s, owner, place, HELLO, reason);
 	return reason;
 }

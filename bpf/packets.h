@@ -124,7 +124,7 @@ static __always_inline int packet(struct __sk_buff *skb, bool out)
 	if (!sk)
 		return 1;
 	__u64 cookie = bpf_get_socket_cookie(skb);
-	struct owner *owner = bpf_map_lookup_elem(&connections, &cookie);
+	struct owner *owner = connection_of(cookie);
 	if (!owner)
 		owner = bpf_sk_storage_get(&owners, sk, 0, 0);
 	if (!owner)
@@ -139,7 +139,7 @@ static __always_inline int packet(struct __sk_buff *skb, bool out)
 		return 1;
 	place.port = bpf_ntohs(port);
 	place.cookie = cookie;
-	__u32 reason = PASSED;
+	__u32 reason = PASSED, awaited;
 	if (out && led_elsewhere(skb, &place, at)) {
 		reason = detour(owner, agent, &place);
 	} else if (place.protocol == UDP && place.port == 53) {
@@ -155,15 +155,15 @@ static __always_inline int packet(struct __sk_buff *skb, bool out)
 		} else {
 			answer(skb, at + 8, owner, agent, &place);
 		}
-	} else if (out && place.protocol == TCP && owner->hello) {
-		if (owner->hello == 4)
+	} else if (out && place.protocol == TCP && (awaited = owner->hello)) {
+		if (awaited == 4)
 			return 0;
 		__u8 size = 0;
-		if (owner->hello == 3 || bpf_skb_load_bytes(skb, at + 12, &size, 1))
+		if (awaited == 3 || bpf_skb_load_bytes(skb, at + 12, &size, 1))
 			return 1;
 		__u32 data = at + (size >> 4) * 4;
 		if (skb->len > data)
-			reason = hello(skb, data, owner, agent, &place);
+			reason = hello(skb, data, owner, awaited, agent, &place);
 	}
 	if (reason >= REFUSED_DENIED)
 		count(REFUSED);
@@ -176,18 +176,14 @@ SEC("cgroup_skb/ingress") int ingress(struct __sk_buff *skb) { return packet(skb
 /* What leaves a socket of TCP that was closed is still looked at: here nothing more can. */
 SEC("tp_btf/tcp_destroy_sock") int BPF_PROG(gone, struct sock *sk)
 {
-	__u64 cookie = sk->__sk_common.skc_cookie.counter;
-	if (cookie)
-		bpf_map_delete_elem(&connections, &cookie);
+	give_back(sk->__sk_common.skc_cookie.counter);
 	return 0;
 }
 
 /* Nothing leaves a socket of UDP after its last descriptor is gone: what was put together for later is thrown away. */
 SEC("cgroup/sock_release") int sock_release(struct bpf_sock *ctx)
 {
-	if (ctx->protocol == UDP) {
-		__u64 cookie = bpf_get_socket_cookie(ctx);
-		bpf_map_delete_elem(&connections, &cookie);
-	}
+	if (ctx->protocol == UDP)
+		give_back(bpf_get_socket_cookie(ctx));
 	return 1;
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import subprocess
 import sys
 
 import pytest
@@ -88,18 +89,22 @@ def test_who_leaves_no_room_for_a_program_is_seen_and_the_others_hold_again(agen
     for place in ("connect4", "connect6"):
         bpf.command(LINK_DETACH, struct.pack("=I", agent.collector._links[place]))
     attach = bpf.attach
+    full = OSError(7, "Argument list too long")  # E2BIG: 64 programs of others are there
+    crowd = [full]
 
     def crowded(name: str, program: int, cgroup: int) -> int:
         if name == "connect4":
-            raise OSError(7, "Argument list too long")  # E2BIG: 64 programs of others are there
+            raise crowd[0]
         return attach(name, program, cgroup)
 
     monkeypatch.setattr(bpf, "attach", crowded)
-    lost = "the program connect4 was detached or replaced, and cannot be put back: [Errno 7] Argument list too long"
+    lost = f"the program connect4 was detached or replaced, and cannot be put back: {full}"
     assert held.look() == [lost, "the program connect6 was detached or replaced"]
-    assert held.look() == [lost]
+    assert held.look() == [], "what stays lost is said once"
+    crowd[0] = OSError(1, "Operation not permitted")
+    assert held.look() == [lost.replace(str(full), str(crowd[0]))], "and again when it is lost for another reason"
     monkeypatch.undo()
-    held.look()
+    assert held.look() == ["the program connect4 was detached or replaced"]
     assert agent.python(REACH) == "1\n"
 
 
@@ -119,6 +124,48 @@ def test_a_mark_that_was_taken_away_is_given_again_and_no_other_process_gets_it(
     held._marked.add(os.getpid())
     held._looked = 0
     assert held.look() == [], "a process that began after the last look is not the one that had this number then"
+
+
+WITHOUT_ITS_FIRST = """
+import ctypes, os, socket, sys, threading
+def goes_on():
+    while open(f"/proc/{os.getpid()}/stat").read().rpartition(")")[2].split()[0] != "Z": pass
+    print("first is gone", flush=True)
+    for line in sys.stdin: print(socket.socket().connect_ex(("127.0.0.2", 81)), flush=True)
+    os._exit(0)
+threading.Thread(target=goes_on).start()
+ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)  # exit(2): of this thread alone
+"""
+
+
+@pytest.mark.root
+def test_a_process_whose_first_thread_has_ended_keeps_its_mark_and_is_given_it_again(agent, held: Seal):
+    process = subprocess.Popen(
+        [sys.executable, "-S", "-c", WITHOUT_ITS_FIRST],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=agent._marks(0),  # noqa: PLW1509 - one system call, before anything runs
+    )
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"first is gone\n"
+
+        def reach() -> bytes:
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            return process.stdout.readline()
+
+        until(lambda: held.look() == [] and process.pid in held._marked and begun_before(held, process.pid), "a look")
+        assert reach() == b"1\n"
+        agent.collector.unmark(process.pid)
+        assert reach() == b"0\n"
+        assert held.look() == [f"the mark of process {process.pid} was taken away"]
+        assert reach() == b"1\n"
+        process.stdin.close()
+        process.wait()
+        assert agent.collector.marked(0) == []
+        assert held.look() == []
 
 
 def begun_before(seal: Seal, pid: int) -> bool:

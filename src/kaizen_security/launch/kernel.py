@@ -183,10 +183,7 @@ class KernelRung:
     def _look(self, seconds: float) -> None:
         if monotonic() - self._sealed >= SEAL and not self._stopping.is_set():
             self._sealed = monotonic()
-            try:
-                found = self._seal.look()
-            except (OSError, NotHere) as err:
-                found = [f"what holds the agent cannot be put back: {err}"]
+            found = self._seal.look()
             self._undoings += len(found)
             for what in found[:MOST_UNDONE]:
                 log.error("%s", what)

@@ -276,40 +276,40 @@ class Collector:
         yield from ((f"link-{link}", fd) for link, fd in self._links.items())
         yield from ((f"map-{table}", self._maps[table]) for table in ("marks", "agents", "settings"))
 
-    def put_back(self) -> list[str]:
-        """Programs, flags and pins as they were put, where somebody changed them; what that was, in words.
+    def put_back(self) -> tuple[list[str], list[str]]:
+        """Programs, flags and pins as they were put, where somebody changed them: what is so again, and what cannot be, in words.
 
         Raises OSError, NotHere.
         """
         pins = self._pins
         unpinned = [name for name, _ in self._pinned() if pins is not None and not (pins / name).exists()]
-        gone = [name for name, link in self._links.items() if bpf.held(link) != self._held[name]]
-        found = [self._attached_again(name) for name in gone]
-        if pins is not None and (unpinned or gone):
+        back, lost = [], []
+        for name in [name for name, link in self._links.items() if bpf.held(link) != self._held[name]]:
+            said = f"the program {name} was detached or replaced"
+            try:
+                self._attach_again(name)
+                back.append(said)
+            except (OSError, NotHere) as err:
+                lost.append(f"{said}, and cannot be put back: {err}")
+        if pins is not None and (unpinned or back):
             unpin(pins)
             self.pin(pins.name.removeprefix("kaizen-"))
-        found += [f"the pins {', '.join(unpinned)} were removed"] if unpinned else []
+        back += [f"the pins {', '.join(unpinned)} were removed"] if unpinned else []
         with self._serving:
             for key, value in self._served.items():
                 if self.map("agents").get(key) != value:
                     self.map("agents").put(key, value)
-                    found.append("the agent's flags were changed")
-        return found
+                    back.append("the agent's flags were changed")
+        return back, lost
 
-    def _attached_again(self, name: str) -> str:
-        """What happened to a program, which is attached once more; and why it is not, where it cannot be."""
-        said = f"the program {name} was detached or replaced"
+    def _attach_again(self, name: str) -> None:
+        cgroup = os.open(root_cgroup(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            cgroup = os.open(root_cgroup(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                link = bpf.attach(name, self._programs[name], cgroup)
-            finally:
-                os.close(cgroup)
-        except (OSError, NotHere) as err:
-            return f"{said}, and cannot be put back: {err}"
+            link = bpf.attach(name, self._programs[name], cgroup)
+        finally:
+            os.close(cgroup)
         os.close(self._links[name])
         self._links[name], self._held[name] = link, bpf.held(link)
-        return said
 
     def close(self) -> None:
         """Let go of everything; nothing stays behind."""

@@ -11,7 +11,7 @@ import os
 import time
 
 from kaizen_security.collectors.kernel.actions import OBSERVED
-from kaizen_security.collectors.kernel.collector import Collector
+from kaizen_security.collectors.kernel.collector import Collector, NotHere
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.verdict import Decision, Verdict
@@ -30,10 +30,20 @@ class Seal:
         self._number = number
         self._marked: set[int] = set()
         self._looked = 0
+        self._lost: list[str] = []
 
     def look(self) -> list[str]:
-        """What was undone since the last look, in words; all of it is in force again."""
-        return [*self._collector.put_back(), *self._marks()]
+        """What was undone since the last look, in words; all of it is in force again, but for what is said to be lost.
+
+        What stays lost for the same reason is said once.
+        """
+        try:
+            back, lost = self._collector.put_back()
+        except (OSError, NotHere) as err:
+            back, lost = [], [f"what holds the agent cannot be put back: {err}"]
+        new = [what for what in lost if what not in self._lost]
+        self._lost = lost
+        return [*new, *back, *self._marks()]
 
     def _marks(self) -> list[str]:
         now = _ticks(time.clock_gettime(time.CLOCK_BOOTTIME))
@@ -69,9 +79,26 @@ def _ticks(seconds: float) -> int:
 
 def _begun(pid: int) -> int:
     """When a process began, in clock ticks after the machine did (proc(5)); -1 when it is gone or about to be."""
+    fields = _stat(f"/proc/{pid}/stat")
+    if _ending(fields):
+        # Its first thread may have ended and the others go on.
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            return -1
+        if all(_ending(_stat(f"/proc/{pid}/task/{thread}/stat")) for thread in threads):
+            return -1
+    return int(fields[19]) if fields else -1
+
+
+def _ending(fields: list[bytes]) -> bool:
+    return not fields or fields[0] in b"ZX" or bool(int(fields[6]) & _EXITING)
+
+
+def _stat(path: str) -> list[bytes]:
+    """What proc(5) says of a process or thread, behind its name; nothing when it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        with open(path, "rb") as file:
+            return file.read().rpartition(b")")[2].split()
     except OSError:
-        return -1
-    return -1 if fields[0] in b"ZX" or int(fields[6]) & _EXITING else int(fields[19])
+        return []
