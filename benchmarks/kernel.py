@@ -1,10 +1,10 @@
 """What the kernel rung costs: ``python -m benchmarks.kernel`` (root; about three minutes), of which ``--only`` measures a part.
 
-Calls: one process makes short rounds of one call, bare, as a bystander and as an agent in turn; the figure is the fastest round
-of each, for that is the one that nobody else on the machine disturbed, and the ratio is of these. Whole programs: CPU time (theirs
-and their children's) and wall time, of one close to the other; the figure is the median of the turns' ratios. In the kernel: its
-own count (BPF_ENABLE_STATS), the cheapest round and the median one, beside a program that does nothing. Reader: its CPU time, and
-what it read of what was sent.
+Calls: one process makes short rounds of one call, bare, with empty programs, as a bystander and as an agent in turn; the figure is
+the fastest round of each, for that is the one that nobody else on the machine disturbed, and the ratio is of these. Whole programs:
+CPU time (theirs and their children's) and wall time, of one close to the other; the figure is the median of the turns' ratios. In
+the kernel: its own count (BPF_ENABLE_STATS), the cheapest round and the median one, beside a program that does nothing. Reader: its
+CPU time, and what it read of what was sent.
 Writes benchmarks/results/kernel.json and docs/reference/kernel-figures.md.
 """
 
@@ -19,8 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 
 from benchmarks.kept import about, conditions, keep, stored
@@ -35,9 +35,11 @@ from benchmarks.kernel_loads import (
     Runner,
     attached,
     far_away,
+    let_go,
     server,
     wheel,
 )
+from benchmarks.kernel_nothing import nothing
 from kaizen_security.collectors.kernel.collector import IDLE, Collector, NotHere
 from kaizen_security.collectors.kernel.shapes import Agent, Kind
 
@@ -54,7 +56,7 @@ CALLS = {
 """Calls, as ``kernel_loads.CALLS`` names them, and how many make a round."""
 MEMORY = Path("/dev/shm")
 """Where whole programs keep their files: a disk takes as long as it likes."""
-SETTLES = 0.3
+SETTLES = 0.05
 """Seconds after attaching or letting go in which the kernel may still be putting things in order."""
 Figures = dict[str, dict[str, float]]
 
@@ -68,6 +70,9 @@ def calls(turns: int, rounds: int) -> dict[str, Figures]:
         for _ in range(turns):
             for name, (call, n) in made.items():
                 least[name]["bare"].append(min(caller.round(call, n) for _ in range(rounds)))
+            with nothing():
+                for name, (call, n) in made.items():
+                    least[name]["empty"].append(min(caller.round(call, n) for _ in range(rounds)))
             with attached(port) as (collector, _):
                 for name, (call, n) in made.items():
                     bystander, agent = [], []
@@ -84,18 +89,20 @@ def calls(turns: int, rounds: int) -> dict[str, Figures]:
 
 def _beside(took: Mapping[str, list[float]]) -> Figures:
     """Of each: the least, its ratio to the least bare one, and the median of the turns' ratios with its 95 % interval."""
-    found = {}
-    for who, values in took.items():
-        ratios = [one / other for one, other in zip(values, took["bare"], strict=True)]
-        low, high = interval(ratios)
-        found[who] = {
-            "least": min(values),
-            "ratio": min(values) / min(took["bare"]),
-            "median ratio": statistics.median(ratios),
-            "median ratio, from": low,
-            "median ratio, to": high,
-        }
-    return found
+    return {who: _pairs(values, took["bare"]) for who, values in took.items()}
+
+
+def _pairs(values: Sequence[float], bare: Sequence[float]) -> dict[str, float]:
+    ratios = [one / other for one, other in zip(values, bare, strict=True)]
+    low, high = interval(ratios)
+    return {
+        "least": min(values),
+        "ratio": min(values) / min(bare),
+        "median ratio": statistics.median(ratios),
+        "median ratio, from": low,
+        "median ratio, to": high,
+        "pairs": len(ratios),
+    }
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
@@ -106,58 +113,59 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def programs_of(folder: str, turns: int) -> dict[str, dict[str, Figures]]:
-    """CPU and wall seconds of whole programs for each of WHO, and of the reader meanwhile; the short one five times as often."""
+    """CPU and wall seconds of whole programs, bare, as a bystander and as an agent, and of the reader meanwhile."""
     suite = Path(folder) / "test_suite.py"
     suite.write_text(SUITE)
     found = {}
-    with server() as port:
+    with server() as port, attached(port) as (collector, reader):
         tools = [str(shutil.which("bash")), "-c", TOOLS, "work", folder, sys.executable]
         works = {
-            "git, pip, pytest": ([*tools, str(wheel(Path(folder))), str(suite)], 1),
-            "an agent's session": ([sys.executable, "-S", "-c", SESSION, str(port), folder], 5),
+            "git, pip, pytest": ([*tools, str(wheel(Path(folder))), str(suite)], turns),
+            "an agent's session": ([sys.executable, "-S", "-c", SESSION, str(port), folder], 4 * turns),
         }
         runner = Runner()
         for name, (words, times) in works.items():
-            took: dict[str, dict[str, list[float]]] = {kind: defaultdict(list) for kind in ("cpu", "wall")}
-            read: list[float] = []
             runner.run(words)
-            for turn in range(turns):
-                for who, (wall, cpu) in _turn(runner, words, times, port, turn % 2 == 0, read).items():
-                    took["wall"][who].append(wall)
-                    took["cpu"][who].append(cpu)
-            found[name] = {kind: _beside(of) for kind, of in took.items()}
-            found[name]["reader"] = {"agent": {"least": min(read)}}
+            turned = [_turn(runner, words, collector, reader, n) for n in range(times)]
+            found[name] = {
+                kind: {
+                    who: _pairs([turn[who][i] for turn in turned], [turn["bare"][i] for turn in turned]) for who in MADE
+                }
+                for i, kind in enumerate(("wall", "cpu"))
+            }
+            found[name]["reader"] = {"agent": {"least": min(turn["reader"][1] for turn in turned)}}
         runner.close()
     return found
 
 
+MADE = ("bare", "bystander", "agent")
+"""Who makes whole programs."""
+
+
 def _turn(
-    runner: Runner, words: list[str], times: int, port: int, bare_first: bool, read: list[float]
+    runner: Runner, words: list[str], collector: Collector, reader: Reader, turn: int
 ) -> dict[str, tuple[float, float]]:
-    """Means of ``times`` runs for each of WHO, close to one another, so that what else the machine does is the same for all."""
-    took: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    """Wall and CPU seconds of one run of each of MADE, one close to the other, and of the reader at the agent's.
 
-    def bare() -> None:
-        took["bare"] += [runner.run(words) for _ in range(times)]
-
-    if bare_first:
-        bare()
-    with attached(port) as (collector, reader):
-        time.sleep(SETTLES)
-        for n in range(times):
-            for who in WHO[1:] if (n % 2 == 0) == bare_first else WHO[:0:-1]:
-                before = reader.seconds
-                if who == "agent":
-                    collector.mark(runner.pid, 0)
-                took[who].append(runner.run(words))
-                if who == "agent":
-                    collector.unmark(runner.pid)
-                    time.sleep(IDLE)
-                    read.append(reader.seconds - before)
-    time.sleep(SETTLES)
-    if not bare_first:
-        bare()
-    return {who: (statistics.fmean(w for w, _ in of), statistics.fmean(c for _, c in of)) for who, of in took.items()}
+    The bare run is first, second or last, and what comes before what is another thing at each of six turns.
+    """
+    took = {}
+    for who in tuple(permutations(MADE))[turn % 6]:
+        if who == "bare":
+            with let_go(collector):
+                time.sleep(SETTLES)
+                took[who] = runner.run(words)
+            time.sleep(SETTLES)
+            continue
+        before = reader.seconds
+        if who == "agent":
+            collector.mark(runner.pid, 0)
+        took[who] = runner.run(words)
+        if who == "agent":
+            collector.unmark(runner.pid)
+            time.sleep(IDLE)
+            took["reader"] = 0.0, reader.seconds - before
+    return took
 
 
 FLOOD = """
@@ -227,10 +235,10 @@ def measure(parts: tuple[str, ...], quick: bool) -> dict[str, object]:
     found: dict[str, object] = {}
     if "calls" in parts:
         found["load and attach, ms"] = loading()
-        found["calls"] = calls(3, 20) if quick else calls(5, 60)
+        found["calls"] = calls(3, 20) if quick else calls(8, 40)
     if "programs" in parts:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-            found["programs"] = programs_of(folder, 2 if quick else 12)
+            found["programs"] = programs_of(folder, 3 if quick else 24)
     if "kernel" in parts:
         found["in the kernel"] = in_kernel(30 if quick else 150)
     if "reader" in parts:
@@ -243,13 +251,13 @@ def page(found: Mapping[str, object]) -> str:
     rows, programs, kernel = [], [], []
     for name, of in _figures(found, "calls").items():
         rows.append(
-            f"| {name} | {of['bare']['least']:.4g} | x{of['bystander']['ratio']:.3f} | x{of['agent']['ratio']:.3f} "
-            f"| x{of['agent']['median ratio']:.3f} |"
+            f"| {name} | {of['bare']['least']:.4g} | x{of['empty']['ratio']:.3f} | x{of['bystander']['ratio']:.3f} "
+            f"| x{of['agent']['ratio']:.3f} | x{of['empty']['median ratio']:.3f} | x{of['agent']['median ratio']:.3f} |"
         )
     for name, of in _figures(found, "programs").items():
         reads = of["reader"]["agent"]["least"] / of["cpu"]["bare"]["least"]
         for kind in ("wall", "cpu"):
-            bare, bystander, agent = (of[kind][who] for who in WHO)
+            bare, bystander, agent = (of[kind][who] for who in MADE)
             programs.append(
                 f"| {name}, {kind.replace('cpu', 'CPU')} | {bare['least']:.3g} "
                 f"| x{bystander['ratio']:.3f} | x{bystander['median ratio']:.3f} | x{agent['ratio']:.3f} "
@@ -259,7 +267,7 @@ def page(found: Mapping[str, object]) -> str:
     for name, ns in _figures(found, "in the kernel").items():
         kernel.append(f"| {name} | {ns['least']:.0f} | {ns['median']:.0f} |")
     connect = _figures(found, "calls")["TCP connect"]
-    more, pays = (connect[who]["least"] - connect["bare"]["least"] for who in ("agent", "bystander"))
+    more, floor = (connect[who]["least"] - connect["bare"]["least"] for who in ("agent", "empty"))
     reading = [f"| {name} | {value:,.0f} |" for name, value in _figures(found, "reader").items()]
     return "\n".join(
         [
@@ -269,29 +277,31 @@ def page(found: Mapping[str, object]) -> str:
             conditions(found),
             f"Loading and attaching takes {found['load and attach, ms']:.0f} ms.",
             "",
-            "*Bare* is without the programs, *bystander* with them attached for somebody else, *agent* in enforce mode, its events "
-            "read, translated and counted meanwhile.",
+            "*Bare* is without the programs, *empty* with programs that do nothing (`return 1`) at every place where those of the "
+            "rung are, *bystander* with the rung's own, attached for somebody else, *agent* in enforce mode, its events read, "
+            "translated and counted meanwhile.",
             "",
             "## Calls",
             "",
-            "One process makes all of them, in short rounds; microseconds and ratios are of the fastest rounds, the last column is "
-            "the median of the turns.",
+            "One process makes all of them, in short rounds; microseconds and ratios are of the fastest rounds, the last two "
+            "columns are medians of the turns.",
             "",
-            "| call | bare, us | bystander | agent | agent, median turn |",
-            "|---|---|---|---|---|",
+            "| call | bare, us | empty | bystander | agent | empty, median turn | agent, median turn |",
+            "|---|---|---|---|---|---|---|",
             *rows,
             "",
-            f"An agent's connect takes {more:.2f} us more over loopback, where nothing else takes time. "
-            f"The packets of both ends pass the programs there, which is most of the {pays:.2f} us that a bystander pays; "
-            "the rest is the connect hook, which judges, notes and reports (below).",
-            f"Three hundredths of such a connect are {0.03 * connect['bare']['least']:.2f} us, less than its packets alone take: "
-            "over loopback 3 % is not to be reached.",
+            f"An agent's connect takes {more:.2f} us more over loopback, where nothing else takes time; three hundredths of it "
+            f"are {0.03 * connect['bare']['least']:.2f} us. "
+            "That the kernel calls programs there at all, for the packets of both ends and where sockets begin and end, "
+            f"takes {floor:.2f} us of that: no program that sees these places can take less.",
             "What is *away* is a device of the benchmark's own: its process answers a connect as much later as is said.",
             "",
             "## Whole programs",
             "",
             "Seconds of wall, and of CPU (theirs and their children's; the reader's own beside it). *Least* compares the fastest "
-            "run of each; *median* is of the turns' ratios, in which bare, bystander and agent follow close on one another, with "
+            "run of each; *median* is of the ratios of "
+            + " and ".join(f"{of['wall']['agent']['pairs']:.0f}" for of in _figures(found, "programs").values())
+            + " turns, in which bare, bystander and agent follow close on one another in all orders, with "
             "its 95 % interval (bootstrap). Their files are in memory.",
             "",
             "| work | bare, s | bystander, least | bystander, median | agent, least | agent, median | the reader |",
@@ -306,8 +316,8 @@ def page(found: Mapping[str, object]) -> str:
             "The agent's policy is that of a run in enforce mode: closed when nobody attends, and the server declared with its "
             "port, as a run declares its proxy.",
             "What runs when a process begins or ends finds cold caches, and so does the median on a busy machine.",
-            "Of the exec hook a third is who did it and when, a quarter reading the arguments, a quarter the ring, a tenth the "
-            "path ([ADR 0024](../adr/0024-a-byte-says-whose-a-process-is.md)).",
+            "Of the exec hook a quarter is reading the arguments, a seventh the clock, and the ring most of what is left "
+            "([ADR 0026](../adr/0026-a-connection-has-one-place.md)).",
             "",
             "| program | least | median |",
             "|---|---|---|",

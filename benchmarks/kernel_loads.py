@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from kaizen_security.collectors.kernel import bpf
 from kaizen_security.collectors.kernel.actions import Translator
-from kaizen_security.collectors.kernel.collector import Collector
+from kaizen_security.collectors.kernel.collector import Collector, root_cgroup
 from kaizen_security.collectors.kernel.policy import Table, compile_rules
 from kaizen_security.collectors.kernel.reporting import Reporting, stand_back
 from kaizen_security.collectors.kernel.shapes import Agent
@@ -24,8 +25,9 @@ from kaizen_security.contract.action import Action
 from kaizen_security.contract.declaration import Declaration
 from kaizen_security.contract.verdict import Verdict
 
-WHO = ("bare", "bystander", "agent")
-"""Without the programs; with them, attached for somebody else; as an agent in enforce mode, whose events are read meanwhile."""
+WHO = ("bare", "empty", "bystander", "agent")
+"""Without the programs; with programs that do nothing in their places; with them, attached for somebody else; as an agent in
+enforce mode, whose events are read meanwhile."""
 
 CALLS = """
 import os, socket, sys, time
@@ -205,6 +207,19 @@ class Reader:
     def __exit__(self, *err: object) -> None:
         self._stopping.set()
         self._thread.join()
+
+
+@contextmanager
+def let_go(collector: Collector) -> Iterator[None]:
+    """Its programs are attached nowhere meanwhile, and stay loaded: what is measured in turns is then close to one another."""
+    bpf.close(collector._links)
+    try:
+        yield
+    finally:
+        cgroup = os.open(root_cgroup(), os.O_RDONLY)
+        for name, program in collector._programs.items():
+            collector._links[name] = bpf.attach(name, program, cgroup)
+        os.close(cgroup)
 
 
 @contextmanager
