@@ -331,7 +331,7 @@ class ControlPlane(_Deployment):
 
 def _as_deployed(action: Action) -> Json:
     # A deployed client claims that it allowed the action by its own policy.
-    document = encode_report(Report(action=replace(action)))
+    document = encode_report(Report(action=action))
     document["verdict"] = {"decision": "allow", "reason": "no policy matched", "evidence": []}
     return document
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 
 from kaizen_security.contract.action import Json
-from kaizen_security.testing.dialects import Dialect, Turn
+from kaizen_security.testing.dialects import Dialect, Turn, pieces
 from kaizen_security.testing.eventstream import CONTENT_TYPE, event
 
 
@@ -29,11 +29,9 @@ def _whole(model: str, turn: Turn) -> dict[str, Json]:
 def _stream(model: str, turn: Turn) -> Iterable[bytes]:
     yield event("messageStart", {"role": "assistant"})
     index = 0
-    words = turn.text.split(" ") if turn.text else []
-    for position, word in enumerate(words):
-        said: Json = {"text": word if position == 0 else " " + word}
-        yield event("contentBlockDelta", {"contentBlockIndex": index, "delta": said})
-    if words:
+    for piece in pieces(turn.text):
+        yield event("contentBlockDelta", {"contentBlockIndex": index, "delta": {"text": piece}})
+    if turn.text:
         yield event("contentBlockStop", {"contentBlockIndex": index})
         index += 1
     for call in turn.calls:

@@ -105,7 +105,7 @@ def _chat_stream(model: str, turn: Turn) -> Iterable[bytes]:
         return _data({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
     yield chunk({"role": "assistant", "content": ""})
-    for word in _pieces(turn.text):
+    for word in pieces(turn.text):
         yield chunk({"content": word})
     for index, call in enumerate(turn.calls):
         yield chunk({"tool_calls": [{"index": index, **_chat_call(call)}]})
@@ -190,7 +190,7 @@ def _responses_stream(model: str, turn: Turn) -> Iterable[bytes]:
             part: Json = {"type": "output_text", "text": "", "annotations": []}
             place = {**place, "content_index": 0}
             yield event("response.content_part.added", {**place, "part": part})
-            for word in _pieces(turn.text):
+            for word in pieces(turn.text):
                 yield event("response.output_text.delta", {**place, "delta": word, "logprobs": []})
             yield event("response.output_text.done", {**place, "text": turn.text, "logprobs": []})
         else:
@@ -232,7 +232,7 @@ def _messages_stream(model: str, turn: Turn) -> Iterable[bytes]:
     index = 0
     if turn.text:
         yield event("content_block_start", {"index": index, "content_block": {"type": "text", "text": ""}})
-        for word in _pieces(turn.text):
+        for word in pieces(turn.text):
             yield event("content_block_delta", {"index": index, "delta": {"type": "text_delta", "text": word}})
         yield event("content_block_stop", {"index": index})
         index += 1
@@ -248,7 +248,8 @@ def _messages_stream(model: str, turn: Turn) -> Iterable[bytes]:
     yield event("message_stop", {})
 
 
-def _pieces(text: str) -> list[str]:
+def pieces(text: str) -> list[str]:
+    """A text word by word, as providers stream it."""
     words = text.split(" ")
     return [word if i == 0 else " " + word for i, word in enumerate(words)] if text else []
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 
 from kaizen_security.contract.action import Json
-from kaizen_security.testing.dialects import Dialect, Turn
+from kaizen_security.testing.dialects import Dialect, Turn, pieces
 
 
 def _response(model: str, turn: Turn, parts: list[Json], finish: str | None) -> dict[str, Json]:
@@ -38,9 +38,8 @@ def _whole(model: str, turn: Turn) -> dict[str, Json]:
 
 
 def _stream(model: str, turn: Turn) -> Iterable[bytes]:
-    words = turn.text.split(" ") if turn.text else []
-    for index, word in enumerate(words):
-        yield _data(_response(model, turn, [{"text": word if index == 0 else " " + word}], None))
+    for piece in pieces(turn.text):
+        yield _data(_response(model, turn, [{"text": piece}], None))
     yield _data(_response(model, turn, _calls(turn), "STOP"))
 
 

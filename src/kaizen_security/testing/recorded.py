@@ -1,10 +1,9 @@
 """Recorded runs with an answer key, prepared once so that they can be scored against many baselines.
 
 A run is read exactly as a live one: its request, then calls and results in order, through the same ``Origins`` and ``read``.
-What only
-depends on the run is kept; what depends on a baseline is computed each time. The answer key (``label``, ``meta``,
-``steps[].attack``)
-is used to count and nothing else; rewording replaces the injected text inside results.
+What
+only depends on the run is kept; what depends on a baseline is computed each time. The answer key (``label``, ``meta``,
+``steps[].attack``) is used to count and nothing else; rewording replaces the injected text inside results.
 """
 
 from __future__ import annotations

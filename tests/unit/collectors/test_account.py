@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import process_time
 
 import boto3
 import pytest
@@ -199,6 +200,40 @@ def test_steps_as_they_are_with_the_channels_own_agent():
 def test_what_is_none_of_them_is_refused(document):
     with pytest.raises(KaizenError):
         steps_of(document, "a")
+
+
+def of_one_trace(*spans):
+    return otlp(*({"traceId": "t", "name": "x", **span} for span in spans))
+
+
+@pytest.mark.parametrize("said", ["--5", "9" * 5000, "5-", "²", ""], ids=range(5))
+def test_an_integer_that_is_none_stays_what_it_is(said):
+    attributes = [{"key": "n", "value": {"intValue": said}}, {"key": "gen_ai.prompt", "value": {"intValue": "-5"}}]
+    assert steps_of(of_one_trace({"spanId": "s", "attributes": attributes, "endTimeUnixNano": "5"}), "a")[0].at == 5e-9
+
+
+@pytest.mark.parametrize("key", ["startTimeUnixNano", "endTimeUnixNano"])
+@pytest.mark.parametrize("said", [10**400, -(10**400), -1], ids=range(3))
+def test_a_time_that_is_none_is_not_stated(key, said):
+    assert [step.at for step in steps_of(of_one_trace({"spanId": "s", "endTimeUnixNano": 5, key: said}), "a")] in (
+        [5e-9],
+        [],
+    )
+
+
+def test_spans_in_a_long_row_are_walked_once():
+    row = [{"spanId": f"s{i}", "parentSpanId": f"s{i - 1}", "startTimeUnixNano": "1"} for i in range(9000)]
+    began = process_time()
+    assert steps_of(of_one_trace(*row), "a") == []
+    assert process_time() - began < 10.0
+
+
+def test_messages_in_messages_as_deep_as_a_document_may_be():
+    said = "x"
+    for _ in range(5000):
+        said = {"messages": said}
+    span = {"spanId": "s", "attributes": {"gen_ai.input.messages": said}}
+    assert shape(steps_of(of_one_trace(span), "a")) == [("request", "x", 0.0)]
 
 
 JSON = st.recursive(

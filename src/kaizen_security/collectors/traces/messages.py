@@ -71,11 +71,11 @@ def arguments(value: Json) -> dict[str, Json]:
 def messages(value: Json, role: str = "user") -> Iterator[Said]:
     """The messages in a list of them, in one of them, or in what has a list of them; words alone are of ``role``."""
     found = unwrapped(value)
-    if isinstance(found, Mapping) and not _is_message(found):
-        for key in ("messages", "message", "choices", "output"):
-            if key in found:
-                yield from messages(found[key], role)
-                return
+    while isinstance(found, Mapping) and not _is_message(found):
+        key = next((key for key in ("messages", "message", "choices", "output") if key in found), None)
+        if key is None:
+            break
+        found = unwrapped(found[key])
     for one in (found if isinstance(found, list) else [found])[:MAX_MESSAGES]:
         said = message(one, role)
         if said is not None:

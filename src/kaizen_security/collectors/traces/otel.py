@@ -23,6 +23,7 @@ MAX_SPANS = 1_000_000
 _NUMBERED = re.compile(
     r"gen_ai\.(prompt|completion)\.([0-9]{1,5})\.(role|content|tool_call_id|tool_calls\.([0-9]{1,4})\.(id|name|arguments))"
 )
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _ROLE_OF_EVENT = {
     "gen_ai.system.message": "system",
     "gen_ai.user.message": "user",
@@ -62,6 +63,7 @@ class Otel:
     def __init__(self) -> None:
         self.runs = Runs("opentelemetry")
         self._spans: dict[tuple[str, str], Span] = {}
+        self._inherited: dict[str, dict[tuple[str, str], str]] = {}
 
     @property
     def losses(self) -> Mapping[str, int]:
@@ -70,6 +72,7 @@ class Otel:
 
     def take(self, document: Json) -> None:
         """One document: OTLP/JSON of spans or of logs, a span as an SDK prints it, or a list of these."""
+        self._inherited.clear()
         if isinstance(document, list):
             for one in document:
                 self.take(one)
@@ -186,18 +189,24 @@ class Otel:
 
     def inherited(self, span: Span, key: str) -> str:
         """The attribute of the span, or of the nearest one above it that has it."""
-        seen: set[str] = set()
+        # Kept for all on the way: of spans in a long row each would else walk to its top.
+        known = self._inherited.setdefault(key, {})
+        way: dict[tuple[str, str], None] = {}
+        said = ""
         at: Span | None = span
-        while at is not None:
-            said = _text(at.attributes.get(key))
-            if said:
-                return said
-            if at.id in seen:
+        while at is not None and not said:
+            place = at.trace, at.id
+            if place in known:
+                said = known[place]
+                break
+            if place in way:
                 self.runs.losses["spans that are their own ancestors"] += 1
-                return ""
-            seen.add(at.id)
+                break
+            way[place] = None
+            said = _text(at.attributes.get(key))
             at = self._spans.get((at.trace, at.parent)) if at.parent else None
-        return ""
+        known.update(dict.fromkeys(way, said))
+        return said
 
 
 def conversation(span: Span) -> Iterator[Said]:
@@ -274,7 +283,7 @@ def _value(value: Json, depth: int = 0) -> Json:
             case "stringvalue" | "boolvalue" | "doublevalue" | "bytesvalue":
                 return below
             case "intvalue":
-                return int(below) if isinstance(below, str) and below.lstrip("-").isdecimal() else below
+                return int(below) if isinstance(below, str) and _INTEGER.fullmatch(below) else below
             case "arrayvalue":
                 held = below.get("values") if isinstance(below, dict) else None
                 return [_value(one, depth + 1) for one in held] if isinstance(held, list) else []
@@ -309,4 +318,4 @@ def _nanos(value: Json) -> int:
             return int(instant({"at": value}, "at") * 1e9)
         except InvalidInput:
             return 0
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 64 else 0

@@ -32,7 +32,7 @@ class Assembling:
     steps: list[dict[str, Json]] = field(default_factory=list)
     _calls: dict[str, int] = field(default_factory=dict)
     _answered: set[int] = field(default_factory=set)
-    _open: list[tuple[int, str]] = field(default_factory=list)
+    _open: dict[int, str] = field(default_factory=dict)
 
     def conversation(self, said: Iterable[Said], losses: Counter[str]) -> None:
         """What one call of the model was given, and what it said: all of the conversation so far, or a piece of it."""
@@ -60,7 +60,7 @@ class Assembling:
         name = call.id or f"c{place}"
         self._calls[f"id {name}"] = place
         self.steps.append({"role": "call", "tool": call.tool, "args": call.arguments, "id": name})
-        self._open.append((place, call.tool))
+        self._open[place] = call.tool
 
     def brought(self, result: Brought, losses: Counter[str]) -> None:
         """A result; the first one of a call counts."""
@@ -71,7 +71,7 @@ class Assembling:
         if place in self._answered or len(self.steps) >= MAX_STEPS:
             return
         self._answered.add(place)
-        self._open = [one for one in self._open if one[0] != place]
+        self._open.pop(place, None)
         call = self.steps[place]
         error = "failed" if result.failed else None
         self.steps.append(
@@ -84,7 +84,7 @@ class Assembling:
         return "" if place is None else str(self.steps[place]["id"])
 
     def _oldest(self, tool: str) -> int | None:
-        return next((place for place, name in self._open if tool in ("", name)), None)
+        return next((place for place, name in self._open.items() if tool in ("", name)), None)
 
     def document(self) -> dict[str, Json]:
         """The run as a line of ``docs/reference/recorded-runs.md``."""
@@ -107,13 +107,14 @@ class Runs:
         self.losses: Counter[str] = Counter()
         self._source = source
         self._runs: dict[tuple[str, str], Assembling] = {}
+        self._ids: set[str] = set()
 
     def run(self, id_: str, agent: str) -> Assembling:
         """The run of that conversation or trace, of that agent."""
         run = self._runs.get((id_, agent))
         if run is None:
-            alone = all(known != id_ for known, _ in self._runs)
-            name = id_ if alone else f"{id_[:200]}/{agent}"
+            name = f"{id_[:200]}/{agent}" if id_ in self._ids else id_
+            self._ids.add(id_)
             run = self._runs[id_, agent] = Assembling(name, agent, self._source)
         return run
 

@@ -6,7 +6,7 @@ import random
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -162,15 +162,4 @@ def varied(run: Lying, number: int) -> Lying:
             return int(value * chance.uniform(0.8, 1.5))
         return value
 
-    return Lying(
-        id=f"{run.id}-{number}",
-        expectation=run.expectation,
-        request=other(run.request),
-        steps=tuple(other(list(run.steps))),
-        lie=run.lie,
-        witness=run.witness,
-        late=run.late,
-        unseen=run.unseen,
-        author=run.author,
-        shape=run.shape,
-    )
+    return replace(run, id=f"{run.id}-{number}", request=other(run.request), steps=tuple(other(list(run.steps))))

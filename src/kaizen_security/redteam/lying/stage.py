@@ -31,6 +31,7 @@ from kaizen_security.contract.codec import decode_report
 from kaizen_security.contract.fields import parse
 from kaizen_security.contract.step import Step
 from kaizen_security.egress.config import Config
+from kaizen_security.egress.dnswire import question
 from kaizen_security.egress.proxy import Proxy
 from kaizen_security.observer.gap.ledger import Ledger
 from kaizen_security.observer.gap.place import Place, shown
@@ -155,7 +156,7 @@ class Stage:
                     self._take(
                         Action(
                             "dns",
-                            target=_question(query),
+                            target=question(query).name,
                             metadata={"source": "egress"},
                             id=_id(),
                             agent=name.decode(),
@@ -333,15 +334,6 @@ def _length(head: bytes) -> int:
 
 def _id() -> str:
     return secrets.token_hex(8)
-
-
-def _question(query: bytes) -> str:
-    """The name in a query's question (RFC 1035, section 4.1.2)."""
-    labels, at = [], 12
-    while at < len(query) and query[at]:
-        labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii", "replace"))
-        at += query[at] + 1
-    return ".".join(labels)
 
 
 def names(gaps: Iterable[Gap]) -> Iterator[str]:
