@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from typing import Any
 
@@ -11,11 +12,13 @@ pytest.importorskip("boto3")
 
 from botocore.exceptions import EventStreamError
 
+from kaizen_security.integrations import bedrock
+from kaizen_security.integrations.base import attach_point
 from kaizen_security.testing import bedrock_agents as agents
 from kaizen_security.testing.models import Turn
 from tests.integrations.agent import World, asks, wipe
 from tests.integrations.suite import BLOCKED, PROMPT
-from tests.integrations.test_bedrock import NAMES, Bedrock
+from tests.integrations.test_bedrock import NAMES, Bedrock, client
 
 DRIVER = Bedrock()
 READ, WIPE = ("bill_read", {"bill": "b1"}), ("wipe", {"path": "/srv"})
@@ -86,3 +89,45 @@ def test_an_agent_that_is_asked_to_go_on_by_another_client_gets_no_call_past_thi
     state = {"invocationId": "invocation-1", "returnControlInvocationResults": [{"functionResult": answer}]}
     models.say(agents.answer(agents.wants(WIPE, READ)))
     assert controls(second, "shared", sessionState=state) == ["bill_read"]
+
+
+def test_a_session_that_others_pushed_out_while_its_tool_ran_gives_the_tool_s_own_error(models, attach, monkeypatch):
+    monkeypatch.setattr(bedrock, "MAX_SESSIONS", 1)
+
+    def bill_read(bill: str) -> str:
+        models.say("Nothing.")
+        agent.run(PROMPT, session_id="another")
+        raise LookupError("no such bill")
+
+    runtime = client(models.url)
+    agent = bedrock.KaizenBedrockAgent(
+        attach(), runtime, agent_id=agents.AGENT, alias_id=agents.ALIAS, tools={"bill_read": bill_read}
+    )
+    models.say(agents.answer(agents.wants(READ)))
+    with pytest.raises(LookupError, match="no such bill"):
+        agent.run(PROMPT, session_id="pushed-out")
+
+
+def test_sessions_of_many_threads_push_each_other_out(attach, monkeypatch):
+    monkeypatch.setattr(bedrock, "MAX_SESSIONS", 2)
+    attached = bedrock._attached(attach_point(attach(), bedrock.SOURCE), client("http://127.0.0.1:9"))
+    raised: list[Exception] = []
+
+    def asks_often(who: int) -> None:
+        try:
+            for i in range(500):
+                attached.turns({"sessionId": f"s-{who}-{i}"})
+        except (KeyError, RuntimeError) as err:
+            raised.append(err)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=asks_often, args=(who,)) for who in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert raised == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Annotated, Any, ClassVar
+from uuid import uuid4
 
 import pytest
 
@@ -17,6 +18,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, Send, interrupt
 
+from kaizen_security.integrations import langchain
 from kaizen_security.integrations.langchain import KaizenCallbackHandler, guard_tool
 from kaizen_security.testing.models import Call
 from tests.integrations.agent import FOREIGN, OWN, World, asks, read, transfer, wipe
@@ -232,3 +234,12 @@ def test_a_tool_whose_coroutine_runs_itself_with_the_bare_value_is_one_act(model
     asyncio.run(agent.ainvoke(given(), config={"callbacks": [KaizenCallbackHandler(kaizen)]}))
     assert ran == ["again", "other"]
     assert seen == [{"query": "again"}, {"input": "other"}]
+
+
+def test_runs_that_begin_without_a_word_and_are_never_over_are_forgotten(attach, monkeypatch):
+    monkeypatch.setattr(langchain, "MOST", 8)
+    handler = KaizenCallbackHandler(attach())
+    for _ in range(50):
+        handler.on_chain_start(None, {}, run_id=uuid4())
+    assert len(handler._places) <= 8
+    assert len(handler._unheard) <= 9

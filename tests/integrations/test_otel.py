@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import time
 from contextlib import nullcontext
 from typing import Any
@@ -20,6 +22,7 @@ from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+from kaizen_security.contract.step import Request
 from kaizen_security.integrations import base, otel
 from kaizen_security.integrations.base import Call, attach_point
 from kaizen_security.integrations.otel import KaizenSpanProcessor, record_verdict
@@ -180,3 +183,26 @@ def test_spans_that_never_end_push_out_each_other_and_not_what_goes_on(attach, m
             pass
     assert [name.rpartition("/")[2] for name in seen] == ["reader"]
     assert len(left_open) == 30 > len(processor._open)
+
+
+def test_a_trace_that_goes_on_for_weeks_keeps_no_more_of_what_was_said(attach, monkeypatch):
+    monkeypatch.setattr(otel, "MAX_SHOWN", 64)
+    monkeypatch.setattr(otel, "MAX_TEXT", 4096)
+    kaizen = attach()
+    told: list[Any] = []
+    monkeypatch.setattr(kaizen, "note", told.append)
+    processor = KaizenSpanProcessor(kaizen)
+    provider = TracerProvider()
+    provider.add_span_processor(processor)
+    tracer = provider.get_tracer("t")
+    with tracer.start_as_current_span("invoke_agent", attributes={"gen_ai.operation.name": "invoke_agent"}):
+        for i in range(300):
+            said = {"role": "user", "parts": [{"type": "text", "content": f"Question {i}: {'x' * 100}"}]}
+            answer = {"role": "tool", "parts": [{"type": "tool_call_response", "id": f"old_{i}", "response": "r"}]}
+            shown = {"gen_ai.operation.name": "chat", "gen_ai.input.messages": json.dumps([said, answer])}
+            for _ in range(2):
+                with tracer.start_as_current_span("chat", attributes=shown):
+                    pass
+        (trace,) = processor._traces.values()
+        assert len(pickle.dumps((trace.request, trace.shown))) < 8192
+    assert len([one for one in told if isinstance(one, Request)]) == 300

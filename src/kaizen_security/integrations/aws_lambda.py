@@ -44,7 +44,9 @@ class Watch:
     def __init__(self, own: frozenset[tuple[str, int]], clock: Callable[[], float]) -> None:
         self._own = own
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = (
+            threading.RLock()
+        )  # a hook runs wherever a connection is made, be it in a finalizer within another hook
         self._seen: list[dict[str, Json]] = []
         self._names: OrderedDict[str, str] = OrderedDict()
         self.omitted = 0
@@ -90,11 +92,12 @@ class Watch:
             shown = f"[{named}]" if ":" in named else named
             self._seen.append({"target": f"{shown}:{port}", "address": host, "at": rfc3339(self._clock())})
 
-    def taken(self) -> list[dict[str, Json]]:
-        """What was noted since the last time."""
+    def taken(self) -> tuple[list[dict[str, Json]], int]:
+        """What was noted since the last time, and how many more there were."""
         with self._lock:
             found, self._seen = self._seen, []
-        return found
+            omitted, self.omitted = self.omitted, 0
+        return found, omitted
 
 
 class Layer:
@@ -127,7 +130,10 @@ class Layer:
 
     def _report(self, run: str, tool: str) -> None:
         steps: list[Json] = []
-        for seen in self.watch.taken():
+        noted, omitted = self.watch.taken()
+        if omitted:
+            log.warning("kaizen: %d more connections of this invocation are not told one by one", omitted)
+        for seen in noted:
             metadata: dict[str, Json] = {"source": SOURCE, "address": seen["address"]}
             action: dict[str, Json] = {"kind": "connect", "target": seen["target"], "tool": tool, "metadata": metadata}
             steps.append({"step": "effect", "run_id": run, "at": seen["at"], "action": action})

@@ -12,6 +12,7 @@ is left for the host to do, at once: then the host's stream simply goes on.
 from __future__ import annotations
 
 import functools
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -95,6 +96,8 @@ class _Attached:
         self.point = point
         self._client = client
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._lock = threading.Lock()
+        """For the order of the sessions: a client of boto3 is used by many threads."""
 
     # --- hooks of botocore
 
@@ -131,12 +134,17 @@ class _Attached:
     # --- a session
 
     def _session(self, id_: str) -> _Session:
-        session = self._sessions.get(id_)
-        if session is None:
-            session = self._sessions[id_] = _Session(self.point.run())
-            while len(self._sessions) > MAX_SESSIONS:
-                self._forget(next(iter(self._sessions)))
-        self._sessions.move_to_end(id_)
+        oldest = None
+        with self._lock:
+            session = self._sessions.get(id_)
+            if session is None:
+                session = self._sessions[id_] = _Session(self.point.run())
+                if len(self._sessions) > MAX_SESSIONS:
+                    _, oldest = self._sessions.popitem(last=False)
+            else:
+                self._sessions.move_to_end(id_)
+        if oldest is not None:
+            oldest.run.end(completed=False)
         return session
 
     def _begin(self, session: _Session, text: str) -> None:
@@ -146,7 +154,8 @@ class _Attached:
             session.run.read(content, action_id=action_id)
 
     def _forget(self, id_: str) -> None:
-        session = self._sessions.pop(id_, None)
+        with self._lock:
+            session = self._sessions.pop(id_, None)
         if session is not None:
             session.run.end(completed=False)
 
@@ -258,12 +267,12 @@ class _Attached:
 
     def allowed(self, session: str, control: Mapping[str, Any]) -> dict[int, Allowed]:
         """What was said of the entries of an event that the host got, by the identity of each."""
-        waiting = self._sessions[session].wanted.get(str(control.get("invocationId") or ""), [])
+        waiting = self._session(session).wanted.get(str(control.get("invocationId") or ""), [])
         return {id(wanted.given): said for wanted, said in waiting if isinstance(said, Allowed)}
 
     def abandoned(self, session: str, control: Mapping[str, Any]) -> None:
         """The host ran into an error with it."""
-        waiting = self._sessions[session].wanted.pop(str(control.get("invocationId") or ""), [])
+        waiting = self._session(session).wanted.pop(str(control.get("invocationId") or ""), [])
         for _, said in waiting:
             if isinstance(said, Allowed):
                 self.point.after(said, failed=True)

@@ -119,16 +119,16 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
             asked = request(inputs)
             running = self.point.run(asked).begin()
             if not asked:
+                if len(self._unheard) > MOST:
+                    self._unheard.clear()  # those of runs that were never told to be over
                 self._unheard.add(running.id)
             self._put(run_id, _Place(running, (), told or name or ""))
             return
         if above.running.id in self._unheard:
             self._taken_up(above, inputs)
         acts = told if told else name if name in self._agents else above.name
-        if acts != above.name and acts:
-            self._put(run_id, _Place(above.running, (*above.agents, acts), acts))
-        else:
-            self._put(run_id, above)
+        same = acts in ("", above.name)
+        self._put(run_id, above if same else _Place(above.running, (*above.agents, acts), acts))
 
     def _taken_up(self, place: _Place, inputs: Any) -> None:
         """A run that waited for a person begins without a word, and its tools may run before a model is asked: the first of its

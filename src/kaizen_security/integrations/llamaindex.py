@@ -9,7 +9,6 @@ the tool. A refusal is a tool's output that says it is an error, as LlamaIndex m
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import threading
 from collections import OrderedDict
@@ -21,7 +20,7 @@ from kaizen_security.contract.errors import HookUnavailable, Misconfigured
 from kaizen_security.integrations.base import AttachPoint, Refused, attach_point, call_of
 from kaizen_security.integrations.llamaindex_tools import AGENTS, SOURCE, refusal_of
 from kaizen_security.integrations.llamaindex_tools import guard_tool as guard_tool
-from kaizen_security.integrations.runs import RUNNING, Conversations, Running
+from kaizen_security.integrations.runs import RUNNING, Conversations, Running, beside
 
 try:
     from llama_index.core.agent.workflow import AgentOutput, AgentWorkflow
@@ -190,9 +189,7 @@ class _Attached:
             ACT.reset(tokens[1])
             if handler is None and own:
                 run.end(completed=False)
-        task = asyncio.get_running_loop().create_task(self._ended(run, agents, handler, own=own))
-        _ENDING.add(task)
-        task.add_done_callback(_ENDING.discard)
+        beside(self._ended(run, agents, handler, own=own))
         return handler
 
     async def _ended(self, run: Running, agents: tuple[str, ...], handler: Any, *, own: bool) -> None:
@@ -265,8 +262,6 @@ class _Attached:
 
 
 _CONTEXTS = Conversations()
-_ENDING: set[asyncio.Task[None]] = set()
-"""Tasks that wait for the end of a run; a loop keeps no more than a weak hold of them."""
 
 
 def _words(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

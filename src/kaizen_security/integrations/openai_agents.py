@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations import openai_local, openai_realtime
 from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
 from kaizen_security.integrations.openai_items import request, taken_up
+from kaizen_security.integrations.openai_local import awaited, marked
 from kaizen_security.integrations.openai_session import SESSION, Session, name_of, within
 
 try:
@@ -257,17 +257,17 @@ def _asking(tool: Any, given: Any, *, whole: bool) -> Any:
         async def executor(request: Any) -> Any:
             session = SESSION.get()
             if session is None:
-                return await _awaited(given(request))
+                return await awaited(given(request))
             call = _call(session, tool, _shell(request), "")
-            return await session.point.athrough(call, lambda: _awaited(given(request)), lambda refused: refused.text)
+            return await session.point.athrough(call, lambda: awaited(given(request)), lambda refused: refused.text)
 
-        return _marked(functools.wraps(given)(executor))
+        return marked(functools.wraps(given)(executor))
     if not type(given).__module__.startswith("agents."):
 
         async def invoke(context: Any, arguments: str) -> Any:
             return await _invoked(tool, given, context, arguments)
 
-        return _marked(functools.wraps(given)(invoke))
+        return marked(functools.wraps(given)(invoke))
     # The SDK's own invoker is an object that it looks into: the same object in a class of its own.
     kind = type(given)
 
@@ -276,12 +276,7 @@ def _asking(tool: Any, given: Any, *, whole: bool) -> Any:
 
     judged = copy.copy(given)
     judged.__class__ = type(kind.__name__, (kind,), {"__call__": functools.wraps(kind.__call__)(called)})
-    return _marked(judged)
-
-
-def _marked(made: Any) -> Any:
-    made.__kaizen_judged__ = True
-    return made
+    return marked(judged)
 
 
 async def _invoked(tool: Any, given: Callable[..., Awaitable[Any]], context: Any, arguments: str) -> Any:
@@ -312,18 +307,14 @@ def _stops(agent: Any) -> None:
         if session is not None and session.last_word:
             return ToolsToFinalOutputResult(is_final_output=True, final_output=session.last_word)
         if callable(rule):
-            return await _awaited(rule(context, results))
+            return await awaited(rule(context, results))
         names = rule.get("stop_at_tool_names", ()) if isinstance(rule, dict) else ()
         for one in results:
             if rule == "stop_on_first_tool" or {one.tool.name, getattr(one.tool, "qualified_name", "")} & set(names):
                 return ToolsToFinalOutputResult(is_final_output=True, final_output=one.output)
         return ToolsToFinalOutputResult(is_final_output=False, final_output=None)
 
-    agent.tool_use_behavior = _marked(ruled)
-
-
-async def _awaited(found: Any) -> Any:
-    return await found if inspect.isawaitable(found) else found
+    agent.tool_use_behavior = marked(ruled)
 
 
 def _call(session: Session, tool: Any, arguments: Any, call_id: str) -> Call:

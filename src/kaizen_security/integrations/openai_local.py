@@ -52,12 +52,14 @@ def _method(fn: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def _marked(made: Any) -> Any:
+def marked(made: Any) -> Any:
+    """``made``, known as ours when it is met again."""
     made.__kaizen_judged__ = True
     return made
 
 
-async def _awaited(found: Any) -> Any:
+async def awaited(found: Any) -> Any:
+    """What a host's function gives, whether it has to be awaited or not."""
     return await found if inspect.isawaitable(found) else found
 
 
@@ -72,9 +74,9 @@ def _edits(tool: Any, name: str, given: Callable[..., Any], asked: Asked) -> Any
         call = asked(tool, said)
         if call is None:
             return given(operation)
-        return call[0].athrough(call[1], lambda: _awaited(given(operation)), _no_edit, _words)
+        return call[0].athrough(call[1], lambda: awaited(given(operation)), _no_edit, _words)
 
-    return _marked(edit)
+    return marked(edit)
 
 
 def _no_edit(refused: Refused) -> Any:
@@ -106,7 +108,7 @@ def _acts(tool: Any, name: str, given: Callable[..., Any], asked: Asked) -> Any:
                 return await given(*args, **kwargs)
             return await call[0].athrough(call[1], lambda: given(*args, **kwargs), refuse, shown)
 
-        return _marked(aact)
+        return marked(aact)
 
     @functools.wraps(given)
     def act(*args: Any, **kwargs: Any) -> Any:
@@ -115,7 +117,7 @@ def _acts(tool: Any, name: str, given: Callable[..., Any], asked: Asked) -> Any:
             return given(*args, **kwargs)
         return call[0].through(call[1], lambda: given(*args, **kwargs), refuse, shown)
 
-    return _marked(act)
+    return marked(act)
 
 
 def _no_screen(refused: Refused) -> str:

@@ -24,7 +24,7 @@ from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.integrations.base import REPORTED, AttachPoint, Call, Refused, attach_point
 from kaizen_security.integrations.otel_foreign import translated
-from kaizen_security.integrations.runs import Running
+from kaizen_security.integrations.runs import MAX_TEXT, Running
 
 try:
     from opentelemetry.sdk.trace import SpanProcessor
@@ -39,6 +39,8 @@ MOST_SPANS = 10_000
 """Spans of all traces whose agent is remembered while they go on; the oldest, which may never end, go first."""
 NOBODY: tuple[tuple[str, ...], str] = (), ""
 MAX_MESSAGES = 200
+MAX_SHOWN = 4096
+"""Words of the user, and answers of tools, that one trace is known to have shown: it may go on for weeks."""
 
 
 @dataclass(slots=True)
@@ -49,7 +51,19 @@ class _Trace:
     root: int = 0
     asked: str | None = None
     request: str = ""
-    read: set[str] = field(default_factory=set)
+    """The end of what the user asked."""
+    shown: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    """What ``is_new`` was asked of."""
+
+    def is_new(self, role: str, said: str) -> bool:
+        """Whether this was not shown before: a model is shown the whole conversation each time that it is asked."""
+        key = hash((role, said))
+        if key in self.shown:
+            return False
+        self.shown[key] = None
+        if len(self.shown) > MAX_SHOWN:
+            self.shown.popitem(last=False)
+        return True
 
 
 class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry is not there when types are checked
@@ -165,12 +179,11 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
     def _heard(self, trace: _Trace, span: Any) -> None:
         running = self._running(trace)
         for role, text, call_id, content in _messages(_value(span, "gen_ai.input.messages")):
-            if role == "user" and text and text not in trace.request:
-                trace.request = f"{trace.request}\n{text}".strip()
+            if role == "user" and text and trace.is_new(role, text) and text not in trace.request:
+                trace.request = f"{trace.request}\n{text}".strip()[-MAX_TEXT:]
                 running.request(text)
-            elif role == "tool" and call_id and call_id not in trace.read and call_id not in REPORTED:
+            elif role == "tool" and call_id and call_id not in REPORTED and trace.is_new(role, call_id):
                 # Brought by an earlier run, or by a tool that has no span of its own.
-                trace.read.add(call_id)
                 running.read(content, action_id=call_id)
 
 

@@ -7,8 +7,9 @@ told to everyone, a parent's order never counts as one.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from dataclasses import replace
@@ -36,6 +37,16 @@ ENDS_SAME, ENDS = 4, 8
 """Turns of one run in which the model was refused the very same call, or one tool, after which a run is ended that can be."""
 MAX_RESULTS = 64
 """Results that are kept for agents that join later; older ones are forgotten."""
+
+
+_ENDING: set[asyncio.Task[None]] = set()
+
+
+def beside(work: Coroutine[None, None, None]) -> None:
+    """Let what ends a run go on beside the host. A loop keeps no more than a weak hold of its tasks."""
+    task = asyncio.get_running_loop().create_task(work)
+    _ENDING.add(task)
+    task.add_done_callback(_ENDING.discard)
 
 
 class Conversations:
@@ -158,12 +169,13 @@ class Running:
         not heard then. Where nobody tells of turns, only the very same call counts: nobody makes that one several times in a turn.
         """
         counts = []
-        for key in (tool, signature):
-            last, turns = self._insisted.get(key, (-1, 0))
-            counts.append(turns + (last != self.turn or not self.turn))
-            self._insisted[key] = self.turn, counts[-1]
-        while len(self._insisted) > MAX_INSISTED:
-            self._insisted.pop(next(iter(self._insisted)))
+        with self._lock:
+            for key in (tool, signature):
+                last, turns = self._insisted.get(key, (-1, 0))
+                counts.append(turns + (last != self.turn or not self.turn))
+                self._insisted[key] = self.turn, counts[-1]
+            while len(self._insisted) > MAX_INSISTED:
+                del self._insisted[next(iter(self._insisted))]
         return (counts[0] >= ENDS and self.turn > 0) or counts[1] >= ENDS_SAME
 
     # --- several agents in one run

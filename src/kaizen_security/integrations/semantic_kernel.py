@@ -10,7 +10,6 @@ function's result.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kaizen_security.contract.errors import HookUnavailable, Misconfigured
 from kaizen_security.integrations.base import AttachPoint, Refused, attach_point, call_of
-from kaizen_security.integrations.runs import MAX_TEXT, RUNNING, Conversations, Running
+from kaizen_security.integrations.runs import MAX_TEXT, RUNNING, Conversations, Running, beside
 from kaizen_security.integrations.semantic_kernel_words import asked, streamed, text, voiced
 
 try:
@@ -381,7 +380,7 @@ def _attach_orchestration(point: AttachPoint, orchestration: Any) -> None:
         finally:
             if result is None:
                 run.end(completed=False)
-        asyncio.get_running_loop().create_task(_ended(run, shared, result))
+        beside(_ended(run, shared, result))
         return result
 
     invoke._kaizen_inner = inner  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ telephones.
 from __future__ import annotations
 
 import re
+import string
 
 MOST = 32
 
@@ -13,6 +14,7 @@ _ANY = re.compile(r"\d[ ./()-]{0,2}\d")
 _CARD = re.compile(r"(?<![\w.-])[2-6](?:[ -]?\d){12,18}(?![\w-])")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _PHONE = re.compile(r"(?<![\w+])\+\d{1,3}(?:[ ()./-]{0,2}\d){7,12}(?!\d)")
+_READ = {ord(char): str(int(char, 36)) for char in string.ascii_letters}
 LIST = 3
 """Telephone numbers from which on a text is a list of people. One alone is on every letterhead."""
 
@@ -59,4 +61,4 @@ def luhn(digits: str) -> bool:
 def mod97(number: str) -> bool:
     """Whether an IBAN's check digits fit: moved behind and read as a number, the remainder by 97 is 1."""
     turned = number[4:] + number[:4]
-    return turned.isalnum() and turned.isascii() and int("".join(str(int(char, 36)) for char in turned)) % 97 == 1
+    return turned.isalnum() and turned.isascii() and int(turned.translate(_READ)) % 97 == 1

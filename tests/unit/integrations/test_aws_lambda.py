@@ -14,6 +14,7 @@ import pytest
 from kaizen_security.contract.codec import decode_step
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.step import Effect
+from kaizen_security.integrations import aws_lambda
 from kaizen_security.integrations.sandbox import Sandbox, from_environment
 from tests.architecture.tree import ROOT
 
@@ -132,3 +133,45 @@ def test_a_token_goes_over_plain_http_only_where_the_owner_says_so():
     assert "db.internal" in environ["NO_PROXY"].split(",")
     assert environ["OTEL_EXPORTER_OTLP_TRACES_HEADERS"] == f"Authorization=Bearer%20{'t' * 20}"
     assert "t" * 20 not in repr(link)
+
+
+def layer(clock=lambda: 0.0):
+    environ = {
+        "KZ_SANDBOX_URL": "http://127.0.0.1:9",
+        "KZ_AGENT": "support",
+        "KZ_TOKEN": "a-token-of-the-tests-own-1234",
+    }
+    return aws_lambda.Layer(environ, clock)
+
+
+def test_connections_beyond_those_that_are_told_are_counted_for_each_invocation(monkeypatch, caplog):
+    made, told = layer(), []
+    monkeypatch.setattr(Sandbox, "report", lambda self, document: told.append(document["steps"]))
+
+    def function(event, context):
+        for _ in range(event):
+            made.watch.hook("socket.connect", (None, ("192.0.2.1", 443)))
+
+    made.invoked(function, aws_lambda.MOST + 3, None)
+    made.invoked(function, 2, None)
+    assert [len(steps) for steps in told] == [aws_lambda.MOST, 2]
+    assert [record.getMessage() for record in caplog.records] == [
+        "kaizen: 3 more connections of this invocation are not told one by one"
+    ]
+
+
+def test_a_connection_that_is_made_while_another_is_noted_does_not_stand_still():
+    seen = []
+
+    def clock():
+        if not seen:
+            seen.append(True)
+            watch.hook("socket.connect", (None, ("192.0.2.2", 443)))  # a finalizer's, which may run anywhere
+        return 0.0
+
+    watch = aws_lambda.Watch(frozenset(), clock)
+    thread = threading.Thread(target=watch.hook, args=("socket.connect", (None, ("192.0.2.1", 443))), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert len(watch.taken()[0]) == 2
