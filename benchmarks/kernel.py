@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from itertools import permutations
 from pathlib import Path
 
@@ -57,7 +58,7 @@ CALLS = {
 MEMORY = Path("/dev/shm")
 """Where whole programs keep their files: a disk takes as long as it likes."""
 SETTLES = 0.05
-"""Seconds after attaching or letting go in which the kernel may still be putting things in order."""
+"""Seconds before a program runs: after attaching or letting go the kernel may still be putting things in order."""
 Figures = dict[str, dict[str, float]]
 
 
@@ -121,7 +122,7 @@ def programs_of(folder: str, turns: int) -> dict[str, dict[str, Figures]]:
         tools = [str(shutil.which("bash")), "-c", TOOLS, "work", folder, sys.executable]
         works = {
             "git, pip, pytest": ([*tools, str(wheel(Path(folder))), str(suite)], turns),
-            "an agent's session": ([sys.executable, "-S", "-c", SESSION, str(port), folder], 4 * turns),
+            "an agent's session": ([sys.executable, "-S", "-c", SESSION, str(port), folder], 3 * turns),
         }
         runner = Runner()
         for name, (words, times) in works.items():
@@ -151,18 +152,17 @@ def _turn(
     """
     took = {}
     for who in tuple(permutations(MADE))[turn % 6]:
-        if who == "bare":
-            with let_go(collector):
-                time.sleep(SETTLES)
-                took[who] = runner.run(words)
-            time.sleep(SETTLES)
-            continue
-        before = reader.seconds
+        with ExitStack() as meanwhile:
+            if who == "bare":
+                meanwhile.enter_context(reader.at_rest())
+                meanwhile.enter_context(let_go(collector))
+            elif who == "agent":
+                collector.mark(runner.pid, 0)
+                meanwhile.callback(collector.unmark, runner.pid)
+            before = reader.seconds
+            time.sleep(SETTLES)  # before each of them: what has just slept finds its caches cold
+            took[who] = runner.run(words)
         if who == "agent":
-            collector.mark(runner.pid, 0)
-        took[who] = runner.run(words)
-        if who == "agent":
-            collector.unmark(runner.pid)
             time.sleep(IDLE)
             took["reader"] = 0.0, reader.seconds - before
     return took

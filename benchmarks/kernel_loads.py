@@ -167,7 +167,8 @@ class Reader:
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
-        self._stopping = threading.Event()
+        self._stopping, self._wanted = threading.Event(), threading.Event()
+        self._meeting = threading.Barrier(2)
         self._thread = threading.Thread(target=self._work)
         ids = count()
         translator = Translator(agent="a", run_id="r", ids=lambda: f"{next(ids):032x}", name_of=collector.name_of)
@@ -197,8 +198,22 @@ class Reader:
     def _work(self) -> None:
         stand_back()
         while not self._stopping.is_set():
-            self.look(0.2)
+            self.look(0.1)
+            if self._wanted.is_set():
+                self._meeting.wait()
+                self._meeting.wait()
         self.look(0.0)
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """The thread waits meanwhile and looks at nothing."""
+        self._wanted.set()
+        self._meeting.wait()
+        self._wanted.clear()
+        try:
+            yield
+        finally:
+            self._meeting.wait()
 
     def __enter__(self) -> Reader:
         self._thread.start()

@@ -92,8 +92,9 @@ class Package:
     instructions: bytes
 
 
-VARIANTS = ("programs-lsm-unix.gz", "programs-lsm.gz", "programs-unix.gz", "programs.gz")
-"""What the wheel carries, the strongest first: with files refused where BPF LSM is to be had, with unix sockets from 6.7 on."""
+VARIANTS = ("programs-lsm-unix.gz", "programs-unix.gz", "programs-lsm.gz", "programs.gz")
+"""What the wheel carries, in the order in which it is tried: with files refused where BPF LSM is to be had, with unix sockets from
+6.7 on. Where both together are refused and unix sockets alone are not, BPF LSM is not to be had."""
 
 
 def package(name: str = VARIANTS[-1]) -> Package:

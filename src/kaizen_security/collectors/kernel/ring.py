@@ -38,7 +38,7 @@ class Ring:
 
     def read(self, most: int = 1 << 20) -> Iterator[memoryview]:
         """Up to ``most`` records that are there now. A view is good until the next one is asked for."""
-        at: int = _POSITION.unpack_from(self._ours, 0)[0]
+        began = at = int(_POSITION.unpack_from(self._ours, 0)[0])
         written: int = _POSITION.unpack_from(self._theirs, 0)[0]
         done = 0
         view, mask, record = self._view, self._mask, _RECORD.unpack_from
@@ -56,7 +56,10 @@ class Ring:
                 if done & 63 == 0:
                     _POSITION.pack_into(self._ours, 0, at)
         finally:
-            _POSITION.pack_into(self._ours, 0, at)
+            if (
+                at != began
+            ):  # the programs read it at each event: what is written again is in no cache of theirs any more
+                _POSITION.pack_into(self._ours, 0, at)
 
     def close(self) -> None:
         """Give the memory back."""
