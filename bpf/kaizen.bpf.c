@@ -289,7 +289,7 @@ static __always_inline __u32 decide(struct bpf_sock_addr *ctx, struct agent *age
 	struct permit *permit;
 
 	__builtin_memcpy(key.address, place->address, 16);
-	permit = agent->flags & NONE_DENIED ? 0 : bpf_map_lookup_elem(&denied, &key);
+	permit = bpf_map_lookup_elem(&denied, &key);
 	if (permit && permits(permit->ports, place->port))
 		return REFUSED_DENIED;
 	if (unattended(agent, at))

@@ -33,7 +33,7 @@ enum {
 };
 
 /* Flags of an agent. */
-enum { ENFORCE = 1, CLOSED = 2, DECLARED = 4, QUIC_SHUT = 8, LIVE = 16, WATCHED = 32, NONE_DENIED = 64 };
+enum { ENFORCE = 1, CLOSED = 2, DECLARED = 4, QUIC_SHUT = 8, LIVE = 16, WATCHED = 32 };
 
 /* Flags of a name in the tables. */
 enum { NAME_EXACT = 1, NAME_BELOW = 2, NAME_DENIED = 4, NAME_DENIED_BELOW = 8 };

@@ -175,9 +175,9 @@ class Table:
                     f"policy and declaration have more entries than the kernel's tables take: {err}"
                 ) from err
             raise
-        flags |= Agent.DECLARED if rules.limited else Agent(0)
-        flags |= Agent(0) if rules.denied else Agent.NONE_DENIED
-        self._collector.serve(self._number, flags=flags, generation=generation)
+        self._collector.serve(
+            self._number, flags=flags | (Agent.DECLARED if rules.limited else Agent(0)), generation=generation
+        )
         self._again(rules)
         self._remove(self._held)
         self._held, self._generation = placed, generation

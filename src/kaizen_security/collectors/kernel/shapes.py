@@ -63,8 +63,6 @@ class Agent(IntFlag):
     LIVE = 16
     WATCHED = 32
     """Its files are watched: whose a process was is kept when it has ended."""
-    NONE_DENIED = 64
-    """No address is denied to it, so none is looked for."""
 
 
 class Name(IntFlag):
