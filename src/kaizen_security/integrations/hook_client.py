@@ -65,9 +65,10 @@ def answer(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:
 def _answered(said: coding.Event, settings: dict[str, str]) -> dict[str, object]:
     if said.what == coding.CALL:
         return _judged(said, settings)
-    step = _step(said, settings["--agent"])
+    agent = _agent(said, settings)
+    step = _step(said, agent)
     if step is not None:
-        _post(settings, "/v1/steps", {"agent": settings["--agent"], "steps": [step]}, DEADLINE)
+        _post(settings, "/v1/steps", {"agent": agent, "steps": [step]}, DEADLINE)
     if said.what in (coding.REQUEST, coding.END) and said.run_id:
         _post(settings, "/v1/heartbeats", _sign(said, settings), DEADLINE)
     return coding.consent(said)

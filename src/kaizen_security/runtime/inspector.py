@@ -20,7 +20,7 @@ from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.depth import Rung
 from kaizen_security.contract.finding import Finding
 from kaizen_security.contract.hold import Hold
-from kaizen_security.contract.step import End, Result, Step
+from kaizen_security.contract.step import Claim, Effect, End, Message, Request, Result, Step
 from kaizen_security.contract.verdict import Decision, Mode, Pending, Verdict
 from kaizen_security.observer.ending import Endings
 from kaizen_security.observer.observer import Observer
@@ -29,6 +29,7 @@ from kaizen_security.observer.weigh import TOLERANCE, Weighed
 from kaizen_security.runtime.agents import AgentKey, Agents, Lane
 from kaizen_security.runtime.clock import Clock, new_id
 from kaizen_security.runtime.clock import now as wall
+from kaizen_security.runtime.company import Company
 from kaizen_security.runtime.hold_table import NoSuchHold
 from kaizen_security.runtime.holds import Holds
 
@@ -86,6 +87,7 @@ class Inspector:
         self.review: Callable[[Question], None] | None = None
         """Told of every new question, also of those that nobody waits for; must not wait (``runtime.reviews.Reviews.put``)."""
         self.endings = Endings()
+        self._company = Company()
 
     # --- one action ---------------------------------------------------------------------------------------------------
 
@@ -109,6 +111,8 @@ class Inspector:
         asking = asked is not Asked.REFUSED
         if not action.id:
             action = replace(action, id=self._ids())
+        for step in self._company.joins(action):
+            self._take(step, action.organisation)
         key = AgentKey(action.organisation, action.agent)
         mark = _mark(action)
         lane = self.agents.lane(key)
@@ -236,6 +240,11 @@ class Inspector:
         if isinstance(step, Action):
             self.observe(step)
             return
+        self._take(step, organisation)
+        for other in self._company.heard(step, organisation):
+            self._take(other, organisation)
+
+    def _take(self, step: Request | Result | Message | Claim | Effect | End, organisation: str) -> None:
         lane = self.agents.lane(AgentKey(organisation, step.agent))
         with lane.lock:
             now = self._time(lane, step.at)

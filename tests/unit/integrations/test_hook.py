@@ -200,6 +200,29 @@ def test_a_call_of_a_sub_agent_is_asked_under_its_own_name(sidecar):
     assert text_of(answer).startswith(DENIED)
 
 
+def test_a_sub_agent_s_session_is_the_whole_session(sidecar):
+    """What the user asked holds for it, what its tools bring completes its calls, and the end is its own too."""
+    declared(sidecar, "h-team", "Task")
+    declared(sidecar, "h-team/worker", "Read")
+    flags = "--socket", str(sidecar.socket), "--agent", "h-team"
+    whole = {"session_id": "s1", "tool_use_id": "toolu_1"}
+    task = whole | {"tool_name": "Task", "tool_input": {"prompt": "go"}}
+    of = {"agent_id": "a1", "agent_type": "worker", "tool_use_id": "toolu_2"}
+    reading = whole | of | {"tool_name": "Read", "tool_input": {"file_path": "/srv/a"}}
+    for event in (
+        whole | {"hook_event_name": "UserPromptSubmit", "prompt": "Read it."},
+        task | {"hook_event_name": "PreToolUse"},
+        reading | {"hook_event_name": "PreToolUse"},
+        reading | {"hook_event_name": "PostToolUse", "tool_response": {"content": "a"}},
+        task | {"hook_event_name": "PostToolUse", "tool_response": "done"},
+        whole | {"hook_event_name": "SessionEnd"},
+    ):
+        assert ran(event, *flags) == (0, {}, "")
+    for agent in ("h-team", "h-team/worker"):
+        profile = sidecar.ask("GET", f"/v1/agents/{agent.replace('/', '%2F')}/profile")[1]["profile"]
+        assert profile["seen"] == 1, agent
+
+
 def test_an_event_loads_next_to_nothing(sidecar):
     """What it costs is what it loads (`benchmarks integrations` says it in milliseconds)."""
     declared(sidecar, "h-lean", "WebFetch")
