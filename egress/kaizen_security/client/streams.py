@@ -8,13 +8,13 @@ over ``https`` is carried in a thread.
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import sys
 import threading
 import weakref
 from collections import deque
 from collections.abc import Mapping
+from json import JSONEncoder
 from typing import TypeVar
 
 from kaizen_security.client import forks, wire
@@ -31,6 +31,7 @@ AT_ONCE = 16
 KEPT = 8
 """Sockets that are kept between questions."""
 _READ = 64 << 10
+_encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _LOOK = 0.001
 """Seconds between two looks at a lock that a thread holds."""
 
@@ -42,9 +43,7 @@ class Streams:
         self.place = place(url)
         self._headers = {"Accept": "application/json", **headers}
         self._pool = Pool(url)
-        self._at_once: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._at_once: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Places] = weakref.WeakKeyDictionary()
         self._idle: deque[tuple[asyncio.AbstractEventLoop, socket.socket]] = deque()
         _LIVE.add(self)
 
@@ -52,13 +51,18 @@ class Streams:
         """What the talk comes to. Raises what it raises; CancelledError when the task is cancelled, after it has cleaned up."""
         if self.place.scheme == "https":
             return await asyncio.to_thread(carried, talk, self._pool, self._headers)
-        slot = _Slot(self._slots(asyncio.get_running_loop()))
-        await slot.take()  # before the talk begins: its deadline is the sidecar's, not that of our own queue
+        loop = asyncio.get_running_loop()
+        slot = _Slot(self._places(loop))
+        if not slot.is_taken():
+            await slot.wait()  # before the talk begins: its deadline is the sidecar's, not that of our own queue
         try:
             wanted = next(talk)
             while True:
                 try:
-                    answer = await self._in_turn(wanted, slot)
+                    if isinstance(wanted, Exchange) and wanted.method != "GET":
+                        answer = await self._exchange(loop, wanted)
+                    else:
+                        answer = await self._beside(loop, wanted, slot)
                 except BaseException as err:  # noqa: BLE001  # handed to the talk, which cleans up and raises it again
                     wanted = talk.throw(err)
                 else:
@@ -69,31 +73,42 @@ class Streams:
         finally:
             slot.give()
 
-    def _slots(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+    def _places(self, loop: asyncio.AbstractEventLoop) -> _Places:
         found = self._at_once.get(loop)
         if found is None:
-            found = self._at_once[loop] = asyncio.Semaphore(AT_ONCE)
+            found = self._at_once[loop] = _Places()
         return found
 
-    async def _in_turn(self, wanted: Wanted, slot: _Slot) -> Json:
-        if not isinstance(wanted, Pause) and (isinstance(wanted, Turn) or wanted.method != "GET"):
-            return await self._done(wanted)
+    async def _beside(self, loop: asyncio.AbstractEventLoop, wanted: Wanted, slot: _Slot) -> Json:
+        if isinstance(wanted, Turn):
+            if not wanted.lock.acquire(blocking=False):
+                await _taken(wanted.lock, wanted)
+            return None
         # Waiting for a person must not keep others from asking.
         slot.give()
-        answer = await self._done(wanted)
-        await slot.take()
-        return answer
-
-    async def _done(self, wanted: Wanted) -> Json:
+        answer = None
         if isinstance(wanted, Pause):
             await asyncio.sleep(wanted.seconds)
-            return None
-        if isinstance(wanted, Turn):
-            await _taken(wanted.lock, wanted)
-            return None
+        else:
+            answer = await self._exchange(loop, wanted)
+        if not slot.is_taken():
+            await slot.wait()
+        return answer
+
+    async def _exchange(self, loop: asyncio.AbstractEventLoop, wanted: Exchange) -> Json:
+        data = self._written(wanted)
+        until = loop.time() + max(wanted.within, 0.0)
         try:
-            async with asyncio.timeout(max(wanted.within, 0.0)):
-                reply = await self._exchange(wanted)
+            held = self._kept(loop)
+            reply = None if held is None else await _once(self._idle, loop, held, data, until)
+            if reply is None:
+                if held is not None and not wanted.idempotent:
+                    raise ConnectionResetError("the kept connection was closed, and the request may have been acted on")
+                async with asyncio.timeout_at(until):
+                    held = await _dialled(loop, self.place)
+                reply = await _once(self._idle, loop, held, data, until)
+            if reply is None:
+                raise ConnectionResetError("closed without an answer")
         except TimeoutError as err:
             raise Unreachable(f"no answer from {self.place} within {wanted.within:g} s") from err
         except wire.Malformed as err:
@@ -102,56 +117,13 @@ class Streams:
             raise Unreachable(f"cannot reach {self.place}: {why(err)}") from err
         return understood(reply.status, reply.body)
 
-    async def _exchange(self, wanted: Exchange) -> wire.Reply:
+    def _written(self, wanted: Exchange) -> bytes:
         prefix = "" if self.place.scheme == "unix" else self.place.path
         body, headers = None, self._headers
         if wanted.document is not None:
-            body = json.dumps(wanted.document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+            body = _encode(wanted.document).encode("utf-8", "replace")
             headers = {**headers, "Content-Type": "application/json"}
-        data = wire.request(wanted.method, prefix + wanted.path, self.place.authority, headers, body)
-        loop = asyncio.get_running_loop()
-        held = self._kept(loop)
-        if held is not None:
-            reply = await self._once(loop, held, data)
-            if reply is not None:
-                return reply
-            if not wanted.idempotent:
-                raise ConnectionResetError("the kept connection was closed, and the request may have been acted on")
-        reply = await self._once(loop, await _dialled(loop, self.place), data)
-        if reply is None:
-            raise ConnectionResetError("closed without an answer")
-        return reply
-
-    async def _once(self, loop: asyncio.AbstractEventLoop, held: socket.socket, data: bytes) -> wire.Reply | None:
-        """One exchange on the socket; None when the other side closed it before a byte of its answer."""
-        reply = wire.Reply()
-        whole = False
-        try:
-            try:
-                await loop.sock_sendall(held, data)
-                sent = True
-            except OSError:
-                sent = False  # it may have said why (413) before it stopped taking it
-            while not reply.done:
-                try:
-                    got = await loop.sock_recv(held, _READ)
-                except ConnectionError:
-                    if reply.started:
-                        raise
-                    return None
-                if got:
-                    reply.feed(got)
-                elif reply.started:
-                    reply.end()
-                else:
-                    return None
-            whole = sent and reply.reusable
-        finally:
-            if whole and len(self._idle) < KEPT:
-                self._idle.append((loop, held))
-            else:
-                held.close()
-        return reply
+        return wire.request(wanted.method, prefix + wanted.path, self.place.authority, headers, body)
 
     def _kept(self, loop: asyncio.AbstractEventLoop) -> socket.socket | None:
         """A socket that nobody has closed. A readable idle one is closed, or out of step."""
@@ -182,25 +154,152 @@ class Streams:
         self.close()
 
 
+class _Places:
+    """So many talks at a time in one loop; who finds none free waits, the first first.
+
+    Not ``asyncio.Semaphore``: that, like ``asyncio.timeout`` and ``sock_recv`` around an exchange, leaves objects behind at every
+    question, and it is then, while an agent waits, that the host's interpreter looks for garbage.
+    """
+
+    __slots__ = ("_free", "_waiting")
+
+    def __init__(self) -> None:
+        self._free = AT_ONCE
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def is_taken(self) -> bool:
+        """Whether one was free, and is taken now."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    async def wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Until one is handed on."""
+        mine: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():
+                self.give()  # cancelled just after it was handed on
+            raise
+
+    def give(self) -> None:
+        """Hand it on, or let it be free."""
+        while self._waiting:
+            first = self._waiting.popleft()
+            if not first.done():
+                first.set_result(None)
+                return
+        self._free += 1
+
+
 class _Slot:
     """A place among those who may talk at once; given back once, however often that is said."""
 
     __slots__ = ("_held", "_places")
 
-    def __init__(self, places: asyncio.Semaphore) -> None:
+    def __init__(self, places: _Places) -> None:
         self._places = places
         self._held = False
 
-    async def take(self) -> None:
+    def is_taken(self) -> bool:
+        """Take it, where that needs no waiting."""
+        self._held = self._held or self._places.is_taken()
+        return self._held
+
+    async def wait(self) -> None:
         """Wait for it."""
-        await self._places.acquire()
+        await self._places.wait(asyncio.get_running_loop())
         self._held = True
 
     def give(self) -> None:
         """Let the next one have it."""
         if self._held:
             self._held = False
-            self._places.release()
+            self._places.give()
+
+
+async def _once(
+    idle: deque[tuple[asyncio.AbstractEventLoop, socket.socket]],
+    loop: asyncio.AbstractEventLoop,
+    held: socket.socket,
+    data: bytes,
+    until: float,
+) -> wire.Reply | None:
+    """One exchange on the socket, which is ``idle`` again after it; None when the other side closed it before a byte of its answer.
+
+    Raises TimeoutError when the loop's clock reaches ``until``.
+    """
+    reply = wire.Reply()
+    whole = False
+    try:
+        sent = await _sent(loop, held, data, until)
+        while not reply.done:
+            try:
+                got = await _heard(loop, held, until)
+            except ConnectionError:
+                if reply.started:
+                    raise
+                return None
+            if got:
+                reply.feed(got)
+            elif reply.started:
+                reply.end()
+            else:
+                return None
+        whole = sent and reply.reusable
+    finally:
+        if whole and len(idle) < KEPT:
+            idle.append((loop, held))
+        else:
+            held.close()
+    return reply
+
+
+async def _sent(loop: asyncio.AbstractEventLoop, held: socket.socket, data: bytes, until: float) -> bool:
+    """Send everything; false when the other side stopped taking it, which may have said why (413) before. Raises TimeoutError."""
+    try:
+        try:
+            done = held.send(data)
+        except BlockingIOError:
+            done = 0
+        if done < len(data):
+            async with asyncio.timeout_at(until):
+                await loop.sock_sendall(held, data[done:])
+    except TimeoutError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+async def _heard(loop: asyncio.AbstractEventLoop, held: socket.socket, until: float) -> bytes:
+    """What arrives next, nothing at the end. Raises TimeoutError, OSError."""
+    while True:
+        heard: asyncio.Future[None] = loop.create_future()
+        try:
+            loop.add_reader(held, _wake, heard)
+        except NotImplementedError:  # a completion port (Windows) has no readers
+            async with asyncio.timeout_at(until):
+                return await loop.sock_recv(held, _READ)
+        timer = loop.call_at(until, _wake, heard)
+        try:
+            await heard
+        finally:
+            timer.cancel()
+            loop.remove_reader(held)
+        try:
+            return held.recv(_READ)
+        except BlockingIOError:
+            if loop.time() >= until:
+                raise TimeoutError from None
+
+
+def _wake(heard: asyncio.Future[None]) -> None:
+    if not heard.done():
+        heard.set_result(None)
 
 
 async def _taken(lock: threading.Lock, turn: Turn) -> None:

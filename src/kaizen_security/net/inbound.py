@@ -112,7 +112,7 @@ class Protocol(Arrival, HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes; the first of a further request on the same connection start its deadline."""
         before: RequestResponseCycle | None = self.cycle
-        if self._timer is None and before is not None and before.response_complete:
+        if self._timer is None and (before is None or before.response_complete):
             self.wait_for_head()
         super().data_received(data)
 

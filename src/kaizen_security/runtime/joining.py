@@ -103,12 +103,20 @@ class _Agent:
         self.namesakes: OrderedDict[str, deque[_Call]] = OrderedDict()
         self.effects: deque[_Effect] = deque(maxlen=MOST_CALLS)
         self.loose: deque[_Effect] = deque(maxlen=MOST_LOOSE)
+        self._teller: str | None = None
+        self._tellers_are_several = False
 
     def tells(self, call: _Call) -> None:
         self.calls[call.action.id] = call
         if len(self.calls) > MOST_CALLS:
             self.calls.popitem(last=False)
         self.named(call.action.tool).append(call)
+
+    def is_told_twice(self, teller: str) -> bool:
+        """Whether anybody else than this teller has ever told of its calls. Mostly nobody has, and nothing need be compared."""
+        self._tellers_are_several |= self._teller not in (None, teller)
+        self._teller = teller
+        return self._tellers_are_several
 
     def named(self, tool: str) -> deque[_Call]:
         """The last calls of tools whose names end alike."""
@@ -205,7 +213,9 @@ class Joiner:
         return kept
 
     def _deed(self, agent: _Agent, action: Action, said: int | None, teller: str, at: float) -> _Deed:
-        twin = _twin(agent.named(action.tool), action.tool, said, teller, at)
+        twin = None
+        if agent.is_told_twice(teller):
+            twin = _twin(agent.named(action.tool), action.tool, said, teller, at)
         if twin is None:
             deed = _Deed(action.act_id or action.id, action.run_id, bool(action.act_id))
         else:

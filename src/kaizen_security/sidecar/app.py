@@ -6,10 +6,9 @@ The Inspector is called on the event loop: it takes microseconds. What blocks (a
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -37,7 +36,6 @@ from kaizen_security.contract.hold import Hold
 from kaizen_security.contract.policy import MODES
 from kaizen_security.contract.step import Result, Step, told_step
 from kaizen_security.contract.verdict import Verdict, restated
-from kaizen_security.runtime.agents import AgentKey
 from kaizen_security.runtime.clock import now
 from kaizen_security.runtime.inspector import Asked, Inspector
 from kaizen_security.runtime.joining import Joiner
@@ -55,25 +53,12 @@ from kaizen_security.sidecar.http import (
     tag_of,
 )
 from kaizen_security.sidecar.identity import STRANGER, Identities, Identity, tells
+from kaizen_security.sidecar.in_force import InForce
 from kaizen_security.sidecar.occurrences import Occurrences
 from kaizen_security.sidecar.turns import Turns
 from kaizen_security.sidecar.uplink import Uplink
 
-FIRST_BUNDLE = 1.0
-"""Seconds that the first action of an agent waits for its first bundle, while the control plane is there."""
 MAX_BATCH = 1000
-
-
-@dataclass(slots=True)
-class _Held:
-    """What is known of one agent's bundle here. ``changed`` is replaced by a fresh event at each change.
-
-    ``waited``  its first bundle was waited for once; a control plane that hangs must not cost that at every action
-    """
-
-    bundle: Bundle | None
-    changed: asyncio.Event
-    waited: bool = False
 
 
 class Sidecar:
@@ -89,9 +74,8 @@ class Sidecar:
         self.witness: Callable[[Step], None] = lambda step: None  # told of every step and report; must not wait
         self.joiner = Joiner(now, self.emit)
         self.occurrences = Occurrences()
-        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self.in_force = InForce(inspector, uplink, holding)
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="heavy")
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def app(self, more: Sequence[Route] = ()) -> Starlette:
         """The ASGI application, with ``more`` routes."""
@@ -117,7 +101,7 @@ class Sidecar:
         self, endpoint: Callable[[Request, Identity | None], Awaitable[Response]]
     ) -> Callable[[Request], Awaitable[Response]]:
         async def guarded(request: Request) -> Response:
-            self._loop = self._loop or asyncio.get_running_loop()
+            self.in_force.loop = self.in_force.loop or asyncio.get_running_loop()
             return await endpoint(request, await self.who(request))
 
         return guarded
@@ -149,60 +133,15 @@ class Sidecar:
             raise InvalidInput("agent", "must say something")
         return said
 
-    # --- bundles --------------------------------------------------------------------------------------------------------
-
-    def put_in_force(self, agent: str, bundle: Bundle) -> None:
-        """A bundle has come. From any thread. Raises Misconfigured, then the one before stays in force."""
-        compile_declaration(bundle.declaration)
-        self.inspector.configure(agent, bundle)
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._arrived, agent, bundle)
-
-    def _arrived(self, agent: str, bundle: Bundle) -> None:
-        held = self._hold(agent)
-        held.bundle = bundle
-        self.holding.look_again(agent)
-        held.changed.set()
-        held.changed = asyncio.Event()
-
-    def _hold(self, agent: str) -> _Held:
-        held = self._held.get(agent)
-        if held is None:
-            # The lane reads the last good bundle from disk, and so do we: both then start from the same.
-            held = self._held[agent] = _Held(self.inspector.agents.shelf.bundle(AgentKey("", agent)), asyncio.Event())
-            if len(self._held) > self.inspector.agents.most:
-                self._held.popitem(last=False)
-            self.uplink.watch(agent, held.bundle.version if held.bundle else 0)
-        else:
-            self._held.move_to_end(agent)
-        return held
-
-    async def _ready(self, agent: str) -> _Held:
-        """What is held for the agent, after a short wait for its first bundle where one can be expected."""
-        held = self._hold(agent)
-        hopeful = self.uplink.enabled and self.uplink.state in ("unknown", "ok")
-        if held.bundle is None and hopeful and not held.waited:
-            try:
-                async with asyncio.timeout(FIRST_BUNDLE):
-                    await held.changed.wait()
-            except TimeoutError:
-                held.waited = True
-        return held
-
     # --- judging --------------------------------------------------------------------------------------------------------
 
     async def inspect(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/inspect``: one action or a list of them, before they run."""
 
-        def actions(document: dict[str, Json]) -> Action | list[Action]:
-            agent = self.agent(identity, text(document, "agent", limit=MAX_NAME))
-            if "actions" not in document:
-                return self._action(document.get("action"), agent, identity, "action")
-            found = array(document, "actions", limit=MAX_BATCH)
-            return [self._action(item, agent, identity, f"actions[{i}]") for i, item in enumerate(found)]
+        def decoded(document: dict[str, Json]) -> Action | list[Action]:
+            return self.decoded_actions(document, identity)
 
-        asked = await read(request, actions, aside=self._aside, limit=MAX_BATCH_BODY)
+        asked = await read(request, decoded, aside=self._aside, limit=MAX_BATCH_BODY)
         if isinstance(asked, Action):
             return answer(encode_verdict(await self._inspect(asked)))
         turns, verdicts = Turns(), []
@@ -211,8 +150,20 @@ class Sidecar:
             await turns.pause()
         return answer({"verdicts": verdicts})
 
+    def decoded_actions(self, document: dict[str, Json], identity: Identity | None) -> Action | list[Action]:
+        """What is asked about: one action, or a list of them. Raises InvalidInput, TooLarge, Problem."""
+        agent = self.agent(identity, text(document, "agent", limit=MAX_NAME))
+        if "actions" not in document:
+            return self._action(document.get("action"), agent, identity, "action")
+        found = array(document, "actions", limit=MAX_BATCH)
+        return [self._action(item, agent, identity, f"actions[{i}]") for i, item in enumerate(found)]
+
     async def _inspect(self, action: Action) -> Verdict:
-        await self._ready(action.agent)
+        await self.in_force.ready(action.agent)
+        return self.judged(action)
+
+    def judged(self, action: Action) -> Verdict:
+        """The verdict on an action before it runs, reported."""
         verdict, before = self.inspector.judge(self.occurrences.asked(action), Asked.BEFORE)
         asked = altered(action, id=verdict.action_id)
         if verdict.allowed and not (before and before.allowed):  # let through, at once or by a person: done next
@@ -244,15 +195,19 @@ class Sidecar:
         """``POST /v1/steps``: the other steps of a run. An action among them is judged as a report after the fact."""
 
         def decoded(document: dict[str, Json]) -> list[Step]:
-            agent = self.agent(identity, text(document, "agent", limit=MAX_NAME))
-            found = array(document, "steps", limit=MAX_BATCH)
-            steps = [decode_step(item, agent=agent, field=f"steps[{i}]") for i, item in enumerate(found)]
-            for step in steps:
-                self.agent(identity, step.agent)
-            return [told_step(step) for step in steps] if tells(identity) else steps
+            return self.decoded_steps(document, identity)
 
         steps = await read(request, decoded, aside=self._aside, limit=MAX_BATCH_BODY)
         return answer({"noted": await self.take(steps)})
+
+    def decoded_steps(self, document: dict[str, Json], identity: Identity | None) -> list[Step]:
+        """The steps of a run. Raises InvalidInput, TooLarge, Problem."""
+        agent = self.agent(identity, text(document, "agent", limit=MAX_NAME))
+        found = array(document, "steps", limit=MAX_BATCH)
+        steps = [decode_step(item, agent=agent, field=f"steps[{i}]") for i, item in enumerate(found)]
+        for step in steps:
+            self.agent(identity, step.agent)
+        return [told_step(step) for step in steps] if tells(identity) else steps
 
     async def take(self, steps: Sequence[Step], *, teller: str = "") -> int:
         """Take in steps of a run; how many these were. ``teller``: by which way the agent tells of them, as for ``Joiner.see``."""
@@ -261,13 +216,17 @@ class Sidecar:
             if isinstance(step, Action):
                 await self._observe(altered(step, organisation=""), None, teller)
             else:
-                step = self.occurrences.over(step) if isinstance(step, Result) else step
-                self._hold(step.agent)
-                self.inspector.note(step)
-                self.joiner.note(step)
-                self.witness(step)
+                self.take_in(step)
             await turns.pause()
         return len(steps)
+
+    def take_in(self, step: Step) -> None:
+        """Take in a step that is no action: nothing of it has to be waited for."""
+        step = self.occurrences.over(step) if isinstance(step, Result) else step
+        self.in_force.of(step.agent)
+        self.inspector.note(step)
+        self.joiner.note(step)
+        self.witness(step)
 
     async def verdicts(self, request: Request, identity: Identity | None) -> Response:
         """``POST /v1/verdicts``: one report after the fact."""
@@ -280,7 +239,7 @@ class Sidecar:
     async def _observe(self, action: Action, claim: Verdict | None, teller: str = "") -> tuple[Verdict, bool, bool]:
         """Our verdict, whether it is kept, and whether the same report was here before."""
         self.witness(action)
-        await self._ready(action.agent)
+        await self.in_force.ready(action.agent)
         # What the client refused did not happen: judged, and never learned.
         refused = claim is not None and claim.blocked
         verdict, before = self.inspector.judge(action, Asked.REFUSED if refused else Asked.AFTER)
@@ -339,26 +298,26 @@ class Sidecar:
 
     async def _declare(self, agent: str, declaration: Declaration) -> bool:
         compile_declaration(declaration)
-        held = self._hold(agent)
+        held = self.in_force.of(agent)
         try:
             handed = await asyncio.to_thread(self.uplink.manifest, agent, declaration)
         except OSError as err:
             raise Problem(507, "disk_full", f"the declaration could not be kept: {err.strerror}") from err
         if held.bundle is not None:
             held.bundle = replace(held.bundle, declaration=declaration)
-            self.put_in_force(agent, held.bundle)
+            self.in_force.put(agent, held.bundle)
         return handed
 
     async def _learned(self, hold: Hold) -> None:
         """Somebody here said that an act is normal: what it was not declared for, it is from now on."""
-        bundle = (await self._ready(hold.agent)).bundle
+        bundle = (await self.in_force.ready(hold.agent)).bundle
         if bundle is not None and any(one.detection == "declaration" for one in hold.verdict.evidence):
             await self._declare(hold.agent, extended(bundle.declaration, hold.action, hold.verdict.evidence))
 
     async def profile(self, request: Request, identity: Identity | None) -> Response:
         """``GET /v1/agents/{agent}/profile``: what the agent declared and what was learned of it here."""
         agent = self.agent(identity, plain(request.path_params["agent"], "agent", limit=MAX_NAME))
-        held = await self._ready(agent)
+        held = await self.in_force.ready(agent)
         bundle = held.bundle or Bundle(agent=agent, version=0)
         about = {"agent": agent, "declaration": encode_declaration(bundle.declaration), "mode": bundle.mode.value}
         return answer({**about, "paused": bundle.paused, "profile": self.inspector.profile(agent)})
@@ -378,7 +337,7 @@ class Sidecar:
         bundle = await self._bundle_of(request, identity)
         agent, tag = bundle.agent, tag_of(bundle)
         if request.headers.get("if-none-match") == tag:
-            held = self._hold(agent)
+            held = self.in_force.of(agent)
             if not await changes(held.changed, request) or tag_of(held.bundle or bundle) == tag:
                 return Response(status_code=304, headers={"ETag": tag})
             bundle = held.bundle or bundle
@@ -386,15 +345,10 @@ class Sidecar:
         sealed = seal(bundle, signing_key(key_hash(bearer(request))))
         return Response(sealed, media_type="application/json", headers={"ETag": tag, "Cache-Control": "no-store"})
 
-    def release(self) -> None:
-        """The process ends: whoever waits for a bundle is told that there is no other."""
-        for held in self._held.values():
-            held.changed.set()
-
     async def _bundle_of(self, request: Request, identity: Identity | None) -> Bundle:
         said = plain(request.query_params.get("agent", ""), "agent", limit=MAX_NAME)
         agent = self.agent(identity, said) or "default"
-        held = await self._ready(agent)
+        held = await self.in_force.ready(agent)
         if held.bundle is None:
             raise Unreachable("no bundle of this agent has arrived from the control plane yet")
         return held.bundle

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import TypeVar
@@ -20,7 +19,7 @@ from kaizen_security.contract.bundle import Bundle, encode_bundle
 from kaizen_security.contract.errors import InvalidInput, KaizenError, Misconfigured, Refused, TooLarge, Unreachable
 from kaizen_security.contract.fields import obj, parse
 from kaizen_security.runtime.arriving import collected
-from kaizen_security.sidecar.connections import PEER
+from kaizen_security.sidecar.connections import PEER, is_another
 from kaizen_security.sidecar.identity import Unknown
 
 MAX_BODY = 1 << 20
@@ -62,7 +61,7 @@ def on_socket(request: Request) -> bool:
 
 def is_stranger(request: Request) -> bool:
     """Whether another user's process speaks over the Unix socket, which then was opened to a group. Root is none."""
-    return on_socket(request) and request.scope.get(PEER) not in (None, 0, os.geteuid())
+    return on_socket(request) and is_another(request.scope.get(PEER))
 
 
 def answer(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -115,7 +114,12 @@ LONGEST_WAIT = 30.0
 
 def bearer(request: Request) -> str:
     """The key that is presented, empty when none is."""
-    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    return bearer_in(request.headers.get("authorization", ""))
+
+
+def bearer_in(authorization: str) -> str:
+    """The key in that field of a request's head, empty when there is none."""
+    kind, _, key = authorization.partition(" ")
     return key.strip() if kind.lower() == "bearer" else ""
 
 

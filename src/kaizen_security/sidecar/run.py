@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import logging
 import os
 import signal
@@ -36,11 +35,13 @@ from kaizen_security.runtime.inspector import Inspector
 from kaizen_security.sidecar import health
 from kaizen_security.sidecar.app import Sidecar
 from kaizen_security.sidecar.assistants import EVERY, Assistants
+from kaizen_security.sidecar.at_once import AtOnce
 from kaizen_security.sidecar.attached import Attached
 from kaizen_security.sidecar.connections import LOOPBACK_CONNECTIONS, Protocol
 from kaizen_security.sidecar.heartbeats import Heartbeats
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.identity import Identities
+from kaizen_security.sidecar.interpreter import answer_first
 from kaizen_security.sidecar.lasting import Lasting
 from kaizen_security.sidecar.profiles import SECONDS, Profiles
 from kaizen_security.sidecar.readings import Readings
@@ -152,7 +153,7 @@ class Parts:
 
     def release(self) -> None:
         """The process ends: nobody waits any longer for a bundle, a reading or a person."""
-        self.sidecar.release()
+        self.sidecar.in_force.release()
         self.readings.release()
         self.holding.release()
 
@@ -177,7 +178,7 @@ class Parts:
         )
 
     def _on_bundle(self, agent: str, bundle: Bundle) -> None:
-        self.sidecar.put_in_force(agent, bundle)
+        self.sidecar.in_force.put(agent, bundle)
 
 
 class Server(uvicorn.Server):
@@ -229,7 +230,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     Protocol.loopback = max(1, make_room(4 * LOOPBACK_CONNECTIONS) // 4)
     config = uvicorn.Config(
         parts.app(),
-        http=Protocol,
+        http=type("Answering", (Protocol,), {"at_once": AtOnce(parts.sidecar)}),
         lifespan="off",
         access_log=False,
         log_level="warning",
@@ -238,7 +239,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
         backlog=BACKLOG,
     )
     server = Server(config, parts.release)
-    loop = asyncio.get_running_loop()
+    loop = parts.sidecar.in_force.loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)
     parts.uplink.start()
@@ -248,10 +249,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     serving = asyncio.create_task(server.serve(sockets=sockets))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
-    # What the program itself is made of is never garbage: a collection would look through all of it while an agent waits.
-    gc.freeze()
-    # What steps are made of holds no cycles: looking for some after every 700 objects is work for nothing.
-    gc.set_threshold(10_000, 20, 50)
+    answer_first()
     if server.started:
         where = [f"unix://{settings.socket}"]
         for one in sockets[1:]:
