@@ -5,10 +5,10 @@
  * bundle was seen: whoever stands between must not be able to take the signature away.
  */
 import fs from "node:fs";
-import { dirname } from "node:path";
 import { type Bundle, decodePolicy, keyHash, MAX_BUNDLE, signingKey, unseal, unsigned } from "../contract/bundle.js";
 import { InvalidInput, KaizenError } from "../contract/errors.js";
 import { array, obj } from "../contract/fields.js";
+import { writeWhole } from "./files.js";
 import { type Reply, type Upstream, understood } from "./http.js";
 import { now } from "./ids.js";
 
@@ -169,11 +169,8 @@ export class Renewal {
 
   private keep(data: Uint8Array): void {
     if (this.how.cache === "") return;
-    const fresh = `${this.how.cache}.${process.pid}.${Math.floor(performance.now() * 1000)}`;
     try {
-      fs.mkdirSync(dirname(this.how.cache), { mode: 0o700, recursive: true });
-      fs.writeFileSync(fresh, data, { mode: 0o600 });
-      fs.renameSync(fresh, this.how.cache);
+      writeWhole(this.how.cache, data);
     } catch (err) {
       this.problem = `the policy cannot be kept on disk: ${(err as Error).message}`;
     }

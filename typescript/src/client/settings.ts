@@ -6,6 +6,7 @@ import { isAbsolute, join } from "node:path";
 import { Misconfigured } from "../contract/errors.js";
 import { isAscii, isLonger, isPrintable, strip } from "../contract/text.js";
 import type { Mode } from "../contract/verdict.js";
+import { writeWhole } from "./files.js";
 import { placeOf } from "./place.js";
 
 /**
@@ -210,18 +211,9 @@ export function tenantSecret(settings: Settings): Buffer {
   if (settings.data === "") return fresh;
   const path = join(settings.data, "boundary.key");
   try {
-    fs.mkdirSync(settings.data, { mode: 0o700, recursive: true });
     const kept = secretIn(path);
     if (kept !== undefined) return kept;
-    const made = `${path}.${process.pid}.${fresh.toString("hex", 0, 4)}`;
-    fs.writeFileSync(made, fresh, { mode: 0o600, flag: "wx" });
-    try {
-      // The first process's is everybody's.
-      fs.linkSync(made, path);
-    } catch (err) {
-      if ((err as NodeJS.ErrnoException).code !== "EEXIST" && !fs.existsSync(path)) fs.renameSync(made, path);
-    }
-    fs.rmSync(made, { force: true });
+    writeWhole(path, fresh, true);
     return secretIn(path) ?? fresh;
   } catch {
     return fresh;
