@@ -358,7 +358,7 @@ class Kaizen(Noting):
         self._named.close(until)
         if self._link is not None:
             with suppress(Unreachable):  # what it did not take is counted by close
-                self._link.send_steps(timeout)
+                self._link.send_steps(max(until - monotonic(), 0.1))
         self._attached.close()
         if self._reporter is not None:
             self._reporter.close(max(until - monotonic(), 0.1))
@@ -392,6 +392,7 @@ _LIVE = forks.alive(Kaizen)
 
 @atexit.register
 def _close() -> None:
-    # One for all: what is registered stays registered, and an agent may make clients without end.
+    # One for all: what is registered stays registered, and an agent may make clients without end. They share the time as well.
+    until = monotonic() + EXIT_SECONDS
     for kaizen in list(_LIVE):
-        kaizen.close()
+        kaizen.close(max(until - monotonic(), 0.1))

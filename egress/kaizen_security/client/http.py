@@ -52,6 +52,8 @@ class Connection:
         self._max_bytes = max_bytes
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
+        self._leaving = False
+        """``close`` was called while an exchange had the socket."""
         _LIVE.add(self)
 
     def request(
@@ -76,6 +78,7 @@ class Connection:
         at = monotonic() + deadline
         if not self._lock.acquire(timeout=max(deadline, 0.0)):
             raise Unreachable(f"{self.place} was busy with another request for {deadline} s")
+        self._leaving = False
         try:
             reply = self._exchange(data, again, at, method == "HEAD")
         except TimeoutError as err:
@@ -85,6 +88,8 @@ class Connection:
         except OSError as err:
             raise Unreachable(f"cannot reach {self.place}: {why(err)}") from err
         finally:
+            if self._leaving:
+                self._drop()
             self._lock.release()
         return reply.status, reply.headers, reply.body
 
@@ -112,9 +117,13 @@ class Connection:
         return understood(status, answer, limit=self._max_bytes)
 
     def close(self) -> None:
-        """Close the socket; the next request opens another."""
-        with self._lock:
-            self._drop()
+        """Close the socket; the next request opens another. An exchange under way is not waited for: it closes it."""
+        self._leaving = True
+        if self._lock.acquire(timeout=0.01):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
 
     def __del__(self) -> None:
         if getattr(self, "_socket", None) is not None:

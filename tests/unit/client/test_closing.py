@@ -1,0 +1,96 @@
+"""Letting go of a client takes the time that was given for it, whatever the other side does."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+from kaizen_security import Kaizen
+from kaizen_security.client import client
+from kaizen_security.client.http import Connection
+
+KEY = "kz_live_" + "k" * 43
+
+
+@contextmanager
+def holding():
+    """A server that answers when it may: its URL, what it was asked for, and the event that lets it."""
+    asked, may = [], threading.Event()
+
+    def answer(held):
+        with held:
+            asked.append(held.recv(1 << 16).split(b" HTTP", 1)[0].decode())
+            may.wait(60)
+            held.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            held.recv(1)
+
+    def serve():
+        while True:
+            try:
+                held = listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=answer, args=(held,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked, may
+        may.set()
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)
+
+
+def until(condition):
+    ends = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def test_a_report_that_nobody_answers_does_not_hold_up_who_closes():
+    with holding() as (url, asked, _):
+        kaizen = Kaizen(KEY, url)
+        kaizen.inspect(tool="look")
+        until(lambda: any("verdicts" in one for one in asked))
+        begun = time.monotonic()
+        kaizen.close(0.2)
+        assert time.monotonic() - begun < 4
+
+
+def test_a_connection_that_is_closed_in_the_middle_of_an_exchange_is_let_go_after_it():
+    with holding() as (url, asked, may):
+        connection, said = Connection(url), []
+        thread = threading.Thread(target=lambda: said.append(connection.request("GET", "/")[0]))
+        thread.start()
+        until(lambda: asked)
+        connection.close()
+        may.set()
+        thread.join(10)
+        assert said == [200]
+        assert connection._socket is None
+        assert connection.request("GET", "/")[0] == 200
+        assert connection._socket is not None
+        connection.close()
+        assert connection._socket is None
+
+
+class Slow:
+    """A client that takes all the time that it is given."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def close(self, timeout=0.3):
+        self.given.append(timeout)
+        time.sleep(timeout)
+
+
+def test_clients_that_are_left_open_share_the_time_of_the_end(monkeypatch):
+    given = []
+    monkeypatch.setattr(client, "_LIVE", [Slow(given), Slow(given), Slow(given)])
+    monkeypatch.setattr(client, "EXIT_SECONDS", 0.3)
+    client._close()
+    assert given[1:] == [0.1, 0.1]
