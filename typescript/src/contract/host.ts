@@ -1,7 +1,7 @@
 /** Hosts: one spelling for everything that dials the same name or address. */
 import { fold, format4, format6, ipv4, ipv6 } from "./address.js";
 import { asciiName } from "./idna.js";
-import { isAscii, isLonger } from "./text.js";
+import { between, isAscii, isLonger } from "./text.js";
 
 const MAX_HOST = 253;
 const MAX_RAW = 1024;
@@ -9,14 +9,13 @@ const REMEMBERED = 8192;
 
 const PLAIN = /^(?:(?!xn--)[a-z0-9_-]{1,63}\.)*(?!xn--)[a-z_][a-z0-9_-]{0,62}$/;
 const FORBIDDEN = /[\0-\x20"#%/:<>?@[\\\]^`{|}\x7f]/;
-const EDGES = /^[\0-\x20]+|[\0-\x20]+$/g;
 const NUMERIC = /^(?:[0-9]+|0[xX][0-9a-fA-F]*)$/;
 
 /** Without white space and controls at its ends, which are no part of a target (WHATWG URL). */
 export function trimmed(text: string): string {
   const first = text.charCodeAt(0);
   const last = text.charCodeAt(text.length - 1);
-  return first > 0x20 && last > 0x20 ? text : text.replace(EDGES, "");
+  return first > 0x20 && last > 0x20 ? text : between(text, (char) => char <= " ");
 }
 
 let remembered = new Map<string, string>();

@@ -10,8 +10,6 @@ import { FOLDS, UNASSIGNED } from "./tables.js";
 export const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
 
 const NOT_ASCII = /[^\0-\x7f]/;
-const LEADING = /* @__PURE__ */ new RegExp(`^[${SPACE}]+`);
-const TRAILING = /* @__PURE__ */ new RegExp(`[${SPACE}]+$`);
 const ONE_SPACE = /* @__PURE__ */ new RegExp(`^[${SPACE}]$`);
 const SPACES = /* @__PURE__ */ new RegExp(`[${SPACE}]+`);
 const NOT_PRINTABLE = /[\0-\x1f\x7f]/;
@@ -62,7 +60,14 @@ export function strip(text: string): string {
   const first = text.charCodeAt(0);
   const last = text.charCodeAt(text.length - 1);
   if (first > 0x20 && first < 0x7f && last > 0x20 && last < 0x7f) return text;
-  return text.replace(LEADING, "").replace(TRAILING, "");
+  return between(text, isSpace);
+}
+/** Without the characters at both ends that are edges. A pattern for the last ones would begin anew at each of a long run of them. */
+export function between(text: string, isEdge: (char: string) => boolean): string {
+  let [first, last] = [0, text.length];
+  while (first < last && isEdge(text[first] as string)) first++;
+  while (first < last && isEdge(text[last - 1] as string)) last--;
+  return text.slice(first, last);
 }
 
 /** The words between white space. */
