@@ -6,6 +6,7 @@ import json
 import pickle
 import time
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -206,3 +207,32 @@ def test_a_trace_that_goes_on_for_weeks_keeps_no_more_of_what_was_said(attach, m
         (trace,) = processor._traces.values()
         assert len(pickle.dumps((trace.request, trace.shown))) < 8192
     assert len([one for one in told if isinstance(one, Request)]) == 300
+
+
+class Asked(dict):
+    """Attributes, and which of them were asked for."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.keys_asked = set()
+
+    def get(self, key, default=None):
+        self.keys_asked.add(key)
+        return super().get(key, default)
+
+
+def test_what_a_tool_is_given_is_not_looked_at_while_its_span_begins(attach):
+    attributes = Asked({"openinference.span.kind": "TOOL", "tool.name": "read", "input.value": '{"path": "a"}'})
+    context = SimpleNamespace(trace_id=1, span_id=2)
+    span = SimpleNamespace(
+        name="read",
+        attributes=attributes,
+        parent=None,
+        status=None,
+        start_time=1,
+        end_time=None,
+        get_span_context=lambda: context,
+    )
+    KaizenSpanProcessor(attach("observe")).on_start(span)
+    assert "gen_ai.operation.name" in attributes.keys_asked
+    assert "input.value" not in attributes.keys_asked

@@ -88,7 +88,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         trace = self._trace(context.trace_id, context.span_id)
         parent = NOBODY if span.parent is None else self._open.get((context.trace_id, span.parent.span_id), NOBODY)
         above = parent[0]
-        span = _Read(span)
+        # As it stands: no foreign convention names an agent, and what a tool is given there would be parsed while the host waits.
         if _said(span, "gen_ai.operation.name") == "invoke_agent":
             name = _said(span, "gen_ai.agent.name") or "agent"
             if trace.asked is None:
