@@ -41,7 +41,7 @@ from benchmarks.kernel_loads import (
     wheel,
 )
 from benchmarks.kernel_nothing import nothing
-from kaizen_security.collectors.kernel.collector import IDLE, Collector, NotHere
+from kaizen_security.collectors.kernel.collector import IDLE, Collector, NotHere, left_behind
 from kaizen_security.collectors.kernel.shapes import Agent, Kind
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -293,7 +293,8 @@ def page(found: Mapping[str, object]) -> str:
             f"An agent's connect takes {more:.2f} us more over loopback, where nothing else takes time; three hundredths of it "
             f"are {0.03 * connect['bare']['least']:.2f} us. "
             "That the kernel calls programs there at all, for the packets of both ends and where sockets begin and end, "
-            f"takes {floor:.2f} us of that: no program that sees these places can take less.",
+            f"takes {floor:.2f} us of that: no program that sees these places can take less"
+            + (", so over loopback 3 % is not to be reached." if floor > 0.03 * connect["bare"]["least"] else "."),
             "What is *away* is a device of the benchmark's own: its process answers a connect as much later as is said.",
             "",
             "## Whole programs",
@@ -380,6 +381,9 @@ def main(argv: list[str] | None = None) -> int:
         Collector.start().close()
     except NotHere as err:
         print(f"no kernel rung here: {err}", file=sys.stderr)
+        return 1
+    if pins := [str(pin) for pin in left_behind()]:
+        print(f"nothing is bare here: programs of another collector are attached ({', '.join(pins)})", file=sys.stderr)
         return 1
     before = stored("kernel") if args.only else {}
     found = {**before, **about("kernel", COMMAND), **measure((args.only,) if args.only else PARTS, args.quick)}
