@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
 
+from kaizen_security.contract.action import Action
 from kaizen_security.contract.boundary import boundary_key
+from kaizen_security.contract.declaration import Declaration
+from kaizen_security.contract.declared import extended
+from kaizen_security.contract.finding import Finding
 from kaizen_security.runtime.clock import Clock
 from kaizen_security.server.auth import Auth
 from kaizen_security.server.changes import Changes
@@ -20,7 +24,7 @@ from kaizen_security.server.live import Live
 from kaizen_security.server.metrics import Metrics
 from kaizen_security.server.reasoning import ServerReasoning
 from kaizen_security.server.settings import Settings
-from kaizen_security.store.base import Deleted, Organisation, Store
+from kaizen_security.store.base import Agent, Deleted, Organisation, Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +53,7 @@ class Context:
     executor: Executor
     one_aside: Executor
     _organisations: dict[int, Organisation] = field(default_factory=dict)
+    _declaring: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking method of the store beside the event loop and give its result."""
@@ -81,6 +86,22 @@ class Context:
         """Put a change in force here, then tell whoever waits for one."""
         await self.call(self.evaluator.changed, organisation, agent)
         self.changes.happened(organisation)
+
+    async def declare(self, organisation: int, agent: str, declaration: Declaration) -> Agent:
+        """Replace what an agent declares, and put it in force."""
+        async with self._declaring:
+            found = await self.call(self.store.declare, organisation, agent, declaration, at=self.clock())
+        await self.changed(organisation, agent)
+        return found
+
+    async def widen(self, organisation: int, agent: str, action: Action, evidence: Iterable[Finding]) -> Agent:
+        """Declare besides what is declared what a person called normal, and put it in force; of several at once none is lost."""
+        async with self._declaring:
+            known = await self.call(self.store.agent, organisation, agent)
+            wider = extended(Declaration() if known is None else known.declaration, action, evidence)
+            found = await self.call(self.store.declare, organisation, agent, wider, at=self.clock())
+        await self.changed(organisation, agent)
+        return found
 
     async def revoke_key(self, organisation: int, key_id: str) -> bool:
         """End a key, also for who waits with it; whether there was such a live one."""

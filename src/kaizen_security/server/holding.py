@@ -7,8 +7,6 @@ from dataclasses import replace
 
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.boundary import outward, outward_verdict
-from kaizen_security.contract.declaration import Declaration
-from kaizen_security.contract.declared import extended
 from kaizen_security.contract.fields import rfc3339
 from kaizen_security.contract.hold import Hold, HoldAnswer
 from kaizen_security.server.context import Context
@@ -98,7 +96,4 @@ async def _learn(context: Context, organisation: int, hold: Hold) -> None:
     """Widen the declaration, if that was the reason; the sidecar takes away the doubt by itself."""
     if not any(finding.detection == "declaration" for finding in hold.verdict.evidence):
         return
-    known = await context.call(context.store.agent, organisation, hold.agent)
-    wider = extended(Declaration() if known is None else known.declaration, hold.action, hold.verdict.evidence)
-    await context.call(context.store.declare, organisation, hold.agent, wider, at=context.clock())
-    await context.changed(organisation, hold.agent)
+    await context.widen(organisation, hold.agent, hold.action, hold.verdict.evidence)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.codec import decode_action
-from kaizen_security.contract.declaration import Declaration
-from kaizen_security.contract.declared import extended
 from kaizen_security.contract.errors import InvalidInput
 from kaizen_security.contract.suppression import acceptance, can_accept, can_suppress, signature
 from kaizen_security.server.context import Context
@@ -50,11 +48,7 @@ async def learn(context: Context, organisation: int, row: VerdictRow) -> Agent:
     """A person says that this is normal: fold it into the agent's baseline, and into its declaration where it declares anything."""
     action = action_of(row)
     await context.call(context.store.fold, organisation, row.agent, action)
-    known = await context.call(context.store.agent, organisation, row.agent)
-    declared = Declaration() if known is None else known.declaration
-    wider = extended(declared, action, row.evidence)
-    found = await context.call(context.store.declare, organisation, row.agent, wider, at=context.clock())
     # In force here and, with the bundle, at the agent's sidecars.
-    await context.changed(organisation, row.agent)
+    found = await context.widen(organisation, row.agent, action, row.evidence)
     await context.call(context.evaluator.save)
     return found

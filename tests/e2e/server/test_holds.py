@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -220,6 +221,20 @@ def test_what_was_learned_is_declared_from_now_on(person, observer, call):
     assert person.post(f"/v1/holds/{one['id']}", json={"answer": "learn"}).status_code == 200
     [profile] = [found for found in person.get("/v1/agents/profiles").json()["profiles"] if found["agent"] == "learner"]
     assert profile["declaration"]["tools"] == ["search", "pay"]
+
+
+def test_of_several_that_are_learned_at_once_all_are_declared(person, observer, call):
+    call.post("/v1/agents/learners/manifest", json={"tools": ["search"]})
+    several = [hold(agent="learners") for _ in range(8)]
+    for number, one in enumerate(several):
+        one["action"]["tool"] = f"pay{number}"
+    assert relay(observer, *several)["kept"] == 8
+    with ThreadPoolExecutor(8) as all_:
+        answers_ = all_.map(lambda one: person.post(f"/v1/holds/{one['id']}", json={"answer": "learn"}), several)
+        assert {answer.status_code for answer in answers_} == {200}
+    profiles = person.get("/v1/agents/profiles").json()["profiles"]
+    [profile] = [found for found in profiles if found["agent"] == "learners"]
+    assert sorted(profile["declaration"]["tools"]) == [*(f"pay{number}" for number in range(8)), "search"]
 
 
 def test_one_that_cannot_be_taken_never_loses_the_others(observer, person):

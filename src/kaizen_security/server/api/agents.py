@@ -140,9 +140,7 @@ def _stated(context: Context) -> list[Route]:
         declaration = decode_declaration((await DECLARE.read(request)).document(), field="manifest")
         # Refused here rather than kept and ignored: an entry that cannot be read would silently declare nothing.
         compile_declaration(declaration)
-        found = await context.call(context.store.declare, principal.organisation, name, declaration, at=context.clock())
-        await context.changed(principal.organisation, name)
-        return answer(documents.agent(found))
+        return answer(documents.agent(await context.declare(principal.organisation, name, declaration)))
 
     async def settings(request: Request) -> Response:
         principal = await context.auth.principal(request)

@@ -76,8 +76,7 @@ class _Upkeep:
             await context.aside(compile_declaration, declaration)
         except KaizenError as err:
             return self._editor(user, agent, said, problem=err)
-        await context.call(context.store.declare, user.organisation, agent.name, declaration, at=context.clock())
-        await context.changed(user.organisation, agent.name)
+        await context.declare(user.organisation, agent.name, declaration)
         return RedirectResponse(f"{agent_href(agent.name)}&done=declared", 303, HEADERS)
 
     def _editor(
