@@ -8,11 +8,13 @@ that carry the attack: it is stopped when one of them does not get through as it
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
 
 from kaizen_security.contract.bundle import Bundle
+from kaizen_security.contract.declaration import NOTHING_DECLARED
 from kaizen_security.contract.step import Result
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.mcp.shelf import Shelf
@@ -61,9 +63,11 @@ class Judged(Talk):
 class House:
     """An agent with its servers, all in one run."""
 
-    def __init__(self):
+    def __init__(self, declaration=NOTHING_DECLARED):
         self.inspector = Inspector(Agents(), clock=lambda: 1_000_000_000.0 + self.id)
-        self.inspector.configure("agent", Bundle(agent="agent", version=1, mode=Mode.ENFORCE))
+        bundle = Bundle(agent="agent", version=1, mode=Mode.ENFORCE, declaration=declaration)
+        self.inspector.configure("agent", bundle)
+        self.actions = itertools.count()
         self.shelf = Shelf("")
         self.talks = {}
         self.waiting = {}
@@ -72,7 +76,7 @@ class House:
     def talk(self, server):
         if server not in self.talks:
             ward = Warden(self.shelf, server, enforcing=lambda: True, now=lambda: 1.0)
-            self.talks[server] = Judged(self.inspector, ward=ward)
+            self.talks[server] = Judged(self.inspector, ward=ward, server=server, ids=self.actions)
         return self.talks[server]
 
     @property

@@ -32,12 +32,15 @@ def text_result(id_, text):
 
 
 class Talk:
-    """One connection. ``denied``: tools that the judge blocks. ``judged``: every action that was asked about."""
+    """One connection. ``denied``: tools that the judge blocks. ``judged``: every action that was asked about.
 
-    def __init__(self, *, denied=(), ward=None, limits=None, run=lambda message: "run"):
-        ids = itertools.count()
+    ``ids``: numbers of actions; connections of one run share them, since no two actions of it have the same id.
+    """
+
+    def __init__(self, *, denied=(), ward=None, limits=None, run=lambda message: "run", server="files", ids=None):
+        ids = itertools.count() if ids is None else ids
         self.relay = Relay(
-            server="files",
+            server=server,
             run=run,
             ids=lambda: f"a{next(ids)}",
             ward=ward,
