@@ -30,7 +30,8 @@ class Action:
 
     ``target``      what it is done to: ``host``, ``host:port``, a URL, a path, an address
     ``metadata``    open; known keys: ``source`` (names the feed, and so the rung), ``arguments`` (or ``input``,
-                    ``params``, ``query``: what the tool was called with), ``sensitive`` (true: it reads sensitive data)
+                    ``params``, ``query``: what the tool was called with), ``sensitive`` (true: it reads sensitive data),
+                    ``named_by`` (values of the arguments that another server's definitions name, each with that server)
     ``id``          idempotency: the same id is the same action; empty until someone gives it one
     ``run_id``      the execution it belongs to; ``act_id`` joins claim, call and effect of the one deed
     ``at``          Unix seconds, 0.0 when not stated

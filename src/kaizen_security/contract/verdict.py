@@ -33,7 +33,9 @@ class Mode(StrEnum):
     ENFORCE = "enforce"
 
 
-ENFORCED = frozenset({"taint", "memory", "declaration", "provenance", "alignment", "unasked", "gap", "reasoning"})
+ENFORCED = frozenset(
+    {"taint", "memory", "declaration", "provenance", "diverted", "alignment", "unasked", "gap", "reasoning"}
+)
 """Detections whose findings observe lets through with a flag and ENFORCE blocks; the others block always or never."""
 
 

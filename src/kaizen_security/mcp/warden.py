@@ -19,6 +19,7 @@ from kaizen_security.mcp.definitions import MAX_NAME, Asked, arguments, digest, 
 from kaizen_security.mcp.frames import Message
 from kaizen_security.mcp.hidden import hidden, visible
 from kaizen_security.mcp.inbound import Arrival, Nothing, Report, as_one, brought
+from kaizen_security.mcp.named import named_by
 from kaizen_security.mcp.orders import DEFINITION, orders_in_result, signs, weight
 from kaizen_security.mcp.pins import (
     INSTRUCTIONS,
@@ -226,12 +227,21 @@ class Warden(Nothing):
         """As it is pinned, or held back, and whether a person has accepted that."""
         if action.metadata.get("method") != "tools/call":
             return action
+        known = action.metadata
+        if named := named_by(known.get("arguments"), self._others):
+            known = {**known, "named_by": named}
         held = self._held.get(action.tool)
         mark = held.digest if held is not None else self._pinned.get(action.tool, "")
-        if not mark:
-            return action
-        known = {**action.metadata, "accepted": True} if mark in self._accepted else action.metadata
-        return replace(action, hash=mark, metadata=known)
+        if mark in self._accepted:
+            known = {**known, "accepted": True}
+        return action if not mark and not named else replace(action, hash=mark or action.hash, metadata=known)
+
+    def _others(self) -> list[Pins]:
+        try:
+            return [other for other in self._shelf.all() if other.server != self._server]
+        except Misconfigured:
+            # That pins are damaged is said, and held, where tools are compared with them.
+            return []
 
     def ruled(self, arrival: Arrival, asks: tuple[Action, ...], blocked: Mapping[str, str]) -> Arrival:
         """What asks for something that is blocked is not passed on."""

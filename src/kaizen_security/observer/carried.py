@@ -34,7 +34,7 @@ UNMEASURED = 1 << 30
 """More than any word has: whatever it is, it may be in it."""
 
 _URL = re.compile(r"(?:https?|wss?|ftp)://\S+\Z", re.IGNORECASE)
-_FACTS = frozenset({"source", "sensitive", "facts", "facts_omitted", "phase"})
+_FACTS = frozenset({"source", "sensitive", "facts", "facts_omitted", "phase", "named_by"})
 """Metadata that says how an action was seen, not what it carries."""
 
 

@@ -31,6 +31,16 @@ _ASSIGNED = re.compile(
     r"(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|credentials?|(?:api|access|private|secret|signing|account)[_ -]?key)"
     r"[a-z0-9_-]{0,16}[\"']?\s{0,4}(?::=|=>|[:=]|\bis\b)\s{0,4}[\"'`]?([^\s\"'`,;<>()\[\]{}&|]{6,200})"
 )
+_CALLED = (
+    r"(?:passwor[dt]|passphrase|passcode|kennwort|contraseña|parola|senha|hasło|heslo|lösenord|wachtwoord|salasana|jelszó"
+    r"|şifre|adgangskode|mot de passe|kata sandi|mật khẩu|пароль|лозинка|гасло|κωδικός|סיסמה|סיסמא|पासवर्ड|パスワード"
+    r"|暗証番号|密码|密碼|口令|비밀번호|รหัสผ่าน|كلمة المرور|كلمة السر)"
+)
+"""What a password is called; others stand between that and the colon in most languages."""
+_SAID = re.compile(_CALLED + r"[^\W\d_]{0,6}(?:\s[^\W\d_]{1,14}){0,3}\s{0,4}\Z")
+_BEHIND = re.compile(r"[:\uff1a=]\s{0,4}[\"'`«„“]?([^\s\"'`,;<>()\[\]{}&|«»„“”、。\uff0c\uff1b]{8,200})")
+_BEFORE = 80
+"""Characters before a colon in which it is looked for what stands behind it."""
 _STEMS = ("pass", "pwd", "secret", "token", "key", "credential")
 _PLACEHOLDER = re.compile(
     r"example|changeme|change_me|placeholder|redacted|dummy|sample|your[_-]?|xxxx|\*\*\*|\.\.\.|0{8}|12345678|abcdefgh|environ|getenv|"
@@ -60,6 +70,7 @@ def find(text: str, longest: int | None = None) -> list[Hit]:
         if stem in folded:
             found += _assigned(text, folded)
             break
+    found += called(text)
     return found[:MOST_HITS]
 
 
@@ -98,6 +109,15 @@ def _addresses(text: str) -> Iterator[Hit]:
         if user and secretive(user.group(1)):
             yield Hit("password in an address", user.group(1), False)
         at = text.find("://", at + 3)
+
+
+def called(text: str) -> Iterator[Hit]:
+    """What stands behind a colon before which it is called a password, in one of many languages."""
+    for match in _BEHIND.finditer(text):
+        value = match[1].rstrip(".,;:!?")
+        at = match.start()
+        if secretive(value) and _SAID.search(text[max(0, at - _BEFORE) : at].lower()):
+            yield Hit("value that is called a password", value, False)
 
 
 def _assigned(text: str, folded: str) -> Iterator[Hit]:

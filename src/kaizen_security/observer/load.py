@@ -23,7 +23,7 @@ from kaizen_security.observer.credentials import Hit, find, issued
 from kaizen_security.observer.decode import turned
 from kaizen_security.observer.marks import GRAM, Marks, Origin
 from kaizen_security.observer.outflow import Outflow, Taught, mark
-from kaizen_security.observer.personal import numbers
+from kaizen_security.observer.personal import CODE, numbers, short_numbers
 from kaizen_security.observer.tenants import Tenant, tenants
 
 SPLIT = 0.75
@@ -40,8 +40,6 @@ MOST_GONE = 256
 SPARED = 3
 """A part was spared when at most one in so many of its words went along."""
 MOST_LEDGERS = 256
-LONGEST_NUMBER = 42
-"""Characters of the longest account number, written in groups of four."""
 
 
 class Leak(NamedTuple):
@@ -387,9 +385,11 @@ def _found(piece: Piece, spoken: list[str], marks: Marks) -> Iterator[tuple[Orig
         if origin is not None:
             yield origin, row
     singles = [hash(word) for word in filterfalse(str.isalpha, spoken) if distinct(word)]
-    if marks.numbers and (piece.spot is not Spot.ARGUMENT or len(piece.text) > LONGEST_NUMBER):
+    if marks.numbers:
+        whole = "".join(filter(str.isalnum, piece.text)) if piece.spot is Spot.ARGUMENT else ""
         # A number that is an argument by itself is whom to pay; within a text it is told to somebody.
-        singles += map(hash, numbers(piece.text))
+        singles += [hash(number) for number in numbers(piece.text) if number != whole]
+        singles += [hash(CODE + word) for word in short_numbers(piece.text) if word != whole]
     for single in singles:
         origin = marks.origin(single)
         if origin is not None:

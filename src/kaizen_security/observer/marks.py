@@ -17,11 +17,11 @@ from kaizen_security.contract.action import ARGUMENTS, Action, Json
 from kaizen_security.contract.declaration import DataClass
 from kaizen_security.observer.carried import for_credentials
 from kaizen_security.observer.copies import distinct, rows, words
-from kaizen_security.observer.credentials import Hit, find, secretive
+from kaizen_security.observer.credentials import Hit, called, find, secretive
 from kaizen_security.observer.data import classes, many, people
 from kaizen_security.observer.decode import rot13
 from kaizen_security.observer.outline import LONGEST, SHORT, leaves
-from kaizen_security.observer.personal import numbers
+from kaizen_security.observer.personal import CODE, called_codes, codes, numbers
 
 MOST_COMMON = 16_384
 MOST_SENSITIVE = 8_192
@@ -48,8 +48,11 @@ _CREDENTIAL_FILES = re.compile(
     re.IGNORECASE,
 )
 
+_KEPT_BY_BROWSERS = re.compile(r"\bdocument\s?\.\s?cookie\b|\b(?:local|session)Storage\b")
+"""What a script in a page reads to be somebody else there."""
 
 NUMBERS = "it holds numbers of cards, accounts or people"
+CODES = "it holds a code for one time"
 
 
 class Source(NamedTuple):
@@ -82,6 +85,7 @@ class Marks:
 
     ``ledgers``  which characters of a secret went to a place; ``gone``: which rows of words went which way
     ``recent``  the words of each part of the latest sources, those of the user left out
+    ``numbers``  numbers of cards, accounts or people were read, or codes; ``means_codes``: the user spoke of a code himself
     ``classes`` of data that were read, and where first; ``given``: those that the user brought himself; ``passed``: those after
     which an action was let through
     """
@@ -99,6 +103,7 @@ class Marks:
     ledgers: dict[tuple[str, int, int], set[int]] = field(default_factory=dict)
     gone: dict[int, set[int]] = field(default_factory=dict)
     numbers: bool = False
+    means_codes: bool = False
     classes: dict[DataClass, Origin] = field(default_factory=dict)
     given: set[DataClass] = field(default_factory=set)
     passed: set[DataClass] = field(default_factory=set)
@@ -111,6 +116,8 @@ class Marks:
         text = text[:LONGEST]
         found, hits = words(text), find(text)
         self.given.update(classes(text, hits))
+        # Who speaks of a code himself has something in mind for it.
+        self.means_codes = self.means_codes or called_codes(text)
         if many(set(map(hash, people(text)))):
             self.given.add(DataClass.CONTACTS)
         told = [hash(hit.value) for hit in hits]
@@ -124,7 +131,7 @@ class Marks:
             return
         why = "its reading was marked sensitive" if action.sensitive else ""
         if not why and opens_credentials(action):
-            why = "it is a file for credentials"
+            why = "it is made for credentials"
         self.calls[action.id] = (action.tool or action.kind, why)
         if len(self.calls) > MOST_CALLS:
             self.calls.popitem(last=False)
@@ -150,6 +157,10 @@ class Marks:
                 room -= self._text(text, origin, room)
             self._credentials(leaf.text[:LONGEST], name, Origin(source, leaf.path))
             persons.update(map(hash, people(leaf.text[:LONGEST])) if not many(persons) else ())
+        if isinstance(content, str):
+            # Taken apart at a colon, what is called a password is no longer beside what it is called.
+            for hit in called(content[:LONGEST]):
+                self._secret(hit.value, hit.name, Origin(source, "$"))
         if many(persons):
             self.classes.setdefault(DataClass.CONTACTS, Origin(source, "$"))
         return self.evicted - before
@@ -205,6 +216,9 @@ class Marks:
         for number in numbers(text):
             self.numbers = True
             self._put([hash(number)], Origin(origin.source._replace(why=NUMBERS), origin.part + " (numbers)"))
+        for code in () if self.means_codes else codes(text):
+            self.numbers = True
+            self._put([hash(CODE + code)], Origin(origin.source._replace(why=CODES), origin.part + " (codes)"))
 
     def _secret(self, value: str, name: str, origin: Origin) -> None:
         if hash(value) in self.secrets:
@@ -238,8 +252,8 @@ class Marks:
 
 
 def opens_credentials(action: Action) -> bool:
-    """Whether the target or an argument of an action names a file that is made for credentials."""
-    return any(map(_CREDENTIAL_FILES.search, _texts(action)))
+    """Whether the target or an argument of an action names a file that is made for credentials, or what a browser keeps for one."""
+    return any(_CREDENTIAL_FILES.search(text) or _KEPT_BY_BROWSERS.search(text) for text in _texts(action))
 
 
 def _spellings(value: str) -> Iterator[str]:

@@ -1,5 +1,5 @@
 """Numbers of cards and bank accounts, told from other numbers by their check digits (ISO/IEC 7812, ISO 13616); lists of
-telephones.
+telephones; codes for one time, by what they are called.
 """
 
 from __future__ import annotations
@@ -15,6 +15,18 @@ _CARD = re.compile(r"(?<![\w.-])[2-6](?:[ -]?\d){12,18}(?![\w-])")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _PHONE = re.compile(r"(?<![\w+])\+\d{1,3}(?:[ ()./-]{0,2}\d){7,12}(?!\d)")
 _READ = {ord(char): str(int(char, 36)) for char in string.ascii_letters}
+_SHORT = re.compile(r"(?<![\d.,:/-])\d{4,8}(?![\d:/-]|[.,]\d)")
+_CALLED = re.compile(
+    r"(?<![a-z])otp(?![a-z])|one[- ]time (?:pass)?code|verification code|security code|bestätigungscode|einmalcode"
+    r"|code de vérification|code à usage unique|código de verificación|código de verificação|codice di verifica|verificatiecode"
+    r"|kod weryfikacyjny|код підтвердження|код подтверждения|doğrulama kodu|kode verifikasi|mã xác (?:thực|nhận)|验证码"
+    r"|驗證碼|認証コード|확인코드|인증번호|ओटीपी|رمز التحقق|קוד אימות|engångskod|kertakäyttökoodi",
+    re.IGNORECASE,
+)
+_NEAR = 40
+"""Characters between what a code is called and the code."""
+CODE = "code "
+"""Before a code, so that it is known as none of the other numbers."""
 LIST = 3
 """Telephone numbers from which on a text is a list of people. One alone is on every letterhead."""
 
@@ -22,6 +34,28 @@ LIST = 3
 def numbers(text: str) -> list[str]:
     """All of them, in one spelling each."""
     return [*card_numbers(text), *ibans(text), *telephones(text)] if _ANY.search(text) else []
+
+
+def codes(text: str) -> list[str]:
+    """The numbers that ``text`` calls a code for one time: the first behind what it is called, else the last before it."""
+    found: dict[str, None] = {}
+    for called in _CALLED.finditer(text):
+        behind = short_numbers(text[called.end() : called.end() + _NEAR])
+        before = short_numbers(text[max(0, called.start() - _NEAR) : called.start()])
+        found.update(dict.fromkeys(behind[:1] or before[-1:]))
+        if len(found) >= MOST:
+            break
+    return list(found)
+
+
+def called_codes(text: str) -> bool:
+    """Whether ``text`` speaks of a code for one time."""
+    return _CALLED.search(text) is not None
+
+
+def short_numbers(text: str) -> list[str]:
+    """Numbers of four to eight digits that are no part of a date, an amount or a longer number."""
+    return _SHORT.findall(text)[:MOST]
 
 
 def telephones(text: str) -> list[str]:

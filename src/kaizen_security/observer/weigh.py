@@ -59,6 +59,7 @@ TABLE = {
     "gap": Weight(4, Blocks.ENFORCE),
     "taint": Weight(4, Blocks.ENFORCE),
     "provenance": Weight(5, Blocks.ENFORCE, Asks.DOUBTS),
+    "diverted": Weight(5, Blocks.ENFORCE, Asks.ALL),
     "memory": Weight(5, Blocks.ENFORCE, Asks.ALL),
     "declaration": Weight(6, Blocks.ENFORCE, Asks.ALL),
     "reasoning": Weight(7, Blocks.ENFORCE),

@@ -176,3 +176,24 @@ def test_reading_costs_what_the_text_is_long():
         start = process_time()
         find(text)
         assert process_time() - start < 30.0, piece
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Тимчасовий пароль до кабінету: Verba-83-lystok. Реєстратура працює з 8 до 19.",
+        "Das Passwort für das Portal: Krabbe-83-lystok",
+        "mot de passe : Krabbe-83-lystok, à changer",
+        "密码：Krabbe-83-lystok。",  # noqa: RUF001
+        "パスワード: Krabbe-83-lystok",
+    ],
+)
+def test_what_is_called_a_password_in_another_language_is_one(text):
+    assert {hit.value[-9:] for hit in find(text)} == {"83-lystok"}
+
+
+@pytest.mark.parametrize(
+    "text", ["пароль: Verba", "Uhrzeit und Ort: Krabbe-83-lystok", "Passwort vergessen? Siehe: Seite-2"]
+)
+def test_a_word_and_what_is_called_something_else_is_none(text):
+    assert find(text) == []

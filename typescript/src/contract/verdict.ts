@@ -13,6 +13,7 @@ export const ENFORCED: ReadonlySet<string> = new Set([
   "memory",
   "declaration",
   "provenance",
+  "diverted",
   "alignment",
   "unasked",
   "gap",

@@ -1,0 +1,70 @@
+"""Named: who gets something by a call, as far as only another server's definitions name him.
+
+What a server says of its tools is read by the model, and is no result of any call: whoever judges the call cannot know that an
+address came from there. So the rung that knows the definitions says it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from kaizen_security.contract.action import Json
+from kaizen_security.mcp.definitions import texts
+from kaizen_security.mcp.pins import Pins
+
+LONGEST = 80
+"""Characters of a value that is one party and nothing else."""
+LEAST = 8
+MOST = 16
+"""Values of one call that are looked up."""
+
+_PARTY = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+\Z|\+?[A-Za-z0-9][A-Za-z0-9 ()./-]*\Z")
+_JOINTS = re.compile(r"[\s()/-]+")
+_DIGITS = 6
+
+
+def named_by(arguments: Json, others: Callable[[], Iterable[Pins]]) -> dict[str, Json]:
+    """Each mail address, account or telephone that is a value of the arguments, and the server whose definitions name it.
+
+    ``others``  the pins of the other servers; asked for only when there is such a value, since they lie on disk
+    """
+    wanted = {value: _plain(value) for value in _parties(arguments)}
+    wanted = {value: plain for value, plain in wanted.items() if len(plain) >= LEAST}
+    if not wanted:
+        return {}
+    found: dict[str, Json] = {}
+    for pins in others():
+        said = "\n".join(map(_plain, _said(pins)))
+        found |= {value: pins.server for value, plain in wanted.items() if plain in said and value not in found}
+    return found
+
+
+def _said(pins: Pins) -> Iterator[str]:
+    yield pins.instructions
+    for pinned in pins.tools.values():
+        yield from texts(pinned.definition)
+
+
+def _plain(text: str) -> str:
+    return _JOINTS.sub("", text).casefold()
+
+
+def _parties(arguments: Json) -> list[str]:
+    found: list[str] = []
+    level = [arguments]
+    while level and len(found) < MOST:
+        below: list[Json] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += one.values()
+            elif isinstance(one, list):
+                below += one
+            elif isinstance(one, str) and len(one) <= LONGEST and _PARTY.match(one.strip()) and _is_party(one):
+                found.append(one)
+        level = below
+    return found[:MOST]
+
+
+def _is_party(text: str) -> bool:
+    return "@" in text or sum(map(str.isdigit, text)) >= _DIGITS
