@@ -91,19 +91,19 @@ def test_what_is_joined_before_it_is_told_is_told_once(store, vault, receiver):
 @pytest.mark.parametrize("kind", ["webhook", "otlp"])
 def test_what_is_joined_while_it_is_being_told_is_told_again(store, vault, receiver, kind):
     export = make(store, vault, receiver, kind=kind)
-    acts = iter(("call_7", "call_8"))
+    acts = ["call_8", "call_7"]
 
     def meanwhile(path, headers, body):
         # Joined during its first telling, and to yet another while that is being told.
-        if path != "/v1/traces" and (act := next(acts, "")):
-            put(store, effect("e1", act=act, evidence=(UNDECLARED,)))
+        if path != "/v1/traces" and acts:
+            put(store, effect("e1", act=acts.pop(), evidence=(UNDECLARED,)))
         return 200, {}
 
     receiver.answer = meanwhile
     with delivering(store, vault) as outbox:
         put(store, effect("e1", evidence=(UNDECLARED,)))
         outbox.wake(1)
-        until(lambda: next(acts, None) is None and receiver.taken() and b"call_8" in receiver.taken()[-1][2])
+        until(lambda: not acts and receiver.taken() and b"call_8" in receiver.taken()[-1][2])
         settled(store, export)
     told = [body for path, _, body, _ in receiver.taken() if path != "/v1/traces"]
     assert [next(act for act in (b"call_8", b"call_7", b"e1") if act in body) for body in told][-1] == b"call_8"
