@@ -27,7 +27,25 @@ _TAKES = words_of(
 )
 _PERSONS = r"(?:owners?|users?|people|persons?|customers?|operators?|(?:\w+ )?team|management|administrators?)"
 
+_MODAL = (
+    r"(?:can|could|may|might|will|would|is|was|are|has|had|kan|kann|mag|ist|hat"
+    r"|peut|est|puede|es|ha|può|è|pode|é|może|jest|может)"
+)
+_ASSISTANT = (
+    r"(?:(?:(?:the|der|die|de|el|la|il|o|den|an|any) |l'|(?:ai|ki|ia)[- ])"
+    r"(?:assistants?|assistenten?|assistenter|asistente|assistente|agente?)"
+    r"|(?:asystent|ассистент|помощник|asistan|asisten|avustaja|βοηθός))"
+)
 HEAVY = (
+    kind(
+        "words to the model that reads",
+        3,
+        "assist|asist|asyst|agent|ассист|помощ|avustaj|βοηθ|model|copilot|bots|ai:|ai :|llm",
+        rf"(?:^|[\n{END}][.!?]? ?(?:[-*] )?){_ASSISTANT}(?: som \w+ \w+)? (?!{_MODAL}\b|\w+ed\b)\w{{3,}}",
+        r"(?<![\w-])(?:ai|llm) ?: \w",
+        r"\btodo ?\((?:ai|agents?|assistants?|llm|copilot|bots?)\)",
+        r"(?:[:;\u2013\u2014] ?|^|\n)(?:agent|assistant|model), (?:please )?[a-z]{2,}",
+    ),
     kind(
         "words to the model that reads",
         3,
@@ -91,6 +109,25 @@ SPOKEN = (
 """They count in what a call brought back only."""
 
 SLOTS = (
+    Together(
+        "argument that asks for what the run knows",
+        3,
+        pattern_of(
+            r"\b(?:whole|full|entire|complete|all)(?: the| of the| previous| earlier)? (?:conversation|chat|transcript|messages)"
+            r"(?: history)? (?:so far|until now|up to (?:here|now)|to date)\b",
+            r"\b(?:your|the (?:assistant|agent|model)'?s?|own) (?:system prompt|instructions|memory)\b",
+            stems="so far|until now|up to|to date|system prompt|instructions|memory",
+        ),
+    ),
+    Together(
+        "argument that asks for what the run knows",
+        3,
+        pattern_of(
+            r"\bwhat (?:the (?:assistant|agent|model)|you) (?:did|do|does|have done|has done|saw|have seen|has seen|read|called)\b",
+            stems="what the|what you",
+        ),
+        never=pattern_of(r"\b(?:error|wrong|expect)"),
+    ),
     Together(
         "argument that asks for a secret kept elsewhere",
         3,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kaizen_security.mcp.order_kinds import END
@@ -35,6 +36,10 @@ class Concept:
     def finds(self, text: str) -> tuple[re.Match[str], ...]:
         """Every place where it stands."""
         return _found(self, text)
+
+    def finds_in(self, text: str) -> Iterator[re.Match[str]]:
+        """Every place where it stands in a short text, of which nothing is kept."""
+        return _compiled(self, text.isascii()).finditer(text)
 
     def stands_in(self, text: str) -> bool:
         """Whether it stands anywhere in a short text."""
@@ -260,7 +265,8 @@ EVERY = pattern_of(
     r"|future )+(?:commands?|calls?|mails?|messages?|requests?"
     r"|answers?|repl(?:y|ies)|payments?|transfers?)\b|\b(?:rest|remainder|duration|course) of (?:the|this"
     r"|your) (?:session|conversation|chat|task|run)\b",
-    r"\b(?:irrespective|regardless) of (?:whether|what)\b|\bstart of (?:each |every |the )?session\b",
+    r"\b(?:irrespective|regardless) of (?:whether|what) (?:the (?:user|person|owner)|any(?:one|body)|you"
+    r"|it (?:is|was) (?:asked|used|called))\b|\bstart of (?:each |every |the )?session\b",
     stems="command|call|mail|message|request|answer|repl|payment|transfer"
     "|rest of|remainder|duration|course of|whether|of what|session",
 )

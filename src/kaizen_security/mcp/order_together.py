@@ -16,6 +16,13 @@ from kaizen_security.mcp import order_concepts_further as further
 from kaizen_security.mcp.order_concepts import Concept
 from kaizen_security.mcp.order_kinds import END
 
+BOUND = 40
+"""Characters between two concepts that belong together."""
+_CLAUSE = re.compile(
+    r"[,;:()\u2013\u2014\uff0c\u3001]| - | and | but | und | aber | et | mais | y | pero | e | ma | mas | en | maar "
+)
+_BEFORE = re.compile(r"(?:not|never|no|no need|nothing|without|refrain\w*|n't)\b")
+"""English denials stand before what they deny."""
 FEW = 8
 """Anchors in one text that are looked at one by one."""
 
@@ -24,7 +31,8 @@ FEW = 8
 class Together:
     """A sign that is several concepts in one sentence: ``anchor``, the rarest of them, and ``others`` within ``reach`` characters.
 
-    ``never``: what takes the meaning away. Linear: each anchor looks at a bounded stretch.
+    ``never``: what takes the meaning away. ``bound``: the first two of ``others`` belong together, with few words and no clause
+    between them: what is not known, and whom to ask then, are two things. Linear: each anchor looks at a bounded stretch.
     """
 
     name: str
@@ -33,6 +41,7 @@ class Together:
     others: tuple[Concept, ...] = ()
     never: Concept | None = None
     reach: int = 90
+    bound: bool = False
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -48,10 +57,16 @@ class Together:
         for found in self._anchors(text):
             start, end = self._stretch(text, found)
             around = f"{text[start : found.start()]} {text[found.end() : end]}"
-            if all(other.stands_in(around) for other in self.others) and not (
-                self.never and self.never.stands_in(text[start:end])
-            ):
+            denied = self.never is not None and self.never.stands_in(text[start:end])
+            if not denied and all(other.stands_in(around) for other in self.others) and self._belong(around):
                 yield found
+
+    def _belong(self, around: str) -> bool:
+        """Whether the first two of the others belong together, where they have to."""
+        if not self.bound:
+            return True
+        one, other = (tuple(concept.finds_in(around)) for concept in self.others[:2])
+        return any(_are_near(around, first, second) for first in one for second in other)
 
     def _anchors(self, text: str) -> Iterable[re.Match[str]]:
         """The anchors that may have the others within reach: of many, those that have none near are left out at once."""
@@ -76,8 +91,23 @@ class Together:
         return start, min(ends, default=right)
 
 
+def _are_near(text: str, denial: re.Match[str], denied: re.Match[str]) -> bool:
+    if denial.start() < denied.end() and denied.start() < denial.end():
+        return True
+    if denied.start() < denial.start() and _BEFORE.match(denial[0]):
+        return False
+    between = text[min(denial.end(), denied.end()) : max(denial.start(), denied.start())]
+    return len(between) <= BOUND and not _CLAUSE.search(between)
+
+
 SILENCE = Together(
-    "concealment from the user", 2, concepts.PERSON, (concepts.NOT, concepts.TELLING), further.SPARED, reach=60
+    "concealment from the user",
+    2,
+    concepts.PERSON,
+    (concepts.NOT, concepts.TELLING),
+    further.SPARED,
+    reach=60,
+    bound=True,
 )
 ADDRESSED = Together("words to the model that reads", 3, concepts.ADDRESSED)
 PROGRAMME = Together("words to the model that reads", 3, concepts.PROGRAMME)
@@ -93,12 +123,19 @@ KINDS = (
     VIEW,
     LINK,
     SILENCE,
-    Together("concealment from the user", 2, concepts.SAYING, (concepts.NOT, concepts.THIS), reach=30),
+    Together(
+        "concealment from the user",
+        2,
+        concepts.SAYING,
+        (concepts.NOT, concepts.THIS),
+        concepts.pattern_of(r"\b(?:git|it|server|api|command|request)s? (?:did|could)(?: not|n't)\b"),
+        reach=30,
+    ),
     Together("override of other instructions", 2, concepts.PERSON, (concepts.DESPITE, concepts.WISH), reach=50),
     Together("override of other instructions", 3, concepts.VOIDS, (concepts.AUTHORITY,), reach=40),
     Together("text pushed out of sight", 2, concepts.UNSEEN),
     Together("no person is to be asked", 2, concepts.CONSENT, (concepts.GIVEN,), reach=50),
-    Together("no person is to be asked", 2, concepts.PERSON, (concepts.NOT, concepts.CONSENT), reach=60),
+    Together("no person is to be asked", 2, concepts.PERSON, (concepts.NOT, concepts.CONSENT), reach=60, bound=True),
     Together(
         "data put into an argument or sent away",
         2,
@@ -171,7 +208,7 @@ SLOTS = (
         3,
         concepts.SECRET | concepts.ENVIRONMENT,
         (concepts.SOURCE,),
-        never=concepts.FORBIDS | concepts.FALLS_BACK,
+        never=concepts.FORBIDS | concepts.FALLS_BACK | concepts.words_of("configmap"),
         reach=200,
     ),
     Together(
@@ -179,7 +216,7 @@ SLOTS = (
         1,
         concepts.SECRET | concepts.ENVIRONMENT,
         (concepts.SOURCE,),
-        never=concepts.FORBIDS | concepts.FALLS_BACK,
+        never=concepts.FORBIDS | concepts.FALLS_BACK | concepts.words_of("configmap"),
         reach=200,
     ),
 )

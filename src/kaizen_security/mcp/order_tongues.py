@@ -216,12 +216,14 @@ _HEAVY = tuple((tuple(tongue.stems.split("|")), _heavy(tongue), _spoken(tongue))
 HEAVY_STEMS = tuple(stems for stems, _, _ in _HEAVY)
 """The stems of each language."""
 _LIGHT = tuple((tongue.heard, _light(tongue)) for tongue in _TONGUES)
+_SCRIPTS = tuple(tongue.heard.pattern.startswith("[") for tongue in _TONGUES)
+"""Whether a language is known by the signs of its script: in a text of ASCII only it cannot stand, whatever stems are there."""
 _HEAVY_ASCII = tuple(
     (plain, kinds, address)
-    for stems, kinds, address in _HEAVY
-    if (plain := tuple(stem for stem in stems if stem.isascii()))
+    for (stems, kinds, address), script in zip(_HEAVY, _SCRIPTS, strict=True)
+    if not script and (plain := tuple(stem for stem in stems if stem.isascii()))
 )
-_LIGHT_ASCII = tuple(one for one in _LIGHT if not one[0].pattern.startswith("["))
+_LIGHT_ASCII = tuple(one for one, script in zip(_LIGHT, _SCRIPTS, strict=True) if not script)
 """What a text of ASCII only may hold: a language that is known by the signs of its script is not in it."""
 
 
@@ -240,7 +242,7 @@ def heavy_in(plain: str, *, spoken: bool) -> Iterator[Kind]:
 def heavy_of(number: int, plain: str) -> Iterator[Kind]:
     """Those of one language, its number in ``HEAVY_STEMS``, words to the model too."""
     stems, kinds, address = _HEAVY[number]
-    if any(stem in plain for stem in stems):
+    if not (_SCRIPTS[number] and plain.isascii()) and any(stem in plain for stem in stems):
         yield from kinds
         yield address
 

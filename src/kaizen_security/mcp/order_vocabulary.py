@@ -47,7 +47,8 @@ HIDEOUT = (
     r"(?:(?<!\w)(?:~/\.\w+|\.ssh/|\bid[ _-]rsa\b|\bid[ _-]ed25519\b|/etc/(?:passwd|shadow)\b|\.aws/credentials|\bmcp\.json\b"
     r"|(?<!\w)\.env\b|/root/\.\w|\bseed phrase\b|\bpassword store\b|\bbrowser cookies\b|\bsession tokens?\b"
     r"|\b(?:saved|stored) logins?\b|\bbrowser'?s cookies\b|\b(?:output|result) of `?(?:printenv|env|set)\b"
-    r"|\.npmrc\b|\.pypirc\b|\.git-credentials\b|\bwallet\.dat\b|\bprivate keys?\b|\bssh keys?\b|\bkeychain\b)|\.pem\b)"
+    r"|\.npmrc\b|\.pypirc\b|\.git-credentials\b|\bwallet\.dat\b|\bprivate keys?\b|\bssh keys?\b(?! fingerprint)"
+    r"|\bkeychain\b)|\.pem\b)"
 )
 CONVERSATION = (
     r"(?<!\w)(?:(?:conversation|chat|message)[ _](?:history|log)|(?:whole|full|entire|complete) (?:conversation"

@@ -51,7 +51,7 @@ _CONCEALMENT = kind(
     "|confidential that|secret|leave |omit |do it |do this |do that |do so |silent|covert|discreet"
     "|stealth|telling|traces|cannot|not |quietly|deny|denies|secret",
     near(
-        NOT,
+        rf"(?:{NOT.replace('|without', '')}|without\b(?! (?:\w+ ){{2,5}}?{TELL}))",
         TELL,
         rf"(?:(?:the |any |your |to )*{PERSON}|(?:this|it|that)\b|[^.!?\n]{{0,40}}\bto (?:the |any )?{PERSON})",
     ),
@@ -76,7 +76,9 @@ _CONCEALMENT = kind(
     r"\bleave (?:it|this|that|them|the \w+)? ?(?:unmentioned|out of)\b|\b(?:keep|omit) (?:it"
     r"|this|that)(?: line| step)? (?:out of|from) (?:the|it|your)\b",
     r"\bdo (?:it|this|that|so) (?:in the background|quietly|in silence)\b",
-    r"\b" + one_of("silently covertly secretly discreetly stealthily quietly") + r"\b",
+    r"\b(?=[scdq])(?<!instead of )(?<!rather than )(?<!not )(?<!never )(?<!fails )(?<!fail )"
+    + one_of("silently covertly secretly discreetly stealthily quietly")
+    + r"\b(?! (?:fail|ignor|drop|truncat|skip|discard|wrong|overwrit))",
     r"\bthe (?:user|human|owner|developer)s? ?(?:must|should|need|does|do|can|will|is|are|has|have)(?:n'?t"
     r"| not| never)(?: to)?(?: be)? "
     r"(?:see|know|notice|told|shown|aware|informed|find out|notified|bothered|scroll|hear|learn)",
@@ -99,7 +101,7 @@ _UNASKED = kind(
         gap=25,
     ),
     r"\bwithout (?:asking|(?:further |any )?(?:confirmation|approval))\b|\bno confirmation\b|\bno need to confirm\b",
-    r"\b(?:consent|permission|approval) (?:has|was) (?:already )?(?:been )?(?:given|granted|obtained)\b",
+    r"(?<!whether )\b(?:consent|permission|approval) (?:has|was) (?:already )?(?:been )?(?:given|granted|obtained)\b",
     r"\b(?:approves? all|treats? (?:it|them|all) as approved|(?:user|human) (?:has|have) (?:agreed"
     r"|approved|consented)[^.\n]{0,20}already)\b",
 )

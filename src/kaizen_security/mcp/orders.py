@@ -5,8 +5,8 @@ not: an order **and** its concealment, another tool **and** a changed recipient,
 So signs are counted by kind, each kind once, over all the text of one definition (``order_words`` has the kinds). What is quoted as
 an example of something that is looked for counts for nothing: text that names a threat is not the threat.
 
-Pure, linear in the text. What it does not see: orders in languages that ``order_tongues`` has no table of, and orders without any
-such sign.
+One sign is learnt and not listed: how a text is worded (``order_likeness``). Pure, linear in the text. What it does not see: orders
+in the words of a description, which name nothing that a description has no business with.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from itertools import islice
 from kaizen_security.mcp import order_acts, order_prose, order_together
 from kaizen_security.mcp.definitions import Asked
 from kaizen_security.mcp.order_claims import of_another
+from kaizen_security.mcp.order_classes import READERS
 from kaizen_security.mcp.order_kinds import END, Kind
+from kaizen_security.mcp.order_likeness import likeness
 from kaizen_security.mcp.order_plain import MAX_TEXT, cut, decoded, parts, plain
 from kaizen_security.mcp.order_sieve import Sieve
 from kaizen_security.mcp.order_slots import slots
@@ -45,6 +47,18 @@ SHORT = 64
 """Characters of a text whose signs are kept for the next time."""
 MANY_JOINTS = 6
 """Joints of a name, from which on it is read as a sentence."""
+WORDED = "worded as orders to a model are"
+"""The kind of sign that is learnt, and not named."""
+WORDED_FROM = ((800, 5), (500, 4), (200, 3), (75, 2))
+"""Its weight by the hundredths of likeness; from 500 on a definition is held though nothing else speaks against it."""
+MOST_READERS = 8
+"""Places of a result that name a program which reads, and are looked at when they are worded as orders from 500 on."""
+MOST_IN_RESULT = 3
+"""Its weight at most in a result, where it is looked for only when it decides."""
+MOST_WORDED = 8
+"""Places of a result that are looked at for how they are worded, where it can decide."""
+SHORTEST_WORDED = 25
+"""Characters of the shortest text that is looked at for it."""
 SHORTEST_CODED = 19
 """Characters of the shortest text that may say more once it is decoded: ten letters set apart."""
 __all__ = ["DEFINITION", "MAX_TEXT", "Sign", "orders_in_result", "signs", "signs_in_result", "weight"]
@@ -103,6 +117,7 @@ def signs(
         ):
             found.setdefault(sign.kind, sign)
     named = _as_named(strangers or {})
+    best = Sign(WORDED, 0, "")
     for text in dict.fromkeys(texts):
         if len(text) <= SHORT:
             read, signs_of_it = _of_short(text)
@@ -117,7 +132,18 @@ def signs(
             found.setdefault(sign.kind, sign)
         if len(text) >= SHORTEST_CODED:
             _decoded(text, found, lambda said: _of_kinds(said, {}, _every(said)))
+        if len(text) >= SHORTEST_WORDED and (worded := _worded(read)).weight > best.weight:
+            best = worded
+    if best.weight:
+        found[WORDED] = best
     return _sorted(found)
+
+
+def _worded(read: str) -> Sign:
+    """How far a text is worded as orders are; of no weight where it is not."""
+    score, beginning, reasons = likeness(read)
+    heavy = next((heavy for least, heavy in WORDED_FROM if score >= least), 0)
+    return Sign(WORDED, heavy, f"{beginning[:80]} ({reasons})" if heavy else "")
 
 
 def _set_apart(text: str) -> str:
@@ -149,10 +175,12 @@ def signs_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
 
 def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
     """The signs of the place where they weigh most, with those of how the text looks (``seen``). ``whole``: it is one place."""
-    places = [*_around_heavy(read), *_around_looks(read, seen)] or ([read[:MAX_PLACE]] if whole else [])
+    marked = [*_around_heavy(read), *_around_looks(read, seen)]
+    places = [*marked, *_around_readers(read)] or ([read[:MAX_PLACE]] if whole else [])
     signs_of_looks = tuple(_in_sight(seen)) if places else ()
     best: dict[str, Sign] = {}
-    for place in places:
+    looked = 0
+    for number, place in enumerate(places):
         found = {sign.kind: sign for sign in signs_of_looks}
         for sign in _of_kinds(
             place,
@@ -160,8 +188,22 @@ def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
             (*_every(place, spoken=True), SPOKEN, order_prose.SPOKEN, *order_together.SPOKEN, *order_acts.SPOKEN),
         ):
             found.setdefault(sign.kind, sign)
-        best = max(best, found, key=_worth)
+        if looked < MOST_WORDED and _decides(found, addressed=whole):
+            looked += 1
+            if (worded := _worded(place)).weight:
+                found[WORDED] = Sign(WORDED, min(MOST_IN_RESULT, worded.weight), worded.words)
+        # Where nothing heavy stands, signs are none unless they are enough.
+        if number < len(marked) or whole or _worth(found) >= RESULT:
+            best = max(best, found, key=_worth)
     return best
+
+
+def _decides(found: Mapping[str, Sign], *, addressed: bool) -> bool:
+    """Whether how a place is worded can decide on it: it is too little without, and enough with it."""
+    needed = SPOKEN_TO if addressed or not _SPOKEN.isdisjoint(found) else RESULT
+    return (
+        bool(found) and weight(_sorted(found)) < needed <= sum(sign.weight for sign in found.values()) + MOST_IN_RESULT
+    )
 
 
 def _worth(found: Mapping[str, Sign]) -> int:
@@ -178,6 +220,20 @@ def _around_looks(read: str, seen: str) -> Iterator[str]:
         marks += [address.start() for address in islice(_ADDRESS.finditer(read), MAX_PICTURES)]
     for at in marks:
         yield read[max(0, at - NEAR) : at + NEAR]
+
+
+def _around_readers(read: str) -> Iterator[str]:
+    """The neighbourhood of words for a program that reads, where it is worded as orders are."""
+    looked = 0
+    ascii_only = read.isascii()
+    for reader in READERS:
+        at = -1 if ascii_only and not reader.isascii() else read.find(reader)
+        while at >= 0 and looked < MOST_READERS:
+            looked += 1
+            place = read[max(0, at - NEAR) : at + NEAR]
+            if likeness(place)[0] >= WORDED_FROM[1][0]:
+                yield place
+            at = read.find(reader, at + NEAR)
 
 
 def _around_heavy(read: str) -> Iterator[str]:
@@ -294,5 +350,5 @@ def _foreign(plain: str, own: frozenset[str]) -> Iterable[Sign]:
 
 
 def weight(found: tuple[Sign, ...]) -> int:
-    """The sum, when the signs are of at least two kinds; one kind alone is prose."""
-    return sum(sign.weight for sign in found) if len(found) > 1 else 0
+    """The sum, when the signs are of at least two kinds; one kind alone is prose, but for words that are orders throughout."""
+    return sum(sign.weight for sign in found) if len(found) > 1 or WORDED in {sign.kind for sign in found} else 0
