@@ -35,7 +35,7 @@ CODED = 24
 """Letters of the shortest run of base64 that is decoded: 18 bytes."""
 _CODED = re.compile(rf"(?<![\w+/=])[A-Za-z0-9+/_-]{{{CODED},4096}}={{0,2}}(?![\w+/=])")
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_PARAGRAPH = re.compile(r"[ \t\r]*\n[ \t\r]*\n\s*")
+_PARAGRAPH = re.compile(r"(?<![ \t\r])[ \t\r]*+\n[ \t\r]*+\n\s*+")
 _ENDS = re.compile(r"[.!?](?=\s|$)|\u3002")
 FIGURES = "013457@$"
 _FIGURES = str.maketrans(FIGURES, "oieastas")

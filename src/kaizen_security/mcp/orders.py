@@ -74,7 +74,8 @@ _HEAVY_SIEVE = Sieve((*(kind.stems for kind in _HEAVY_KINDS), *HEAVY_STEMS))
 _RESULT_TAG = re.compile(r"<(/?)(?:tool|function)[_ ]?(?:results?|response|output|call)s?\b", re.IGNORECASE)
 _PICTURE = re.compile(r"!\[")
 _ADDRESS = re.compile("https?://")
-_OUT_OF_SIGHT = re.compile(r"(?:[ \t]*\n){25,}\s*\S|[ \t]{120,}\S")
+_OUT_OF_SIGHT = re.compile(r"(?<![ \t])(?:(?:[ \t]*+\n){25}|[ \t]{120,}+(?!\s))")
+"""Of a text without white space at its end, so that something always follows: to look for it from each line is not linear."""
 _IMAGE = re.compile(
     r"(?i:!\[[^\]]{0,200}\]\(\s*https?://[^)\s]{0,300}?)(?:(?i:\{|\$\{|%7b|<|\[)|[?&/][\w.-]{0,40}=?[A-Z][A-Z_]{3,40}(?=[)&/]))[^)]{0,80}\)"
 )
@@ -295,7 +296,7 @@ def _breaks_out(text: str) -> bool:
 def _in_sight(text: str) -> Iterable[Sign]:
     if _breaks_out(text):
         yield Sign("turns of a conversation that nobody had", 3, "the end of a result that has not begun")
-    if _OUT_OF_SIGHT.search(text):
+    if _OUT_OF_SIGHT.search(text.rstrip()):
         yield Sign("text pushed out of sight", 2, "many empty lines or blanks")
     image = _carries_out(text)
     if image:
