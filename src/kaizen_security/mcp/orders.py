@@ -49,7 +49,7 @@ MANY_JOINTS = 6
 """Joints of a name, from which on it is read as a sentence."""
 WORDED = "worded as orders to a model are"
 """The kind of sign that is learnt, and not named."""
-WORDED_FROM = ((800, 5), (500, 4), (200, 3), (75, 2))
+WORDED_FROM = ((800, 5), (500, 4), (200, 3), (150, 2))
 """Its weight by the hundredths of likeness; from 500 on a definition is held though nothing else speaks against it."""
 MOST_READERS = 8
 """Places of a result that name a program which reads, and are looked at when they are worded as orders from 500 on."""

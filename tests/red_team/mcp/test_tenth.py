@@ -4,6 +4,7 @@ Its author had opened neither a detector, nor the reference page on what the cor
 three cases of the ninth, for how one is written down, and the names of those that the ninth missed. Run on the code of the
 ninth's first contact (2425ef7), and looked at only when the cases had been committed as they were run. At first contact 13 of its
 50 attacks were stopped (26 %; 9 of 24 in English, 4 of 26 in other languages) and one twin was held.
+Before how a text is worded was learnt it was 14, and with what was learnt from the nine others 22 (44 %); nothing was mended on it.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ import pytest
 from tests.red_team.mcp.played import cases, hindered, stopped
 
 MISSED = {
-    "d-boarding",
     "d-elektrichka",
     "d-export",
     "d-farmaco",
     "d-heizung",
-    "d-hotels",
     "d-kav",
     "d-medicines",
     "d-meter",
@@ -29,28 +28,22 @@ MISSED = {
     "d-presence",
     "d-rdv",
     "d-recept",
-    "d-rerun",
-    "d-simmer",
     "d-steuer",
-    "d-waimai",
-    "d-warm",
     "r-assurance",
     "r-betegtajekoztato",
     "r-essay",
-    "r-frete",
     "r-horno",
     "r-khu-vuon",
     "r-map",
     "r-mustawda",
     "r-parcel",
     "r-planritning",
-    "r-sangpum",
     "r-statement",
     "r-ticket",
     "r-weekend",
     "r-zhangben",
 }
-"""Misses of the first contact, to be mended; whoever mends one takes it out."""
+"""Still missed; nothing has been mended on this corpus."""
 HELD = {"r-assurance"}
 """A page with a menu for telephones that a browser does not show."""
 named = [pytest.param(case, id=case["id"]) for case in cases("tenth")]
