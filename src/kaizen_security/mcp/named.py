@@ -16,12 +16,19 @@ from kaizen_security.mcp.pins import Pins
 LONGEST = 80
 """Characters of a value that is one party and nothing else."""
 LEAST = 8
+"""Characters of one, without what joins its parts."""
 MOST = 16
 """Values of one call that are looked up."""
 
-_PARTY = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+\Z|\+?[A-Za-z0-9][A-Za-z0-9 ()./-]*\Z")
+_MAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s]+")
+_TELEPHONE = re.compile(r"\+?[0-9(][0-9 ()./-]*")
+_ACCOUNT = re.compile(r"[A-Za-z0-9]+(?: [A-Za-z0-9]+)*")
+_NOBODY = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}\Z|.{0,80}\b[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}\b")
+"""The address of a machine, and days: definitions give them as examples, and agents use them without anybody's word."""
 _JOINTS = re.compile(r"[\s()/-]+")
 _DIGITS = 6
+_LONG = 9
+"""Digits alone are a number of many things, up to here."""
 
 
 def named_by(arguments: Json, others: Callable[[], Iterable[Pins]]) -> dict[str, Json]:
@@ -60,11 +67,16 @@ def _parties(arguments: Json) -> list[str]:
                 below += one.values()
             elif isinstance(one, list):
                 below += one
-            elif isinstance(one, str) and len(one) <= LONGEST and _PARTY.match(one.strip()) and _is_party(one):
+            elif isinstance(one, str) and len(one) <= LONGEST and _is_party(one.strip()):
                 found.append(one)
         level = below
     return found[:MOST]
 
 
 def _is_party(text: str) -> bool:
-    return "@" in text or sum(map(str.isdigit, text)) >= _DIGITS
+    if "@" in text:
+        return _MAIL.fullmatch(text) is not None
+    digits = [char for char in text if char.isdigit()]
+    if _TELEPHONE.fullmatch(text):
+        return len(digits) >= _LONG and len(set(digits)) > 1 and not _NOBODY.match(text)
+    return len(digits) >= _DIGITS and _ACCOUNT.fullmatch(text) is not None

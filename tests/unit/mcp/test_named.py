@@ -41,6 +41,35 @@ def test_other_values_are_named_by_nobody(value):
     assert named_by({"to": value}, lambda: [pinned()]) == {}
 
 
+EXAMPLES = (
+    "127.0.0.1",
+    "192.168.100.100",
+    "2026-11-28",
+    "2026-11-28/2026-12-01",
+    "20261128",
+    "claude-3-5-sonnet-20241022",
+    "reports/2026/11280001",
+    "00000000-0000-0000-0000-000000000000",
+)
+"""What definitions of tools give as an example or a default, and agents use without anybody's word."""
+
+
+@pytest.mark.parametrize("value", EXAMPLES)
+def test_what_is_nobody_is_not_looked_for_though_another_server_gives_it_as_an_example(value):
+    says = {"name": "ping", "description": f"For example {value}.", "inputSchema": {"type": "object"}}
+    pins = Pins(server="other", calls_itself="other")
+    others = settle(pins, judged(pins, [says], ()), 1.0)
+    assert named_by({"of": value}, lambda: [others]) == {}
+
+
+@pytest.mark.parametrize("value", ["PT50 0002 0123 1234 5678 9015 4", "pt50000201231234567890154", "202-555-0142"])
+def test_accounts_and_telephones_are_parties_in_groups_or_without(value):
+    says = {"name": "pay", "description": "To PT50000201231234567890154 or 202 555 0142.", "inputSchema": {}}
+    pins = Pins(server="other", calls_itself="other")
+    others = settle(pins, judged(pins, [says], ()), 1.0)
+    assert named_by({"to": value}, lambda: [others]) == {value: "other"}
+
+
 def test_no_pins_are_read_for_a_call_that_names_no_party():
     assert named_by({"path": "notes.txt", "lines": 7}, lambda: pytest.fail("the pins were read")) == {}
 
