@@ -156,6 +156,18 @@ def test_a_datagram_without_a_connection_and_a_name_asked_for_the_other_way_are_
     assert seen(upstream) == [("connect", "127.0.0.1:9"), ("connect", "127.0.0.2:9"), ("dns", "localhost")]
 
 
+def test_a_stream_of_datagrams_is_looked_at_again_however_dense_it_is(upstream, tmp_path):
+    ran(
+        "kaizen = client(audit=True)\nfrom kaizen_security.client import audit\nat = 1000.0\naudit.monotonic = lambda: at\n"
+        "wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "for n in range(7):\n    wire.sendto(b'x', ('127.0.0.1', 9))\n    at += 2.0\n"
+        "wire.close()\nassert kaizen.flush(50), kaizen.problem",
+        upstream,
+        tmp_path,
+    )
+    assert seen(upstream) == [("connect", "127.0.0.1:9")] * 3
+
+
 def test_every_datagram_to_a_denied_place_is_blocked_in_enforce(upstream, tmp_path):
     ran(
         "kaizen = client(audit=True, mode='enforce')\nwire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
