@@ -250,6 +250,7 @@ def _hook(event: str, args: tuple[object, ...]) -> None:
 
 
 def _report(translate: Callable[[tuple[object, ...]], _Seen | None], args: tuple[object, ...]) -> None:
+    seen = None
     for ref in _listeners:
         audit = ref()
         if audit is None:
@@ -263,5 +264,6 @@ def _report(translate: Callable[[tuple[object, ...]], _Seen | None], args: tuple
         except Exception:  # noqa: BLE001  # a listed boundary
             # We stand in the middle of the host's own call: our mistake is counted, and the call goes on.
             audit.lose(BROKEN)
-    if translate is _send and len(args) > 1:
-        _busy.sent_to = args[1], monotonic()  # nobody has denied it
+    if translate is _send and seen is not None:
+        # Nobody has denied it. What was not looked at makes it no younger: a denial that comes meanwhile has to take hold.
+        _busy.sent_to = args[1], monotonic()

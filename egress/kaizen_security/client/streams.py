@@ -237,6 +237,8 @@ async def _once(
     try:
         sent = await _sent(loop, held, data, until)
         while not reply.done:
+            if reply.started and loop.time() >= until:
+                raise TimeoutError  # of an answer that drips, something is always there
             try:
                 got = await _heard(loop, held, until)
             except ConnectionError:

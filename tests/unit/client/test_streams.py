@@ -35,7 +35,7 @@ async def answered(path, *pieces):
     async def quietly(reader, writer):
         try:
             await answer(reader, writer)
-        except (asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             writer.close()
 
     async with await asyncio.start_unix_server(quietly, path):
@@ -72,6 +72,22 @@ def test_an_answer_of_which_the_end_does_not_come_is_given_up_in_time(tmp_path, 
 
     with asyncio.Runner(loop_factory=loop) as runner:
         assert isinstance(runner.run(main()), TimeoutError)
+
+
+@pytest.mark.parametrize("loop", [asyncio.SelectorEventLoop, Port])
+def test_an_answer_that_drips_is_given_up_in_time_though_something_of_it_is_always_there(tmp_path, loop):
+    body = b" " * 50_000 + b'{"noted": 12}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+
+    async def main():
+        async with answered(tmp_path / "s", head, *(body[n : n + 1] for n in range(len(body)))):
+            streams = Streams(f"unix://{tmp_path / 's'}", {})
+            with pytest.raises(Unreachable, match=r"within 0\.05 s"):
+                await streams.carry(ask(0.05))
+            streams.close()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
 
 
 def test_a_question_that_is_too_long_for_the_sockets_buffer_is_sent_whole(tmp_path):
