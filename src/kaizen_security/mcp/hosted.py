@@ -20,8 +20,10 @@ from kaizen_security.mcp.lines import Line, Lines
 
 MAX_SESSIONS = 64
 """Processes of one server; the one used longest ago makes room."""
-MAX_KEPT = 256
-"""Messages that a server sent by itself and that nobody has taken yet; what comes on top is lost."""
+MAX_KEPT, MAX_KEPT_BYTES = 256, 16 << 20
+"""Messages that a server sent by itself and that nobody has taken yet, and their bytes, if they are several; what comes on top is
+lost.
+"""
 AT_ONCE = 64 << 10
 GRACE = 1.5
 """Seconds that a server gets to end after the end of its input."""
@@ -45,7 +47,7 @@ class Returned:
             yield self._body
         if self._stream is None:
             return
-        while (said := await self._stream.said.get()) is not None:
+        while (said := await self._stream.take()) is not None:
             if isinstance(said, bytes):
                 yield b"event: message\ndata: " + said + b"\n\n"
                 continue
@@ -61,6 +63,11 @@ class Returned:
             self._stream.close()
 
 
+def _size(said: _Said | None) -> int:
+    """Its bytes, in memory or, if it is large, on disk."""
+    return 0 if said is None else said.size if isinstance(said, Large) else len(said)
+
+
 class _Stream:
     """Where messages go: those that answer ``ids``, until there is none left; None in ``said`` is its end."""
 
@@ -68,6 +75,23 @@ class _Stream:
         self.said: asyncio.Queue[_Said | None] = asyncio.Queue()
         self.ids = set(ids)
         self._session = session
+        self._waiting = 0
+
+    def has_room(self, said: _Said) -> bool:
+        """Whether a message that nobody asked for may wait here, with those that wait already."""
+        room = not self._waiting or self._waiting + _size(said) <= MAX_KEPT_BYTES
+        return room and self.said.qsize() < MAX_KEPT
+
+    def put(self, said: _Said) -> None:
+        """Let a message wait for who listens."""
+        self._waiting += _size(said)
+        self.said.put_nowait(said)
+
+    async def take(self) -> _Said | None:
+        """The next message, None at the end."""
+        said = await self.said.get()
+        self._waiting -= _size(said)
+        return said
 
     def close(self) -> None:
         """Take it out of its session."""
@@ -84,7 +108,7 @@ class _Session:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.streams: set[_Stream] = set()
-        self._kept: list[_Said] = []
+        self._kept = _Stream(self, ())
         self._listening: _Stream | None = None
         self.reading = asyncio.create_task(self._read())
 
@@ -98,11 +122,8 @@ class _Session:
         """The stream of what the server sends by itself; another one ends the one before."""
         if self._listening is not None:
             self._listening.said.put_nowait(None)
-        self._listening = stream = _Stream(self, ())
-        for said in self._kept:
-            stream.said.put_nowait(said)
-        self._kept.clear()
-        return stream
+        self._listening, self._kept = self._kept, _Stream(self, ())
+        return self._listening
 
     def left(self, stream: _Stream) -> None:
         """Nobody listens there any more: what the server sends by itself is kept for who listens next."""
@@ -156,25 +177,24 @@ class _Session:
         answered = {one.id for one in messages if one.shape is Shape.REPLY and one.id is not None}
         for stream in tuple(self.streams):
             if stream.ids & answered:
-                stream.said.put_nowait(said)
+                stream.put(said)
                 stream.ids -= answered
                 if not stream.ids:
                     stream.said.put_nowait(None)
                     self.streams.discard(stream)
                 return
         open_ = self._listening or next(iter(self.streams), None)
-        if open_ is not None and open_.said.qsize() < MAX_KEPT:
-            open_.said.put_nowait(said)
-        elif isinstance(said, Large):
+        place = open_ or self._kept
+        if isinstance(said, Large) and (open_ is None or not place.has_room(said)):
             said.close()
-        elif open_ is None and len(self._kept) < MAX_KEPT:
-            self._kept.append(said)
+        elif place.has_room(said):
+            place.put(said)
 
     def _end(self) -> None:
         """The server has ended: whoever waits is told."""
         for stream in tuple(self.streams):
             for id_ in stream.ids:
-                stream.said.put_nowait(answers.error(id_, answers.REFUSED, "Kaizen: the server has ended"))
+                stream.put(answers.error(id_, answers.REFUSED, "Kaizen: the server has ended"))
             stream.said.put_nowait(None)
         self.streams.clear()
         if self._listening is not None:

@@ -25,7 +25,8 @@ _TELEPHONE = re.compile(r"\+?[0-9(][0-9 ()./-]*")
 _ACCOUNT = re.compile(r"[A-Za-z0-9]+(?: [A-Za-z0-9]+)*")
 _NOBODY = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}\Z|.{0,80}\b[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}\b")
 """The address of a machine, and days: definitions give them as examples, and agents use them without anybody's word."""
-_JOINTS = re.compile(r"[\s()/-]+")
+_JOINTS = str.maketrans("", "", " \t\n\v\f\r\x1c\x1d\x1e\x1f()/-\x85\xa0\u2002\u2003\u2007\u2009\u200a\u202f\u3000")
+"""White space of all kinds that stand in a number, and what else joins its parts."""
 _DIGITS = 6
 _LONG = 9
 """Digits alone are a number of many things, up to here."""
@@ -48,13 +49,12 @@ def named_by(arguments: Json, others: Callable[[], Iterable[Pins]]) -> dict[str,
 
 
 def _said(pins: Pins) -> Iterator[str]:
-    yield pins.instructions
     for pinned in pins.tools.values():
         yield from texts(pinned.definition)
 
 
 def _plain(text: str) -> str:
-    return _JOINTS.sub("", text).casefold()
+    return text.translate(_JOINTS).casefold()
 
 
 def _parties(arguments: Json) -> list[str]:
