@@ -16,7 +16,7 @@ from kaizen_security.detections import BUILTIN
 from kaizen_security.observer.copies import distinct, plain, rows, words
 from kaizen_security.observer.marks import MOST_COMMON, MOST_SENSITIVE, Marks
 from kaizen_security.observer.observer import Observer
-from kaizen_security.observer.personal import card_numbers, ibans, luhn, mod97, telephones
+from kaizen_security.observer.personal import _NAMES, card_numbers, codes, ibans, luhn, mod97, telephones
 
 TEXT = "walk away above nine million, the second bidder is Norvik of Turku"
 
@@ -316,3 +316,12 @@ def test_words_are_one_spelling():
         "2026-01-02",
         "a@b.example",
     ]
+
+
+@pytest.mark.parametrize(
+    "name", [*_NAMES, "VER\u0130F\u0130CAT\u0130ON CODE", "verif\u0131cation code", "\u017fecurity code"]
+)
+def test_a_code_is_known_by_all_that_it_may_be_called_however_that_is_written(name):
+    for called in (name, name.upper()):
+        assert codes(f"Your {called}: 482913") == ["482913"]
+    assert codes(f"The bishop{name}s: 482913") == ([] if name == "otp" else ["482913"])
