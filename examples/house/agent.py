@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from agents import Agent, OpenAIResponsesModel, Runner, function_tool, set_trace_processors
-from agents.mcp import MCPServerStdio, MCPServerStreamableHttp
+from agents.mcp import MCPServerStdio, MCPServerStreamableHttp, MCPServerStreamableHttpParams
 from agents.tracing.processors import BackendSpanExporter, BatchTraceProcessor
 from openai import AsyncOpenAI
 
@@ -26,6 +26,8 @@ from kaizen_security import Kaizen
 from kaizen_security.integrations.openai_agents import KaizenHooks
 
 HERE = Path(__file__).parent
+PATIENCE = 60.0
+"""Seconds for an MCP server: the five that are usual are few on a machine that has much to do."""
 
 
 def lookup_order(order: str) -> str:
@@ -50,11 +52,15 @@ def servers() -> list[MCPServerStdio | MCPServerStreamableHttp]:
     """Its MCP servers: notes behind the shim, parcels behind the gateway."""
     shim = ["-m", "kaizen_security.mcp", "--name", "notes", "--", sys.executable, str(HERE / "notes_server.py")]
     found: list[MCPServerStdio | MCPServerStreamableHttp] = [
-        MCPServerStdio({"command": sys.executable, "args": shim, "env": dict(os.environ)})
+        MCPServerStdio(
+            {"command": sys.executable, "args": shim, "env": dict(os.environ)},
+            client_session_timeout_seconds=PATIENCE,
+        )
     ]
     if at := os.environ.get("PARCELS_URL"):
         key = {"Authorization": f"Bearer {os.environ['PARCELS_KEY']}"}
-        found.append(MCPServerStreamableHttp({"url": at, "headers": key}))
+        params = MCPServerStreamableHttpParams(url=at, headers=key, timeout=PATIENCE)
+        found.append(MCPServerStreamableHttp(params, client_session_timeout_seconds=PATIENCE))
     return found
 
 

@@ -71,7 +71,7 @@ class Policies:
         self._rules: dict[str, Rules] = {}
         self._own = ""
         self._common: Rules | None = None
-        """The organisation's policies alone, as the proxy's own agent has them: what holds for agents that found no place."""
+        """The organisation's policies alone, as the proxy's own agent has them: for agents without rules of their own."""
         self._agents: dict[str, None] = {}
         self._settled: set[str] = set()
         self._heap: list[tuple[float, str]] = []
@@ -107,8 +107,9 @@ class Policies:
         """The rules in force; None when there are none and the proxy fails open; a Refusal when it fails closed."""
         if self._fail_closed and not self._fresh(self._held.get(agent)):
             return UNPROTECTED
-        # One that finds no place is not free of what is blocked for all: whoever has a key may call himself as he likes.
-        return self._rules.get(agent) if agent in self._agents else self._common
+        # One that finds no place, or whose name the control plane refuses, is not free of what is blocked for all: whoever has a
+        # key may call himself as he likes.
+        return self._rules.get(agent, self._common)
 
     def settled(self, agent: str) -> bool:
         """Whether its rules are there or cannot be had for now. Where they are not, they are asked for from now on."""

@@ -12,7 +12,7 @@ import pytest
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.compiled import compile_policies
 from kaizen_security.contract.declaration import Declaration
-from kaizen_security.contract.errors import InvalidInput, Misconfigured, Unreachable
+from kaizen_security.contract.errors import InvalidInput, Misconfigured, Refused, Unreachable
 from kaizen_security.contract.policy import Policy
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.egress.dns import MAX_WAITING, Address, Answer, Resolver, interleaved, lookup
@@ -332,6 +332,25 @@ def test_an_agent_that_finds_no_place_is_still_held_to_what_is_blocked_for_all(t
     assert code(gate.name("made-up", "evil.example", 443)) == "policy"
     assert gate.name("made-up", "good.example", 443) is None
     assert held.left_out == 1
+
+
+def test_an_agent_whose_name_is_refused_is_still_held_to_what_is_blocked_for_all(tmp_path: Path):
+    class Strict(Source):
+        def fetch(self, agent, held, wait):
+            if not agent.strip():
+                raise Refused("the control plane answers 400 to /v1/bundle", status=400)
+            return super().fetch(agent, held, wait)
+
+    told = threading.Semaphore(0)
+    held = policies(Strict(document("evil.example")), tmp_path, told=lambda agent: told.release())
+    held.start("own")
+    assert not held.settled(" ")
+    assert all(told.acquire(timeout=10) for _ in range(2))
+    held.stop()
+    gate = Gate(rules=held.of)
+    assert held.settled(" ")
+    assert code(gate.name(" ", "evil.example", 443)) == "policy"
+    assert gate.name(" ", "good.example", 443) is None
 
 
 def test_a_policy_grows_old(tmp_path: Path):
