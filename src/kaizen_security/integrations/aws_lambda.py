@@ -44,9 +44,8 @@ class Watch:
     def __init__(self, own: frozenset[tuple[str, int]], clock: Callable[[], float]) -> None:
         self._own = own
         self._clock = clock
-        self._lock = (
-            threading.RLock()
-        )  # a hook runs wherever a connection is made, be it in a finalizer within another hook
+        # A hook runs wherever a connection is made, be it in a finalizer within another hook.
+        self._lock = threading.RLock()
         self._seen: list[dict[str, Json]] = []
         self._names: OrderedDict[str, str] = OrderedDict()
         self.omitted = 0
