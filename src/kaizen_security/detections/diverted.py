@@ -46,7 +46,8 @@ _RUNS = re.compile(
     re.IGNORECASE,
 )
 """A command that gives what it fetches to an interpreter."""
-LONGEST = 4096
+LONGEST, MOST_TEXTS = 4096, 128
+"""Characters of a text, and parts of the arguments, that are looked at."""
 
 
 def detect(action: Action, context: Context) -> Iterator[Finding]:
@@ -95,14 +96,21 @@ def _runs(action: Action) -> bool:
     return any(_RUNS.search(text) for text in _texts(action.metadata.get("arguments")))
 
 
-def _texts(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value[:LONGEST]
-    elif isinstance(value, dict):
-        for one in list(value.values())[:64]:
-            yield from _texts(one) if isinstance(one, (str, list)) else ()
-    elif isinstance(value, list):
-        yield " ".join(one for one in value[:64] if isinstance(one, str))[:LONGEST]
+def _texts(arguments: Json) -> Iterator[str]:
+    """The texts of a call, in whatever they stand; the words of a list are one."""
+    level, looked = [arguments], 0
+    while level and looked < MOST_TEXTS:
+        below: list[Json] = []
+        for value in level[: MOST_TEXTS - looked]:
+            looked += 1
+            if isinstance(value, str):
+                yield value[:LONGEST]
+            elif isinstance(value, dict):
+                below += value.values()
+            elif isinstance(value, list):
+                yield " ".join(one for one in value[:MOST_TEXTS] if isinstance(one, str))[:LONGEST]
+                below += (one for one in value if isinstance(one, (dict, list)))
+        level = below
 
 
 def _named(action: Action) -> dict[str, str]:
