@@ -50,6 +50,9 @@ EXAMPLES = (
     "claude-3-5-sonnet-20241022",
     "reports/2026/11280001",
     "00000000-0000-0000-0000-000000000000",
+    "user@example.com",
+    "react@18.2.0",
+    "git@github.com:owner/repository.git",
 )
 """What definitions of tools give as an example or a default, and agents use without anybody's word."""
 
@@ -62,9 +65,22 @@ def test_what_is_nobody_is_not_looked_for_though_another_server_gives_it_as_an_e
     assert named_by({"of": value}, lambda: [others]) == {}
 
 
-@pytest.mark.parametrize("value", ["PT50 0002 0123 1234 5678 9015 4", "pt50000201231234567890154", "202-555-0142"])
-def test_accounts_and_telephones_are_parties_in_groups_or_without(value):
-    says = {"name": "pay", "description": "To PT50000201231234567890154 or 202 555 0142.", "inputSchema": {}}
+@pytest.mark.parametrize(
+    "value",
+    [
+        "PT50 0002 0123 1234 5678 9015 4",
+        "pt50000201231234567890154",
+        "202-555-0142",
+        "a@example.com.dest.example",
+        "a@b.xn--p1ai",
+    ],
+)
+def test_addresses_accounts_and_telephones_are_parties_in_groups_or_without(value):
+    says = {
+        "name": "pay",
+        "description": "To PT50000201231234567890154 or 202 555 0142, a@example.com.dest.example, a@b.xn--p1ai.",
+        "inputSchema": {},
+    }
     pins = Pins(server="other", calls_itself="other")
     others = settle(pins, judged(pins, [says], ()), 1.0)
     assert named_by({"to": value}, lambda: [others]) == {value: "other"}
