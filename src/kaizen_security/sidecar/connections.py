@@ -26,6 +26,8 @@ _PLAIN = frozenset(
     {b"host", b"accept", b"authorization", b"connection", b"content-length", b"content-type", b"user-agent"}
 )
 """Fields of a head that mean what they say, each once."""
+_PRINTED = bytes(range(0x20, 0x7F))
+"""What a line is made of: to one reader all else may end it, or a value in it, and to another not."""
 PEER = "kaizen.peer"
 """In a request's scope: ``user_of`` its connection."""
 _CREDENTIALS = struct.Struct("iII")
@@ -133,21 +135,21 @@ def plain_post(data: bytes) -> tuple[bytes, bytes, str] | None:
     first, *lines = head.split(b"\r\n")
     method, _, rest = first.partition(b" ")
     path, _, version = rest.partition(b" ")
-    if not end or method != b"POST" or version != b"HTTP/1.1" or head.count(b"\n") != len(lines):
+    if not end or method != b"POST" or version != b"HTTP/1.1" or head.translate(None, _PRINTED) != b"\r\n" * len(lines):
         return None
     fields: dict[bytes, bytes] = {}
     for line in lines:
-        name, _, value = line.partition(b":")
+        name, colon, value = line.partition(b":")
         name = name.lower()
-        if name not in _PLAIN or name in fields:
+        if name not in _PLAIN or name in fields or not colon:
             return None
-        fields[name] = value.strip(b" \t")
+        fields[name] = value.strip(b" ")
     length = fields.get(b"content-length", b"")
     if not length.isdigit() or len(length) > 9 or int(length) != len(body):
         return None
     if fields.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
-    return path, body, fields.get(b"authorization", b"").decode("latin-1")
+    return path, body, fields.get(b"authorization", b"").decode()
 
 
 def _is_tcp(connection: object) -> bool:
