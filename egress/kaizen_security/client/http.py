@@ -78,7 +78,6 @@ class Connection:
         at = monotonic() + deadline
         if not self._lock.acquire(timeout=max(deadline, 0.0)):
             raise Unreachable(f"{self.place} was busy with another request for {deadline} s")
-        self._leaving = False
         try:
             reply = self._exchange(data, again, at, method == "HEAD")
         except TimeoutError as err:
@@ -89,6 +88,7 @@ class Connection:
             raise Unreachable(f"cannot reach {self.place}: {why(err)}") from err
         finally:
             if self._leaving:
+                self._leaving = False
                 self._drop()
             self._lock.release()
         return reply.status, reply.headers, reply.body
@@ -121,6 +121,7 @@ class Connection:
         self._leaving = True
         if self._lock.acquire(timeout=0.01):
             try:
+                self._leaving = False
                 self._drop()
             finally:
                 self._lock.release()

@@ -79,6 +79,34 @@ def test_a_connection_that_is_closed_in_the_middle_of_an_exchange_is_let_go_afte
         assert connection._socket is None
 
 
+class Taken:
+    """The lock of a connection that somebody else lets go of at the moment in which it was taken."""
+
+    def __init__(self, connection):
+        self.connection, self.lock = connection, threading.Lock()
+
+    def acquire(self, timeout=-1):
+        if not self.lock.acquire(timeout=timeout):
+            return False
+        if threading.current_thread() is threading.main_thread() and self.connection._socket is None:
+            closing = threading.Thread(target=self.connection.close)
+            closing.start()
+            closing.join()
+        return True
+
+    def release(self):
+        self.lock.release()
+
+
+def test_a_connection_that_is_closed_as_an_exchange_begins_is_let_go_after_it():
+    with holding() as (url, _, may):
+        may.set()
+        connection = Connection(url)
+        connection._lock = Taken(connection)
+        assert connection.request("GET", "/")[0] == 200
+        assert connection._socket is None
+
+
 class Slow:
     """A client that takes all the time that it is given."""
 
