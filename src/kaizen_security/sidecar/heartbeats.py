@@ -7,7 +7,7 @@ the finding ``dark agent``. What was heard lives in memory: a sidecar that start
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,6 +78,7 @@ class Heartbeats:
         self._agent = agent
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="heavy")
         self._points: OrderedDict[tuple[str, str, str], _Point] = OrderedDict()
+        self._of = Counter[str]()  # how many of them each agent has
 
     def routes(self) -> list[Route]:
         """``POST /v1/heartbeats`` for attach points; ``GET`` lists them, on the Unix socket."""
@@ -94,7 +95,10 @@ class Heartbeats:
             if key not in self._points and not self._room(agent):
                 self.refused += 1
                 continue
-            point = self._points.setdefault(key, _Point(agent, process, source, now))
+            if key not in self._points:
+                self._points[key] = _Point(agent, process, source, now)
+                self._of[agent] += 1
+            point = self._points[key]
             point.heard, point.state, point.why = now, "left" if leaving else "alive", ""
             self._points.move_to_end(key)
 
@@ -109,16 +113,23 @@ class Heartbeats:
 
     def _room(self, agent: str) -> bool:
         # Else somebody could push out, with made-up ones, a point that is about to fall silent. What is over makes room.
-        for points, most in (
-            ([point for point in self._points.items() if point[1].agent == agent], MOST_OF_ONE),
-            (list(self._points.items()), MOST),
-        ):
-            if len(points) >= most:
-                over = next((key for key, point in points if point.state != "alive"), None)
-                if over is None:
-                    return False
-                del self._points[over]
-        return True
+        if self._of[agent] >= MOST_OF_ONE and not self._is_cleared(agent):
+            return False
+        return len(self._points) < MOST or self._is_cleared()
+
+    def _is_cleared(self, agent: str | None = None) -> bool:
+        """Whether one that is over was there, of that agent or of any; it is gone now."""
+        for key, point in self._points.items():
+            if point.state != "alive" and agent in (None, point.agent):
+                self._drop(key)
+                return True
+        return False
+
+    def _drop(self, key: tuple[str, str, str]) -> None:
+        del self._points[key]
+        self._of[key[0]] -= 1
+        if not self._of[key[0]]:
+            del self._of[key[0]]
 
     def settle(self) -> int:
         """Report those that fell silent since; how many these were."""
@@ -126,7 +137,7 @@ class Heartbeats:
         for key, point in list(self._points.items()):
             silent = now - point.heard
             if silent > FORGOTTEN:
-                del self._points[key]
+                self._drop(key)
             elif point.state == "alive" and silent > SILENCE:
                 point.state = "dark"
                 found += 1

@@ -132,6 +132,17 @@ def test_no_made_up_agents_push_out_a_point_that_is_about_to_fall_silent(watched
     assert "b" in {point["agent"] for point in beats.shown()}, "what is dark has been reported, and makes room"
 
 
+def test_what_is_forgotten_is_counted_for_no_agent_any_more(watched):
+    beats, clock, _ = watched
+    for i in range(MOST_OF_ONE):
+        beats.beat("a", str(i), ("langchain",), leaving=False)
+    clock.now += FORGOTTEN + 1
+    beats.settle()
+    for i in range(MOST_OF_ONE):
+        beats.beat("a", f"later {i}", ("langchain",), leaving=False)
+    assert (len(beats.shown()), beats.refused, beats._of) == (MOST_OF_ONE, 0, {"a": MOST_OF_ONE})
+
+
 @pytest.fixture
 def sidecar(tmp_path):
     one = Process(tmp_path, more=("--hold-seconds", "0")).start()
