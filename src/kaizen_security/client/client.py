@@ -10,7 +10,7 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
@@ -394,5 +394,6 @@ _LIVE = forks.alive(Kaizen)
 def _close() -> None:
     # One for all: what is registered stays registered, and an agent may make clients without end. They share the time as well.
     until = monotonic() + EXIT_SECONDS
-    for kaizen in list(_LIVE):
-        kaizen.close(max(until - monotonic(), 0.1))
+    with ExitStack() as closing:  # whatever one of them raises, the others are closed too
+        for kaizen in list(_LIVE):
+            closing.callback(lambda one: one.close(max(until - monotonic(), 0.1)), kaizen)

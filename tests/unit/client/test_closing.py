@@ -7,6 +7,8 @@ import threading
 import time
 from contextlib import contextmanager
 
+import pytest
+
 from kaizen_security import Kaizen
 from kaizen_security.client import client, report
 from kaizen_security.client.http import Connection
@@ -124,3 +126,19 @@ def test_clients_that_are_left_open_share_the_time_of_the_end(monkeypatch):
     monkeypatch.setattr(client, "EXIT_SECONDS", 0.3)
     client._close()
     assert given[1:] == [0.1, 0.1]
+
+
+class Broken:
+    """A client that cannot be closed."""
+
+    def close(self, timeout):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_client_that_cannot_be_closed_at_the_end_does_not_keep_the_others_from_it(monkeypatch):
+    given = []
+    monkeypatch.setattr(client, "_LIVE", [Slow(given), Broken(), Slow(given)])
+    monkeypatch.setattr(client, "EXIT_SECONDS", 0.1)
+    with pytest.raises(OSError, match="No space"):
+        client._close()
+    assert len(given) == 2
