@@ -8,7 +8,7 @@ from kaizen_security.egress import http1
 
 _METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"TRACE ", b"CONNECT ")
 _FIRST = frozenset(b"".join(method[:1] for method in _METHODS) + b"\r\n")
-_LINE = re.compile(rb"[A-Z]{3,7} +[^\n]*HTTP/1\.[0-9]+[ \t]*\r?")
+_LINE = re.compile(rb"[A-Z]{3,7} [^\n]*HTTP/1\.[0-9]+[ \t]*\r?")
 _END = re.compile(rb"\n\r?\n")
 
 

@@ -333,7 +333,7 @@ FOREIGN_TOOL = re.compile(
 DEST = pattern_of(
     rf"(?<!\()(?:{ACCOUNT})|`[\w.-]{{1,40}}`|\b(?:param\w*|argument\w*|fields?|feld|champ|campo|veld|pole|alan"
     rf"|trailer|header|query string)\b|(?<![$%{{])\{{\w{{1,30}}\}}",
-    r"параметр|поле\b|参数|字段|引数|パラメータ|欄|매개변수|필드|المعامل|الحقل|पैरामीटर|फ़ील्ड|\w+\(",
+    r"параметр|поле\b|参数|字段|引数|パラメータ|欄|매개변수|필드|المعامل|الحقل|पैरामीटर|फ़ील्ड|\w{1,64}\(",
 )
 SOURCE = words_of(
     "found_in;find_it;"

@@ -73,7 +73,7 @@ _FINNISH = Tongue(
     void=(r"ohita|unohda|sivuuta|älä välitä",),
     rule=(r"ohje|sään|määräy",),
     above=(rf"etusija\w*\b{SHORT}\b(?:käyttäj|ohje)\w*",),
-    model=(r"tekoäly\w*[- ]?(?:avustaj|agent|assistent)\w* ?[:,]|avustajalle ?:|kielimalli\w* ?:",),
+    model=(r"tekoäly\w{0,40}[- ]?(?:avustaj|agent|assistent)\w{0,40} ?[:,]|avustajalle ?:|kielimalli\w{0,40} ?:",),
     must=(r"ennen|ensin|avustajan (?:on|pitää|täytyy)",),
     send=(r"(?:lähet|liit|kopioi|lisä|siir|lataa|laita|kirjoita|välit)\w*",),
     data=(r"(?:sisäl|tiedosto|salasana|avain|avaim|keskustelu|histori|viesti)\w*",),
@@ -99,7 +99,7 @@ _GREEK = Tongue(
     above=(rf"προτεραιότητ\w*\b{SHORT}\b(?:χρήστ|οδηγί)\w*",),
     model=(
         r"προς (?:τον |το |την |τους )?(?:ψηφιακό |βοηθό|βοηθούς|μοντέλο|πράκτορα)\w*",
-        r"(?:βοηθ|πράκτορ)\w* (?:τεχνητής νοημοσύνης|ai)\b",
+        r"(?:βοηθ|πράκτορ)\w{0,40} (?:τεχνητής νοημοσύνης|ai)\b",
     ),
     must=(r"πριν|πρώτα|ο βοηθός (?:πρέπει|οφείλει)",),
     send=("(?:στείλ|αποστείλ|προώθησ|προωθήσ|αντίγραψ|αντιγράψ|επισύναψ|ανέβασ|βάλ|γράψ|συμπερίλαβ)",),

@@ -29,7 +29,7 @@ _MARKUP = kind(
     r"<\s?/?\s?" + one_of("important system secret instruction instructions hidden admin critical assistant override mandatory")
     + r"\b[^<>\n]{0,40}>",
     r"<\|[a-z_]{2,20}\|>|\[/?(?:inst|system|admin|important|hidden)\b[^\]\n]{0,30}\]|<<sys>>|<!--",
-    r"#{2,} ?(?:system|instructions?) ?(?:prompt|message|note|override)?:",
+    r"(?<!#)#{2,}+ ?(?:system|instructions?) ?(?:prompt|message|note|override)?:",
     r"(?:^|\n)\W{0,3}(?:system|developer)(?: (?:message|note|prompt|override))?\W{0,2}:",
     r"\b(?:begin|end) (?:system|hidden|admin) (?:prompt|message|instructions?)",
     r"style=[^>\n]{0,80}?(?:font-size: ?0|display: ?none|color: ?(?:#fff\b|#ffffff|white))",

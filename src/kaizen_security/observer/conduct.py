@@ -27,7 +27,7 @@ MOST_TRAITS = 256
 MOST_STEPS = 64
 """Actions of a run, the latest, whose order is remembered."""
 
-_PARTY = re.compile(r"[^@\s,;<>\"']+@[^@\s,;<>\"']+\.[^@\s,;<>\"']+")
+_PARTY = re.compile(r"(?<![^@\s,;<>\"'])[^@\s,;<>\"']++@[^@\s,;<>\"']+\.[^@\s,;<>\"']+")
 
 NAMES_A_THING = frozenset(
     words_of_name(

@@ -18,6 +18,13 @@ def test_runs_of_blanks_and_empty_lines_are_read_in_linear_time(text):
     assert process_time() - began < 2.0
 
 
+@pytest.mark.parametrize("text", ["#" * 60_000, "tekoälyavustaj" * 600, "βοηθ" * 25_000], ids=range(3))
+def test_runs_of_what_begins_an_order_are_read_in_linear_time(text):
+    began = process_time()
+    signs([text])
+    assert process_time() - began < 2.0
+
+
 @pytest.mark.parametrize(
     ("text", "pushed"),
     [

@@ -331,7 +331,10 @@ def redacted(words: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(clean)
 
 
-_HEADER = re.compile(r"(?i)((?:proxy-)?authorization:|cookie:|x-[a-z-]*(?:key|token|secret):).+")
+_HEADER = re.compile(
+    r"(?i)((?:authorization|cookie|(?<![a-z-])(?:(?!x-)[a-z-])*+x-[a-z-]*+(?:(?<=key)|(?<=token)|(?<=secret))):).+"
+)
+"""What stands before the colon is kept in any case, so that each run of letters is read once: from its beginning."""
 _SECRET = re.compile(
     r"(?i)(?:pass(?:word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential|bearer)s?$"
 )
