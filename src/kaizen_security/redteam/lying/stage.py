@@ -153,15 +153,12 @@ class Stage:
                     data, peer = wire.recvfrom(2048)
                     name, _, query = data.partition(b"\0")
                     at = self._clock()
+                    try:
+                        asked = question(query).name
+                    except ValueError:  # no query that any resolver answers; the next one is
+                        continue
                     self._take(
-                        Action(
-                            "dns",
-                            target=question(query).name,
-                            metadata={"source": "egress"},
-                            id=_id(),
-                            agent=name.decode(),
-                            at=at,
-                        )
+                        Action("dns", target=asked, metadata={"source": "egress"}, id=_id(), agent=name.decode(), at=at)
                     )
                     wire.sendto(query[:2] + b"\x81\x83" + query[4:], peer)
 
