@@ -12,14 +12,18 @@ export function writeWhole(path: string, data: Uint8Array, first = false): void 
   const made = `${path}.${process.pid}.${randomBytes(4).toString("hex")}`;
   try {
     fs.writeFileSync(made, data, { mode: 0o600, flag: "wx" });
-    try {
-      if (first) return fs.linkSync(made, path);
-    } catch {
-      // It is there already, or there are no hard links here.
-      if (fs.existsSync(path)) return;
-    }
-    fs.renameSync(made, path);
+    if (!first || !isThere(made, path)) fs.renameSync(made, path);
   } finally {
     fs.rmSync(made, { force: true });
+  }
+}
+
+/** Whether `path` is a file now: that of `made`, or one that was there already. It is neither where there are no hard links. */
+function isThere(made: string, path: string): boolean {
+  try {
+    fs.linkSync(made, path);
+    return true;
+  } catch {
+    return fs.existsSync(path);
   }
 }
