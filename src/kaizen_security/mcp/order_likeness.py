@@ -27,6 +27,8 @@ LONGEST = 40
 """Words of a sentence; a longer one is several."""
 MOST_KEPT, LONGEST_KEPT = 8192, 24
 """Words whose classes are remembered, and their letters at most; when there are more, all are forgotten."""
+_CHINESE = re.compile("[^\u3040-\u30ff]*[\u4e00-\u9fff][^\u3040-\u30ff]*")
+"""A word in Chinese: it counts for nothing. Too little harmless Chinese was learnt from, and ordinary pages were held for it."""
 _END = re.compile(rf"[\n{END}]")
 _TOKEN = re.compile(
     r"https?://\S*|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[a-z]{2,}|(?<!\w)(?:~|\.)/?[a-z][\w./-]*|\b[a-z]{2}\d\d(?:[a-z0-9]{4})*\b"
@@ -100,7 +102,7 @@ _kept: dict[str, tuple[tuple[str, ...], int]] = {}
 
 def _looked_up(word: str) -> tuple[tuple[str, ...], int]:
     """The beginnings and the classes of what stands between two blanks."""
-    tokens = _TOKEN.findall(word)
+    tokens = [token for token in _TOKEN.findall(word) if token.isascii() or not _CHINESE.fullmatch(token)]
     classes = 0
     for token in tokens:
         classes |= _class_of(token)

@@ -59,8 +59,6 @@ MOST_WORDED = 8
 """Places of a result that are looked at for how they are worded, where it can decide."""
 SHORTEST_WORDED = 25
 """Characters of the shortest text that is looked at for it."""
-_CHINESE = re.compile("(?:[\u4e00-\u9fff][^\u3040-\u30ff\u4e00-\u9fff]{0,8}){8}")
-"""Chinese, where the lists alone count: too little harmless text of it was learnt from, and ordinary pages were held for it."""
 SHORTEST_CODED = 19
 """Characters of the shortest text that may say more once it is decoded: ten letters set apart."""
 __all__ = ["DEFINITION", "MAX_TEXT", "Sign", "orders_in_result", "signs", "signs_in_result", "weight"]
@@ -144,7 +142,7 @@ def signs(
 
 def _worded(read: str) -> Sign:
     """How far a text is worded as orders are; of no weight where it is not."""
-    score, beginning, reasons = (0, "", "") if _CHINESE.search(read) else likeness(read)
+    score, beginning, reasons = likeness(read)
     heavy = next((heavy for least, heavy in WORDED_FROM if score >= least), 0)
     return Sign(WORDED, heavy, f"{beginning[:80]} ({reasons})" if heavy else "")
 

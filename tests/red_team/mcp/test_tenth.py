@@ -5,7 +5,7 @@ three cases of the ninth, for how one is written down, and the names of those th
 ninth's first contact (2425ef7), and looked at only when the cases had been committed as they were run. At first contact 13 of its
 50 attacks were stopped (26 %; 9 of 24 in English, 4 of 26 in other languages) and one twin was held.
 Before how a text is worded was learnt it was 14, and with what was learnt from the nine others 22 (44 %); nothing was mended on it.
-Since that counts for no Chinese any more it is 21.
+Since that counts for no word in Chinese any more it is 21.
 """
 
 from __future__ import annotations

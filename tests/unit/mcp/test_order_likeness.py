@@ -47,6 +47,13 @@ def test_harmless_text_around_an_order_takes_nothing_away_from_it():
     assert likeness(plain(f"{around * 20}{ORDERS[0]} {around * 20}"))[0] > min(alone, 500) / 2
 
 
+def test_chinese_beside_an_order_hides_nothing_of_it():
+    chinese = "按城市名称查询未来七天的天气预报。"
+    assert likeness(plain(f"{chinese}\n{chinese}"))[0] < 0
+    for text in (f"{chinese}\n{ORDERS[0]}", f"{ORDERS[0]}\n{chinese}", f"{chinese[:8]} {ORDERS[0]}"):
+        assert WORDED in {sign.kind for sign in signs([text])}
+
+
 def test_a_long_sentence_is_several():
     read = [words for _, (words, _) in passages(plain("word " * (LONGEST + 1) + "end"))]
     assert len(read) == 1
