@@ -159,15 +159,20 @@ class Agents:
         with self._lock:
             self._lanes.pop(key, None)
 
-    def save(self) -> int:
-        """Put the baselines that changed since the last time on the shelf; how many those were."""
-        saved = 0
+    def changed(self) -> Iterator[tuple[AgentKey, Json]]:
+        """The baselines that changed since the last time, each written out when it is asked for; whoever asks has to keep them."""
         for key, lane in self:
             with lane.lock:
                 if not lane.dirty:
                     continue
                 lane.dirty = False
                 document = lane.observer.baseline.to_json()
+            yield key, document
+
+    def save(self) -> int:
+        """Put the baselines that changed since the last time on the shelf; how many those were."""
+        saved = 0
+        for key, document in self.changed():
             self.shelf.save(key, document)
             saved += 1
         return saved

@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 import struct
+from collections.abc import Callable
 from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -61,11 +62,12 @@ class Answers:
 
 class Protocol(inbound.Protocol):
     """One connection. ``loopback`` connections at a time on the loopback port; ``at_once`` is asked first about what comes whole,
-    and plainly, over the Unix socket.
+    and plainly, over the Unix socket; ``answered`` is told of every answer.
     """
 
     loopback = LOOPBACK_CONNECTIONS
     at_once: ClassVar[Answers | None] = None
+    answered: ClassVar[Callable[[], None]] = lambda: None
     _peer: int | None = None
     _in_message = False
 
@@ -95,6 +97,11 @@ class Protocol(inbound.Protocol):
         """The end of a request."""
         self._in_message = False
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer was written."""
+        super().on_response_complete()
+        type(self).answered()
 
     def _is_idle(self) -> bool:
         last: RequestResponseCycle | None = self.cycle

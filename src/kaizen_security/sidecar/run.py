@@ -41,12 +41,13 @@ from kaizen_security.sidecar.connections import LOOPBACK_CONNECTIONS, Protocol
 from kaizen_security.sidecar.heartbeats import Heartbeats
 from kaizen_security.sidecar.holding import Holding
 from kaizen_security.sidecar.identity import Identities
-from kaizen_security.sidecar.interpreter import answer_first
+from kaizen_security.sidecar.interpreter import Tidying, answer_first
 from kaizen_security.sidecar.lasting import Lasting
 from kaizen_security.sidecar.profiles import SECONDS, Profiles
 from kaizen_security.sidecar.readings import Readings
 from kaizen_security.sidecar.reasoning import SidecarReasoning
 from kaizen_security.sidecar.relay import Relay
+from kaizen_security.sidecar.saving import save
 from kaizen_security.sidecar.settings import Settings
 from kaizen_security.sidecar.shelf import DiskShelf
 from kaizen_security.sidecar.uplink import Uplink
@@ -84,6 +85,7 @@ class Parts:
 
     def __init__(self, settings: Settings, clock: Clock = now) -> None:
         self.lasting = Lasting()
+        self.tidying = Tidying()
         self.shelf = _shelf(settings)
         boundary = boundary_key(self.shelf.boundary_secret)
         self.agents = _agents(settings, self.shelf, boundary)
@@ -230,7 +232,7 @@ async def _serve(settings: Settings, parts: Parts, sockets: list[socket.socket])
     Protocol.loopback = max(1, make_room(4 * LOOPBACK_CONNECTIONS) // 4)
     config = uvicorn.Config(
         parts.app(),
-        http=type("Answering", (Protocol,), {"at_once": AtOnce(parts.sidecar)}),
+        http=type("Answering", (Protocol,), {"at_once": AtOnce(parts.sidecar), "answered": parts.tidying.answered}),
         lifespan="off",
         access_log=False,
         log_level="warning",
@@ -274,6 +276,7 @@ def last(parts: Parts, settings: Settings) -> None:
         ("reporting", lambda: _keep_reporting(parts)),
         ("looking", lambda: _keep_looking(parts)),
         ("settling", lambda: _keep_settling(parts)),
+        ("tidying", parts.tidying.keep),
     ):
         parts.lasting.task(name, work)
 
@@ -306,7 +309,7 @@ async def _keep_saving(settings: Settings, parts: Parts) -> None:
     # Beside the waking: one agent that cannot be woken must not keep what the others learned from the disk.
     while True:
         await asyncio.sleep(settings.save_seconds)
-        await asyncio.to_thread(parts.agents.save)
+        await save(parts.agents)
 
 
 async def _keep_reporting(parts: Parts) -> None:

@@ -45,6 +45,10 @@ LONG_POLL = 20
 TURN = 3.0
 """Seconds between two looks for an agent that is not long-polled."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
+WINDOW = 0.02
+"""Seconds in which further reports may join the first. A thread that began to send at once would take the interpreter from the one
+that has reported a verdict and not yet answered with it.
+"""
 
 
 class Foreign(Unreachable):
@@ -140,6 +144,7 @@ class Uplink:
                     return
                 self._work.wait(0.5)
                 self._work.clear()
+                self._stopping.wait(WINDOW)
                 continue
             try:
                 self.admit(connection)

@@ -19,7 +19,7 @@ from kaizen_security.sidecar.run import Parts, last
 from kaizen_security.sidecar.settings import Settings
 from tests.e2e.sidecar_process import until
 
-TASKS = ("waking", "saving", "reporting", "looking", "settling")
+TASKS = ("waking", "saving", "reporting", "looking", "settling", "tidying")
 THREADS = ("uplink-reports", "uplink-bundles-0", "uplink-bundles-4", "holds-up", "holds-down")
 
 
@@ -75,7 +75,7 @@ def test_what_was_learned_is_saved_and_holds_expire_though_an_agent_cannot_be_wo
         sidecar.settings = replace(sidecar.settings, save_seconds=0.01)
         parts = sidecar.parts
         parts.inspector.wake = breaks
-        parts.agents.save = lambda: saved.append(1) or 0
+        parts.agents.changed = lambda: saved.append(1) or iter(())
         parts.holding.wake = lambda: expired.append(1)
         async with sidecar:
             await later(lambda: saved and len(expired) > 1, "it is saved, and holds expire")
