@@ -18,6 +18,7 @@ ENVIRONMENTS = {
     "a": (
         "openai_agents",
         "openai_agents_hostile",
+        "openai_agents_hosted",
         "langchain",
         "langchain_hostile",
         "pydantic_ai",
@@ -51,6 +52,7 @@ ENVIRONMENTS = {
     "lowest": (
         "openai_agents",
         "openai_agents_hostile",
+        "openai_agents_hosted",
         "langchain",
         "langchain_hostile",
         "pydantic_ai",

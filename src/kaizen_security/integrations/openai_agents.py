@@ -16,7 +16,7 @@ from typing import Any
 from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations import openai_local, openai_realtime
+from kaizen_security.integrations import openai_hosted, openai_local, openai_realtime
 from kaizen_security.integrations.base import AttachPoint, Call, Refused, attach_point
 from kaizen_security.integrations.openai_items import request, taken_up
 from kaizen_security.integrations.openai_local import awaited, marked
@@ -51,6 +51,7 @@ class KaizenHooks(RunHooks):  # type: ignore[misc]  # the SDK is not there when 
         also: Any = None,
     ) -> None:
         self.point = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
+        self.approved = openai_hosted.Approved()
         self._also = also
         _install()
 
@@ -90,11 +91,15 @@ class KaizenHooks(RunHooks):  # type: ignore[misc]  # the SDK is not there when 
         if session is not None:
             session.running.asked()
             session.reads(input_items)
+            openai_hosted.guard(agent)
         if self._also is not None:
             await self._also.on_llm_start(context, agent, system_prompt, input_items)
 
     async def on_llm_end(self, context: Any, agent: Any, response: Any) -> None:
-        """What the model answered."""
+        """What the model answered; tools of its provider ran on the way to it."""
+        session = SESSION.get()
+        if session is not None:
+            await openai_hosted.heard(session, context, agent, response.output)
         if self._also is not None:
             await self._also.on_llm_end(context, agent, response)
 

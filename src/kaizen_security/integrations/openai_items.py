@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kaizen_security.integrations.elsewhere_openai import ran_at_openai
+
 MAX_ITEMS = 200
 """Items of a conversation that are looked at when a run begins."""
 
@@ -31,10 +33,14 @@ def taken_up(given: Any) -> tuple[list[Any] | None, Any]:
 
 
 def results(given: Any) -> Iterator[tuple[str, object]]:
-    """What tools of earlier runs of the conversation brought back."""
+    """What tools of earlier runs of the conversation brought back, here or at the provider."""
     for item in _items(given):
         if str(item.get("type", "")).endswith("_call_output"):
             yield str(item.get("call_id", "")), item.get("output")
+            continue
+        for ran in ran_at_openai([item]):
+            if ran.content is not None:
+                yield ran.id, ran.content
 
 
 def _items(given: Any) -> Iterator[Mapping[str, Any]]:

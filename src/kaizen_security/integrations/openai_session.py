@@ -27,6 +27,8 @@ class Session:
         self.above = above
         self.said: dict[tuple[str, str, str], Allowed | Refused] = {}
         """By id, tool and arguments: an id is what a model made up, and may be there twice."""
+        self.told: set[str] = set()
+        """Ids of the calls that ran at the provider and are told."""
         self.read = False
         self.ended: dict[str, str] = {}
         """By the name of an agent that goes on asking for what it is refused: what is to be its last word."""

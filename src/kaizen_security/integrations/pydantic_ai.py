@@ -21,6 +21,7 @@ from kaizen_security.client.client import Kaizen
 from kaizen_security.client.noting import RUN
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point, call_of, in_order
+from kaizen_security.integrations.elsewhere import tell
 from kaizen_security.integrations.pydantic_native import ran_elsewhere
 from kaizen_security.integrations.runs import RUNNING, Running
 
@@ -184,7 +185,7 @@ class KaizenCapability(AbstractCapability):  # type: ignore[misc]  # Pydantic AI
         """Tools that the model's provider ran on the way to this answer are told: nobody could be asked about them."""
         frame = _FRAME.get()
         if frame is not None and frame.capability is self:
-            ran_elsewhere(self.point, frame.agents, frame.running, response.parts)
+            tell(self.point, frame.agents, frame.running, ran_elsewhere(response.parts))
         return response
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from kaizen_security.contract.errors import HookUnavailable
-from kaizen_security.integrations.base import Allowed, AttachPoint, Call
-from kaizen_security.integrations.runs import Running
+from kaizen_security.integrations.elsewhere import Ran
 
 try:
     from pydantic_ai.messages import NativeToolCallPart, NativeToolReturnPart
@@ -15,23 +14,16 @@ except ImportError as err:
     raise HookUnavailable("Pydantic AI is not installed, or older than 2: pip install 'pydantic-ai-slim>=2'") from err
 
 
-def ran_elsewhere(point: AttachPoint, agents: tuple[str, ...], run: Running, parts: Iterable[Any]) -> None:
-    """Tell what was run elsewhere on the way to one answer of the model, and what it brought."""
-    told = {}
+def ran_elsewhere(parts: Iterable[Any]) -> Iterator[Ran]:
+    """What was run elsewhere on the way to one answer of the model, and what it brought."""
+    parts = list(parts)
+    brought = {part.tool_call_id: part.content for part in parts if isinstance(part, NativeToolReturnPart)}
     for part in parts:
         if isinstance(part, NativeToolCallPart):
-            name = str(part.tool_name)
-            call = Call(
-                tool=name,
+            yield Ran(
+                tool=str(part.tool_name),
                 arguments=part.args,
                 id=str(part.tool_call_id or ""),
-                agents=agents,
-                run=run,
-                kind="exec" if name == "code_execution" else "tool_call",
                 publisher=str(part.provider_name or ""),
+                content=brought.get(part.tool_call_id),
             )
-            told[part.tool_call_id] = point.told(call).action
-        elif isinstance(part, NativeToolReturnPart) and part.tool_call_id in told:
-            # Whatever the verdict on it is: it was run, and the model has read what it brought.
-            ran = Allowed(action=told[part.tool_call_id], kaizen=point.agent(agents), run=run)
-            point.after(ran, part.content)

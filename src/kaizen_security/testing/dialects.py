@@ -40,11 +40,18 @@ class Ran:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What the model says, and which tools it wants. ``input_tokens`` and ``output_tokens`` are what it is said to have cost."""
+    """What the model says, and which tools it wants. ``input_tokens`` and ``output_tokens`` are what it is said to have cost.
+
+    ``items`` are parts of the answer in the provider's own shape, which stand before the others: output items of OpenAI's
+    responses, content blocks of Anthropic's messages, parts of Google's content. ``about`` stands beside the content in Google's
+    candidates.
+    """
 
     text: str = ""
     calls: tuple[Call, ...] = ()
     ran: tuple[Ran, ...] = ()
+    items: tuple[Mapping[str, Json], ...] = ()
+    about: Mapping[str, Json] = field(default_factory=dict)
     input_tokens: int = 100
     output_tokens: int = 20
 
@@ -118,7 +125,8 @@ def _chat_stream(model: str, turn: Turn) -> Iterable[bytes]:
 
 
 def _responses(model: str, turn: Turn) -> dict[str, Json]:
-    output: list[Json] = [_responses_ran(one) for one in turn.ran]
+    output: list[Json] = [dict(one) for one in turn.items]
+    output += [_responses_ran(one) for one in turn.ran]
     if turn.text:
         content: list[Json] = [{"type": "output_text", "text": turn.text, "annotations": []}]
         output.append(
@@ -181,8 +189,12 @@ def _responses_stream(model: str, turn: Turn) -> Iterable[bytes]:
     items = whole["output"]
     for index, item in enumerate(items if isinstance(items, list) else []):
         assert isinstance(item, dict)
-        place: dict[str, Json] = {"output_index": index, "item_id": item["id"]}
+        place: dict[str, Json] = {"output_index": index, "item_id": item.get("id")}
         kind = str(item["type"])
+        if index < len(turn.items):
+            yield event("response.output_item.added", {"output_index": index, "item": item})
+            yield event("response.output_item.done", {"output_index": index, "item": item})
+            continue
         slow = _STREAMED[kind]
         empty: Json = {**item, "status": "in_progress", slow: [] if slow == "content" else ""}
         yield event("response.output_item.added", {"output_index": index, "item": empty})
@@ -206,7 +218,8 @@ def _responses_stream(model: str, turn: Turn) -> Iterable[bytes]:
 
 
 def _messages(model: str, turn: Turn) -> dict[str, Json]:
-    content: list[Json] = [{"type": "text", "text": turn.text}] if turn.text else []
+    content: list[Json] = [dict(one) for one in turn.items]
+    content += [{"type": "text", "text": turn.text}] if turn.text else []
     content += [
         {"type": "tool_use", "id": one.id, "name": one.tool, "input": dict(one.arguments)} for one in turn.calls
     ]
@@ -230,6 +243,15 @@ def _messages_stream(model: str, turn: Turn) -> Iterable[bytes]:
     usage: Json = {"input_tokens": turn.input_tokens, "output_tokens": 1}
     yield event("message_start", {"message": {**whole, "content": [], "stop_reason": None, "usage": usage}})
     index = 0
+    for item in turn.items:
+        given = item.get("input")
+        begun: Json = {**item, "input": {}} if given is not None else dict(item)
+        yield event("content_block_start", {"index": index, "content_block": begun})
+        if given is not None:
+            piece: Json = {"type": "input_json_delta", "partial_json": json.dumps(given)}
+            yield event("content_block_delta", {"index": index, "delta": piece})
+        yield event("content_block_stop", {"index": index})
+        index += 1
     if turn.text:
         yield event("content_block_start", {"index": index, "content_block": {"type": "text", "text": ""}})
         for word in pieces(turn.text):

@@ -15,7 +15,7 @@ from kaizen_security.testing.dialects import Dialect, Turn, pieces
 def _response(model: str, turn: Turn, parts: list[Json], finish: str | None) -> dict[str, Json]:
     candidate: dict[str, Json] = {"content": {"role": "model", "parts": parts}, "index": 0}
     if finish is not None:
-        candidate["finishReason"] = finish
+        candidate |= {"finishReason": finish, **turn.about}
     return {
         "candidates": [candidate],
         "modelVersion": model,
@@ -33,11 +33,14 @@ def _calls(turn: Turn) -> list[Json]:
 
 
 def _whole(model: str, turn: Turn) -> dict[str, Json]:
-    said: list[Json] = [{"text": turn.text}] if turn.text else []
+    said: list[Json] = [dict(one) for one in turn.items]
+    said += [{"text": turn.text}] if turn.text else []
     return _response(model, turn, said + _calls(turn), "STOP")
 
 
 def _stream(model: str, turn: Turn) -> Iterable[bytes]:
+    for item in turn.items:
+        yield _data(_response(model, turn, [dict(item)], None))
     for piece in pieces(turn.text):
         yield _data(_response(model, turn, [{"text": piece}], None))
     yield _data(_response(model, turn, _calls(turn), "STOP"))

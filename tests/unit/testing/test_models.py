@@ -67,6 +67,30 @@ def test_a_tool_of_a_group_one_that_takes_plain_text_and_what_the_provider_ran_i
     assert events[-1]["response"]["output"] == whole
 
 
+def test_items_of_the_provider_s_own_stand_before_the_rest_whole_and_streamed():
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    used = {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {"query": "b1"}}
+    grounded = {"groundingMetadata": {"webSearchQueries": ["b1"]}}
+    with ModelServer() as server:
+        server.otherwise = Turn(items=(search,), text="Done.")
+        responses = json.loads(post(server.url + "/v1/responses", {"model": "m"})[1])
+        body = post(server.url + "/v1/responses", {"model": "m", "stream": True})[1]
+        server.otherwise = Turn(items=(used,), text="Done.")
+        messages = json.loads(post(server.url + "/v1/messages", {"model": "m"})[1])
+        blocks = post(server.url + "/v1/messages", {"model": "m", "stream": True})[1]
+        server.otherwise = Turn(items=({"executableCode": {"code": "1"}},), text="Done.", about=grounded)
+        (gemini,) = json.loads(post(server.url + "/v1/models/m:generateContent", {})[1])["candidates"]
+        parts = post(server.url + "/v1/models/m:streamGenerateContent", {})[1]
+    assert responses["output"][0] == search
+    assert f'"item": {json.dumps(search)}'.encode() in body
+    assert messages["content"][0] == used
+    assert json.dumps({**used, "input": {}}).encode() in blocks
+    assert json.dumps(json.dumps(used["input"])).encode() in blocks
+    assert gemini["content"]["parts"][0] == {"executableCode": {"code": "1"}}
+    assert gemini["groundingMetadata"] == grounded["groundingMetadata"]
+    assert parts.count(b"webSearchQueries") == parts.count(b"executableCode") == 1
+
+
 def test_boto3_takes_a_turn_with_a_tool():
     limits = Config(retries={"total_max_attempts": 1})
     with ModelServer(aws=("AKIDEXAMPLE", "s")) as server:
