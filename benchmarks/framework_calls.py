@@ -18,7 +18,7 @@ MANY = 20
 others make one.
 """
 THINKS = 0.05
-"""Seconds that the model of a run takes to ask for its calls, where waits for verdicts are measured: less than any real one."""
+"""Seconds that the model takes to ask for its calls, where waits for verdicts are measured: less than any real one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,29 @@ async def asearch(query: str, limit: int = 10) -> str:
     return FOUND
 
 
-def on_a_loop(*made: Callable[[], Awaitable[object]], calls: int = 1) -> Calls:
-    """Bare, judged and hooked on one event loop."""
+def after(thinks: float, judged: Callable[[], object]) -> Callable[[], object]:
+    """The call of a framework that is measured without a model: ``thinks`` seconds after the one before."""
+
+    def thought() -> object:
+        time.sleep(thinks)
+        return judged()
+
+    return thought if thinks else judged
+
+
+def on_a_loop(*made: Callable[[], Awaitable[object]], calls: int = 1, thinks: float = 0.0) -> Calls:
+    """Bare, judged and hooked on one event loop; ``thinks``: what has no model is judged so many seconds later."""
     loop = asyncio.new_event_loop()
 
-    def run(one: Callable[[], Awaitable[object]]) -> Callable[[], object]:
-        return lambda: loop.run_until_complete(one())
+    def run(one: Callable[[], Awaitable[object]], pause: float = 0.0) -> Callable[[], object]:
+        async def thought() -> object:
+            await asyncio.sleep(pause)
+            return await one()
 
-    bare, judged, *hooked = map(run, made)
-    return Calls(bare, judged, calls, hooked[0] if hooked else None)
+        return lambda: loop.run_until_complete(thought() if pause else one())
+
+    bare, judged, *hooked = made
+    return Calls(run(bare), run(judged, thinks), calls, run(hooked[0]) if hooked else None)
 
 
 def base(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
@@ -65,7 +79,7 @@ def base(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
         call = Call(tool="search", arguments=ARGUMENTS)
         return point.through(call, lambda: search(**ARGUMENTS), lambda no: no.text)
 
-    return Calls(lambda: search(**ARGUMENTS), judged)
+    return Calls(lambda: search(**ARGUMENTS), after(thinks, judged))
 
 
 # --- environment a
@@ -81,7 +95,8 @@ def langchain(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
     tool = StructuredTool.from_function(search)
     guarded = guard_tool(kaizen, tool)
     hooked = tool.model_copy(update={"callbacks": [BaseCallbackHandler()]})
-    return Calls(lambda: tool.invoke(ARGUMENTS), lambda: guarded.invoke(ARGUMENTS), 1, lambda: hooked.invoke(ARGUMENTS))
+    judged = after(thinks, lambda: guarded.invoke(ARGUMENTS))
+    return Calls(lambda: tool.invoke(ARGUMENTS), judged, 1, lambda: hooked.invoke(ARGUMENTS))
 
 
 def pydantic_ai(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
@@ -164,7 +179,7 @@ def claude_agent(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
         after = {**head, "hook_event_name": "PostToolUse", "tool_use_id": id_, "tool_response": FOUND}
         await hooks.heard(after, id_, None)
 
-    return on_a_loop(bare, judged)
+    return on_a_loop(bare, judged, thinks=thinks)
 
 
 def otel(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
@@ -219,7 +234,7 @@ def crewai(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
         adapter._after(ToolCallHookContext("search", given, structured, tool_result=found, raw_tool_result=found))
         return found
 
-    return Calls(lambda: made.run(**ARGUMENTS), judged)
+    return Calls(lambda: made.run(**ARGUMENTS), after(thinks, judged))
 
 
 def llamaindex(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
@@ -230,7 +245,7 @@ def llamaindex(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
 
     bare, judged = (FunctionTool.from_defaults(async_fn=asearch, name="search") for _ in range(2))
     guard_tool(kaizen, judged)
-    return on_a_loop(lambda: bare.acall(**ARGUMENTS), lambda: judged.acall(**ARGUMENTS))
+    return on_a_loop(lambda: bare.acall(**ARGUMENTS), lambda: judged.acall(**ARGUMENTS), thinks=thinks)
 
 
 def semantic_kernel(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:
@@ -254,7 +269,7 @@ def semantic_kernel(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls
     def invoke(kernel: Any) -> Callable[[], Awaitable[object]]:
         return lambda: kernel.invoke(plugin_name="tools", function_name="search", **ARGUMENTS)  # type: ignore[no-any-return]
 
-    return on_a_loop(*map(invoke, kernels))
+    return on_a_loop(*map(invoke, kernels), thinks=thinks)
 
 
 def google_adk(kaizen: Any, many: int = MANY, thinks: float = 0.0) -> Calls:

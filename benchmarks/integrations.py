@@ -6,6 +6,7 @@ frameworks' environments are set up (``make integrations``), each framework's ow
 least round counts, as a busy machine makes the others longer; what our own threads take for it beside is ``ours``.
 In enforce mode every call waits for a verdict: how long, is measured where the adapters wait, with a model that takes 50 ms to ask
 for its call, and, beside it, with one that takes none (``rushed``): then what the run has to tell is sent before the question.
+Beside the 99th percentile of all calls stands that of those from which the machine took nothing meanwhile (``stalls.Machine``).
 And the hook command of coding assistants, a process for each event, beside an interpreter that does nothing.
 Budgets: 50 µs more than the bare run in observe mode; a verdict over the socket within 3 ms at the 99th percentile;
 50 ms for an event of a hook.
@@ -30,17 +31,20 @@ from typing import Any
 from benchmarks.framework_calls import ARGUMENTS, CALLS, THINKS, Calls, base
 from benchmarks.integrations_page import PAGE, lines
 from benchmarks.kept import keep, quote
+from benchmarks.stalls import Machine
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = {"base": base, **{name: made for several in CALLS.values() for name, made in several.items()}}
 BUDGET_US, BUDGET_VERDICT_MS, BUDGET_HOOK_MS = 50.0, 3.0, 50.0
 AT_A_STRETCH = 40
 """Calls in one round: long enough for the clock, short enough to fall between two interruptions."""
+ENOUGH = 100
+"""Calls that must have been calm for their 99th percentile to be one."""
 
 
 @contextmanager
-def attached(mode: str) -> Iterator[Any]:
-    """An agent attached to a sidecar of its own in that mode."""
+def attached(mode: str) -> Iterator[tuple[Any, int]]:
+    """An agent attached to a sidecar of its own in that mode, and the process of that."""
     from kaizen_security import Kaizen
 
     with tempfile.TemporaryDirectory() as data:
@@ -54,7 +58,7 @@ def attached(mode: str) -> Iterator[Any]:
             sidecar.stdout.readline()
             kaizen = Kaizen(agent="bench", sidecar=f"unix://{place}", data=Path(data) / "client", deadline=10)
             kaizen.declare(tools=["search", "asearch"])
-            yield kaizen
+            yield kaizen, sidecar.pid
             kaizen.close()
             sidecar.terminate()
 
@@ -125,30 +129,43 @@ def waited() -> Iterator[list[float]]:
         Kaizen.inspect, Kaizen.ainspect = inspect, ainspect  # type: ignore[method-assign]
 
 
-def verdicts(made: Calls, calls: int) -> dict[str, float]:
-    """ms that calls, one at a time, waited for their verdicts; empty for what asks for none."""
+def verdicts(made: Calls, calls: int, machine: Machine | None = None) -> dict[str, float]:
+    """ms that calls, one at a time, waited for their verdicts; empty for what asks for none. ``calm`` are those from which the
+    machine took nothing, from the end of the call before to their own.
+    """
     made.judged()
+    calm: list[float] = []
+    if machine is not None:
+        machine.was_calm()
     with waited() as took:
         for _ in range(max(1, calls // made.calls)):
+            before = len(took)
             made.judged()
+            if machine is not None and machine.was_calm():
+                calm += took[before:]
     if not took:
         return {}
-    took.sort()
-    p50, p99 = statistics.median(took), took[int(len(took) * 0.99)]
-    return {"verdicts": len(took), "verdict_p50_ms": round(p50 * 1e3, 2), "verdict_p99_ms": round(p99 * 1e3, 2)}
+    found = {"verdicts": len(took), "verdict_p50_ms": round(statistics.median(took) * 1e3, 2)}
+    found["verdict_p99_ms"] = _p99(took)
+    return found | ({"calm_verdicts": len(calm), "calm_verdict_p99_ms": _p99(calm)} if len(calm) >= ENOUGH else {})
+
+
+def _p99(seconds: list[float]) -> float:
+    return round(sorted(seconds)[int(len(seconds) * 0.99)] * 1e3, 2)
 
 
 def rows(names: list[str], rounds: int) -> list[dict[str, Any]]:
     """One row for each of these."""
     found: dict[str, dict[str, Any]] = {name: {"what": name} for name in names}
-    with attached("observe") as kaizen:
+    with attached("observe") as (kaizen, _):
         for name in names:
             made = KINDS[name](kaizen)
             found[name] |= {"calls": made.calls, **compared(made, kaizen, rounds)}
-    with attached("enforce") as kaizen:
+    with attached("enforce") as (kaizen, sidecar):
+        machine = Machine(os.getpid(), sidecar)
         for name in names:
             # At once after the request or the result before it, and as it is with a model that takes some time to think.
-            found[name] |= verdicts(KINDS[name](kaizen, many=1, thinks=THINKS), rounds * 10)
+            found[name] |= verdicts(KINDS[name](kaizen, many=1, thinks=THINKS), rounds * 10, machine)
             rushed = verdicts(KINDS[name](kaizen, many=1), rounds * 10)
             found[name] |= {f"rushed_{field}": value for field, value in rushed.items() if field.endswith("_ms")}
     return list(found.values())
@@ -171,7 +188,7 @@ def hook(rounds: int) -> dict[str, Any]:
             process.returncode = os.waitstatus_to_exitcode(status)
         return (time.perf_counter() - begun) * 1e3, (used.ru_utime + used.ru_stime) * 1e3
 
-    with attached("enforce") as kaizen:
+    with attached("enforce") as (kaizen, _):
         place = kaizen.settings.sidecar.removeprefix("unix://")
         ours = [sys.executable, "-I", "-S", str(script), "--socket", place, "--agent", "bench"]
         bare = [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"]

@@ -25,15 +25,19 @@ _NAMES = {
 def lines(found: dict[str, Any]) -> list[str]:
     """The paragraph and its table."""
     made = [f"`{found['command']}`: {conditions(found)}", ""] if "machine" in found else []
+    calm = any("calm_verdict_p99_ms" in row for row in found["rows"])
     rushed = any("rushed_verdict_p99_ms" in row for row in found["rows"])
     made += [
         "| call | calls in a go | without, µs | a hook that does nothing adds | Kaizen adds | our threads, beside "
-        "| verdict p50, ms | p99 |" + (" p99 without a thinking model |" if rushed else ""),
-        "|---|---|---|---|---|---|---|---|" + ("---|" if rushed else ""),
+        "| verdict p50, ms | p99 |"
+        + (" p99 of the calm |" if calm else "")
+        + (" p99 without a thinking model |" if rushed else ""),
+        "|---|---|---|---|---|---|---|---|" + "---|" * (calm + rushed),
     ]
     for row in found["rows"]:
         cells = [_NAMES[row["what"]], row["calls"], row["bare_us"], row.get("hook_us"), row["more_us"], row["ours_us"]]
         cells += [row.get("verdict_p50_ms"), row.get("verdict_p99_ms")]
+        cells += [_calm(row)] if calm else []
         cells += [row.get("rushed_verdict_p99_ms")] if rushed else []
         made.append("| " + " | ".join("" if cell is None else f"{cell}" for cell in cells) + " |")
     event = found["hook"]
@@ -45,3 +49,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"the event takes {event['interpreter_wall_ms']:g}, {event['interpreter_wall_median_ms']:g} and "
         f"{event['interpreter_cpu_ms']:g} ms.",
     ]
+
+
+def _calm(row: dict[str, Any]) -> str:
+    found = row.get("calm_verdict_p99_ms")
+    return "" if found is None else f"{found} ({100 * row['calm_verdicts'] // row['verdicts']} %)"

@@ -4,6 +4,10 @@ On a shared machine a thread that could run waits for a core, and longer than an
 (``/proc/PID/task/TID/schedstat``, second field, nanoseconds), so it is taken off: what is left was ours, a lock, the interpreter's
 lock held by our own thread, a collection of garbage. The wait of all our threads is taken, since a thread that waits for a core may
 hold the interpreter's lock meanwhile. Where the system counts no such thing, nothing is taken off.
+
+What lies between two processes is looked at from outside (``Machine``): after each call it says whether the machine took anything
+from either meanwhile, a core or, where it is a virtual one, all of them. It is asked after a call and not before, since a reader of
+files just before it would find for it the processor awake.
 """
 
 from __future__ import annotations
@@ -13,6 +17,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+CALM = 200_000
+"""Nanoseconds that all threads may have waited for a core, in sum, in a time that was calm: to be woken is to wait for a few."""
 
 
 class Stalls:
@@ -67,3 +76,30 @@ class Stalls:
             self._collecting = time.perf_counter_ns()
         else:
             self.collected += time.perf_counter_ns() - self._collecting
+
+
+class Machine:
+    """What the machine takes from processes while others work on it."""
+
+    def __init__(self, *processes: int) -> None:
+        self._processes = processes
+        self._waited, self._stolen = self._read()
+
+    def was_calm(self) -> bool:
+        """Whether, since it was asked last, nothing was taken: neither a core (``CALM``) nor the machine from its own host.
+
+        A tick of the latter is 10 ms. True where the system counts no such thing.
+        """
+        waited, stolen = self._read()
+        calm = waited - self._waited <= CALM and stolen == self._stolen
+        self._waited, self._stolen = waited, stolen
+        return calm
+
+    def _read(self) -> tuple[int, int]:
+        waited = stolen = 0
+        with suppress(OSError):
+            for process in self._processes:
+                for task in Path(f"/proc/{process}/task").iterdir():
+                    waited += int((task / "schedstat").read_text().split()[1])
+            stolen = int(Path("/proc/stat").read_text().split(maxsplit=9)[8])
+        return waited, stolen

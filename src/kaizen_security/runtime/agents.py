@@ -81,6 +81,8 @@ class Agents:
     """Lanes by agent, the latest used last.
 
     ``most``     agents held in memory at once
+    ``leaving``  baselines of agents that had to go which may wait for the next save; more are put on the shelf at once, which holds
+                 up whoever asked
     ``before``   the mode that holds until an agent's first bundle arrives; in ENFORCE everything blocks until then
     ``learning`` false: baselines stay as they are
     ``boundary`` the tenant's key (``contract.boundary``), under which suppressed flags have their signatures
@@ -94,6 +96,7 @@ class Agents:
         detections: Sequence[Detection] = BUILTIN,
         shelf: Shelf | None = None,
         most: int = 256,
+        leaving: int = 0,
         before: Mode = Mode.OBSERVE,
         replica: str = "local",
         limits: Limits = LIMITS,
@@ -104,6 +107,8 @@ class Agents:
         self.detections = tuple(detections)
         self.shelf: Shelf = shelf or NoShelf()
         self.most = most
+        self._room = leaving
+        self._leaving: dict[AgentKey, Json] = {}
         self.replica = replica
         self.limits = limits
         self.learning = learning
@@ -129,16 +134,25 @@ class Agents:
             if lane is not None:
                 self._lanes.move_to_end(key)
                 return lane
-            lane = self._lanes[key] = Lane(self._observer(key))
+            lane = self._lanes[key] = self._made(key, self._leaving.pop(key, None))
             if len(self._lanes) > self.most:
-                gone, old = self._lanes.popitem(last=False)
-                self.evicted += 1
-                with old.lock:
-                    self.shelf.save(gone, old.observer.baseline.to_json())
+                self._leave(*self._lanes.popitem(last=False))
             return lane
 
-    def _observer(self, key: AgentKey) -> Observer:
-        kept = self.shelf.load(key)
+    def _leave(self, gone: AgentKey, lane: Lane) -> None:
+        self.evicted += 1
+        with lane.lock:
+            if not lane.dirty:
+                return
+            lane.dirty = False
+            document = lane.observer.baseline.to_json()
+        if len(self._leaving) < self._room:
+            self._leaving[gone] = document
+        else:
+            self.shelf.save(gone, document)
+
+    def _made(self, key: AgentKey, back: Json) -> Lane:
+        kept = self.shelf.load(key) if back is None else back
         bundle = self.shelf.bundle(key)
         observer = Observer(
             detections=self.detections,
@@ -149,18 +163,24 @@ class Agents:
             learning=self.learning,
             canaries=self.canaries,
         )
+        lane = Lane(observer)
+        lane.dirty = back is not None
         if bundle is not None:
             # It may have come in the moment before the process ended, and the baseline not been saved since.
-            observer.catch_up(bundle.epoch, bundle.folded)
-        return observer
+            lane.dirty |= observer.catch_up(bundle.epoch, bundle.folded)
+        return lane
 
     def forget(self, key: AgentKey) -> None:
         """Drop an agent from memory without keeping what it learned: the next use takes it from the shelf again."""
         with self._lock:
             self._lanes.pop(key, None)
+            self._leaving.pop(key, None)
 
     def changed(self) -> Iterator[tuple[AgentKey, Json]]:
-        """The baselines that changed since the last time, each written out when it is asked for; whoever asks has to keep them."""
+        """The baselines that changed since the last time, each written out when it is asked for; whoever asks has to keep it before
+        asking for the next.
+        """
+        yield from self.left()
         for key, lane in self:
             with lane.lock:
                 if not lane.dirty:
@@ -168,6 +188,16 @@ class Agents:
                 lane.dirty = False
                 document = lane.observer.baseline.to_json()
             yield key, document
+
+    def left(self) -> Iterator[tuple[AgentKey, Json]]:
+        """Those of agents that had to go. One that comes back meanwhile begins with what is here."""
+        with self._lock:
+            leaving = list(self._leaving.items())
+        for key, document in leaving:
+            yield key, document
+            with self._lock:
+                if self._leaving.get(key) is document:
+                    del self._leaving[key]
 
     def save(self) -> int:
         """Put the baselines that changed since the last time on the shelf; how many those were."""

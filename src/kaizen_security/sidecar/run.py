@@ -47,7 +47,7 @@ from kaizen_security.sidecar.profiles import SECONDS, Profiles
 from kaizen_security.sidecar.readings import Readings
 from kaizen_security.sidecar.reasoning import SidecarReasoning
 from kaizen_security.sidecar.relay import Relay
-from kaizen_security.sidecar.saving import save
+from kaizen_security.sidecar.saving import LEAVING, keep_saving
 from kaizen_security.sidecar.settings import Settings
 from kaizen_security.sidecar.shelf import DiskShelf
 from kaizen_security.sidecar.uplink import Uplink
@@ -72,6 +72,7 @@ def _agents(settings: Settings, shelf: DiskShelf, boundary: bytes) -> Agents:
     return Agents(
         shelf=shelf,
         most=settings.most_agents,
+        leaving=LEAVING,
         before=settings.before,
         replica=shelf.replica,
         limits=Limits(hold=settings.hold_seconds),
@@ -272,7 +273,7 @@ def last(parts: Parts, settings: Settings) -> None:
     """Begin, in the event loop, what goes on until the sidecar ends: nothing of it waits for another, and each is kept going."""
     for name, work in (
         ("waking", lambda: _keep_waking(parts)),
-        ("saving", lambda: _keep_saving(settings, parts)),
+        ("saving", lambda: keep_saving(parts.agents, settings.save_seconds)),
         ("reporting", lambda: _keep_reporting(parts)),
         ("looking", lambda: _keep_looking(parts)),
         ("settling", lambda: _keep_settling(parts)),
@@ -303,13 +304,6 @@ async def _keep_waking(parts: Parts) -> None:
         await asyncio.sleep(1.0)
         parts.holding.wake()
         parts.inspector.wake(now())
-
-
-async def _keep_saving(settings: Settings, parts: Parts) -> None:
-    # Beside the waking: one agent that cannot be woken must not keep what the others learned from the disk.
-    while True:
-        await asyncio.sleep(settings.save_seconds)
-        await save(parts.agents)
 
 
 async def _keep_reporting(parts: Parts) -> None:

@@ -10,7 +10,7 @@ from kaizen_security.contract.action import Action
 from kaizen_security.observer.baseline import Baseline
 from kaizen_security.runtime.agents import Agents, NoShelf
 from kaizen_security.runtime.inspector import Inspector
-from kaizen_security.sidecar import turns, uplink
+from kaizen_security.sidecar import saving, turns, uplink
 from kaizen_security.sidecar.run import Parts
 from kaizen_security.sidecar.saving import save
 from kaizen_security.sidecar.settings import Settings
@@ -43,13 +43,13 @@ def test_a_baseline_is_written_out_where_answers_are_given_and_only_the_disk_is_
     monkeypatch.setattr(Baseline, "to_json", noted)
 
     async def scene():
-        saving = asyncio.create_task(save(agents))
+        saving = asyncio.create_task(save(shelf, agents.changed()))
         while not written:
             await asyncio.sleep(0)
         inspector.observe(Action(tool="t", agent="a"))  # the disk hangs, and the agent is judged
         shelf.may.set()
         assert await saving == 2
-        assert await save(agents) == 1  # what came meanwhile is not forgotten
+        assert await save(shelf, agents.changed()) == 1  # what came meanwhile is not forgotten
 
     asyncio.run(scene())
     here = threading.get_ident()
@@ -110,3 +110,82 @@ def test_who_sends_reports_lets_the_answer_go_first(tmp_path):
     parts.uplink._send_forever()
     spool.close()
     assert seen == ["read", uplink.WINDOW, "read"]
+
+
+class Kept(NoShelf):
+    """Keeps what it is given, in order."""
+
+    def __init__(self):
+        self.kept = {}
+        self.order = []
+
+    def load(self, key):
+        return self.kept.get(key.agent)
+
+    def save(self, key, baseline):
+        self.kept[key.agent] = baseline
+        self.order.append(key.agent)
+
+
+def learned(inspector, name):
+    return inspector.profile(name)["learned"]["tool"]
+
+
+def test_who_asks_does_not_wait_for_the_disk_because_another_agent_has_to_leave_memory():
+    shelf = Kept()
+    inspector = Inspector(Agents(shelf=shelf, most=1, leaving=2), clock=lambda: 1000.0)
+    for name in "abc":
+        inspector.observe(Action(tool="t", agent=name))
+    assert shelf.order == []
+    assert learned(inspector, "a") == [{"value": "t", "count": 1}]  # back before it was written; c leaves instead
+    inspector.observe(Action(tool="t", agent="d"))
+    assert shelf.order == ["a"]  # b and c wait already: there is room for two
+    for key, document in inspector.agents.left():
+        shelf.save(key, document)
+    assert shelf.order == ["a", "b", "c"]
+    assert list(inspector.agents.left()) == []
+    assert inspector.agents.save() == 1  # d
+
+
+def test_what_an_agent_learns_while_its_last_state_is_written_is_not_forgotten():
+    shelf = Kept()
+    agents = Agents(shelf=shelf, most=1, leaving=2)
+    inspector = Inspector(agents, clock=lambda: 1000.0)
+    inspector.observe(Action(tool="t", agent="a"))
+    inspector.observe(Action(tool="t", agent="b"))
+    left = agents.left()
+    key, document = next(left)  # a, on its way to the disk
+    inspector.observe(Action(tool="t", agent="a"))
+    inspector.observe(Action(tool="t", agent="b"))
+    shelf.save(key, document)
+    assert [key.agent for key, _ in left] == []
+    agents.save()
+    assert learned(inspector, "a") == [{"value": "t", "count": 2}]
+
+
+def test_an_agent_that_learned_nothing_since_it_was_saved_leaves_without_a_word():
+    shelf = Kept()
+    agents = Agents(shelf=shelf, most=1)
+    inspector = Inspector(agents, clock=lambda: 1000.0)
+    inspector.observe(Action(tool="t", agent="a"))
+    agents.save()
+    inspector.observe(Action(tool="t", agent="b"))
+    assert (shelf.order, agents.evicted) == (["a"], 1)
+
+
+def test_those_that_leave_are_written_soon_and_the_others_in_their_time(monkeypatch):
+    monkeypatch.setattr(saving, "SOON", 0.001)
+    shelf = Kept()
+    agents = Agents(shelf=shelf, most=1, leaving=2)
+    inspector = Inspector(agents, clock=lambda: 1000.0)
+    for name in "ab":
+        inspector.observe(Action(tool="t", agent=name))
+
+    async def scene():
+        keeping = asyncio.create_task(saving.keep_saving(agents, 3600.0))
+        while not shelf.order:
+            await asyncio.sleep(0.001)
+        keeping.cancel()
+
+    asyncio.run(scene())
+    assert shelf.order == ["a"]
