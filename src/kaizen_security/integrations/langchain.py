@@ -13,7 +13,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import Call, Refused, attach_point, call_of, in_order
+from kaizen_security.integrations.langchain_hosted import Place, brought_before, tell_answer
 from kaizen_security.integrations.langchain_messages import (
     brought,
     conversation,
@@ -31,7 +31,6 @@ from kaizen_security.integrations.langchain_messages import (
     state,
     without_injected,
 )
-from kaizen_security.integrations.langchain_messages import messages as flat
 from kaizen_security.integrations.runs import Running
 
 try:
@@ -47,15 +46,6 @@ except ImportError as err:
 SOURCE = "langchain"
 MOST = 10_000
 """Runs within runs that are remembered while they go on; LangGraph makes one for every node."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in a run something happens: the run, the agents down to the one that acts, and that one's name."""
-
-    running: Running
-    agents: tuple[str, ...]
-    name: str
 
 
 class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangChain is not there when types are checked
@@ -77,7 +67,7 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
     ) -> None:
         self.point = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
         self._agents = frozenset(agents)
-        self._places: OrderedDict[UUID, _Place] = OrderedDict()
+        self._places: OrderedDict[UUID, Place] = OrderedDict()
         self._read: set[str] = set()
         self._unheard: set[str] = set()
         """Runs that began without a word."""
@@ -93,7 +83,7 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
     def __deepcopy__(self, memo: object) -> KaizenCallbackHandler:
         return self
 
-    def place(self, run_id: UUID | None) -> _Place | None:
+    def place(self, run_id: UUID | None) -> Place | None:
         """Where the run of that id is; None when its beginning was not heard."""
         return None if run_id is None else self._places.get(run_id)
 
@@ -122,15 +112,15 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
                 if len(self._unheard) > MOST:
                     self._unheard.clear()  # those of runs that were never told to be over
                 self._unheard.add(running.id)
-            self._put(run_id, _Place(running, (), told or name or ""))
+            self._put(run_id, Place(running, (), told or name or ""))
             return
         if above.running.id in self._unheard:
             self._taken_up(above, inputs)
         acts = told if told else name if name in self._agents else above.name
         same = acts in ("", above.name)
-        self._put(run_id, above if same else _Place(above.running, (*above.agents, acts), acts))
+        self._put(run_id, above if same else Place(above.running, (*above.agents, acts), acts))
 
-    def _taken_up(self, place: _Place, inputs: Any) -> None:
+    def _taken_up(self, place: Place, inputs: Any) -> None:
         """A run that waited for a person begins without a word, and its tools may run before a model is asked: the first of its
         parts that is given the conversation shows what it has been through.
         """
@@ -149,9 +139,8 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
         if len(self._read) > MOST:
             self._read.clear()
         self._read.add(running.id)
-        for message in flat(found):
-            if isinstance(message, ToolMessage):
-                running.read(message.content, action_id=str(message.tool_call_id or ""))
+        for id_, content in brought_before(found):
+            running.read(content, action_id=id_)
 
     def on_tool_start(
         self, serialized: Any, input_str: str, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any
@@ -170,6 +159,10 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
             return
         above.running.asked()
         self._reads(above.running, messages)
+
+    def on_llm_end(self, response: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **_: Any) -> None:
+        """A model answered: tools that its provider ran on the way are told."""
+        tell_answer(self.point, self.place(parent_run_id), response, run_id)
 
     def last_word(self, run_id: UUID | None) -> str:
         """Of the agent in the run of that id, which goes on asking for what it is refused; empty for any other. Said once."""
@@ -202,11 +195,11 @@ class KaizenCallbackHandler(BaseCallbackHandler):  # type: ignore[misc]  # LangC
         """A tool raised."""
         self._places.pop(run_id, None)
 
-    def _is_whole(self, place: _Place, parent_run_id: UUID | None) -> bool:
+    def _is_whole(self, place: Place, parent_run_id: UUID | None) -> bool:
         above = self.place(parent_run_id)
         return above is None or above.running is not place.running
 
-    def _put(self, run_id: UUID, place: _Place) -> None:
+    def _put(self, run_id: UUID, place: Place) -> None:
         with self._lock:
             self._places[run_id] = place
             if len(self._places) > MOST:
