@@ -78,7 +78,7 @@ def actions_of(message: Message, *, server: str, run_id: str, ids: Callable[[], 
 def one_folded(message: Message) -> frozenset[str]:
     """Arguments of which a decoder that folds case makes one of several: it would take the last, and what was judged be another."""
     arguments = message.params.get("arguments") if isinstance(message.params, dict) else None
-    if not isinstance(arguments, dict) or len({name.casefold() for name in arguments}) == len(arguments):
+    if not isinstance(arguments, dict) or len({*map(str.casefold, arguments)}) == len(arguments):
         return frozenset()
     times = Counter(name.casefold() for name in arguments)
     return frozenset(name for name in arguments if times[name.casefold()] > 1)
@@ -93,7 +93,7 @@ def _actions_of(message: Message, server: str, run_id: str, ids: Callable[[], st
     if not isinstance(params, dict):
         raise NotUnderstood(f"{message.method} has no params that are an object")
     if message.method == "tools/call":
-        return tuple(_tool_call(params, server, run_id, ids))
+        return _tool_call(params, server, run_id, ids)
     if message.method in ("resources/read", "resources/subscribe"):
         uri = _text(params, "uri", message.method, limit=MAX_TEXT)
         return (
@@ -106,7 +106,7 @@ def _actions_of(message: Message, server: str, run_id: str, ids: Callable[[], st
     return (_action(message.method, document, server, run_id, ids(), method=message.method),)
 
 
-def _tool_call(params: Mapping[str, Json], server: str, run_id: str, ids: Callable[[], str]) -> Iterator[Action]:
+def _tool_call(params: Mapping[str, Json], server: str, run_id: str, ids: Callable[[], str]) -> tuple[Action, ...]:
     tool = _text(params, "name", "tools/call")
     arguments = params.get("arguments")
     if arguments is not None and not isinstance(arguments, dict):
@@ -116,12 +116,12 @@ def _tool_call(params: Mapping[str, Json], server: str, run_id: str, ids: Callab
     if answers:
         # 2026-07-28: the answers to what the server asked travel with the call that it asked them for.
         known["inputResponses"] = answers
-    places = tuple(_places(known))
+    places = [*_places(known)]
     if len(places) > MAX_PLACES + 1:
         raise NotUnderstood(f"tools/call names more than {MAX_PLACES + 1} hosts")
-    yield _action(tool, known, server, run_id, ids(), target=places[0] if places else "", method="tools/call")
-    for place in places[1:]:
-        yield _action(tool, known, server, run_id, ids(), target=place, method="tools/call")
+    return tuple(
+        [_action(tool, known, server, run_id, ids(), target=place, method="tools/call") for place in places or ("",)]
+    )
 
 
 def _action(
@@ -165,15 +165,16 @@ def _places(value: Json) -> Iterator[str]:
     while level:
         below: list[tuple[str, Json]] = []
         for key, one in level:
-            if isinstance(one, dict):
+            if isinstance(one, str):
+                if ":" in one[:MAX_TEXT]:
+                    for text in _urls(key, one):
+                        if (host := _host(text)) and host not in seen:
+                            seen.add(host)
+                            yield text
+            elif isinstance(one, dict):
                 below += one.items()
             elif isinstance(one, list):
                 below += [(key, entry) for entry in one]
-            elif isinstance(one, str) and ":" in one[:MAX_TEXT]:
-                for text in _urls(key, one):
-                    if (host := _host(text)) and host not in seen:
-                        seen.add(host)
-                        yield text
         level = below
 
 

@@ -11,9 +11,10 @@ from kaizen_security.client.clock import now
 from kaizen_security.contract.step import Request
 from kaizen_security.contract.verdict import Decision, Verdict
 from kaizen_security.mcp import answers, frames
+from kaizen_security.mcp.crossing import Crossing, Moves, Side
 from kaizen_security.mcp.frames import Message, Unreadable
 from kaizen_security.mcp.inbound import Report, said
-from kaizen_security.mcp.relay import UNREADABLE, Crossing, Moves, Relay, Side
+from kaizen_security.mcp.relay import UNREADABLE, Relay
 
 if TYPE_CHECKING:
     from kaizen_security.client.client import Kaizen
@@ -93,11 +94,12 @@ class Desk:
         return b"" if call is None else answers.refusal(call, f"the server's reply was not understood: {err}")
 
     def _settled(self, crossing: Crossing) -> Moves:
-        if crossing.side is Side.CLIENT and crossing.asks:
-            self._hear(crossing.asks[0].run_id, self._asked())
+        asks = crossing.asks
+        if asks and crossing.side is Side.CLIENT:
+            self._hear(asks[0].run_id, self._asked())
         for asked in crossing.asked:
             self._hear(asked.run_id, asked.text)
-        verdicts = [self.kaizen.inspect(action) for action in crossing.asks]
+        verdicts = [*map(self.kaizen.inspect, asks)]
         with self._lock:
             moves = self.relay.settle(crossing, verdicts)
         for came in moves.came:

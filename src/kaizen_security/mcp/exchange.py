@@ -13,12 +13,12 @@ from starlette.responses import JSONResponse, Response
 
 from kaizen_security.contract.errors import Unreachable
 from kaizen_security.mcp import answers
+from kaizen_security.mcp.crossing import Moves
 from kaizen_security.mcp.desk import Desk
 from kaizen_security.mcp.events import LargeEvent
 from kaizen_security.mcp.frames import LIMITS, Shape, Unreadable, read
 from kaizen_security.mcp.large import Large
 from kaizen_security.mcp.reach import Returned
-from kaizen_security.mcp.relay import Moves
 
 HEADER_MISMATCH = -32020
 PATIENCE = 60.0

@@ -138,7 +138,7 @@ def read(line: bytes, limits: Limits = LIMITS, *, lined: bool = True) -> Frame:
     except UnicodeDecodeError as err:
         raise Unreadable(PARSE_ERROR, "the message is not UTF-8") from err
     start = 0 if text.startswith("{") else _skip(text, 0)
-    if text[start : start + 1] == "[":
+    if text.startswith("[", start):
         parts = _parts(text, start, limits)
         return Frame(tuple(_message(body, part.encode(), limits) for body, part in parts), raw, batch=True)
     body, end = _value(text, start)

@@ -29,6 +29,7 @@ from kaizen_security.contract.step import End
 from kaizen_security.contract.verdict import Mode
 from kaizen_security.mcp import answers, config
 from kaizen_security.mcp.book import Book
+from kaizen_security.mcp.crossing import Moves
 from kaizen_security.mcp.desk import Desk
 from kaizen_security.mcp.events import Events, LargeEvent, TooLong
 from kaizen_security.mcp.exchange import (
@@ -53,7 +54,7 @@ from kaizen_security.mcp.frames import LIMITS, Message
 from kaizen_security.mcp.hosted import Hosted
 from kaizen_security.mcp.large import Large
 from kaizen_security.mcp.reach import Pool, Returned
-from kaizen_security.mcp.relay import Moves, Relay
+from kaizen_security.mcp.relay import Relay
 from kaizen_security.mcp.runs import MAX_REQUEST, META_RUN, said
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup, Upstream
@@ -200,8 +201,7 @@ class Gateway:
         headers = onward(request)
         if not self._setup.agents and "authorization" in request.headers:
             headers["authorization"] = request.headers["authorization"]
-        headers |= {name.lower(): value for name, value in upstream.headers.items()}
-        return await self._reach(upstream, request.method, headers, body)
+        return await self._reach(upstream, request.method, headers | upstream.fields, body)
 
     async def _reach(self, upstream: Upstream, method: str, headers: Mapping[str, str], body: bytes | None) -> Returned:
         """The server's answer, whether it is reached over the network or started here. Raises Unreachable."""
@@ -275,8 +275,7 @@ class Gateway:
 
     async def _tell(self, request: Request, upstream: Upstream, answer: bytes) -> None:
         """The answer to a request of the server that is not passed on: it gets it as the client's own."""
-        headers = {**onward(request), "content-type": "application/json"}
-        headers |= {name.lower(): value for name, value in upstream.headers.items()}
+        headers = {**onward(request), "content-type": "application/json", **upstream.fields}
         try:
             told = await read_all(await self._reach(upstream, "POST", headers, answer))
             if isinstance(told, Large):

@@ -68,7 +68,7 @@ class Ward(Protocol):
         """The client's reply to a request of the server: what has to be judged before it leaves."""
 
     def ruled(self, arrival: Arrival, asks: tuple[Action, ...], blocked: Mapping[str, str]) -> Arrival:
-        """The arrival again, now that ``asks`` are judged; ``blocked``: reasons by the action's id."""
+        """The arrival again, now that ``asks`` are judged, where there are any; ``blocked``: reasons by the action's id."""
 
 
 class Nothing:
@@ -118,13 +118,10 @@ def brought(reply: Message) -> tuple[Json, bool]:
     failed = result.get("isError") is True
     if result.get("structuredContent") is not None:
         return result["structuredContent"], failed
-    blocks = next(
-        (result[key] for key in ("content", "contents", "messages") if isinstance(result.get(key), list)), None
-    )
-    if not isinstance(blocks, list):
-        return result, failed
-    found = [_plain(block) for block in blocks]
-    return (found[0] if len(found) == 1 else found), failed
+    for key in ("content", "contents", "messages"):
+        if isinstance(blocks := result.get(key), list):
+            return (_plain(blocks[0]) if len(blocks) == 1 else [_plain(block) for block in blocks]), failed
+    return result, failed
 
 
 def _plain(block: Json) -> Json:
@@ -149,7 +146,9 @@ def _plain(block: Json) -> Json:
 def as_one(result: Json) -> tuple[str, ...]:
     """The text of a result's blocks put together, as a model reads them; nothing when there are fewer than two."""
     blocks = result.get("content") if isinstance(result, dict) else None
-    said = [_text_of(block) for block in blocks] if isinstance(blocks, list) else []
+    if not isinstance(blocks, list) or len(blocks) < 2:
+        return ()
+    said = [_text_of(block) for block in blocks]
     return ("".join(said),) if sum(map(bool, said)) > 1 else ()
 
 

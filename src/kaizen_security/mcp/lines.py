@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from kaizen_security.contract.canonical_values import builder
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """A whole frame, without its line feed."""
 
     data: bytes
+
+
+_line = builder(Line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,11 @@ class Lines:
 
     def feed(self, data: bytes) -> Iterator[Line | Piece]:
         """The frames that are complete now, and the pieces of one that is too long."""
+        if not self._buffer and not self._over and len(data) <= self._limit and data.find(b"\n") == len(data) - 1:
+            # One whole frame and nothing else, as most reads are: it need not be put together.
+            if data.strip():
+                yield _line(data[:-1])
+            return
         self._buffer += data
         while True:
             at = self._buffer.find(b"\n", self._searched)
@@ -44,7 +54,7 @@ class Lines:
                 self._over = False
                 yield Piece(found, last=True)
             elif found.strip():
-                yield Line(found)
+                yield _line(found)
         self._searched = len(self._buffer)
         if self._over or self._searched > self._limit:
             self._over = True

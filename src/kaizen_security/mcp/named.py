@@ -31,6 +31,8 @@ _NOBODY = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}\Z|.{0,80}\b[0-9]{4}[-/.][0-
 _JOINTS = str.maketrans("", "", " \t\n\v\f\r\x1c\x1d\x1e\x1f()/-\x85\xa0\u2002\u2003\u2007\u2009\u200a\u202f\u3000")
 """White space of all kinds that stand in a number, and what else joins its parts."""
 _DIGITS = 6
+_ENOUGH = re.compile(r"(?:[^0-9]*+[0-9]){6}")
+"""As many digits, which no telephone and no account is without: most texts have fewer, and are no party."""
 _LONG = 9
 """Digits alone are a number of many things, up to here."""
 
@@ -40,7 +42,10 @@ def named_by(arguments: Json, others: Callable[[], Iterable[Pins]]) -> dict[str,
 
     ``others``  the pins of the other servers; asked for only when there is such a value, since they lie on disk
     """
-    wanted = {value: _plain(value) for value in _parties(arguments)}
+    parties = _parties(arguments)
+    if not parties:
+        return {}
+    wanted = {value: _plain(value) for value in parties}
     wanted = {value: plain for value, plain in wanted.items() if len(plain) >= LEAST}
     if not wanted:
         return {}
@@ -70,7 +75,12 @@ def _parties(arguments: Json) -> list[str]:
                 below += one.values()
             elif isinstance(one, list):
                 below += one
-            elif isinstance(one, str) and len(one) <= LONGEST and _is_party(one.strip()):
+            elif (
+                isinstance(one, str)
+                and len(one) <= LONGEST
+                and ("@" in one or _ENOUGH.match(one))
+                and _is_party(one.strip())
+            ):
                 found.append(one)
         level = below
     return found[:MOST]

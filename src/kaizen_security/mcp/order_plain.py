@@ -10,7 +10,7 @@ import base64
 import binascii
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
 from kaizen_security.mcp.definitions import latin
@@ -45,8 +45,11 @@ _APART = re.compile(r"(?<!\S)[^\W\d_](?: [^\W\d_]){2,}(?!\S)")
 
 def plain(text: str) -> str:
     """Small letters, one blank, a line a paragraph, no examples, and ``END`` before what ends a sentence."""
-    text = bare(cut(text)).replace(END, " ")
-    if not text.isascii():
+    ascii_only = text.isascii()
+    if len(text) > MAX_TEXT:
+        text = cut(text)
+    text = (text if ascii_only else bare(text)).replace(END, " ")
+    if not ascii_only:
         text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").replace("\u2018", "'")
         text = text.replace("\u201c", '"').replace("\u201d", '"')
         text = _WORD.sub(lambda word: latin(word[0]), text)
@@ -81,15 +84,22 @@ def parts(text: str, lap: int) -> Iterator[str]:
     yield text[-MAX_TEXT:]
 
 
-def decoded(text: str) -> Iterator[tuple[str, str]]:
-    """Readings of ``text`` that are not its letters as they stand: how it was written, and what it says then."""
+def decoded(text: str) -> Iterable[tuple[str, str]]:
+    """Readings of ``text`` that are not its letters as they stand: how it was written, and what it says then. Most have none."""
     text = cut(text)
     lengths = [*map(len, text.split())]
-    if lengths.count(1) >= SPREAD and spread(text):
+    apart = lengths.count(1) >= SPREAD and spread(text)
+    figured = _figured(text, len(lengths))
+    long = bool(lengths) and max(lengths) >= CODED
+    return _readings(text, apart, figured, long) if apart or figured or long else ()
+
+
+def _readings(text: str, apart: bool, figured: bool, long: bool) -> Iterator[tuple[str, str]]:
+    if apart:
         yield "letters set apart", gathered(text)
-    if _figured(text, len(lengths)):
+    if figured:
         yield "figures for letters", text.translate(_FIGURES)
-    if not lengths or max(lengths) < CODED:
+    if not long:
         return
     if text.count("%20") >= BLANKS:
         yield "text in percent signs", unquote(text)

@@ -40,14 +40,18 @@ class Sieve:
 
     def may(self, text: str) -> int:
         """A bit for each group, in order: 0 where the text holds none of its stems."""
-        found, kept, new = self._always, self._kept, []
-        for word in {*text.split()}:
-            holds = kept.get(word)
+        words = text.split()
+        # Few words hold anything, so few answers differ: this is no loop over the words.
+        answers = [*map(self._kept.get, words)]
+        found = self._always
+        for holds in {*answers}:
             if holds is None:
-                new.append(word)
+                found |= self._learnt(
+                    [*dict.fromkeys(word for word, holds in zip(words, answers, strict=True) if holds is None)]
+                )
             else:
                 found |= holds
-        return found | self._learnt(new) if new else found
+        return found
 
     def _learnt(self, words: list[str]) -> int:
         found, others, learnt = 0, [], 0

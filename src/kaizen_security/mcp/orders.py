@@ -69,7 +69,9 @@ _HEAVY_KINDS: tuple[Kind | Together, ...] = (
     *order_together.HEAVY,
     *order_acts.HEAVY,
 )
-_HEAVY_SIEVE = Sieve((*(kind.stems for kind in _HEAVY_KINDS), *HEAVY_STEMS))
+_SIEVE = Sieve((*(kind.stems for kind in _HEAVY_KINDS), *HEAVY_STEMS, READERS))
+"""The heavy kinds, the languages, and the words for a program that reads: most texts hold none, as their words say."""
+_READER = 1 << len(_HEAVY_KINDS) + len(HEAVY_STEMS)
 
 _RESULT_TAG = re.compile(r"<(/?)(?:tool|function)[_ ]?(?:results?|response|output|call)s?\b", re.IGNORECASE)
 _PICTURE = re.compile(r"!\[")
@@ -132,7 +134,7 @@ def signs(
         ):
             found.setdefault(sign.kind, sign)
         if len(text) >= SHORTEST_CODED:
-            _decoded(text, found, lambda said: _of_kinds(said, {}, _every(said)))
+            _decoded(decoded(text), found, lambda said: _of_kinds(said, {}, _every(said)))
         if len(text) >= SHORTEST_WORDED and (worded := _worded(read)).weight > best.weight:
             best = worded
     if best.weight:
@@ -166,9 +168,10 @@ def signs_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
     that has a sign in each chapter gives none.
     """
     best: dict[str, Sign] = {}
-    for part in parts(text, 2 * NEAR):
+    for part in (text,) if len(text) <= MAX_TEXT else parts(text, 2 * NEAR):
         found = _heaviest(plain(part), part, whole=addressed and len(part) <= MAX_PLACE)
-        _decoded(part, found, lambda said: _heaviest(said, "", whole=len(said) <= MAX_PLACE).values())
+        if coded := decoded(part):
+            _decoded(coded, found, lambda said: _heaviest(said, "", whole=len(said) <= MAX_PLACE).values())
         if found:
             best = max(best, found, key=_worth)
     return _sorted(best) if best else ()
@@ -176,9 +179,16 @@ def signs_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
 
 def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
     """The signs of the place where they weigh most, with those of how the text looks (``seen``). ``whole``: it is one place."""
-    marked = [*_around_heavy(read), *_around_looks(read, seen)]
-    places = [*marked, *_around_readers(read)] or ([read[:MAX_PLACE]] if whole else [])
-    signs_of_looks = tuple(_in_sight(seen)) if places else ()
+    may = _SIEVE.may(read)
+    marked = [*_around_heavy(read, may & ~_READER)] if may & ~_READER else []
+    if "</" in seen or "://" in seen or "![" in seen:
+        marked += _around_looks(read, seen)
+    places = [*marked, *_around_readers(read)] if may & _READER else marked
+    if not places:
+        if not whole:
+            return {}
+        places = [read[:MAX_PLACE]]
+    signs_of_looks = tuple(_in_sight(seen))
     best: dict[str, Sign] = {}
     looked = 0
     for number, place in enumerate(places):
@@ -213,7 +223,7 @@ def _worth(found: Mapping[str, Sign]) -> int:
 
 
 def _around_looks(read: str, seen: str) -> Iterator[str]:
-    """The neighbourhood of what ends the result, and of pictures that carry something out."""
+    """The neighbourhood of what ends the result, and of pictures and addresses that carry something out."""
     marks = [tag.start()] if _breaks_out(seen) and (tag := _RESULT_TAG.search(read)) else []
     if _carries_out(seen):
         marks += [image.start() for image in islice(_PICTURE.finditer(read), MAX_PICTURES)]
@@ -237,9 +247,9 @@ def _around_readers(read: str) -> Iterator[str]:
             at = read.find(reader, at + NEAR)
 
 
-def _around_heavy(read: str) -> Iterator[str]:
-    """The neighbourhood of each heavy sign; of a text that is full of them, the whole text."""
-    spans = [match.span() for kind in _heavy(read) for match in islice(kind.finds(read), MAX_PLACES + 1)]
+def _around_heavy(read: str, may: int) -> Iterator[str]:
+    """The neighbourhood of each heavy sign; of a text that is full of them, the whole text. ``may``: bits of what it may hold."""
+    spans = [match.span() for kind in _heavy(read, may) for match in islice(kind.finds(read), MAX_PLACES + 1)]
     if len(spans) > MAX_PLACES:
         yield read
         return
@@ -247,12 +257,11 @@ def _around_heavy(read: str) -> Iterator[str]:
         yield read[max(0, start - NEAR) : end + NEAR]
 
 
-def _heavy(read: str) -> Iterator[Kind | Together]:
+def _heavy(read: str, may: int) -> Iterator[Kind | Together]:
     """The heavy kinds that a text may hold: most hold none."""
-    found = _HEAVY_SIEVE.may(read)
-    while found:
-        number = (found & -found).bit_length() - 1
-        found &= found - 1
+    while may:
+        number = (may & -may).bit_length() - 1
+        may &= may - 1
         if number < len(_HEAVY_KINDS):
             yield _HEAVY_KINDS[number]
         else:
@@ -265,6 +274,8 @@ def orders_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
     ``addressed``: whoever reads it is spoken to anyway, as in an error's words or in a prompt
     """
     found = signs_in_result(text, addressed=addressed)
+    if not found:
+        return ()
     spoken = addressed or any(sign.kind in _SPOKEN for sign in found)
     return found if weight(found) >= (SPOKEN_TO if spoken else RESULT) else ()
 
@@ -273,9 +284,11 @@ def _sorted(found: Mapping[str, Sign]) -> tuple[Sign, ...]:
     return tuple(sorted(found.values(), key=lambda sign: -sign.weight))
 
 
-def _decoded(text: str, found: dict[str, Sign], look: Callable[[str], Iterable[Sign]]) -> None:
-    """The signs of what the text says once it is decoded; that it had to be is a sign itself, where it says more than before."""
-    for how, said in decoded(text):
+def _decoded(
+    readings: Iterable[tuple[str, str]], found: dict[str, Sign], look: Callable[[str], Iterable[Sign]]
+) -> None:
+    """The signs of what a text says once it is decoded; that it had to be is a sign itself, where it says more than before."""
+    for how, said in readings:
         signs_of_it = tuple(look(plain(said)))
         if any(sign.kind not in found for sign in signs_of_it):
             found.setdefault(how, Sign(how, 3, said[:120]))

@@ -9,14 +9,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 
-from kaizen_security.contract.action import Action
-from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.verdict import Verdict
 from kaizen_security.mcp import answers
 from kaizen_security.mcp.calls import FROM_SERVER, NotUnderstood, actions_of, one_folded
+from kaizen_security.mcp.crossing import (
+    Asked,
+    Call,
+    Crossing,
+    Moves,
+    Part,
+    Side,
+    made_call,
+    made_came,
+    made_crossing,
+    made_part,
+)
 from kaizen_security.mcp.frames import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -47,86 +56,6 @@ UNREADABLE, TOO_LARGE, UNASKED, TOO_MANY, TOO_FAST, REUSED, STRANGE = (
 ONE_FOLDED = "arguments has a key that differs from another only in case, and the tool is not known to have both"
 MOST_CANCELLED = 64
 """Cancelled requests, of both sides, whose late replies still go on."""
-
-
-class Side(Enum):
-    """Who sent it."""
-
-    CLIENT = "client"
-    SERVER = "server"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that was passed on and waits for its reply; ``action`` is what it does, None for one that only looks."""
-
-    message: Message
-    action: Action | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the user asked, as the host tells it with a call of the run."""
-
-    run_id: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
-    """One message of a crossing. ``asks`` have to be allowed; when it is dropped, ``answer`` is what its sender gets."""
-
-    message: Message
-    asks: tuple[Action, ...] = ()
-    drop: bool = False
-    answer: bytes = b""
-    arrival: Arrival | None = None
-    call: Call | None = None
-    report: Report | None = None
-    asked: Asked | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """A line on its way. ``asks``: the actions to be judged, in this order, before ``settle``."""
-
-    side: Side
-    frame: Frame | None
-    parts: tuple[_Part, ...] = ()
-    answer: bytes = b""
-
-    @property
-    def asked(self) -> tuple[Asked, ...]:
-        """What the messages say that the user asked."""
-        return tuple(part.asked for part in self.parts if part.asked is not None)
-
-    @property
-    def asks(self) -> tuple[Action, ...]:
-        """What has to be judged before it may cross."""
-        return tuple(action for part in self.parts for action in part.asks)
-
-
-_made, _crossing = builder(_Part), builder(Crossing)
-"""In the order of their fields: one of each is made for each line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Came:
-    """What an action brought back."""
-
-    action: Action
-    content: object
-    failed: bool
-
-
-@dataclass(slots=True)
-class Moves:
-    """What is to be written where, each without its line end; ``came``: results to note; ``reports``: what a ward found."""
-
-    to_server: list[bytes] = field(default_factory=list)
-    to_client: list[bytes] = field(default_factory=list)
-    came: list[Came] = field(default_factory=list)
-    reports: list[Report] = field(default_factory=list)
 
 
 class Relay:
@@ -176,8 +105,9 @@ class Relay:
         except Unreadable as err:
             self._lose(UNREADABLE)
             return Crossing(side, None, answer=answers.error(err.id, err.code, f"{answers.PREFIX}{err}"))
-        parts = [self._part(side, message, now) for message in frame.messages]
-        return _crossing(side, frame, (*parts,), b"")
+        if len(frame.messages) == 1:
+            return made_crossing(side, frame, (self._part(side, frame.messages[0], now),), b"")
+        return made_crossing(side, frame, tuple([self._part(side, message, now) for message in frame.messages]), b"")
 
     def cut_from_server(self, frame: Frame, beginning: str) -> Crossing:
         """A large reply from the server, of which ``frame`` is the skeleton and ``beginning`` the first part of its text."""
@@ -206,7 +136,7 @@ class Relay:
         pending = self._pending[Side.CLIENT]
         return pending.popitem()[1].message if len(pending) == 1 else None
 
-    def _part(self, side: Side, message: Message, now: float) -> _Part:
+    def _part(self, side: Side, message: Message, now: float) -> Part:
         if message.shape is Shape.REPLY:
             return self._reply(side, message)
         if not self._pace[side].takes(now):
@@ -223,12 +153,12 @@ class Relay:
             self._pending[side][message.id] = part.call
         return part
 
-    def _refuse(self, message: Message, reason: str, code: int, said: str = "") -> _Part:
+    def _refuse(self, message: Message, reason: str, code: int, said: str = "") -> Part:
         self._lose(reason)
         reply = answers.error(message.id, code, answers.PREFIX + (said or reason)) if message.id is not None else b""
-        return _Part(message=message, drop=True, answer=reply)
+        return Part(message=message, drop=True, answer=reply)
 
-    def _of_client(self, message: Message) -> _Part:
+    def _of_client(self, message: Message) -> Part:
         try:
             message, asked = told(message)
         except ValueError:
@@ -236,11 +166,11 @@ class Relay:
         part = self._judged(message)
         return replace(part, asked=Asked(self._run(message), asked)) if asked and not part.drop else part
 
-    def _judged(self, message: Message) -> _Part:
+    def _judged(self, message: Message) -> Part:
         if message.method.startswith("notifications/") and message.shape is Shape.NOTIFICATION:
             if message.method == "notifications/cancelled":
                 self._cancel(Side.CLIENT, message)
-            return _Part(message=message)
+            return Part(message=message)
         folded = one_folded(message)
         if folded and not self._ward.takes(message, folded):
             return self._refuse(message, UNREADABLE, INVALID_PARAMS, ONE_FOLDED)
@@ -252,10 +182,10 @@ class Relay:
         held = self._ward.held(asks[0]) if asks else None
         if held is not None:
             report = Report(asks[0], (held,), blocked=True)
-            return _Part(message=message, drop=True, answer=_refused(message, said((held,))), report=report)
-        return _made(message, asks, False, b"", None, Call(message, asks[0] if asks else None), None, None)
+            return Part(message=message, drop=True, answer=_refused(message, said((held,))), report=report)
+        return made_part(message, asks, False, b"", None, made_call(message, asks[0] if asks else None), None, None)
 
-    def _of_server(self, message: Message) -> _Part:
+    def _of_server(self, message: Message) -> Part:
         if message.shape is Shape.NOTIFICATION:
             if message.method == "notifications/cancelled":
                 self._cancel(Side.SERVER, message)
@@ -265,7 +195,7 @@ class Relay:
         # Of the run that is under way: which one that is, is the client's to say, never the server's.
         run_id = self._run(replace(message, body={})) if arrival.asks else ""
         asks = tuple(replace(action, id=self._ids(), run_id=run_id) for action in arrival.asks)
-        return _Part(message=message, asks=asks, arrival=arrival, call=Call(message))
+        return Part(message=message, asks=asks, arrival=arrival, call=Call(message))
 
     def _cancel(self, side: Side, message: Message) -> None:
         params = message.params
@@ -277,24 +207,26 @@ class Relay:
             if len(self._cancelled) > MOST_CANCELLED:
                 self._cancelled.popitem(last=False)
 
-    def _reply(self, side: Side, message: Message) -> _Part:
+    def _reply(self, side: Side, message: Message) -> Part:
         """The reply to a request of the other side."""
         other = Side.SERVER if side is Side.CLIENT else Side.CLIENT
         id_ = message.id
         call = None if id_ is None else self._pending[other].pop(id_, None) or self._cancelled.pop((other, id_), None)
         if call is None:
             self._lose(UNASKED)
-            return _Part(message=message, drop=True)
+            return Part(message=message, drop=True)
         if side is Side.CLIENT:
             asks = self._ward.answered(call.message, message, self.server)
-            return _Part(
+            return Part(
                 message=message,
                 asks=tuple(replace(one, id=self._ids(), run_id=self._run(message)) for one in asks),
                 call=call,
             )
         arrival = self._ward.replied(call.message, message, self.server)
-        asks = tuple(replace(one, id=self._ids(), run_id=self._run(call.message)) for one in arrival.asks)
-        return _made(message, asks, False, b"", arrival, call, None, None)
+        asks = arrival.asks and tuple(
+            replace(one, id=self._ids(), run_id=self._run(call.message)) for one in arrival.asks
+        )
+        return made_part(message, asks, False, b"", arrival, call, None, None)
 
     # --- settling -----------------------------------------------------------------------------------------------------
 
@@ -316,11 +248,12 @@ class Relay:
             at += len(part.asks)
             passed.append(self._settle(crossing.side, part, judged, replies, moves))
         _send(on, crossing.frame, passed)
-        _send(back, Frame((), b"", batch=crossing.frame.batch and len(replies) > 1), replies)
+        if replies:
+            _send(back, Frame((), b"", batch=crossing.frame.batch and len(replies) > 1), replies)
         return moves
 
     def _settle(
-        self, side: Side, part: _Part, verdicts: tuple[Verdict, ...], replies: list[bytes], moves: Moves
+        self, side: Side, part: Part, verdicts: tuple[Verdict, ...], replies: list[bytes], moves: Moves
     ) -> bytes:
         """The bytes of one message that go on; empty for none."""
         if part.drop:
@@ -331,7 +264,11 @@ class Relay:
             return b""
         if part.arrival is not None:
             return self._settle_arrival(part, part.arrival, verdicts, replies, moves)
-        blocked = next((_reason(verdict) for verdict in verdicts if verdict.blocked), "")
+        blocked = ""
+        for verdict in verdicts:
+            if verdict.blocked:
+                blocked = _reason(verdict)
+                break
         if not blocked and len(verdicts) == len(part.asks):
             return part.message.raw
         reason = blocked or "nobody judged it"
@@ -344,17 +281,21 @@ class Relay:
         return b""
 
     def _settle_arrival(
-        self, part: _Part, arrival: Arrival, verdicts: tuple[Verdict, ...], replies: list[bytes], moves: Moves
+        self, part: Part, arrival: Arrival, verdicts: tuple[Verdict, ...], replies: list[bytes], moves: Moves
     ) -> bytes:
-        blocked = {
-            action.id: _reason(verdict) for action, verdict in zip(part.asks, verdicts, strict=False) if verdict.blocked
-        }
-        ruled = self._ward.ruled(arrival, part.asks, blocked)
+        ruled = arrival
+        if part.asks:
+            blocked = {
+                action.id: _reason(verdict)
+                for action, verdict in zip(part.asks, verdicts, strict=False)
+                if verdict.blocked
+            }
+            ruled = self._ward.ruled(arrival, part.asks, blocked)
         moves.reports += ruled.reports
         call = part.call
         reply = part.message.shape is Shape.REPLY
         if reply and call is not None and call.action is not None:
-            moves.came.append(Came(call.action, ruled.content, ruled.failed))
+            moves.came.append(made_came(call.action, ruled.content, ruled.failed))
         if not ruled.reason:
             return ruled.instead or part.message.raw
         if reply and call is not None:
@@ -384,12 +325,13 @@ def _refused(message: Message, reason: str) -> bytes:
 
 def _send(to: list[bytes], frame: Frame, parts: list[bytes]) -> None:
     """The parts that go on, as one line; the frame's own bytes when all of it goes on unchanged."""
+    if not frame.batch:
+        to.extend(filter(None, parts))
+        return
     going = [part for part in parts if part]
     if not going:
         return
-    if not frame.batch:
-        to.extend(going)
-    elif going == [message.raw for message in frame.messages]:
+    if going == [message.raw for message in frame.messages]:
         to.append(frame.raw)
     else:
         to.append(b"[" + b",".join(going) + b"]")

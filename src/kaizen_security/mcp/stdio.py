@@ -40,8 +40,7 @@ class Out:
 
     def lines(self, lines: Iterable[bytes]) -> None:
         """Write each with its line feed. After the reader has gone, nothing."""
-        data = b"".join(line + b"\n" for line in lines)
-        if data:
+        if data := b"\n".join((*lines, b"")):
             self.pieces((data,))
 
     def pieces(self, pieces: Iterable[bytes]) -> None:
@@ -49,10 +48,14 @@ class Out:
         with self._lock:
             for piece in pieces:
                 if self.open:
-                    self._write(memoryview(piece))
+                    self._write(piece)
 
-    def _write(self, view: memoryview) -> None:
+    def _write(self, piece: bytes) -> None:
         try:
+            written = os.write(self._fd, piece)
+            if written == len(piece):
+                return
+            view = memoryview(piece)[written:]
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError:
@@ -153,8 +156,10 @@ class Shim:
             for line in lines.feed(data):
                 if isinstance(line, Line):
                     moves = desk.client(line.data)
-                    self._to_server.lines(moves.to_server)
-                    self._to_client.lines(moves.to_client)
+                    if moves.to_server:
+                        self._to_server.lines(moves.to_server)
+                    if moves.to_client:
+                        self._to_client.lines(moves.to_client)
                     continue
                 large = large or _large()
                 large.feed(line.data)
@@ -173,8 +178,10 @@ class Shim:
             for line in lines.feed(data):
                 if isinstance(line, Line):
                     moves = desk.server(line.data)
-                    self._to_client.lines(moves.to_client)
-                    self._to_server.lines(moves.to_server)
+                    if moves.to_client:
+                        self._to_client.lines(moves.to_client)
+                    if moves.to_server:
+                        self._to_server.lines(moves.to_server)
                     continue
                 large = large or _large()
                 large.feed(line.data)

@@ -28,6 +28,11 @@ class Upstream:
     command: tuple[str, ...] = field(default=(), repr=False)
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """``headers`` with their names in small letters."""
+        return {name.lower(): value for name, value in self.headers.items()}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from shlex import quote
 
 from kaizen_security.contract.action import Action, Json
+from kaizen_security.contract.canonical_values import builder
 from kaizen_security.contract.errors import Misconfigured
 from kaizen_security.contract.finding import Finding
 from kaizen_security.mcp import answers
@@ -46,6 +47,9 @@ SERVER_KEY = "io.modelcontextprotocol/serverInfo"
 ASKS_PEOPLE = frozenset({"sampling/createMessage", "elicitation/create"})
 MAX_TOLD = 10_000
 """Definitions that are known to be reported; a server with more of them is reported again."""
+
+_arrival = builder(Arrival)
+"""In the order of its fields: one is made for each reply."""
 
 
 class Warden(Nothing):
@@ -299,24 +303,20 @@ class Warden(Nothing):
         """What a call brought back, and what the server asks for before it goes on (2026-07-28)."""
         content, failed = brought(reply)
         body = reply.body.get("result", reply.body.get("error"))
-        looks = call.method in BRINGS or failed
-        wrong = (
-            self._wrong(
-                (*texts(body), *as_one(body)), definition=False, addressed=failed or call.method == "prompts/get"
-            )
-            if looks
-            else ()
-        )
+        wrong: tuple[str, ...] = ()
+        if call.method in BRINGS or failed:
+            said = (*texts(body), *as_one(body))
+            wrong = self._wrong(said, definition=False, addressed=failed or call.method == "prompts/get")
         if call.method == "prompts/get":
             wrong += claims(body)
         asks: tuple[Action, ...] = ()
         wanted = body.get("inputRequests") if isinstance(body, dict) else None
         if isinstance(wanted, dict):
             for one in wanted.values():
-                found, said = self._asked(one, server)
+                found, amiss = self._asked(one, server)
                 asks += found
-                wrong += said
-        return self._said(Arrival(asks=asks, content=content, failed=failed), call.method, wrong)
+                wrong += amiss
+        return self._said(_arrival(asks, (), "", b"", content, failed), call.method, wrong)
 
     def _said(self, arrival: Arrival, method: str, wrong: tuple[str, ...]) -> Arrival:
         if not wrong:
@@ -362,19 +362,17 @@ class Warden(Nothing):
     ) -> tuple[str, ...]:
         """What is wrong with texts, in one sentence each. ``addressed``: they speak to the model by their nature.
         ``asked``: the arguments that are asked for with them."""
-        found: list[str] = []
-        every = list(said)
-        for text in every:
-            found += [f"{one.kind}: {one.shown}" for one in hidden(text, definition=definition)]
+        every = tuple(said)
+        found = [f"{one.kind}: {one.shown}" for text in every for one in hidden(text, definition=definition)]
         if definition:
             marks = signs(every, asked=asked, own=frozenset(self._pinned) or None)
             if weight(marks) >= DEFINITION:
                 found += [f'{sign.kind}: "{visible(sign.words)}"' for sign in marks]
         else:
             for text in every:
-                marks = orders_in_result(text, addressed=addressed) if len(text) > 30 else ()
-                found += [f'{sign.kind}: "{visible(sign.words)}"' for sign in marks]
-        return tuple(dict.fromkeys(found))[:8]
+                if len(text) > 30 and (marks := orders_in_result(text, addressed=addressed)):
+                    found += [f'{sign.kind}: "{visible(sign.words)}"' for sign in marks]
+        return tuple(dict.fromkeys(found))[:8] if found else ()
 
 
 def _entries_of(reply: Message, key: str) -> list[Json]:

@@ -23,6 +23,16 @@ def test_lines_come_out_whole_however_they_were_cut(step):
     assert lines.rest == 4
 
 
+@pytest.mark.parametrize(
+    "data", [b"", b"\n", b" \r\n", b"a\n", b"a\r\n", b"x" * 16 + b"\n", b"x" * 17 + b"\n", b"a\nb\n"]
+)
+def test_what_comes_as_one_whole_line_is_the_same_as_in_pieces(data):
+    whole, pieces = Lines(16), Lines(16)
+    at_once = [one.data for one in whole.feed(data)]
+    assert b"".join(at_once) == b"".join(one.data for byte in data for one in pieces.feed(bytes([byte])))
+    assert [one.data for one in whole.feed(b"next\n")] == [b"next"]
+
+
 @pytest.mark.parametrize("step", [1, 5, 64])
 def test_what_is_too_long_comes_in_pieces_and_the_next_line_is_whole_again(step):
     data = b"x" * 40 + b"\nshort\n"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from kaizen_security.contract.bundle import Bundle
 from kaizen_security.contract.step import Request
 from kaizen_security.contract.verdict import Mode
+from kaizen_security.mcp import named
 from kaizen_security.mcp.named import named_by
 from kaizen_security.mcp.pins import Pins, judged, settle
 from kaizen_security.mcp.shelf import Shelf
@@ -39,6 +42,13 @@ def test_an_address_or_a_number_is_known_however_it_is_written(value):
 )
 def test_other_values_are_named_by_nobody(value):
     assert named_by({"to": value}, lambda: [pinned()]) == {}
+
+
+@given(st.text(alphabet="0123456789 ab@.+()-/\u00b2\u0663", max_size=40))
+@example("+39 055 000 1234")
+@example("\u00b2" * 6 + "a")
+def test_what_has_too_few_digits_is_left_without_being_looked_at_only_where_it_is_no_party(text):
+    assert named._parties({"to": text}) == ([text] if named._is_party(text.strip()) else [])
 
 
 EXAMPLES = (
