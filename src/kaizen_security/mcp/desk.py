@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 class Desk:
     """One connection's. Its methods may be called from the threads of both directions; no lock is held while a verdict is
-    waited for. ``named``: the session that it belongs to, once the server has named one. ``asked``: what the user asked, where
+    waited for. ``named``: the run of its session, once the server has named one. ``asked``: what the user asked, where
     the transport says it and not the message.
     """
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache
 from typing import TypeVar
+from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kaizen_security.contract.errors import Unreachable
 from kaizen_security.mcp import answers
@@ -31,6 +34,38 @@ PASSED_ON = frozenset(
 PASSED_BACK = frozenset("content-type mcp-session-id www-authenticate retry-after allow".split())
 
 
+class Incoming(Request):
+    """A request to ``server``, as its path calls it.
+
+    ``fields``: its headers, each name once and with its first value, for what we decide as for what the server gets. Else a client
+    could name one session to us and another to the server.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, server: str) -> None:
+        super().__init__(scope, receive)
+        self.server = server
+        self.fields: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            self.fields.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+
+
+class Door:
+    """ASGI: ``/NAME/mcp`` goes to ``endpoint``, all else to ``others``; through a web framework's layers a call takes longer."""
+
+    def __init__(self, endpoint: Callable[[Incoming], Awaitable[Response]], others: ASGIApp) -> None:
+        self._endpoint = endpoint
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection of ASGI."""
+        server, _, rest = scope["path"][1:].partition("/") if scope["type"] == "http" else ("", "", "")
+        if not server or rest != "mcp":
+            await self._others(scope, receive, send)
+            return
+        response = await self._endpoint(Incoming(scope, receive, server))
+        await response(scope, receive, send)
+
+
 def loopback(host: str) -> bool:
     """Whether a name or address is this machine's own."""
     try:
@@ -39,20 +74,36 @@ def loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def onward(request: Request) -> dict[str, str]:
+@lru_cache(maxsize=64)
+def is_here(host: str) -> bool:
+    """Whether a ``Host`` field names this machine: kept, since it is the same for each request of a client. Raises ValueError."""
+    return loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def onward(request: Incoming) -> dict[str, str]:
     """The headers of a request that reach the server."""
-    return {name: value for name, value in request.headers.items() if name in PASSED_ON or name.startswith("mcp-")}
+    return {name: value for name, value in request.fields.items() if name in PASSED_ON or name.startswith("mcp-")}
 
 
 async def body_of(request: Request) -> bytes | None:
-    """The request's body; None when it is over the bound. Raises TimeoutError when it has not all come within ``PATIENCE``."""
+    """The request's body; None when it is over the bound.
+
+    Raises TimeoutError when it has not all come within ``PATIENCE``, ClientDisconnect.
+    """
     found = bytearray()
     async with asyncio.timeout(PATIENCE):
-        async for chunk in request.stream():
-            found += chunk
-            if len(found) > LIMITS.request:
+        while True:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            piece: bytes = message.get("body", b"")
+            if len(found) + len(piece) > LIMITS.request:
                 return None
-    return bytes(found)
+            if not found and not message.get("more_body", False):
+                return piece  # all of it at once, as mostly
+            found += piece
+            if not message.get("more_body", False):
+                return bytes(found)
 
 
 async def read_all(reply: Returned) -> bytes | Large:
@@ -79,9 +130,9 @@ async def read_all(reply: Returned) -> bytes | Large:
     return bytes(found) if large is None else large
 
 
-def mismatch(request: Request, body: bytes) -> str:
+def mismatch(request: Incoming, body: bytes) -> str:
     """What the headers say of the message must be what it is (2026-07-28): who looks at them only must not be told otherwise."""
-    method, name = request.headers.get("mcp-method"), request.headers.get("mcp-name")
+    method, name = request.fields.get("mcp-method"), request.fields.get("mcp-name")
     if method is None and name is None:
         return ""
     try:

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from kaizen_security.client.client import Kaizen
 from kaizen_security.client.clock import now
@@ -34,13 +35,15 @@ from kaizen_security.mcp.desk import Desk
 from kaizen_security.mcp.events import Events, LargeEvent, TooLong
 from kaizen_security.mcp.exchange import (
     HEADER_MISMATCH,
+    Door,
+    Incoming,
     aside,
     back,
     body_of,
     chunks,
     foreign,
+    is_here,
     joined,
-    loopback,
     mismatch,
     onward,
     passed,
@@ -113,14 +116,9 @@ class Gateway:
         self._sessions: OrderedDict[tuple[str, str, str], Desk] = OrderedDict()
         self.lost: dict[str, int] = {}
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """The ASGI application."""
-        return Starlette(
-            routes=[
-                Route("/{server}/mcp", self.endpoint, methods=["POST", "GET", "DELETE"]),
-                Route("/healthz", self.healthz, methods=["GET"]),
-            ]
-        )
+        return Door(self.endpoint, Starlette(routes=[Route("/healthz", self.healthz, methods=["GET"])]))
 
     async def healthz(self, request: Request) -> Response:
         """``GET /healthz``: that it lives, and what went nowhere and who was turned away, by reason."""
@@ -131,9 +129,9 @@ class Gateway:
         said = {"status": "ok", "sessions": len(self._sessions), "lost": lost, "turned_away": {**turned_away}}
         return JSONResponse(said)
 
-    async def endpoint(self, request: Request) -> Response:
+    async def endpoint(self, request: Incoming) -> Response:
         """``/NAME/mcp``."""
-        upstream = self._setup.upstreams.get(request.path_params["server"])
+        upstream = self._setup.upstreams.get(request.server)
         if upstream is None:
             return problem(404, "there is no server of this name")
         try:
@@ -141,13 +139,13 @@ class Gateway:
                 return problem(403, "this origin or host may not call")
         except ValueError:
             return problem(400, "Host or Origin cannot be read")
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        scheme, _, key = request.fields.get("authorization", "").partition(" ")
         agent = self._setup.agent(key.strip() if scheme.lower() == "bearer" else "", config.AGENT)
         if not agent:
             return problem(401, "Authorization: Bearer <the agent's key> is missing or wrong")
         await self._known(agent)
-        RUN.set(request.headers.get("kaizen-run", "")[:128])
-        ASKED.set(unquote(request.headers.get("kaizen-request", ""))[:MAX_REQUEST])
+        RUN.set(request.fields.get("kaizen-run", "")[:128])
+        ASKED.set(unquote(request.fields.get("kaizen-request", ""))[:MAX_REQUEST])
         ways = {"POST": self._post, "GET": self._get, "DELETE": self._end}
         if request.method not in ways:
             return problem(405, "POST, GET and DELETE are what the protocol has")
@@ -156,20 +154,20 @@ class Gateway:
         except InvalidInput as err:
             return problem(400, f"a header cannot be passed on: {err}")
 
-    def _from_here(self, request: Request) -> bool:
+    def _from_here(self, request: Incoming) -> bool:
         """A page of another site must not reach a server on this machine through its visitor's browser.
 
         Its origin gives it away; where its name was made to lead here (DNS rebinding), ``Host`` does. With keys the host is left
         alone: such a page has none, and the gateway may be reached under any name.
         """
-        host, origin = request.headers.get("host", ""), request.headers.get("origin")
-        if not self._setup.agents and not loopback(urlsplit(f"//{host}").hostname or ""):
+        host, origin = request.fields.get("host", ""), request.fields.get("origin")
+        if not self._setup.agents and not is_here(host):
             return False
         return origin is None or origin in self._setup.origins or urlsplit(origin).netloc == host
 
     # --- POST ---------------------------------------------------------------------------------------------------------
 
-    async def _post(self, request: Request, upstream: Upstream, agent: str) -> Response:
+    async def _post(self, request: Incoming, upstream: Upstream, agent: str) -> Response:
         try:
             body = await body_of(request)
         except ClientDisconnect:
@@ -181,7 +179,7 @@ class Gateway:
         wrong = mismatch(request, body)
         if wrong:
             return Response(answers.error(None, HEADER_MISMATCH, wrong), 400, media_type="application/json")
-        desk = self._desk(agent, upstream, request.headers.get(SESSION, ""))
+        desk = self._desk(agent, upstream, request.fields.get(SESSION, ""))
         if desk is None:
             return problem(404, "this session is not known here")
         moves = await settled(desk, desk.client, body)
@@ -192,15 +190,15 @@ class Gateway:
         except Unreachable as err:
             return unreachable(desk, moves.to_server[0], err)
         session = reply.headers.get(SESSION, "")
-        if session and not request.headers.get(SESSION):
+        if session and not request.fields.get(SESSION):
             self._remember(agent, upstream, session, desk)
             self._book.opened(agent, upstream.name, session)
         return await self._answer(request, upstream, reply, desk, moves, sent=moves.to_server[0])
 
-    async def _send(self, request: Request, upstream: Upstream, body: bytes | None) -> Returned:
+    async def _send(self, request: Incoming, upstream: Upstream, body: bytes | None) -> Returned:
         headers = onward(request)
-        if not self._setup.agents and "authorization" in request.headers:
-            headers["authorization"] = request.headers["authorization"]
+        if not self._setup.agents and "authorization" in request.fields:
+            headers["authorization"] = request.fields["authorization"]
         return await self._reach(upstream, request.method, headers | upstream.fields, body)
 
     async def _reach(self, upstream: Upstream, method: str, headers: Mapping[str, str], body: bytes | None) -> Returned:
@@ -211,7 +209,7 @@ class Gateway:
         return await self._pool.send(method, upstream.url, headers, body)
 
     async def _answer(
-        self, request: Request, upstream: Upstream, reply: Returned, desk: Desk, moves: Moves, *, sent: bytes
+        self, request: Incoming, upstream: Upstream, reply: Returned, desk: Desk, moves: Moves, *, sent: bytes
     ) -> Response:
         """The server's answer, by its kind."""
         kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -246,7 +244,7 @@ class Gateway:
         return Response(joined([instead, *moves.to_client]), 200, media_type="application/json")
 
     async def _stream(
-        self, request: Request, upstream: Upstream, reply: Returned, desk: Desk, first: list[bytes]
+        self, request: Incoming, upstream: Upstream, reply: Returned, desk: Desk, first: list[bytes]
     ) -> AsyncIterator[bytes]:
         """A server's events, each looked at; what is allowed passes byte for byte."""
         for line in first:
@@ -273,7 +271,7 @@ class Gateway:
             events.close()
             reply.close()
 
-    async def _tell(self, request: Request, upstream: Upstream, answer: bytes) -> None:
+    async def _tell(self, request: Incoming, upstream: Upstream, answer: bytes) -> None:
         """The answer to a request of the server that is not passed on: it gets it as the client's own."""
         headers = {**onward(request), "content-type": "application/json", **upstream.fields}
         try:
@@ -288,9 +286,9 @@ class Gateway:
 
     # --- GET and DELETE -----------------------------------------------------------------------------------------------
 
-    async def _get(self, request: Request, upstream: Upstream, agent: str) -> Response:
+    async def _get(self, request: Incoming, upstream: Upstream, agent: str) -> Response:
         """The stream of what the server sends by itself, also one that is taken up again (``Last-Event-ID``)."""
-        desk = self._desk(agent, upstream, request.headers.get(SESSION, ""))
+        desk = self._desk(agent, upstream, request.fields.get(SESSION, ""))
         if desk is None:
             return problem(404, "this session is not known here")
         try:
@@ -299,8 +297,8 @@ class Gateway:
             return unreachable(desk, b"", err)
         return await self._answer(request, upstream, reply, desk, Moves(), sent=b"")
 
-    async def _end(self, request: Request, upstream: Upstream, agent: str) -> Response:
-        session = request.headers.get(SESSION, "")
+    async def _end(self, request: Incoming, upstream: Upstream, agent: str) -> Response:
+        session = request.fields.get(SESSION, "")
         desk = self._desk(agent, upstream, session)
         if desk is None or not session:
             return problem(404, "this session is not known here")
@@ -360,8 +358,7 @@ class Gateway:
         named = [""]
 
         def run(message: Message) -> str:
-            stated = RUN.get() or said(message, META_RUN)
-            return stated or (_run_of(named[0]) if named[0] else _rolling(known))
+            return RUN.get() or said(message, META_RUN) or named[0] or _rolling(known)
 
         relay = Relay(server=upstream.name, run=run, ids=kaizen.ids.new, ward=ward, lined=False)
         desk = Desk(kaizen, relay, asked=ASKED.get)
@@ -369,7 +366,7 @@ class Gateway:
         return desk
 
     def _remember(self, agent: str, upstream: Upstream, session: str, desk: Desk) -> None:
-        desk.named[0] = session
+        desk.named[0] = _run_of(session)
         self._sessions[agent, upstream.name, session] = desk
         while len(self._sessions) > MAX_SESSIONS:
             self._sessions.popitem(last=False)

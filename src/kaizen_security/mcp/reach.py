@@ -83,7 +83,10 @@ class Reply:
                 async for piece in self._chunks():
                     yield piece
             elif "content-length" in self.headers:
-                async for piece in self._counted(_size(self.headers["content-length"].encode(), 10)):
+                left = _size(self.headers["content-length"].encode(), 10)
+                while left:
+                    piece = await self._some(left)
+                    left -= len(piece)
                     yield piece
             elif not self._whole:
                 while piece := await self._reader.read(AT_ONCE):
@@ -106,11 +109,15 @@ class Reply:
 
     async def _counted(self, left: int) -> AsyncIterator[bytes]:
         while left:
-            piece = await self._reader.read(min(left, AT_ONCE))
-            if not piece:
-                raise EOFError
+            piece = await self._some(left)
             left -= len(piece)
             yield piece
+
+    async def _some(self, left: int) -> bytes:
+        piece = await self._reader.read(min(left, AT_ONCE))
+        if not piece:
+            raise EOFError
+        return piece
 
     def close(self) -> None:
         """Let go: the connection is kept if the reply was read to its end."""

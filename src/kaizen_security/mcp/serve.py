@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import cast
 
 import uvicorn
 
@@ -17,6 +18,7 @@ from kaizen_security.mcp.reach import Pool
 from kaizen_security.mcp.shelf import Shelf
 from kaizen_security.mcp.upstreams import Setup
 from kaizen_security.net.inbound import CONNECTIONS, Protocol
+from kaizen_security.net.joined import Joined
 from kaizen_security.net.loops import runner
 
 
@@ -57,7 +59,9 @@ async def _serve(setup: Setup, bound: socket.socket, pins: str, sessions: str, l
     pool = Pool()
     gateway = Gateway(setup, attach=_attached, shelf=Shelf(pins), pool=pool, locked=locked, book=Book(sessions))
     server = _Server(
-        uvicorn.Config(gateway.app(), http=Protocol, log_level="warning", access_log=False, lifespan="off")
+        uvicorn.Config(
+            gateway.app(), http=_Protocol, log_level="warning", access_log=False, lifespan="off", proxy_headers=False
+        )
     )
     try:
         await server.serve([bound])
@@ -72,6 +76,13 @@ def _attached(agent: str) -> Kaizen:
     # What people decide has to be heard also while nothing is called.
     kaizen.wake()
     return kaizen
+
+
+class _Protocol(Protocol):
+    """A connection that writes an answer once."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast("asyncio.Transport", Joined(transport, self.loop)))
 
 
 class _Server(uvicorn.Server):

@@ -96,6 +96,44 @@ def test_a_session_is_the_server_s_own_and_bodies_pass_byte_for_byte(gateway, pe
     assert running.post(request(3, "ping"), mcp_session_id=SESSION).status_code == 404
 
 
+def test_a_field_that_is_there_twice_reaches_the_server_as_it_was_judged(gateway, peer):
+    running = gateway()
+    assert running.post(request(1, "initialize")).status_code == 200
+    twice = [("content-type", "application/json"), ("mcp-session-id", SESSION), ("mcp-session-id", "of-somebody-else")]
+    sent = running.call.post("/desk/mcp", content=json.dumps(request(2, "ping")).encode(), headers=twice)
+    headers = {name.lower(): value for name, value in peer.reached[-1][0].items()}
+    assert (sent.status_code, headers["mcp-session-id"]) == (200, SESSION)
+    other_first = running.call.post(
+        "/desk/mcp", content=json.dumps(request(3, "ping")).encode(), headers=[twice[0], twice[2], twice[1]]
+    )
+    assert (other_first.status_code, len(peer.reached)) == (404, 2)
+
+
+def test_an_answer_comes_in_one_piece(gateway, peer):
+    running = gateway()
+    body = json.dumps(request(1, "ping")).encode()
+    address = running.call.base_url
+    with socket.create_connection((address.host, address.port), timeout=20) as line:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(3):
+            line.sendall(
+                b"POST /desk/mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
+            answer = line.recv(64 << 10)
+            head, _, rest = answer.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert json.loads(rest)["id"] == 1
+
+
+def test_other_methods_and_other_paths_are_nobody_s(gateway, peer):
+    running = gateway()
+    assert running.call.put("/desk/mcp", content=b"{}").status_code == 405
+    assert running.call.get("/desk/mcp/more").status_code == 404
+    assert running.call.get("/mcp").status_code == 404
+    assert running.call.get("/healthz").json()["status"] == "ok"
+    assert peer.reached == []
+
+
 def test_a_session_that_is_ended_twice_at_once_is_ended(gateway, peer):
     running = gateway()
     running.post(request(1, "initialize", protocolVersion="2025-06-18"))
