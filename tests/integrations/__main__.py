@@ -41,6 +41,7 @@ ENVIRONMENTS = {
         "semantic_kernel",
         "google_adk",
         "google_adk_live",
+        "google_adk_hosted",
         "llamaindex",
         "bedrock",
         "bedrock_hostile",
@@ -68,6 +69,7 @@ ENVIRONMENTS = {
     "lowest-b": (
         "google_adk",
         "google_adk_live",
+        "google_adk_hosted",
         "llamaindex",
         "bedrock",
         "bedrock_hostile",

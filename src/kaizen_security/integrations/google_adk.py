@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Noted, Refused, attach_point, call_of
+from kaizen_security.integrations.elsewhere import tell
+from kaizen_security.integrations.google_hosted import Answers, brought_before
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
@@ -61,6 +63,7 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
         super().__init__(name=NAME)
         self.point: AttachPoint = attach_point(kaizen, SOURCE, identity=identity, always_ask=always_ask)
         self._runs: OrderedDict[str, tuple[Running, bool]] = OrderedDict()
+        self._answers = Answers()
 
     # --- what ADK tells
 
@@ -93,13 +96,17 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
             guard_tool(tool)
 
     async def on_event_callback(self, *, invocation_context: Any, event: Any) -> None:
-        """Words of an agent, once they are whole; and of the user, where they are spoken."""
+        """Words of an agent, once they are whole, and what Google ran for them; and of the user, where they are spoken."""
         heard = getattr(event, "input_transcription", None)
         if heard is not None and getattr(heard, "finished", False) and heard.text:
             self._run_of(invocation_context).request(heard.text)
         said = "" if getattr(event, "partial", False) else text_of(getattr(event, "content", None))
-        if said and event.author != "user":
-            agents = self.agents_of(invocation_context.agent.root_agent.find_agent(event.author))
+        if event.author == "user":
+            return
+        agent = invocation_context.agent.root_agent.find_agent(event.author)
+        agents = self.agents_of(agent)
+        tell(self.point, agents, self._run_of(invocation_context), self._answers.ran(event, agent))
+        if said:
             self._run_of(invocation_context).message(said, kaizen=self.point.agent(agents))
 
     async def after_run_callback(self, *, invocation_context: Any) -> None:
@@ -156,11 +163,8 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
         if spoken and spoken[-1] == said:
             spoken.pop()
         run = self.point.run("\n".join(filter(None, (*spoken, said)))).begin()
-        for event in events:
-            for part in getattr(event.content, "parts", None) or ():
-                brought = getattr(part, "function_response", None)
-                if brought is not None:
-                    run.read(brought.response, action_id=str(brought.id or ""))
+        for id_, content in brought_before(events, invocation_context.agent.root_agent):
+            run.read(content, action_id=id_)
         return run
 
     def _end(self, invocation_context: Any, *, completed: bool) -> None:

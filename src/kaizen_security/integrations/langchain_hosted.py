@@ -15,6 +15,7 @@ from uuid import UUID
 from kaizen_security.contract.errors import HookUnavailable
 from kaizen_security.integrations.base import AttachPoint
 from kaizen_security.integrations.elsewhere import Ran, each, of, some, tell, unwrapped, word
+from kaizen_security.integrations.elsewhere_google import grounded
 from kaizen_security.integrations.elsewhere_openai import ran_at_openai
 from kaizen_security.integrations.langchain_messages import messages
 from kaizen_security.integrations.runs import Running
@@ -85,13 +86,8 @@ def ran_in(message: Any) -> Iterator[Ran]:
             ran, cited = replace(ran, content={"result": ran.content, "cited": cited}), []
         yield ran
     grounding = of(about, "grounding_metadata")
-    if of(grounding, "web_search_queries"):
-        yield Ran(
-            tool="google_search",
-            arguments=some(grounding, "web_search_queries"),
-            publisher=provider,
-            content=some(grounding, "grounding_chunks", "grounding_supports") or None,
-        )
+    if grounding is not None:
+        yield from grounded(grounding, provider)
 
 
 def _blocks(message: Any) -> list[object]:

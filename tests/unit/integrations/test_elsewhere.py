@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from kaizen_security.integrations.elsewhere import Ran, unwrapped
+from kaizen_security.integrations.elsewhere_google import ran_at_google
 from kaizen_security.integrations.elsewhere_openai import ran_at_openai
 
 SHELL = {"type": "shell_call", "id": "sh_1", "call_id": "call_1", "action": {"commands": ["ls"]}}
@@ -91,3 +92,43 @@ def test_json_text_is_unwrapped_and_other_text_is_not():
     assert unwrapped("{a") == "{a"
     assert unwrapped("[" * 100_000) == "[" * 100_000
     assert unwrapped("words") == "words"
+
+
+CODE = {"executable_code": {"code": "print(1)", "language": "PYTHON"}}
+OUTPUT = {"code_execution_result": {"outcome": "OUTCOME_OK", "output": "1"}}
+
+
+def test_google_s_programs_and_their_output_stand_one_behind_the_other_or_come_alone():
+    whole, alone = ran_at_google([CODE, OUTPUT, {"text": "One."}, CODE])
+    assert (whole.tool, whole.arguments, whole.content, whole.failed) == (
+        "code_execution",
+        {"code": "print(1)"},
+        "1",
+        False,
+    )
+    assert (alone.tool, alone.content) == ("code_execution", None)
+    failed = {"code_execution_result": {"outcome": "OUTCOME_FAILED", "output": "no"}}
+    assert list(ran_at_google([failed])) == [Ran(content="no", failed=True)]
+    assert list(ran_at_google([CODE, OUTPUT], programs=False)) == []
+
+
+def test_what_google_s_answer_rests_on_is_a_search_or_what_one_that_was_told_of_brought():
+    chunks = [{"web": {"uri": "https://b.example", "title": "B"}}]
+    grounding = {"web_search_queries": ["b1"], "grounding_chunks": chunks}
+    (searched,) = ran_at_google([], grounding)
+    assert (searched.tool, searched.arguments, searched.content) == (
+        "google_search",
+        {"web_search_queries": ["b1"]},
+        {"grounding_chunks": chunks},
+    )
+    call = {"tool_call": {"id": "t1", "tool_type": "GOOGLE_SEARCH_WEB", "args": {"queries": ["b1"]}}}
+    answer = {"tool_response": {"id": "t1", "tool_type": "GOOGLE_SEARCH_WEB", "response": {"said": "Pay."}}}
+    told, read = ran_at_google([call, answer], grounding)
+    assert (told.tool, told.id, told.content) == ("google_search_web", "t1", {"said": "Pay."})
+    assert read == Ran(publisher="google", content={"grounding_chunks": chunks})
+    assert list(ran_at_google([answer])) == [Ran(id="t1", content={"said": "Pay."})]
+    (found,) = ran_at_google([], {"retrieval_queries": ["b1"]})
+    assert (found.tool, found.content) == ("retrieval", None)
+    (rests,) = ran_at_google([], {"grounding_chunks": chunks})
+    assert rests.tool == "grounding"
+    assert list(ran_at_google([], {})) == list(ran_at_google([{"text": "One."}])) == []
