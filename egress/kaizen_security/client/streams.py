@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-import threading
 import weakref
 from collections import deque
 from collections.abc import Mapping
@@ -32,8 +31,6 @@ KEPT = 8
 """Sockets that are kept between questions."""
 _READ = 64 << 10
 _encode = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_LOOK = 0.001
-"""Seconds between two looks at a lock that a thread holds."""
 
 
 class Streams:
@@ -81,8 +78,8 @@ class Streams:
 
     async def _beside(self, loop: asyncio.AbstractEventLoop, wanted: Wanted, slot: _Slot) -> Json:
         if isinstance(wanted, Turn):
-            if not wanted.lock.acquire(blocking=False):
-                await _taken(wanted.lock, wanted)
+            if not wanted.lock.acquire() and not await wanted.lock.wait(wanted.within):
+                raise not_taken(wanted)
             return None
         # Waiting for a person must not keep others from asking.
         slot.give()
@@ -302,15 +299,6 @@ async def _heard(loop: asyncio.AbstractEventLoop, held: socket.socket, until: fl
 def _wake(heard: asyncio.Future[None]) -> None:
     if not heard.done():
         heard.set_result(None)
-
-
-async def _taken(lock: threading.Lock, turn: Turn) -> None:
-    """Take a lock that threads use too, without holding up the loop. It is held for one exchange at the most."""
-    until = asyncio.get_running_loop().time() + turn.within
-    while not lock.acquire(blocking=False):
-        if asyncio.get_running_loop().time() >= until:
-            raise not_taken(turn)
-        await asyncio.sleep(_LOOK)
 
 
 async def _dialled(loop: asyncio.AbstractEventLoop, where: Place) -> socket.socket:

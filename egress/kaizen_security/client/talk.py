@@ -7,13 +7,13 @@ can clean up.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import TypeAlias, TypeVar
 
 from kaizen_security.client.http import Pool
+from kaizen_security.client.sole import Sole
 from kaizen_security.contract.action import Json
 from kaizen_security.contract.errors import Unreachable
 
@@ -35,7 +35,7 @@ class Exchange:
 class Turn:
     """The lock, within that many seconds; the talk releases it."""
 
-    lock: threading.Lock
+    lock: Sole
     within: float
 
 
@@ -71,7 +71,7 @@ def _done(wanted: Wanted, pool: Pool, headers: Mapping[str, str]) -> Json:
         sleep(max(wanted.seconds, 0.0))
         return None
     if isinstance(wanted, Turn):
-        if not wanted.lock.acquire(timeout=max(wanted.within, 0.0)):
+        if not wanted.lock.acquire(wanted.within):
             raise not_taken(wanted)
         return None
     return pool.json(wanted.method, wanted.path, wanted.document, headers, wanted.within, idempotent=wanted.idempotent)

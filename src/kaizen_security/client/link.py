@@ -17,6 +17,7 @@ from typing import TypeVar
 from kaizen_security.client import forks
 from kaizen_security.client.delivery import Backoff, Fate, fate
 from kaizen_security.client.http import Pool
+from kaizen_security.client.sole import Sole
 from kaizen_security.client.talk import Exchange, Talk, Turn, carried, left
 from kaizen_security.contract.action import Action, Json
 from kaizen_security.contract.boundary import outward
@@ -58,7 +59,7 @@ class Link:
 
     def _reset(self) -> None:
         self._steps: deque[Step] = deque()
-        self._sending = threading.Lock()
+        self._sending = Sole()
         self._removing = threading.Lock()
         self._ask_after = 0.0
         self._pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
