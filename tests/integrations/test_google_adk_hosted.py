@@ -42,7 +42,9 @@ def grounding(text: str) -> dict[str, Any]:
 
 
 def program(text: str, i: int) -> tuple[dict[str, Any], ...]:
+    # Words first: ADK 1.20 forgets an answer that begins with a program, and then does not know the call that it made.
     return (
+        {"text": "I run it. "},
         {"executableCode": {"code": PROGRAM, "language": "PYTHON"}},
         {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": text}},
     )
@@ -72,7 +74,7 @@ def test_what_google_s_search_brought_is_known_for_what_it_is(models, attach):
 def test_each_call_that_ran_at_google_is_told_once_with_its_arguments(path, mode, models, attach):
     runner, _, seen = built(models, attach, mode, programs=True)
     models.say(Turn(items=program("", 0), text="Done.", about=grounding("")))
-    assert DRIVER.run(runner, path, PROMPT) == "Done."
+    assert "Done." in DRIVER.run(runner, path, PROMPT)
     assert [(one.kind, one.tool, one.publisher, dict(one.metadata["arguments"])) for one in seen] == [
         ("exec", "code_execution", "google", {"code": PROGRAM}),
         ("tool_call", "google_search", "google", {"web_search_queries": ["bill b1"]}),
