@@ -7,6 +7,8 @@ more, twice as much.
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from kaizen_security.contract.action import Action, Json
@@ -15,8 +17,10 @@ from kaizen_security.contract.errors import KaizenError
 from kaizen_security.contract.fields import obj, parse
 from kaizen_security.sidecar.app import Sidecar
 from kaizen_security.sidecar.connections import Answers
-from kaizen_security.sidecar.http import HEAVY, MAX_BATCH_BODY, bearer_in, check_values
+from kaizen_security.sidecar.http import HEAVY, MAX_BATCH_BODY, bearer_in, check_values, refusal
 from kaizen_security.sidecar.identity import STRANGER, Identity
+
+log = logging.getLogger(__name__)
 
 FEW = 8
 """Steps in one request, at the most: more of them let others have their turn in between (``sidecar.turns``)."""
@@ -30,10 +34,10 @@ class AtOnce(Answers):
     def __init__(self, sidecar: Sidecar) -> None:
         self._sidecar = sidecar
 
-    def answer(self, path: bytes, body: bytes, authorization: str, *, stranger: bool) -> bytes | None:
+    def answer(self, path: bytes, body: bytes, authorization: str, *, stranger: bool) -> tuple[int, bytes] | None:
         """None for what has to wait for something, and for what is wrong, which is told by the way of all others.
 
-        A defect of ours ends the connection, with a traceback in the output; to the client that is a sidecar that does not answer.
+        A defect of ours is status 500, as it is there, with a traceback in the output.
         """
         if len(body) >= HEAVY or path not in (INSPECT, STEPS):
             return None
@@ -44,9 +48,14 @@ class AtOnce(Answers):
             if identity is None:
                 return None
         try:
-            return self._answer(path, body, identity)
+            said = self._answer(path, body, identity)
         except KaizenError:
             return None  # from reading it: once anything has been done, nothing of ours raises one
+        except Exception as err:
+            # Not left to the other way: what has been done before it broke would be done twice.
+            log.exception("no answer to %s", path.decode())
+            return 500, bytes(refusal(err).body)
+        return None if said is None else (200, said)
 
     def _answer(self, path: bytes, body: bytes, identity: Identity | None) -> bytes | None:
         check_values(body)

@@ -52,8 +52,8 @@ def is_another(user: int | None) -> bool:
 class Answers:
     """What can be answered as soon as it is there."""
 
-    def answer(self, path: bytes, body: bytes, authorization: str, *, stranger: bool) -> bytes | None:
-        """JSON for a POST over the Unix socket, or None: nothing was done, and it goes the way of all others.
+    def answer(self, path: bytes, body: bytes, authorization: str, *, stranger: bool) -> tuple[int, bytes] | None:
+        """Status and JSON for a POST over the Unix socket, or None: nothing was done, and it goes the way of all others.
 
         Waits for nothing. ``stranger``: another user's process sends it (``is_another``).
         """
@@ -119,13 +119,14 @@ class Protocol(inbound.Protocol):
         ):
             return False
         found = plain_post(data)
-        said = found and self.at_once.answer(*found, stranger=is_another(self._peer))
-        if not said:
+        answered = found and self.at_once.answer(*found, stranger=is_another(self._peer))
+        if not answered:
             return False
+        status, said = answered
         self.transport.write(
             b"%s%scontent-length: %d\r\ncontent-type: application/json\r\n\r\n%s"
             % (
-                STATUS_LINE[200],
+                STATUS_LINE[status],
                 b"".join([b"%s: %s\r\n" % header for header in self.server_state.default_headers]),
                 len(said),
                 said,

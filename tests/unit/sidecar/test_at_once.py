@@ -40,8 +40,12 @@ def parts(tmp_path):
 
 def told(parts, path, document, authorization="", *, stranger=False):
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    said = AtOnce(parts.sidecar).answer(path, body, authorization, stranger=stranger)
-    return None if said is None else json.loads(said)
+    answered = AtOnce(parts.sidecar).answer(path, body, authorization, stranger=stranger)
+    if answered is None:
+        return None
+    status, said = answered
+    assert status == 200
+    return json.loads(said)
 
 
 @pytest.mark.parametrize("tool", ["search", "wipe"])
@@ -60,6 +64,39 @@ def test_steps_are_noted_and_heard_in_their_order(parts):
     assert told(parts, STEPS, {"agent": "a", "steps": [REQUEST, result]}) == {"noted": 2}
     assert [type(step) for step in heard] == [Request, Result]
     assert parts.inspector.agents.lane(("", "a")).observer.runs == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "document"), [(INSPECT, SEARCH), (STEPS, {"agent": "a", "steps": [REQUEST]})], ids=["question", "steps"]
+)
+def test_a_defect_is_answered_as_it_is_by_the_other_way(parts, monkeypatch, caplog, path, document):
+    def breaks(*args, **kwargs):
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr(parts.inspector, "judge", breaks)
+    monkeypatch.setattr(parts.inspector, "note", breaks)
+    body = json.dumps(document).encode()
+    at_once = AtOnce(parts.sidecar).answer(path, body, "", stranger=False)
+    logged = [record.exc_info[0] for record in caplog.records if record.exc_info]
+    assert (at_once, logged) == (asyncio.run(by_the_other_way(parts, path, body)), [ZeroDivisionError])
+    assert at_once[0] == 500
+    assert json.loads(at_once[1])["error"]["code"] == "internal"
+
+
+async def by_the_other_way(parts, path, body):
+    """Status and body of what all others get, over the Unix socket."""
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path.decode(), "query_string": b"", "headers": []}
+    with pytest.raises(ZeroDivisionError):  # for the server, which writes it down
+        await parts.app()({**scope, "server": ("s", None)}, receive, send)
+    return sent[0]["status"], sent[1]["body"]
 
 
 @pytest.mark.parametrize(

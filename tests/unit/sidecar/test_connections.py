@@ -130,7 +130,7 @@ class Ready(connections.Answers):
         self.asked.append((path, authorization, stranger))
         if body == b"defect":
             raise ZeroDivisionError
-        return b"[1]" if path == b"/v1/inspect" else None
+        return (500 if body == b"failed" else 200, b"[1]") if path == b"/v1/inspect" else None
 
 
 @asynccontextmanager
@@ -175,6 +175,8 @@ def test_what_can_be_answered_at_once_is_and_all_else_goes_the_way_of_all_others
                 (post() + OTHER, AS_OTHERS),  # two at once are the parser's, and answered in their order
                 (b"", AS_OTHERS),
                 (post(), AT_ONCE),
+                (post(b"failed"), (500, b"[1]")),
+                (post(), AT_ONCE),
             ):
                 writer.write(piece)
                 assert await _answered(reader) == found, piece
@@ -190,12 +192,12 @@ def test_what_can_be_answered_at_once_is_and_all_else_goes_the_way_of_all_others
                     await asyncio.sleep(0.001)
             writer.write(post())
             assert await _answered(reader) == AT_ONCE
-            assert server.server_state.total_requests == 11
+            assert server.server_state.total_requests == 13
             writer.close()
 
     asyncio.run(main())
-    assert [path for path, *_ in ready.asked] == [b"/v1/inspect"] * 2 + [b"/v1/other"] + [b"/v1/inspect"] * 3
-    assert [authorization for _, authorization, _ in ready.asked] == ["", "Bearer k", "", "", "", ""]
+    assert [path for path, *_ in ready.asked] == [b"/v1/inspect"] * 2 + [b"/v1/other"] + [b"/v1/inspect"] * 5
+    assert [authorization for _, authorization, _ in ready.asked] == ["", "Bearer k", *[""] * 6]
     assert not any(stranger for _, _, stranger in ready.asked)
 
 
