@@ -52,8 +52,20 @@ def can_accept(action: Action, evidence: Iterable[Finding]) -> bool:
 
 
 def can_suppress(evidence: Iterable[Finding]) -> bool:
-    """Whether a person may call it a false positive at all."""
-    return not any(finding.detection in NEVER or finding.source.startswith("policy") for finding in evidence)
+    """Whether a person may call it a false positive, or normal, at all."""
+    return not why_kept(evidence)
+
+
+def why_kept(evidence: Iterable[Finding]) -> str:
+    """Why a person may call it neither a false positive nor normal, as half a sentence; empty when he may."""
+    kept = [one for one in evidence if one.detection in NEVER or _denies(one)]
+    if any(_denies(one) for one in kept):
+        return "a policy denies this; change the policy"
+    return f"nobody can release what {kept[0].detection} has found" if kept else ""
+
+
+def _denies(finding: Finding) -> bool:
+    return finding.source.startswith("policy") or finding.detection in ("policy", "correlation")
 
 
 def settled(verdict: Verdict) -> Verdict:

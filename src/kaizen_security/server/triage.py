@@ -5,7 +5,7 @@ from __future__ import annotations
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.codec import decode_action
 from kaizen_security.contract.errors import InvalidInput
-from kaizen_security.contract.suppression import acceptance, can_accept, can_suppress, signature
+from kaizen_security.contract.suppression import acceptance, can_accept, signature, why_kept
 from kaizen_security.server.context import Context
 from kaizen_security.store.base import Agent, Status, Suppression, VerdictRow
 
@@ -30,8 +30,8 @@ async def _suppress(context: Context, organisation: int, row: VerdictRow, status
     accepts = can_accept(action, row.evidence)
     name = acceptance(action) if accepts else signature(action, row.evidence)
     if status is Status.FALSE_POSITIVE:
-        if not accepts and not can_suppress(row.evidence):
-            raise InvalidInput("status", "cannot be false_positive: a policy denies this; change the policy")
+        if not accepts and (why := why_kept(row.evidence)):
+            raise InvalidInput("status", f"cannot be false_positive: {why}")
         entry = Suppression(agent=row.agent, signature=name, verdict_id=row.id, created_at=context.clock())
         await context.call(context.store.suppress, organisation, entry)
     elif not await context.call(context.store.unsuppress, organisation, row.agent, name):
@@ -45,7 +45,12 @@ def action_of(row: VerdictRow) -> Action:
 
 
 async def learn(context: Context, organisation: int, row: VerdictRow) -> Agent:
-    """A person says that this is normal: fold it into the agent's baseline, and into its declaration where it declares anything."""
+    """A person says that this is normal: fold it into the agent's baseline, and into its declaration where it declares anything.
+
+    Raises InvalidInput for what may not be called a false positive either: nothing of what denies it would change.
+    """
+    if why := why_kept(row.evidence):
+        raise InvalidInput("", f"cannot be learned: {why}")
     action = action_of(row)
     await context.call(context.store.fold, organisation, row.agent, action)
     # In force here and, with the bundle, at the agent's sidecars.

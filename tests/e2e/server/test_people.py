@@ -216,6 +216,21 @@ def test_what_is_learned_is_declared_where_something_is_declared(call, person):
     assert flagged(call, "pupil", "wire_money")["claimed"] is True
 
 
+def test_what_a_policy_denies_is_neither_a_false_positive_nor_normal_and_why_is_said(call, person):
+    person.post("/v1/org-policy", json={"mode": "blocklist", "tools": ["wire_money"]})
+    try:
+        row = flagged(call, "denied", "wire_money")
+    finally:
+        person.post("/v1/org-policy", json={"mode": "off"})
+    learned = person.post(f"/v1/verdicts/{row['id']}/learn")
+    assert (learned.status_code, learned.json()["error"]["message"]) == (
+        422,
+        "cannot be learned: a policy denies this; change the policy",
+    )
+    false = person.post(f"/v1/verdicts/{row['id']}/status", json={"status": "false_positive"})
+    assert (false.status_code, "change the policy" in false.json()["error"]["message"]) == (422, True)
+
+
 def test_people_of_another_organisation_change_nothing(server, call, person):
     other = another_organisation(server.directory, "gamma")
     call.post("/v1/verdicts", json={"agent": "ours", **report()})

@@ -327,6 +327,18 @@ def test_a_policys_deny_cannot_be_called_a_false_positive(site):
     assert site.store.verdict(site.organisation, kept).status is Status.OPEN
 
 
+def test_what_a_policy_denies_is_not_learned(site):
+    site.store.declare(site.organisation, "denied", Declaration(destinations=("api.internal",)), at=1.0)
+    denied = replace(UNDECLARED, source="policy:hosts")
+    kept = site.keep(connect("denied"), replace(BLOCKED, evidence=(denied,)))
+    with site.client() as client:
+        answer = client.post(f"/verdicts/{kept}/learn", headers={"X-Kaizen-Part": "drawer"})
+    assert (answer.status_code, "change the policy" in answer.text) == (422, True)
+    assert site.store.verdict(site.organisation, kept).status is Status.OPEN
+    assert site.store.agent(site.organisation, "denied").declaration.destinations == ("api.internal",)
+    assert site.store.folds(site.organisation, "denied") == ()
+
+
 def test_somebody_who_may_only_read_changes_nothing(site):
     kept = site.keep(connect("reader"), FLAGGED)
     with site.client(user=site.reader) as client:

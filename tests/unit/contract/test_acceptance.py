@@ -8,7 +8,7 @@ import pytest
 
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.finding import Finding
-from kaizen_security.contract.suppression import Suppressions, acceptance, can_accept, can_suppress
+from kaizen_security.contract.suppression import Suppressions, acceptance, can_accept, can_suppress, why_kept
 from kaizen_security.contract.verdict import Decision, Verdict
 
 LOAD = Action(kind="skill_load", tool="look", publisher="desk", hash="ab" * 32, metadata={"source": "mcp"})
@@ -47,3 +47,18 @@ def test_it_quiets_no_flag():
 )
 def test_only_a_definition_that_is_held_back_can_be_accepted(action, evidence, may):
     assert can_accept(action, evidence) == may
+
+
+@pytest.mark.parametrize(
+    ("detection", "source", "why"),
+    [
+        ("declaration", "declaration", ""),
+        ("policy", "policy:hosts", "a policy denies this; change the policy"),
+        ("declaration", "policy:hosts", "a policy denies this; change the policy"),
+        ("secrets", "secrets", "nobody can release what secrets has found"),
+    ],
+)
+def test_why_somebody_may_not_release_it_is_said(detection, source, why):
+    found = Finding(kind="k", value="v", source=source, detection=detection)
+    assert why_kept([found]) == why
+    assert can_suppress([found]) is (why == "")

@@ -108,6 +108,7 @@ LEARN = Operation(
     "declares anything",
     Nothing,
     (Answer(answers.Learned),),
+    description="422 for what a policy denies (the policy has to be changed), a secret or a canary: nothing would let it through.",
     parameters=(VERDICT_ID,),
 )
 
