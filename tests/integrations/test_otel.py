@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import pickle
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
+from contextvars import copy_context
 from types import SimpleNamespace
 from typing import Any
 
@@ -163,6 +165,47 @@ def test_a_call_that_comes_right_after_the_same_one_with_an_id_is_told(attach):
     with tracer.start_as_current_span("2", attributes=SPAN):
         pass
     assert seen == ["pydantic-ai", "otel"]
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["the span inside", "the span around"])
+@pytest.mark.parametrize("traces", ["several", "one"])
+def test_agents_that_call_the_same_at_the_same_time_do_not_speak_for_each_other(traces, inside, attach):
+    """Only one of them is attached. The other one's span is over first."""
+    seen: list[tuple[str, str]] = []
+    mine = attach(on_verdict=lambda _, action: seen.append(("mine", action.source)))
+    other = attach(on_verdict=lambda _, action: seen.append(("other", action.source)))
+    point = attach_point(mine, "llamaindex")
+    providers = TracerProvider(), TracerProvider()
+    providers[0].add_span_processor(KaizenSpanProcessor(mine))
+    # One processor for all of a process, with a trace for each run; or a processor for each agent, and nobody knows of traces.
+    providers[1].add_span_processor(KaizenSpanProcessor(mine if traces == "several" else other))
+    run = {"gen_ai.operation.name": "invoke_agent"} if traces == "several" else {}
+
+    def mine_calls() -> Iterator[None]:
+        outer = providers[0].get_tracer("t").start_as_current_span("run", attributes=run) if run else nullcontext()
+        with outer:
+            call = Call(tool="bill_read", arguments={"bill": "b1"})
+            span = providers[0].get_tracer("t").start_as_current_span("call", attributes=SPAN)
+            if inside:
+                with point.noted(point.before(call)), span:
+                    yield
+            else:
+                with span, point.noted(point.before(call)):
+                    yield
+
+    def other_calls() -> None:
+        outer = providers[1].get_tracer("t").start_as_current_span("run", attributes=run) if run else nullcontext()
+        with outer, providers[1].get_tracer("t").start_as_current_span("call", attributes=SPAN):
+            pass
+
+    going = mine_calls()
+    contexts = copy_context(), copy_context()
+    contexts[0].run(next, going)
+    contexts[1].run(other_calls)
+    told = [("mine", "llamaindex"), ("mine" if traces == "several" else "other", "otel")]
+    assert seen == told
+    contexts[0].run(next, going, None)
+    assert seen == told
 
 
 def test_spans_that_never_end_push_out_each_other_and_not_what_goes_on(attach, monkeypatch):

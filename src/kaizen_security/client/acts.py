@@ -8,8 +8,9 @@ arguments are the same; anything else is another act, and is judged: silence mus
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from kaizen_security.client.arguments import plain
 from kaizen_security.contract.action import Action
@@ -77,13 +78,51 @@ def is_told(action: Action) -> bool:
 
 
 class _Told:
-    """A call that was reported. ``over`` is when its body was done, or, as long as nobody said so, when it must have begun."""
+    """A call that was reported. ``over`` is when its body was done, or, as long as nobody said so, when it must have begun.
 
-    __slots__ = ("action", "over")
+    ``trace``  the trace that it was asked about in, 0 where that is not known
+    """
 
-    def __init__(self, action: Action, over: float) -> None:
+    __slots__ = ("action", "over", "trace")
+
+    def __init__(self, action: Action, over: float, trace: int) -> None:
         self.action = action
         self.over = over
+        self.trace = trace
+
+    def may_be(self, asked: str, trace: int) -> bool:
+        """Whether it may be a call of the trace ``trace`` which is told for the agent ``asked``.
+
+        One of another trace is another call. Where a trace is not known, one of another agent is.
+        """
+        if self.trace and trace:
+            return self.trace == trace
+        return (self.action.delegation or (self.action.agent,))[0] == asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spanned:
+    """A call as a span tells of it.
+
+    ``begun``, ``ended``  seconds since 1970
+    ``arguments``         None where the span does not say
+    ``around``            id of the act that ran where it began, empty where none is known; its body may begin as late as it likes
+    ``agent``, ``asked``  who calls, and the agent that the user asked
+    """
+
+    tool: str
+    arguments: object
+    begun: float
+    ended: float
+    id: str
+    around: str
+    agent: str
+    asked: str
+    trace: int
+
+
+def _no_trace() -> int:
+    return 0
 
 
 class Reported:
@@ -91,11 +130,13 @@ class Reported:
     of the two that tell has no id. Bounded, for several threads.
 
     ``wanted``  whether anybody of this process asks for it: nothing is kept for nobody
+    ``trace``   gives the trace that the current context is in, 0 for none
     """
 
     wanted = False
 
     def __init__(self) -> None:
+        self.trace: Callable[[], int] = _no_trace
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._acts: OrderedDict[str, _Told] = OrderedDict()
 
@@ -103,7 +144,7 @@ class Reported:
         """Remember what it is, and when its verdict was there: a person may have thought about it for minutes. One that does not
         run is over then.
         """
-        self._acts[action.id] = _Told(action, settled + JUST_BEFORE if runs else settled)
+        self._acts[action.id] = _Told(action, settled + JUST_BEFORE if runs else settled, self.trace())
         if len(self._acts) > NAMELESS:
             self._acts.popitem(last=False)
 
@@ -113,21 +154,20 @@ class Reported:
         if told is not None:
             told.over = at
 
-    def take_act(self, tool: str, arguments: object, begun: float, ended: float, call_id: str, around: str) -> bool:
-        """Whether a call that went on between these times (seconds since 1970) was reported, of ``tool``, with ``arguments`` unless
-        they are None. ``around``: id of the act that ran where it began, if that is known; its body may begin as late as it likes.
-
-        It answers for one call: the next time it is not there. None that has an id answers for another ``call_id``.
-        """
+    def take_act(self, span: Spanned) -> bool:
+        """Whether the call that ``span`` is of was reported. It answers for one call: the next time it is not there."""
         kept = list(self._acts.values())
-        for told in [told for told in kept if told.action.id == around] + kept:
+        # First the one that runs around it, then those of the very agent: several of one run may call the same.
+        kept.sort(key=lambda told: (told.action.id != span.around, told.action.agent != span.agent))
+        for told in kept:
             act = told.action
-            if act.tool != tool or (call_id and act.act_id):
+            # None that has an id answers for another one.
+            if act.tool != span.tool or (span.id and act.act_id):
                 continue
-            at_that_time = act.id == around or (act.at <= ended and begun < told.over)
-            same = at_that_time and (arguments is None or act.metadata.get("arguments") == arguments)
-            if same and self._acts.pop(act.id, None) is not None:  # else another thread took it
-                return True
+            at_that_time = act.at <= span.ended and span.begun < told.over and told.may_be(span.asked, span.trace)
+            same = span.arguments is None or act.metadata.get("arguments") == span.arguments
+            if (act.id == span.around or at_that_time) and same and self._acts.pop(act.id, None) is not None:
+                return True  # else another thread took it
         return False
 
     def add(self, call_id: str) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kaizen_security.client.acts import ACT
+from kaizen_security.client.acts import ACT, Spanned
 from kaizen_security.client.aio import AsyncKaizen
 from kaizen_security.client.client import Kaizen
 from kaizen_security.contract.action import Action
@@ -28,7 +28,7 @@ from kaizen_security.integrations.runs import MAX_TEXT, Running
 
 try:
     from opentelemetry.sdk.trace import SpanProcessor
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, get_current_span
 except ImportError as err:
     raise HookUnavailable("the OpenTelemetry SDK is not installed: pip install opentelemetry-sdk") from err
 
@@ -74,7 +74,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
 
     def __init__(self, kaizen: Kaizen | AsyncKaizen | None = None, *, identity: bool = True) -> None:
         self.point: AttachPoint = attach_point(kaizen, SOURCE, identity=identity)
-        REPORTED.wanted = True
+        REPORTED.wanted, REPORTED.trace = True, _current
         self._traces: OrderedDict[int, _Trace] = OrderedDict()
         self._open: OrderedDict[tuple[int, int], tuple[tuple[str, ...], str]] = OrderedDict()
         """Of each open span the agents down to the one that acts in it, and the id of the act that an attachment runs around it."""
@@ -109,7 +109,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         if trace is None:
             return
         agents, act = self._open.pop((context.trace_id, context.span_id), NOBODY)
-        span = _Read(span)
+        span = _Read(span, context.trace_id)
         match _said(span, "gen_ai.operation.name"):
             case "execute_tool":
                 self._called(trace, span, agents, act)
@@ -155,7 +155,7 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
         if not tool or (call_id and call_id in REPORTED):
             return
         given = _said(span, "gen_ai.tool.call.arguments") or _value(span, "gen_ai.tool.call.arguments")
-        if self._is_known(span, tool, _unwrapped(given), call_id, act):
+        if self._is_known(span, tool, _unwrapped(given), call_id, agents, act):
             return
         call = Call(
             tool=tool,
@@ -169,12 +169,26 @@ class KaizenSpanProcessor(SpanProcessor):  # type: ignore[misc]  # OpenTelemetry
             return  # it ran all the same: the verdict says what it would have been
         self.point.after(said, _unwrapped(_value(span, "gen_ai.tool.call.result")), failed=_failed(span))
 
-    def _is_known(self, span: Any, tool: str, arguments: object, call_id: str, act: str) -> bool:
+    def _is_known(
+        self, span: Any, tool: str, arguments: object, call_id: str, agents: tuple[str, ...], act: str
+    ) -> bool:
         """Whether an attachment runs this call around the span or within it, where no id says so."""
         begun, over = span.start_time, span.end_time
         if begun is None or over is None:
             return False
-        return REPORTED.take_act(tool, arguments, begun / 1e9, over / 1e9, call_id, act)
+        return REPORTED.take_act(
+            Spanned(
+                tool=tool,
+                arguments=arguments,
+                begun=begun / 1e9,
+                ended=over / 1e9,
+                id=call_id,
+                around=act,
+                agent=self.point.agent(agents).settings.agent,
+                asked=self.point.kaizen.settings.agent,
+                trace=span.trace_id,
+            )
+        )
 
     def _heard(self, trace: _Trace, span: Any) -> None:
         running = self._running(trace)
@@ -202,15 +216,20 @@ def record_verdict(span: Span, verdict: Verdict, action: Action | None = None) -
             span.set_attribute(f"kaizen.{name}", value)
 
 
+def _current() -> int:
+    return int(get_current_span().get_span_context().trace_id)
+
+
 # --- attributes
 
 
 class _Read:
     """A span whose attributes are in the words of the conventions."""
 
-    __slots__ = ("attributes", "end_time", "name", "start_time", "status")
+    __slots__ = ("attributes", "end_time", "name", "start_time", "status", "trace_id")
 
-    def __init__(self, span: Any) -> None:
+    def __init__(self, span: Any, trace_id: int) -> None:
+        self.trace_id = trace_id
         self.name, self.status = str(span.name), getattr(span, "status", None)
         self.start_time, self.end_time = span.start_time, span.end_time
         self.attributes = translated(self.name, span.attributes or {})
