@@ -7,6 +7,8 @@ under the same delivery id.
 - no answer, 408, 429, 5xx: tried again for as long as it takes, with exponential back-off and jitter, ``Retry-After`` respected
 - any other status that is not 2xx: tried ``TRIES`` times, then the row is put aside with its reason, and the next one has its turn;
   one that is told again because it was joined to its act (ADR 0029) is left at the first such answer
+- a receiver that refuses a test as well refuses everything (ADR 0033): nothing is put aside, and it is waited for as for one that
+  does not answer
 - a destination that may not be reached, or whose secret cannot be opened: it waits, and says why
 """
 
@@ -16,7 +18,7 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from kaizen_security.contract.action import Action
@@ -37,6 +39,8 @@ T = TypeVar("T")
 
 TRIES = 5
 """How often a row is offered to a receiver that refuses it."""
+BELIEVED = 3
+"""Rows that are put aside after the receiver last took something; before a further one a test is sent."""
 BACKOFF = 1.0
 """Seconds after the first failure; twice as many after each further one."""
 LONGEST = 300.0
@@ -191,6 +195,8 @@ class _Lane:
         self._outbox = outbox
         self._export = export
         self._alone = False
+        self._believed = 0
+        """Rows that may be put aside before the receiver has to show that it takes anything at all."""
         self._stopped = False
         self.renewed = False
         """Its settings changed: what was fetched under the old ones is fetched again."""
@@ -253,6 +259,7 @@ class _Lane:
         outcome = outbox.attempt(destination, [notice_of(due) for due in rows])
         ids = [due.row.id for due in rows]
         if outcome.delivered:
+            self._believed = BELIEVED
             outbox.outcomes[destination.kind, "delivered"] += len(ids)
             told = [due.row for due in rows]
             self._written(lambda: outbox.exports.delivered(destination.id, told, at=outbox.clock()))
@@ -266,17 +273,23 @@ class _Lane:
             outbox.outcomes[destination.kind, "not joined"] += 1
             self._written(lambda: outbox.exports.left(destination.id, ids))
             return True
-        elif (
-            outcome.refused
-            and attempts + 1 >= TRIES
-            and self._written(
+        elif outcome.refused and attempts + 1 >= TRIES:
+            if not self._takes_anything(destination):
+                outcome = replace(outcome, problem=f"{outcome.problem}; it refuses a test too, so verdicts wait for it")
+            elif self._written(
                 lambda: outbox.exports.park(destination.id, ids, reason=outcome.problem, at=outbox.clock())
-            )
-        ):
-            outbox.outcomes[destination.kind, "parked"] += len(ids)
-            return True
+            ):
+                self._believed -= 1
+                outbox.outcomes[destination.kind, "parked"] += len(ids)
+                return True
         self._later(outcome, attempts)
         return False
+
+    def _takes_anything(self, destination: Destination) -> bool:
+        """Whether it is this row that is refused: what was told lately was taken, or a test is. Costs a test now and then."""
+        if not self._believed and self._outbox.attempt(destination, [trial(self._outbox.clock())]).delivered:
+            self._believed = BELIEVED
+        return self._believed > 0
 
     def _later(self, outcome: Outcome, attempts: int) -> None:
         delay = min(LONGEST, self._outbox.backoff * 2.0 ** min(attempts, 30))

@@ -11,7 +11,7 @@ from kaizen_security.contract.verdict import Decision
 from kaizen_security.exports import destinations
 from kaizen_security.exports.vault import Vault
 from kaizen_security.runtime.clock import new_id, now
-from kaizen_security.runtime.outbox import TRIES, Outbox
+from kaizen_security.runtime.outbox import BELIEVED, TRIES, Outbox
 from kaizen_security.store.base import LimitReached, Status
 from kaizen_security.store.exported import MAX_EXPORTS, MAX_PARKED, Export, Which
 from kaizen_security.store.sqlite import SqliteStore
@@ -113,13 +113,47 @@ def test_busy_is_never_put_aside(store, vault, receiver):
         until(lambda: receiver.deliveries() == [one])
 
 
+def answers_to_tests(receiver):
+    with receiver.lock:
+        return [status for _, headers, _, status in receiver.seen if headers["X-Kaizen-Delivery"].startswith("test-")]
+
+
+def test_a_receiver_that_refuses_everything_is_waited_for_and_nothing_is_put_aside(store, vault, receiver):
+    export = make(store, vault, receiver)
+    receiver.answer = lambda path, headers, body: (404, {})
+    with delivering(store, vault, backoff=0.001) as outbox:
+        ids = flags(store, outbox, 3)
+        found = until(lambda: (e := store.exports.one(1, export.id)).attempts > TRIES + 2 and e)
+        assert found.problem == "the receiver answered 404; it refuses a test too, so verdicts wait for it"
+        assert (found.parked, store.exports.lag(found).pending) == (0, 3)
+        with receiver.lock:
+            offered = {headers["X-Kaizen-Delivery"] for _, headers, _, _ in receiver.seen}
+        assert {one for one in offered if not one.startswith("test-")} == {ids[0]}
+        receiver.answer = lambda path, headers, body: (200, {})
+        until(lambda: receiver.deliveries() == ids)
+        after = until(lambda: (e := store.exports.one(1, export.id)).delivered == 3 and e)
+        assert (after.problem, after.attempts) == ("", 0)
+
+
+def test_verdicts_that_are_refused_one_after_the_other_hold_up_none_behind_them(store, vault, receiver):
+    export = make(store, vault, receiver)
+    receiver.answer = lambda path, headers, body: (403 if b'"r9"' in body else 200, {})
+    with delivering(store, vault, backoff=0.001) as outbox:
+        refused = [row(evidence=(UNDECLARED,), reason="r9") for _ in range(2 * BELIEVED)]
+        store.append(1, refused).result()
+        [good] = flags(store, outbox, 1)
+        until(lambda: good in receiver.deliveries())
+        assert store.exports.one(1, export.id).parked == 2 * BELIEVED
+        assert answers_to_tests(receiver) == [200] * 2
+
+
 def test_a_redirect_is_not_followed_and_says_so(store, vault, receiver):
     export = make(store, vault, receiver)
     receiver.answer = lambda path, headers, body: (302, {"Location": f"http://127.0.0.1:{receiver.port}/elsewhere"})
     with delivering(store, vault) as outbox:
         flags(store, outbox, 1)
-        [aside] = until(lambda: store.exports.parked(1, export.id, limit=10))
-    assert "never followed" in aside.reason
+        found = until(lambda: (e := store.exports.one(1, export.id)).attempts >= TRIES and e)
+    assert "never followed" in found.problem
     assert {path for path, _, _, _ in receiver.seen} == {"/"}
 
 
