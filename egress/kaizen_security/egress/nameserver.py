@@ -5,6 +5,7 @@ UDP and TCP. Every query that is passed on has a socket of its own, so that a fo
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from collections.abc import Callable
@@ -32,7 +33,26 @@ TIMEOUT = 5.0
 MAX_MESSAGE = 65535
 QUERIES = 64
 """Taken in one turn of the loop."""
+ATTEMPTS = 16
+"""Ports that are tried when any will do: one that is free over TCP may be taken over UDP."""
 _LENGTH = struct.Struct("!H")
+
+
+def _sockets(family: socket.AddressFamily, host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """One for datagrams and one that listens, at the same port. ``port`` 0: at any that is free for both. Raises OSError."""
+    for left in reversed(range(1 if port else ATTEMPTS)):
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        datagrams = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            datagrams.setblocking(False)
+            datagrams.bind((host, listener.getsockname()[1]))
+            return datagrams, listener
+        except OSError as err:
+            listener.close()
+            datagrams.close()
+            if not left or err.errno != errno.EADDRINUSE:
+                raise
+    raise AssertionError("a port is tried at least once")
 
 
 class NameServer:
@@ -45,11 +65,8 @@ class NameServer:
         self.labels = Labels(label_bytes)
         self.waiting: set[object] = set()
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._udp = socket.socket(family, socket.SOCK_DGRAM)
-        self._udp.setblocking(False)
-        self._udp.bind((host, port))
+        self._udp, listener = _sockets(family, host, port)
         self.address: tuple[str, int] = self._udp.getsockname()[:2]
-        listener = socket.create_server((host, self.address[1]), family=family, backlog=BACKLOG)
         self.door = Door(self.loop, listener, welcome=self._welcome, room=self._room, counts=proxy.counts)
 
     def open(self) -> None:

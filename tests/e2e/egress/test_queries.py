@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from kaizen_security.egress import nameserver
 from kaizen_security.egress.config import from_values
 from kaizen_security.egress.proxy import Proxy
 from tests.e2e.egress.peers import DEADLINE, until
+from tests.ports import free_port
 
 NXDOMAIN = 3
 
@@ -51,6 +53,40 @@ def stopped(tmp_path: Path) -> Iterator[tuple[Proxy, tuple[str, int]]]:
     finally:
         proxy.stop()
         thread.join(DEADLINE)
+
+
+def test_another_port_is_taken_when_somebody_has_the_first_over_one_of_the_two_protocols(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    taken = list[socket.socket]()
+
+    def first_port_is_taken(address: tuple[str, int], **how: Any) -> socket.socket:
+        """The real thing, and the first time somebody else has its port over UDP."""
+        listener = create_server(address, **how)
+        if not taken:
+            taken.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            taken[0].bind(listener.getsockname())
+        return listener
+
+    create_server = socket.create_server
+    monkeypatch.setattr(nameserver.socket, "create_server", first_port_is_taken)
+    try:
+        with stopped(tmp_path) as (_, address), socket.create_connection(address, timeout=DEADLINE) as client:
+            client.sendall(query(7))
+            assert reply(client) == (7, NXDOMAIN)
+            assert address != taken[0].getsockname()
+    finally:
+        for one in taken:
+            one.close()
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error_that_leaves_nothing_open(tmp_path: Path):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", free_port()))
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match="in use"):
+            nameserver._sockets(socket.AF_INET, "127.0.0.1", port)
+        socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_a_thousand_queries_that_are_refused_at_once_are_answered_in_order(tmp_path: Path):
