@@ -37,6 +37,7 @@ ENVIRONMENTS = {
     "b": (
         "crewai",
         "crewai_hostile",
+        "crewai_hosted",
         "pairs_crewai",
         "semantic_kernel",
         "google_adk",
@@ -76,7 +77,7 @@ ENVIRONMENTS = {
         "conversations",
         "examples",
     ),
-    "lowest-c": ("crewai", "crewai_hostile", "semantic_kernel", "conversations", "examples"),
+    "lowest-c": ("crewai", "crewai_hostile", "crewai_hosted", "semantic_kernel", "conversations", "examples"),
 }
 """Environment (``requirements/frameworks-NAME.lock``) to the adapters that are tested in it."""
 LONG = "--long"

@@ -20,7 +20,10 @@ from kaizen_security.client.acts import ACT
 from kaizen_security.client.noting import RUN
 from kaizen_security.contract.action import Action
 from kaizen_security.contract.errors import HookUnavailable
+from kaizen_security.integrations import crewai_hosted
 from kaizen_security.integrations.base import Allowed, AttachPoint, Call, Refused, attach_point, call_of
+from kaizen_security.integrations.elsewhere import tell
+from kaizen_security.integrations.elsewhere_openai import ran_at_openai
 from kaizen_security.integrations.runs import RUNNING, Running
 
 try:
@@ -110,6 +113,7 @@ class Attached:
 
     def _asked(self, context: Any) -> None:
         """A model is asked: it has heard of what it was refused."""
+        _ASKING.set(agents_of(context))
         run = RUNNING.get()
         if run is not None:
             run.asked()
@@ -127,6 +131,8 @@ class Attached:
 
 
 _BEGUN: ContextVar[tuple[tuple[Running, str, Running | None] | None, ...]] = ContextVar("kaizen_crewai_run", default=())
+_ASKING: ContextVar[tuple[str, ...]] = ContextVar("kaizen_crewai_asking", default=())
+"""The agents down to the one whose model was asked last."""
 _ATTACHED: list[Attached] = []
 """What is attached to this process: nothing, or one."""
 
@@ -143,7 +149,14 @@ def attach(kaizen: Kaizen | AsyncKaizen | None = None, *, identity: bool = True,
     _ATTACHED.append(made)
     made._register()
     _last()
+    crewai_hosted.install(_heard)
     return made
+
+
+def _heard(items: list[Any]) -> None:
+    """A model answered: tools that OpenAI ran on the way are told."""
+    if _ATTACHED:
+        tell(_ATTACHED[0].point, _ASKING.get(), None, ran_at_openai(items))
 
 
 def guard_tool(kaizen: Kaizen | AsyncKaizen | None, tool: T) -> T:
