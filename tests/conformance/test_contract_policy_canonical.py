@@ -34,7 +34,6 @@ FUNCTIONS = {
     "target": target,
     "destination": destination,
     "url": canonical.url,
-    "path": canonical.path,
     "tool": canonical.tool,
     "permitted": canonical.permitted,
     "digest": canonical.digest,

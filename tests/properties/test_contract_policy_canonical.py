@@ -60,26 +60,6 @@ def test_a_host_is_ascii_lower_case_and_bounded(text):
 
 
 @given(anything)
-def test_path_is_idempotent_and_raises_nothing_but_value_error(text):
-    once = result(canonical.path, text)
-    assert once is None or canonical.path(once) == once
-
-
-@given(anything)
-def test_a_canonical_path_has_no_dot_segment_that_could_be_resolved(text):
-    once = result(canonical.path, text)
-    if once is None:
-        return
-    parts = once.removeprefix("./").split("/")  # ./~ is a file named ~
-    assert "." not in parts or once == "."
-    # What is left of .. stands in front, or behind the home directory.
-    rest = parts[1:] if parts[0].startswith("~") else parts
-    while rest and rest[0] == "..":
-        rest = rest[1:]
-    assert ".." not in rest
-
-
-@given(anything)
 def test_url_is_idempotent_and_raises_nothing_but_value_error(text):
     once = result(canonical.url, text)
     assert once is None or canonical.url(once) == once

@@ -326,4 +326,3 @@ def test_long_hostile_text_is_answered_quickly_and_without_an_error(text):
     compiled = compile_policies([Policy("blocklist", {"domains": ["evil.test"], "skill_patterns": ["a.*z"]}, "p")])
     compiled.decide(Action(kind="connect", target=text, tool=text, publisher=text, hash=text))
     canonical.destination("tool_call", text)
-    canonical.path(text)

@@ -8,7 +8,6 @@ import type { Correlation } from "../src/contract/correlation.js";
 import { CompiledDeclaration } from "../src/contract/declared.js";
 import { InvalidInput, KaizenError } from "../src/contract/errors.js";
 import { permitted, tool } from "../src/contract/names.js";
-import { path } from "../src/contract/paths.js";
 import { CORRELATION } from "../src/contract/reasons.js";
 import { url } from "../src/contract/target.js";
 import { Verdict } from "../src/contract/verdict.js";
@@ -62,7 +61,6 @@ function answer(
   const said: Record<string, unknown> = {
     tool: tool(action.tool),
     permitted: permitted(action.tool),
-    path: orNull(path, action.target),
     url: orNull(url, action.target),
   };
   if (policy !== undefined && memory !== undefined) {

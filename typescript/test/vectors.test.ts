@@ -12,7 +12,6 @@ import { decodeHold, encodeHold } from "../src/contract/hold.js";
 import { host } from "../src/contract/host.js";
 import { digest, permitted, tool } from "../src/contract/names.js";
 import { network } from "../src/contract/network.js";
-import { path } from "../src/contract/paths.js";
 import { CORRELATION } from "../src/contract/reasons.js";
 import { canSuppress, Suppressions, signature } from "../src/contract/suppression.js";
 import { destination, target, url } from "../src/contract/target.js";
@@ -42,7 +41,6 @@ const FUNCTIONS: Record<string, (input: never) => unknown> = {
   target: parts,
   destination: place,
   url,
-  path,
   tool,
   permitted,
   digest,

@@ -1,6 +1,6 @@
-"""One spelling for everything that is compared: hosts, addresses, targets, URLs, paths, tool names, hashes.
+"""One spelling for everything that is compared: hosts, addresses, targets, URLs, tool names, hashes.
 
-Pure, bounded, ASCII first. ``host`` and ``path`` raise ValueError, ``target`` and ``tool`` take any text. ADR 0002 says where
+Pure, bounded, ASCII first. ``host`` raises ValueError, ``target`` and ``tool`` take any text. ADR 0002 says where
 and why this differs from the deployed clients; ``spec/vectors/canonical.json`` is the law for every language.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from kaizen_security.contract.canonical_host import host
 from kaizen_security.contract.canonical_network import Network, is_internal, network
 from kaizen_security.contract.canonical_target import Target, destination, reached, read, target, url
-from kaizen_security.contract.canonical_text import digest, path, permitted, publisher, tool
+from kaizen_security.contract.canonical_text import digest, permitted, publisher, tool
 
 __all__ = [
     "host",
@@ -19,7 +19,6 @@ __all__ = [
     "read",
     "reached",
     "url",
-    "path",
     "tool",
     "publisher",
     "permitted",

@@ -60,11 +60,10 @@ def _action(document: dict, compiled, memory, declaration) -> dict[str, object]:
     except KaizenError as err:
         return refused(err)
     said: dict[str, object] = {"tool": canonical.tool(action.tool), "permitted": canonical.permitted(action.tool)}
-    for name in ("path", "url"):
-        try:
-            said[name] = getattr(canonical, name)(action.target)
-        except ValueError:
-            said[name] = None
+    try:
+        said["url"] = canonical.url(action.target)
+    except ValueError:
+        said["url"] = None
     if compiled is not None:
         verdict = compiled.decide(action)
         risky = memory.see(action)
