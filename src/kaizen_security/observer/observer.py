@@ -378,19 +378,19 @@ class Observer:
             self.baseline.habituate(run.origins.asked.stems, [scored.deed], None, offered(self.rules.declaration))
             self.baseline.ratify((taken_up(act),), instead=(called_normal(act), called_normal(seen)))
 
-    def wake(self, now: float) -> None:
-        """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more.
+    def wake(self, now: float) -> bool:
+        """Settle what needed time: lone actions that nobody called failed, runs in which nothing happens any more. Whether any was.
 
         It gives no verdicts: that an effect is late or missing is found where both sides are heard, by ``observer.gap``.
         """
-        loose = self._loose.waiting
-        while loose:
-            first = next(iter(loose))
-            if now - loose[first].since < self.limits.settle:
-                break
-            self._alone(loose.pop(first))
-        for run in self._runs.idle(now):
+        loose, over = self._loose.waiting, []
+        while loose and now - loose[first := next(iter(loose))].since >= self.limits.settle:
+            over.append(loose.pop(first))
+            self._alone(over[-1])
+        idle = self._runs.idle(now)
+        for run in idle:
             self._settle(run, completed=True)
+        return bool(over or idle)
 
     @property
     def runs(self) -> int:

@@ -34,8 +34,8 @@ class Shelf(Protocol):
         """The baseline's document, None when there is none."""
         ...
 
-    def save(self, key: AgentKey, baseline: Json) -> None:
-        """Keep the baseline's document."""
+    def save(self, key: AgentKey, baseline: Json) -> bool | None:
+        """Keep the baseline's document. False: it could not be kept, and is brought again."""
         ...
 
     def bundle(self, key: AgentKey) -> Bundle | None:
@@ -203,6 +203,15 @@ class Agents:
         """Put the baselines that changed since the last time on the shelf; how many those were."""
         saved = 0
         for key, document in self.changed():
-            self.shelf.save(key, document)
+            if self.shelf.save(key, document) is False:
+                self.again(key)
             saved += 1
         return saved
+
+    def again(self, key: AgentKey) -> None:
+        """What was saved of this agent was not kept: it is among the next ones that changed, if it is still in memory."""
+        with self._lock:
+            lane = self._lanes.get(key)
+        if lane is not None:
+            with lane.lock:
+                lane.dirty = True

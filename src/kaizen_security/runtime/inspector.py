@@ -287,8 +287,8 @@ class Inspector:
         """
         for _, lane in self.agents:
             with lane.lock:
-                lane.observer.wake(lane.now + max(0.0, now - lane.touched))
-                lane.dirty = True
+                # Most agents have nothing to settle: they need not be saved again.
+                lane.dirty |= lane.observer.wake(lane.now + max(0.0, now - lane.touched))
         with self._memory:
             over = list(self.endings.due(now))
         for question in over:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 from kaizen_security.contract.action import Json
-from kaizen_security.runtime.agents import AgentKey, Agents, Shelf
+from kaizen_security.runtime.agents import AgentKey, Agents
 
 LEAVING = 64
 """Baselines of agents that had to leave memory which may wait for the disk: 4 MB at the most."""
@@ -15,7 +15,7 @@ SOON = 1.0
 """Seconds after which those are written."""
 
 
-async def save(shelf: Shelf, due: Iterator[tuple[AgentKey, Json]]) -> int:
+async def save(agents: Agents, due: Iterator[tuple[AgentKey, Json]]) -> int:
     """Put baselines on the shelf (``Agents.changed``, ``Agents.left``); how many those were. Call it in the event loop.
 
     Each is written out here, one a turn: a thread would do that with the agent's lane held, and take the interpreter again and
@@ -23,7 +23,8 @@ async def save(shelf: Shelf, due: Iterator[tuple[AgentKey, Json]]) -> int:
     """
     saved = 0
     for key, document in due:
-        await asyncio.to_thread(shelf.save, key, document)
+        if await asyncio.to_thread(agents.shelf.save, key, document) is False:
+            agents.again(key)
         saved += 1
     return saved
 
@@ -35,7 +36,7 @@ async def keep_saving(agents: Agents, seconds: float) -> None:
     while True:
         await asyncio.sleep(min(seconds, SOON))
         if monotonic() - last < seconds:
-            await save(agents.shelf, agents.left())
+            await save(agents, agents.left())
             continue
         last = monotonic()
-        await save(agents.shelf, agents.changed())
+        await save(agents, agents.changed())

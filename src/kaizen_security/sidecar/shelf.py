@@ -96,8 +96,8 @@ class DiskShelf:
             return None
         return document
 
-    def save(self, key: AgentKey, baseline: Json) -> None:
-        """Keep the baseline's document. A disk that takes nothing is said in ``problem``; the next save tries again."""
+    def save(self, key: AgentKey, baseline: Json) -> bool:
+        """Keep the baseline's document. False: the disk takes nothing, which is said in ``problem``; the next save tries again."""
         try:
             self._directory(key.agent)
             write_whole(self.place(key.agent) / "baseline.json", json.dumps(baseline, ensure_ascii=False).encode())
@@ -105,6 +105,8 @@ class DiskShelf:
         except OSError as err:
             self.problem = err.strerror or str(err)
             log.warning("baseline of an agent not saved: %s", self.problem)
+            return False
+        return True
 
     def bundle(self, key: AgentKey) -> Bundle | None:
         """The last good bundle. Its expiry is not looked at: a policy that could not be renewed still holds."""

@@ -166,6 +166,12 @@ def test_only_baselines_that_changed_are_saved():
     inspector = Inspector(agents, clock=Clock())
     inspector.observe(Action(tool="t", agent="a"))
     assert (agents.save(), agents.save()) == (1, 0)
+    inspector.wake(inspector.agents.lane(AgentKey("", "a")).now)
+    assert agents.save() == 0  # there was nothing to settle
+    inspector.inspect(Action(tool="t", agent="a"))
+    assert agents.save() == 1
+    inspector.wake(inspector.agents.lane(AgentKey("", "a")).now + 100_000.0)
+    assert agents.save() == 1  # what was let through has happened by now, and was learned
 
 
 def broken(action, context):

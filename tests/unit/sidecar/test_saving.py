@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import pytest
+
 from kaizen_security.client.spool import Spool
 from kaizen_security.contract.action import Action
 from kaizen_security.observer.baseline import Baseline
@@ -43,13 +45,13 @@ def test_a_baseline_is_written_out_where_answers_are_given_and_only_the_disk_is_
     monkeypatch.setattr(Baseline, "to_json", noted)
 
     async def scene():
-        saving = asyncio.create_task(save(shelf, agents.changed()))
+        saving = asyncio.create_task(save(agents, agents.changed()))
         while not written:
             await asyncio.sleep(0)
         inspector.observe(Action(tool="t", agent="a"))  # the disk hangs, and the agent is judged
         shelf.may.set()
         assert await saving == 2
-        assert await save(shelf, agents.changed()) == 1  # what came meanwhile is not forgotten
+        assert await save(agents, agents.changed()) == 1  # what came meanwhile is not forgotten
 
     asyncio.run(scene())
     here = threading.get_ident()
@@ -189,3 +191,23 @@ def test_those_that_leave_are_written_soon_and_the_others_in_their_time(monkeypa
 
     asyncio.run(scene())
     assert shelf.order == ["a"]
+
+
+class Full(Kept):
+    """Takes nothing the first time."""
+
+    def save(self, key, baseline):
+        first = not self.order
+        super().save(key, baseline)
+        return not first
+
+
+@pytest.mark.parametrize("aside", [False, True])
+def test_what_a_disk_did_not_take_is_brought_again_though_nothing_more_was_learned(aside):
+    agents = Agents(shelf=Full())
+    Inspector(agents, clock=lambda: 1000.0).observe(Action(tool="t", agent="a"))
+
+    def saved():
+        return asyncio.run(save(agents, agents.changed())) if aside else agents.save()
+
+    assert [saved() for _ in range(3)] == [1, 1, 0]
