@@ -69,13 +69,20 @@ def asked_by_the_suites_server(found):
     assert found["asked"] == ["sampling/createMessage", "elicitation/create"]
     assert found["calls"]["test_sampling"] == ["LLM response: a poem"]
     assert "ada@example.org" in found["calls"]["test_elicitation"][0]
-    assert found["progressed"] == [0, 50, 100]
+    assert found["progressed"][:2] == [0, 50]
     assert len(found["logged"]) == 3
     assert found["calls"]["test_reconnection"] == ["Reconnected."]
 
 
+def without_the_last(found):
+    """The TypeScript SDK tells of progress a turn after it was read, and not any more once the reply was read: of what comes in one
+    read with the reply, as the last of this server may, its caller hears nothing.
+    """
+    return {**found, "progressed": found["progressed"][:2]}
+
+
 def test_typescript_through_the_gateway(typescript, suites, tmp_path):
-    found, direct = over_http(typescript, suites, tmp_path)
+    found, direct = map(without_the_last, over_http(typescript, suites, tmp_path))
     assert found == direct
     asked_by_the_suites_server(found)
     assert (found["cancelled"], found["calls"]["count_cancelled"]) == (ABORTED, ["1"])
@@ -84,8 +91,8 @@ def test_typescript_through_the_gateway(typescript, suites, tmp_path):
 
 
 def test_typescript_through_the_shim(typescript, suites, tmp_path):
-    direct = heard([*typescript, "--", *suites, "stdio"], tmp_path, [])
-    assert heard([*typescript, "--", *SHIM, "--", *suites, "stdio"], tmp_path, []) == direct
+    direct = without_the_last(heard([*typescript, "--", *suites, "stdio"], tmp_path, []))
+    assert without_the_last(heard([*typescript, "--", *SHIM, "--", *suites, "stdio"], tmp_path, [])) == direct
     asked_by_the_suites_server(direct)
     assert (direct["cancelled"], direct["calls"]["count_cancelled"]) == (ABORTED, ["1"])
 
@@ -94,6 +101,7 @@ def test_python_through_the_gateway(python, suites, tmp_path):
     found, direct = over_http(python, suites, tmp_path)
     assert found == direct
     asked_by_the_suites_server(found)
+    assert found["progressed"] == [0, 50, 100]
     assert found["completion"] == ["paris", "park", "party"]
 
 
