@@ -27,6 +27,7 @@ _ALIKE = str.maketrans(
 _LETTERS = {sign: plain for sign, plain in _ALIKE.items() if sign > 0x7F}
 """Without the digits and signs, which are no letters of another script."""
 _LETTER = re.compile(r"[^\W\d_]")
+_LOOKS_LATIN = re.compile(f"[{''.join(map(chr, _LETTERS))}]")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+|[^\W\d_A-Za-z]\w*")
 _ENDING = re.compile(r"(?<=\w{3})(?:ings?|ies|es|ed|en|s|e|y)$")
 _EDITION = re.compile(r"(?<=[A-Za-z])[_.-]?(?:v\d{1,3}|\d{1,2})$", re.IGNORECASE)
@@ -244,6 +245,11 @@ def latin(word: str) -> str:
     if word.isascii() or not any("a" <= sign <= "z" or "A" <= sign <= "Z" for sign in word):
         return word
     return word.translate(_LETTERS)
+
+
+def may_be_latin(text: str) -> bool:
+    """Whether any letter stands in it that only looks Latin; most languages have none, and ``latin`` changes no word of theirs."""
+    return _LOOKS_LATIN.search(text) is not None
 
 
 def mixed(name: str) -> bool:
