@@ -128,7 +128,9 @@ def test_langchain_s_own_blocks_and_google_s_are_read():
     ]
 
 
-@pytest.mark.parametrize("content", ["words", [], ["words"], [{"type": "text", "text": "words"}], [{"type": 5}, {}]])
+@pytest.mark.parametrize(
+    "content", ["words", [], ["words"], [{"type": "text", "text": "words"}], [{"type": 5}, {}, {"type": []}]]
+)
 def test_a_message_without_them_tells_of_nothing(content):
     assert list(ran_in(AIMessage(content=content))) == []
 

@@ -1,8 +1,8 @@
 """Programs that a model writes, where a framework's own package runs them: seen whole, refused before they run, output noted.
 
-Those packages are in no lock, for what they bring along. To try them: ``uv pip install --no-deps --target FOLDER
-langchain-experimental crewai-tools``, and ``PYTHONPATH`` with that folder. CrewAI's interpreter is in ``crewai-tools<1.10``
-(with ``docker``), its sandboxes are in newer ones; a service's own part is played by a class that runs the program here.
+LangChain's shells stand in environment ``a``, CrewAI's sandboxes in ``b``; a service's own part is played by a class that runs the
+program here. CrewAI's older interpreter is in ``crewai-tools<1.10``, which wants an older CrewAI. To try it: ``uv pip install
+--no-deps --target FOLDER 'crewai-tools<1.10' docker``, and ``PYTHONPATH`` with that folder.
 """
 
 from __future__ import annotations

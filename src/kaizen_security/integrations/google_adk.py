@@ -100,12 +100,12 @@ class KaizenPlugin(BasePlugin):  # type: ignore[misc]  # ADK is not there when t
         heard = getattr(event, "input_transcription", None)
         if heard is not None and getattr(heard, "finished", False) and heard.text:
             self._run_of(invocation_context).request(heard.text)
-        said = "" if getattr(event, "partial", False) else text_of(getattr(event, "content", None))
-        if event.author == "user":
+        if event.author == "user" or (getattr(event, "partial", False) and event.grounding_metadata is None):
             return
         agent = invocation_context.agent.root_agent.find_agent(event.author)
         agents = self.agents_of(agent)
         tell(self.point, agents, self._run_of(invocation_context), self._answers.ran(event, agent))
+        said = "" if getattr(event, "partial", False) else text_of(getattr(event, "content", None))
         if said:
             self._run_of(invocation_context).message(said, kaizen=self.point.agent(agents))
 

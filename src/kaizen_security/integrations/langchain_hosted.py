@@ -98,13 +98,13 @@ def _blocks(message: Any) -> list[object]:
 def _openai(blocks: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """As OpenAI's items: its citations stand in a message of their own."""
     for block in blocks:
-        yield {"type": "message", "content": [block]} if block.get("type") == "text" else block
+        yield {"type": "message", "content": [block]} if word(block, "type") == "text" else block
 
 
 def _paired(blocks: list[Mapping[str, Any]], provider: str) -> Iterator[Ran]:
     results = {_answers(block): block for block in blocks if _answers(block)}
     for block in blocks:
-        if block.get("type") in CALLS:
+        if word(block, "type") in CALLS:
             ran = _call(block, provider)
             answer = results.pop(ran.id, None)
             yield ran if answer is None else replace(ran, content=_brought(answer), failed=_failed(answer))
@@ -113,7 +113,7 @@ def _paired(blocks: list[Mapping[str, Any]], provider: str) -> Iterator[Ran]:
 
 
 def _call(block: Mapping[str, Any], provider: str) -> Ran:
-    if block["type"] == "executable_code":
+    if word(block, "type") == "executable_code":
         code = {"code": block.get("executable_code")}
         return Ran(tool="code_execution", arguments=code, id=word(block, "id"), publisher=provider)
     extras = of(block, "extras")

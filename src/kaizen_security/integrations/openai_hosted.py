@@ -87,7 +87,7 @@ def _new(session: Session, ran: Iterable[Ran]) -> Iterator[Ran]:
 def _is_open(agent: Any, label: str) -> bool:
     """Whether calls of this server are put up to the host, and no function of its own approves them."""
     for tool in getattr(agent, "tools", ()):
-        if getattr(tool, "tool_config", {}).get("server_label") == label:
+        if word(getattr(tool, "tool_config", None), "server_label") == label:
             return getattr(tool, "on_approval_request", True) is None
     return False
 
