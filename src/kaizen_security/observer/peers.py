@@ -25,7 +25,7 @@ ENOUGH = 12
 """Calls of the others before a share of them says something."""
 MOST_RUNS = 64
 
-_NUMBERED = re.compile(r"[-_. #]?\d+$")
+_NUMBERED = re.compile(r"[-_. #]?(?<!\d)\d+$")  # looked for at the first of several digits only
 
 
 def role(agent: str, declaration: Declaration) -> str:

@@ -29,7 +29,7 @@ MAX_CASE = 16 << 10
 """Bytes of a case: values are left out, and counted, until it fits."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,31}(?:[.:/][A-Za-z0-9_-]{1,31}){0,3}")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,15}://[^/\s]*)/?(\S*)")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,15}://[^/\s]*+)/?(\S*)")
 _ROOT = re.compile(r"/(?:etc|home|root|usr|var|tmp|srv|opt|proc|dev|run)/")
 """Of a path on disk this much stays: it says whose file it is."""
 _SHOWN = frozenset({Kind.EMAIL, Kind.HOST, Kind.URL, Kind.FILE})

@@ -20,7 +20,7 @@ from kaizen_security.redteam.wording import CLOSERS, NAMES, OPENERS, SYNONYMS, T
 
 _SETTINGS = frozenset("keep names values".split())
 _HOST = re.compile(r"(?<![\w.@%-])(?:[a-z0-9-]+\.)+(?:" + "|".join(TLDS) + r")(?![\w@-])")
-_MAIL = re.compile(r"[\w.+-]+@(?:[a-z0-9-]+\.)+[a-z]{2,}")
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]+@(?:[a-z0-9-]+\.)+[a-z]{2,}")
 _URL_HOST = re.compile(r"https?://([^/:?#\s\"']+)")
 _URL = re.compile(r"https?://[^\s\"']+")
 _PATH = re.compile(r"(?<![\w./:~-])(?:~|/[\w.-]+)(?:/[\w.-]+)+")

@@ -83,3 +83,19 @@ def test_the_tail_is_that_of_independent_calls():
     assert tail(3, 3, 0.2) == pytest.approx(0.008)
     assert tail(1, 2, 0.5) == pytest.approx(0.75)
     assert 0.0 <= tail(500, 500, 0.1) < 1e-20
+
+
+@pytest.mark.parametrize(
+    ("agent", "stem"),
+    [
+        ("worker-12", "worker"),
+        ("worker12", "worker"),
+        ("a1-2", "a1"),
+        ("a-", ""),
+        ("12", ""),
+        ("#7", ""),
+        ("1-2 3x", ""),
+    ],
+)
+def test_what_is_left_of_a_name_without_the_number_at_its_end(agent, stem):
+    assert role(agent, Declaration()) == (f"named {stem}" if stem else "")
