@@ -35,8 +35,8 @@ ENOUGH = 0.3
 """Seconds from which on no longer text is needed."""
 LOOKS = 3
 """How often a text that seems steep is looked at: the machine may have done something else meanwhile."""
-TOO_LONG = 2.0
-"""Seconds after which a search is given up."""
+TOO_LONG = 5.0
+"""Seconds by the clock after which a search is given up. While a timer of processor time runs, Linux counts that in whole ticks."""
 LONG = 16
 """A repeat of at least so many is one."""
 ENDS = ("\0", "\n", "!", "é", '"')
@@ -210,24 +210,24 @@ def _sources() -> str:
 
 
 def seconds(call: Callable[[str], object], text: str, times: int = 1) -> float:
-    """Processor time, the least of several; infinite when it is over TOO_LONG."""
+    """Processor time, the least of several; infinite when it takes TOO_LONG by the clock."""
 
     def over(number: int, frame: object) -> None:
         raise TimeoutError
 
     least = math.inf
-    before = signal.signal(signal.SIGVTALRM, over)
+    before = signal.signal(signal.SIGALRM, over)
     try:
         for _ in range(times):
-            signal.setitimer(signal.ITIMER_VIRTUAL, TOO_LONG)
+            signal.setitimer(signal.ITIMER_REAL, TOO_LONG)
             began = time.process_time()
             call(text)
             least = min(least, time.process_time() - began)
     except TimeoutError:
         return math.inf
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     return least
 
 
