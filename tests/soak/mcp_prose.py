@@ -23,6 +23,8 @@ FOLDERS = {"English": "", "German": "de", "Spanish": "es", "French": "fr", "Chin
 PASSAGE = 600
 MOST_HELD = 0.003
 """Share of passages that may be held back as definitions: a manual of a mail filter does tell where to send what."""
+MOST_PAGES_HELD = 0.001
+"""Share of pages of a language that may be held back as results."""
 _ROFF = ((r'(?m)^[.\']\\".*$', ""), (r"\\f[A-Z(][A-Z]?|\\&|\\\((?:bu|co)", ""), (r"(?m)^\.[A-Za-z]+ ?", ""))
 
 
@@ -37,7 +39,7 @@ def soak(amount: int, directory: Path) -> dict[str, object]:
     for package in directory.glob("*.deb"):
         subprocess.run(["dpkg", "-x", str(package), str(directory / "all")], check=True)
     found = {language: _read(_pages(directory / "all/usr/share/man" / at, amount)) for language, at in FOLDERS.items()}
-    assert not any(one["held_as_results"] for one in found.values()), found
+    assert all(one["held_as_results"] <= MOST_PAGES_HELD * one["pages"] for one in found.values()), found
     assert all(one["held_as_definitions"] <= MOST_HELD * one["passages"] for one in found.values()), found
     return found
 

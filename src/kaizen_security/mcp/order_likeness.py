@@ -15,8 +15,9 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from kaizen_security.mcp.order_classes import CLASSES, of_word
 from kaizen_security.mcp.order_kinds import END
@@ -25,14 +26,16 @@ LETTERS = 7
 """Letters of a word that count: its endings say little."""
 LONGEST = 40
 """Words of a sentence; a longer one is several."""
+FAR = -300
+"""Hundredths below which a place is no order, however its words are counted."""
 MOST_KEPT, LONGEST_KEPT = 8192, 24
 """Words whose classes are remembered, and their letters at most; when there are more, all are forgotten."""
-_CHINESE = re.compile("[^\u3040-\u30ff]*[\u4e00-\u9fff][^\u3040-\u30ff]*")
-"""A word in Chinese: it counts for nothing. Too little harmless Chinese was learnt from, and ordinary pages were held for it."""
+_UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+"""Thai, Japanese and Chinese have no blanks between words: each two letters that stand together count for one."""
 _END = re.compile(rf"[\n{END}]")
 _TOKEN = re.compile(
     r"https?://\S*|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[a-z]{2,}|(?<!\w)(?:~|\.)/?[a-z][\w./-]*|\b[a-z]{2}\d\d(?:[a-z0-9]{4})*\b"
-    r"|`|\{|<|'t\b|(?:[^\W\d_]|[\u0300-\u036f\u0590-\u05c7\u0610-\u065f\u0900-\u0dff\u0e00-\u0eff])+"
+    r"|`|\{|<|'t\b|(?:[^\W\d_]++|[\u0300-\u036f\u0590-\u05c7\u0610-\u065f\u0900-\u0dff\u0e00-\u0eff]++)++"
 )
 _SIGNS = {"`": "named", "{": "brace", "<": "angle", "'t": "not"}
 NAMES = (*CLASSES, "place", "path", "named", "brace", "angle")
@@ -59,59 +62,114 @@ def _learnt() -> Weights:
     return Weights(said["bias"], said["words"], said["classes"], pairs)
 
 
-def likeness(plain: str) -> tuple[int, str, str]:
-    """The highest score of a passage of the text in hundredths (0 and more: rather an order than not), its beginning, and what
-    speaks for it most. The text as ``order_plain`` makes it.
+def likeness(plain: str) -> tuple[int, int, int]:
+    """The place of the text that is worded most as orders are (0 and more: rather so than not), as of ``places``. The text as
+    ``order_plain`` makes it.
     """
-    best: tuple[int, str, Passage] | None = None
-    for said, passage in passages(plain):
-        score = _score(passage)
-        if best is None or score > best[0]:
-            best = score, said.strip(" .!?\u3002"), passage
-    return (-1000, "", "") if best is None else (best[0], best[1], reasons(best[2]))
+    return max(places(plain), default=(-1000, 0, 0))
 
 
-def passages(plain: str) -> Iterator[tuple[str, Passage]]:
-    """Each two sentences that follow each other: how they begin, and their words and classes."""
-    sentences = [(said, _read(words)) for said, words in _sentences(plain)]
+def why(place: str) -> tuple[str, str]:
+    """How such a place begins, and the three things that speak for it most."""
+    found = max(passages(place), key=_score, default=(frozenset(), 0))
+    return _END.split(place, 1)[0].strip(" .!?\u3002"), reasons(found)
+
+
+def places(plain: str) -> Iterator[tuple[int, int, int]]:
+    """Each two sentences that follow each other, or the only one: their score in hundredths, and where they begin and end.
+
+    A word that stands in both counts once. Where they are far from an order also with it counted twice, that is their score.
+    """
+    before: Sentence | None = None
+    followed = False
+    for sentence in _sentences(plain):
+        if before is not None:
+            followed = True
+            yield _together(before, sentence), before.at, sentence.end
+        before = sentence
+    if before is not None and not followed:
+        yield _together(before, _NOTHING), before.at, before.end
+
+
+def _together(one: Sentence, other: Sentence) -> int:
+    rough = _learnt().bias + one.score + other.score + _of_classes(one.classes | other.classes)
+    return rough if rough < FAR else _score(_passage(one, other))
+
+
+def passages(plain: str) -> Iterator[Passage]:
+    """What counts in each of the same places."""
+    sentences = [*_sentences(plain)]
     if len(sentences) == 1:
-        yield sentences[0]
-    for (said, (words, classes)), (_, (further, more)) in pairwise(sentences):
-        yield said, (words | further, classes | more)
+        sentences.append(_NOTHING)
+    for one, other in pairwise(sentences):
+        yield _passage(one, other)
 
 
-def _sentences(plain: str) -> Iterator[tuple[str, list[str]]]:
+def _passage(one: Sentence, other: Sentence) -> Passage:
+    words = one.words | other.words
+    return frozenset(chain.from_iterable((_kept.get(word) or _looked_up(word))[2] for word in words)), (
+        one.classes | other.classes
+    )
+
+
+class Sentence(NamedTuple):
+    """Where it begins and ends, its words, their weights in hundredths and their classes."""
+
+    at: int
+    end: int
+    words: set[str]
+    score: int
+    classes: int
+
+
+_NOTHING = Sentence(0, 0, set(), 0, 0)
+
+
+def _sentences(plain: str) -> Iterator[Sentence]:
+    at = 0
     for sentence in _END.split(plain):
-        words = sentence.split()
-        for at in range(0, len(words), LONGEST):
-            yield sentence, words[at : at + LONGEST]
+        end = at + len(sentence)
+        every = sentence.split()
+        for first in range(0, len(every), LONGEST):
+            words = {*every[first : first + LONGEST]}
+            score = classes = 0
+            for word in words:
+                known = _kept.get(word) or _looked_up(word)
+                score += known[0]
+                classes |= known[1]
+            yield Sentence(at, end, words, score, classes)
+        at = end + 1
 
 
-def _read(words: list[str]) -> Passage:
-    beginnings: set[str] = set()
-    classes = 0
-    for word in words:
-        known = _kept.get(word) or _looked_up(word)
-        beginnings.update(known[0])
-        classes |= known[1]
-    return frozenset(beginnings), classes
+_kept: dict[str, tuple[int, int, tuple[str, ...]]] = {}
 
 
-_kept: dict[str, tuple[tuple[str, ...], int]] = {}
-
-
-def _looked_up(word: str) -> tuple[tuple[str, ...], int]:
-    """The beginnings and the classes of what stands between two blanks."""
-    tokens = [token for token in _TOKEN.findall(word) if token.isascii() or not _CHINESE.fullmatch(token)]
-    classes = 0
-    for token in tokens:
-        classes |= _class_of(token)
-    found = tuple(token[:LETTERS] for token in tokens if token.isalpha() or not token.isascii()), classes
+def _looked_up(word: str) -> tuple[int, int, tuple[str, ...]]:
+    """The weight of what stands between two blanks, in hundredths and without its classes, its classes, and its beginnings."""
+    beginnings, classes = _tokens(word)
+    weights = _learnt().words
+    found = sum(weights.get(one, 0) for one in beginnings), classes, beginnings
     if len(word) <= LONGEST_KEPT:
         if len(_kept) >= MOST_KEPT:
             _kept.clear()
         _kept[word] = found
     return found
+
+
+def _tokens(word: str) -> tuple[tuple[str, ...], int]:
+    """The beginnings and the classes of what stands between two blanks."""
+    beginnings: dict[str, None] = {}
+    classes = 0
+    for token in _TOKEN.findall(word):
+        classes |= _class_of(token)
+        if token.isascii():
+            if token.isalpha():
+                beginnings[token[:LETTERS]] = None
+        elif _UNSPACED.search(token):
+            beginnings |= dict.fromkeys(map("".join, pairwise(token)))
+        else:
+            beginnings[token[:LETTERS]] = None
+    return (*beginnings,), classes
 
 
 def _class_of(token: str) -> int:
@@ -143,19 +201,16 @@ def _names(classes: int) -> tuple[str, ...]:
 
 def _score(passage: Passage) -> int:
     learnt = _learnt()
-    words = learnt.words
-    score = _of_classes(passage[1])
-    for word in passage[0]:
-        score += words.get(word, 0)
-    return score
+    return learnt.bias + sum(learnt.words.get(word, 0) for word in passage[0]) + _of_classes(passage[1])
 
 
 @functools.lru_cache(maxsize=1024)
 def _of_classes(classes: int) -> int:
     learnt = _learnt()
     names = _names(classes)
-    score = learnt.bias + sum(learnt.classes.get(name, 0) for name in names)
-    return score + sum(learnt.pairs.get(pair, 0) for pair in combinations(names, 2))
+    return sum(learnt.classes.get(name, 0) for name in names) + sum(
+        learnt.pairs.get(pair, 0) for pair in combinations(names, 2)
+    )
 
 
 def reasons(passage: Passage) -> str:
@@ -166,4 +221,4 @@ def reasons(passage: Passage) -> str:
     weights = {word: learnt.words.get(word, 0) for word in words}
     weights |= {name: learnt.classes.get(name, 0) for name in names}
     weights |= {f"{one} with {other}": learnt.pairs.get((one, other), 0) for one, other in combinations(names, 2)}
-    return ", ".join(sorted((one for one in weights if weights[one] > 0), key=lambda one: -weights[one])[:3])
+    return ", ".join(sorted((one for one in weights if weights[one] > 0), key=lambda one: (-weights[one], one))[:3])

@@ -20,6 +20,7 @@ LEARNT_AT_ONCE = 4
 """Words of one text that are looked at one by one, to be kept; the others are looked at together."""
 
 _DIGIT = re.compile(r"\d")
+_LETTER = re.compile(r"[^\W\d_]")
 _BLANK = re.compile(r"\s")
 
 
@@ -37,6 +38,8 @@ class Sieve:
                 continue
             for piece in pieces:
                 self._pieces[piece] = self._pieces.get(piece, 0) | 1 << number
+        # Numbers, which are looked at each time, hold nothing that has letters.
+        self._unlettered = {piece: groups for piece, groups in self._pieces.items() if not _LETTER.search(piece)}
 
     def may(self, text: str) -> int:
         """A bit for each group, in order: 0 where the text holds none of its stems."""
@@ -70,7 +73,7 @@ class Sieve:
     def _held_by(self, words: str) -> int:
         said = f" {words} "
         found = 0
-        for piece, groups in self._pieces.items():
+        for piece, groups in (self._pieces if _LETTER.search(words) else self._unlettered).items():
             if piece in said:
                 found |= groups
         return found

@@ -20,9 +20,8 @@ from itertools import islice
 from kaizen_security.mcp import order_acts, order_prose, order_together
 from kaizen_security.mcp.definitions import Asked
 from kaizen_security.mcp.order_claims import of_another
-from kaizen_security.mcp.order_classes import READERS
 from kaizen_security.mcp.order_kinds import END, Kind
-from kaizen_security.mcp.order_likeness import likeness
+from kaizen_security.mcp.order_likeness import likeness, places, why
 from kaizen_security.mcp.order_plain import MAX_TEXT, cut, decoded, parts, plain
 from kaizen_security.mcp.order_sieve import Sieve
 from kaizen_security.mcp.order_slots import slots
@@ -49,14 +48,14 @@ MANY_JOINTS = 6
 """Joints of a name, from which on it is read as a sentence."""
 WORDED = "worded as orders to a model are"
 """The kind of sign that is learnt, and not named."""
-WORDED_FROM = ((800, 5), (500, 4), (200, 3), (150, 2))
-"""Its weight by the hundredths of likeness; from 500 on a definition is held though nothing else speaks against it."""
-MOST_READERS = 8
-"""Places of a result that name a program which reads, and are looked at when they are worded as orders from 500 on."""
-MOST_IN_RESULT = 3
-"""Its weight at most in a result, where it is looked for only when it decides."""
+WORDED_FROM = ((600, 5), (400, 4), (250, 3), (150, 2))
+"""Its weight by the hundredths of likeness; from 400 on a definition is held though nothing else speaks against it."""
+WORDED_PLACE = 500
+"""Hundredths of likeness from which on a place of a result is looked at for other signs."""
 MOST_WORDED = 8
-"""Places of a result that are looked at for how they are worded, where it can decide."""
+"""Places of a result that are looked at for how they are worded, the likest first; and of those of another sign as many."""
+LEAST_IN_RESULT, MOST_IN_RESULT = 3, 5
+"""Its weight in a result, which is never held for it alone; less counts for nothing there."""
 SHORTEST_WORDED = 25
 """Characters of the shortest text that is looked at for it."""
 SHORTEST_CODED = 19
@@ -69,9 +68,8 @@ _HEAVY_KINDS: tuple[Kind | Together, ...] = (
     *order_together.HEAVY,
     *order_acts.HEAVY,
 )
-_SIEVE = Sieve((*(kind.stems for kind in _HEAVY_KINDS), *HEAVY_STEMS, READERS))
-"""The heavy kinds, the languages, and the words for a program that reads: most texts hold none, as their words say."""
-_READER = 1 << len(_HEAVY_KINDS) + len(HEAVY_STEMS)
+_SIEVE = Sieve((*(kind.stems for kind in _HEAVY_KINDS), *HEAVY_STEMS))
+"""The heavy kinds and the languages: most texts hold none, as their words say."""
 
 _RESULT_TAG = re.compile(r"<(/?)(?:tool|function)[_ ]?(?:results?|response|output|call)s?\b", re.IGNORECASE)
 _PICTURE = re.compile(r"!\[")
@@ -91,6 +89,9 @@ class Sign:
     kind: str
     weight: int
     words: str
+
+
+_NOT_WORDED = Sign(WORDED, 0, "")
 
 
 def signs(
@@ -120,7 +121,7 @@ def signs(
         ):
             found.setdefault(sign.kind, sign)
     named = _as_named(strangers or {})
-    best = Sign(WORDED, 0, "")
+    best = _NOT_WORDED
     for text in dict.fromkeys(texts):
         if len(text) <= SHORT:
             read, signs_of_it = _of_short(text)
@@ -144,9 +145,12 @@ def signs(
 
 def _worded(read: str) -> Sign:
     """How far a text is worded as orders are; of no weight where it is not."""
-    score, beginning, reasons = likeness(read)
+    score, start, end = likeness(read)
     heavy = next((heavy for least, heavy in WORDED_FROM if score >= least), 0)
-    return Sign(WORDED, heavy, f"{beginning[:80]} ({reasons})" if heavy else "")
+    if not heavy:
+        return _NOT_WORDED
+    beginning, reasons = why(read[start:end])
+    return Sign(WORDED, heavy, f"{beginning[:80]} ({reasons})")
 
 
 def _set_apart(text: str) -> str:
@@ -180,18 +184,18 @@ def signs_in_result(text: str, *, addressed: bool = False) -> tuple[Sign, ...]:
 def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
     """The signs of the place where they weigh most, with those of how the text looks (``seen``). ``whole``: it is one place."""
     may = _SIEVE.may(read)
-    marked = [*_around_heavy(read, may & ~_READER)] if may & ~_READER else []
+    marked = [*_around_heavy(read, may)] if may else []
     if "</" in seen or "://" in seen or "![" in seen:
         marked += _around_looks(read, seen)
-    places = [*marked, *_around_readers(read)] if may & _READER else marked
-    if not places:
+    looked_at = [*marked, *_around_worded(read)] if len(read) >= SHORTEST_WORDED else marked
+    if not looked_at:
         if not whole:
             return {}
-        places = [read[:MAX_PLACE]]
+        looked_at = [read[:MAX_PLACE]]
     signs_of_looks = tuple(_in_sight(seen))
     best: dict[str, Sign] = {}
     looked = 0
-    for number, place in enumerate(places):
+    for number, place in enumerate(looked_at):
         found = {sign.kind: sign for sign in signs_of_looks}
         for sign in _of_kinds(
             place,
@@ -201,7 +205,7 @@ def _heaviest(read: str, seen: str, *, whole: bool = False) -> dict[str, Sign]:
             found.setdefault(sign.kind, sign)
         if looked < MOST_WORDED and _decides(found, addressed=whole):
             looked += 1
-            if (worded := _worded(place)).weight:
+            if (worded := _worded(place)).weight >= LEAST_IN_RESULT:
                 found[WORDED] = Sign(WORDED, min(MOST_IN_RESULT, worded.weight), worded.words)
         # Where nothing heavy stands, signs are none unless they are enough.
         if number < len(marked) or whole or _worth(found) >= RESULT:
@@ -233,18 +237,11 @@ def _around_looks(read: str, seen: str) -> Iterator[str]:
         yield read[max(0, at - NEAR) : at + NEAR]
 
 
-def _around_readers(read: str) -> Iterator[str]:
-    """The neighbourhood of words for a program that reads, where it is worded as orders are."""
-    looked = 0
-    ascii_only = read.isascii()
-    for reader in READERS:
-        at = -1 if ascii_only and not reader.isascii() else read.find(reader)
-        while at >= 0 and looked < MOST_READERS:
-            looked += 1
-            place = read[max(0, at - NEAR) : at + NEAR]
-            if likeness(place)[0] >= WORDED_FROM[1][0]:
-                yield place
-            at = read.find(reader, at + NEAR)
+def _around_worded(read: str) -> Iterator[str]:
+    """The neighbourhood of what is worded most as orders are."""
+    like = [place for place in places(read) if place[0] >= WORDED_PLACE]
+    for _, start, end in sorted(like, reverse=True)[:MOST_WORDED]:
+        yield read[max(0, start - NEAR) : end + NEAR]
 
 
 def _around_heavy(read: str, may: int) -> Iterator[str]:

@@ -303,6 +303,8 @@ BIG = json.dumps({"jsonrpc": "2.0", "id": 1, "result": BIG_RESULT}).encode()
 def test_results_of_ten_megabytes_pass_whole_in_flat_memory(gateway, peer, kind):
     running = gateway()
     body = BIG if kind == "application/json" else b"id: 7\r\ndata: " + BIG + b"\r\n\r\n"
+    # What reading a text needs once: tables and patterns.
+    peer.answers["tools/call"] = (200, kind, body.replace(b"x" * 9_990_000, b""))
     running.post(request(1, "tools/call", name="look"))
     peer.answers["tools/call"] = (200, kind, body)
     before = peak(running.process.pid)

@@ -12,7 +12,7 @@ import json
 from enum import Enum
 
 from kaizen_security.contract.declaration import NOTHING_DECLARED, Declaration
-from kaizen_security.contract.step import Message, Request
+from kaizen_security.contract.step import End, Message, Request
 from tests.red_team.mcp.played import HERE, House, cases
 
 SERVERS = json.loads((HERE / "servers.json").read_text())
@@ -34,7 +34,12 @@ class Stage(House):
         self.asked = {}
 
     def hears(self, text):
-        self.inspector.note(Request(run_id="run", text=text, agent="agent"))
+        self.inspector.note(Request(run_id=self.run, text=text, agent="agent"))
+
+    def begins(self, run):
+        """A run an hour later than the one before, which has ended."""
+        self.inspector.note(End(run_id=self.run, agent="agent"))
+        self.run, self.began = run, self.began + 3600
 
     def _request(self, talk, event):
         passed = super()._request(talk, event)
@@ -57,7 +62,7 @@ class Stage(House):
 
     def passes(self, event):
         if event["event"] == "say":
-            self.inspector.note(Message(run_id="run", text=event["text"], agent="agent"))
+            self.inspector.note(Message(run_id=self.run, text=event["text"], agent="agent"))
             return True
         return super().passes(event)
 
@@ -76,9 +81,17 @@ def _declaration(said):
     return Declaration(tools=tuple(said["tools"]), destinations=tuple(said["destinations"]), purpose=said["purpose"])
 
 
-def _played(case, harm, side, declared):
-    """The events of one side in their order, each with whether it got through."""
+def _played(case, harm, side, declared, past=0):
+    """The events of one side in their order, each with whether it got through, after ``past`` runs of the honest side."""
     stage = Stage(_declaration(harm["declares"]) if declared else NOTHING_DECLARED)
+    for number in range(past):
+        for _ in _run(stage, case, harm, "twin"):
+            pass
+        stage.begins(f"run {number}")
+    yield from ((event, passed, stage) for event, passed in _run(stage, case, harm, side))
+
+
+def _run(stage, case, harm, side):
     stage.hears(harm.get("twin_request", harm["request"]) if side == "twin" else harm["request"])
     told = [*case[side]]
     met = 0
@@ -89,18 +102,24 @@ def _played(case, harm, side, declared):
     for server in sorted({event["server"] for event in rest if "server" in event} - own):
         assert stage.passes({"event": "tools", "server": server, "tools": SERVERS[server]})
     for event in (*told[:met], *rest):
-        yield event, stage.passes(event), stage
+        yield event, stage.passes(event)
 
 
-def outcome(case, harm, *, declared):
-    """How far the attack gets."""
-    for event, passed, _ in _played(case, harm, "attack", declared):
+def returned(case):
+    """Whether the poison is in what a server returns or asks, and not in what its tools are."""
+    known = [[event for event in case[side] if event["event"] == "tools"] for side in ("attack", "twin")]
+    return known[0] == known[1]
+
+
+def outcome(case, harm, *, declared, past=0):
+    """How far the attack gets, with an agent that has ``past`` honest runs behind it."""
+    for event, passed, _ in _played(case, harm, "attack", declared, past):
         if not passed and (event.get("poison") or event.get("harm")):
             return Outcome.HELD if event["event"] in TEXTS else Outcome.REFUSED
     return Outcome.THROUGH
 
 
-def twin(case, harm, *, declared):
+def twin(case, harm, *, declared, past=0):
     """What of the harmless side does not get through, and whether anything was flagged."""
-    played = list(_played(case, harm, "twin", declared))
+    played = list(_played(case, harm, "twin", declared, past))
     return [event for event, passed, _ in played if not passed], played[-1][2].flagged

@@ -30,7 +30,7 @@ from tests.red_team.mcp.later_corpora import spelt
 from tests.soak import mcp_prose, mcp_tools
 
 HERE = Path(__file__).parent
-TOLD = ("fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
+TOLD = ("fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh")
 MANUALS = (*mcp_prose.PACKAGES, "manpages-it", "manpages-pl", "manpages-pt-br", "manpages-nl", "manpages-ru")
 SERVERS = (
     *mcp_tools.PACKAGES,
@@ -58,12 +58,13 @@ SERVERS = (
     "n8n-mcp",
     "next-devtools-mcp",
 )
+PROSE = ("prose.txt", "second/benign.txt", "third/benign.txt")
 ROUNDS, RATE, DECAY = 8, 0.3, 1e-4
 SELDOM = 3
 """Passages that a word must stand in."""
 SLIGHT = 20
 """Hundredths from which on a weight is kept."""
-PASSAGES, DOCSTRINGS = 350, 3500
+PASSAGES, DOCSTRINGS = 700, 3500
 _SENTENCES = re.compile(r"(?<=[.!?。])\s")
 
 
@@ -89,7 +90,7 @@ def said(value):
 
 
 def features(text):
-    return [[f"{table}:{key}" for table, key in named(passage)] for _, passage in passages(plain(text))]
+    return [[f"{table}:{key}" for table, key in named(passage)] for passage in passages(plain(text))]
 
 
 def examples(folder, without):
@@ -101,17 +102,12 @@ def examples(folder, without):
             for text in sorted(said(attack) - harmless):
                 rest = " ".join(one for one in _SENTENCES.split(text) if one not in known)
                 yield from ((found, True, 1.0) for found in features(rest))
-            yield from ((found, False, 1.0) for text in sorted(harmless) for found in features(text))
-    for file, order in (
-        ("learnt/orders.txt", True),
-        ("learnt/plain.txt", False),
-        ("prose.txt", False),
-        ("second/benign.txt", False),
-        ("third/benign.txt", False),
-    ):
-        for line in (HERE / file).read_text().splitlines():
-            yield from ((found, order, 1.0) for found in features(line))
-    for texts, weight in ((manuals(folder), 0.3), (docstrings(), 0.3), (tools(folder), 1.0)):
+            yield from ((found, False, 2.0) for text in sorted(harmless) for found in features(text))
+    for file in (*sorted((HERE / "learnt").glob("*/*.txt")), *(HERE / one for one in PROSE)):
+        counts = 1.0 if file.parent.parent.name == "learnt" else 2.0
+        for line in file.read_text().splitlines():
+            yield from ((found, file.parent.name == "orders", counts) for found in features(line))
+    for texts, weight in ((manuals(folder), 1.0), (docstrings(), 0.3), (tools(folder), 1.0)):
         yield from ((found, False, weight) for text in texts for found in features(text))
 
 

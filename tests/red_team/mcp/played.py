@@ -64,7 +64,8 @@ class House:
     """An agent with its servers, all in one run."""
 
     def __init__(self, declaration=NOTHING_DECLARED):
-        self.inspector = Inspector(Agents(), clock=lambda: 1_000_000_000.0 + self.id)
+        self.run, self.began = "run", 1_000_000_000.0
+        self.inspector = Inspector(Agents(), clock=lambda: self.began + self.id)
         bundle = Bundle(agent="agent", version=1, mode=Mode.ENFORCE, declaration=declaration)
         self.inspector.configure("agent", bundle)
         self.actions = itertools.count()
@@ -76,7 +77,9 @@ class House:
     def talk(self, server):
         if server not in self.talks:
             ward = Warden(self.shelf, server, enforcing=lambda: True, now=lambda: 1.0)
-            self.talks[server] = Judged(self.inspector, ward=ward, server=server, ids=self.actions)
+            self.talks[server] = Judged(
+                self.inspector, ward=ward, server=server, ids=self.actions, run=lambda _: self.run
+            )
         return self.talks[server]
 
     @property

@@ -14,13 +14,15 @@ from tests.red_team.mcp.played import cases, hindered, stopped
 
 MISSED = {
     "c-invoice",
-    "d-example-call",
+    "d-comment",
+    "d-custo",
     "d-recipe",
     "d-webhook",
     "r-aanbetaling",
     "r-otp",
     "r-pixel",
     "r-rekening",
+    "r-todo",
     "r-tom-tat",
 }
 """Wishes that are worded as a description is, an example of a call, a default that leads elsewhere or pays somebody else, and

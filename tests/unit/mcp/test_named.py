@@ -20,7 +20,7 @@ from tests.unit.mcp.relaying import Talk, call
 
 FORMATS = {
     "name": "format_address",
-    "description": "Formats a postal address. Mail goes to records@addresses.example, messages to +39 055 000 1234.",
+    "description": "Formats a postal address. Maintained by records@addresses.example, telephone +39 055 000 1234.",
     "inputSchema": {"type": "object", "properties": {"address": {"type": "string"}}},
 }
 
