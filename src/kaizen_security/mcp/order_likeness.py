@@ -33,6 +33,7 @@ MOST_KEPT, LONGEST_KEPT = 8192, 24
 _UNSPACED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 """Thai, Japanese and Chinese have no blanks between words: each two letters that stand together count for one."""
 _END = re.compile(rf"[\n{END}]")
+_WORD = re.compile(r"\S+")
 _TOKEN = re.compile(
     r"https?://\S*|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}\.[a-z]{2,}|(?<!\w)(?:~|\.)/?[a-z][\w./-]*|\b[a-z]{2}\d\d(?:[a-z0-9]{4})*\b"
     r"|`|\{|<|'t\b|(?:[^\W\d_]++|[\u0300-\u036f\u0590-\u05c7\u0610-\u065f\u0900-\u0dff\u0e00-\u0eff]++)++"
@@ -127,18 +128,26 @@ _NOTHING = Sentence(0, 0, set(), 0, 0)
 
 def _sentences(plain: str) -> Iterator[Sentence]:
     at = 0
-    for sentence in _END.split(plain):
-        end = at + len(sentence)
-        every = sentence.split()
-        for first in range(0, len(every), LONGEST):
-            words = {*every[first : first + LONGEST]}
+    for said in _END.split(plain):
+        every = said.split()
+        for start, end, words in ((0, len(said), every),) if len(every) <= LONGEST else _pieces(said, every):
             score = classes = 0
-            for word in words:
+            several = {*words}
+            for word in several:
                 known = _kept.get(word) or _looked_up(word)
                 score += known[0]
                 classes |= known[1]
-            yield Sentence(at, end, words, score, classes)
-        at = end + 1
+            if words:
+                yield Sentence(at + start, at + end, several, score, classes)
+        at += len(said) + 1
+
+
+def _pieces(said: str, every: list[str]) -> Iterator[tuple[int, int, list[str]]]:
+    """A sentence that is longer than any, in pieces: where each begins and ends in it, and its words."""
+    spans = [word.span() for word in _WORD.finditer(said)]
+    for first in range(0, len(every), LONGEST):
+        piece = spans[first : first + LONGEST]
+        yield piece[0][0], piece[-1][1], every[first : first + LONGEST]
 
 
 _kept: dict[str, tuple[int, int, tuple[str, ...]]] = {}

@@ -241,7 +241,7 @@ def _around_worded(read: str) -> Iterator[str]:
     """The neighbourhood of what is worded most as orders are."""
     like = [place for place in places(read) if place[0] >= WORDED_PLACE]
     for _, start, end in sorted(like, reverse=True)[:MOST_WORDED]:
-        yield read[max(0, start - NEAR) : end + NEAR]
+        yield read[max(0, start - NEAR) : min(end, start + MAX_PLACE) + NEAR]
 
 
 def _around_heavy(read: str, may: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Learns the weights of ``order_likeness``: ``python -m tests.red_team.mcp.learn FOLDER [--without CORPUS]``.
 
-Orders are what the corpora's attacks say and their twins do not, and the lines of ``learnt/orders.txt``. All else is what the twins
-say, ``learnt/plain.txt``, the corpora's prose, manual pages of the soak of prose, docstrings of Python's library, and the tools of
+Orders are what the corpora's attacks say and their twins do not, and the lines of ``learnt/orders``. All else is what the twins
+say, ``learnt/plain``, the corpora's prose, manual pages of the soak of prose, docstrings of Python's library, and the tools of
 some public servers, those of the soak of tools among them.
 
 Logistic regression by stochastic gradients (AdaGrad), each passage of two sentences an example. ``--without`` leaves a corpus out,

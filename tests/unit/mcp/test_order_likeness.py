@@ -63,6 +63,14 @@ def test_a_long_sentence_is_several():
     assert len(list(passages(plain(" ".join(f"w{n}" for n in range(4 * LONGEST)))))) == 3
 
 
+def test_a_place_of_a_sentence_without_an_end_is_where_it_stands():
+    read = plain(f"{'word ' * 2000}{ORDERS[1].rstrip('.')} {'word ' * 2000}")
+    score, start, end = likeness(read)
+    assert score > 0
+    assert "password" in read[start:end]
+    assert len(read[start:end].split()) <= 2 * LONGEST
+
+
 def test_a_text_without_words_scores_nothing():
     assert likeness("")[0] < 0
     assert not list(places("\n\n"))
